@@ -1,0 +1,51 @@
+"""What every data set looks like from outside: records, the source that gives them, and the data set that opens it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NotRequired, Protocol, TypedDict
+
+import numpy as np
+from jaxtyping import Float32, Int, UInt8
+
+IGNORE = 255
+"""The mask value of a pixel that neither trains nor scores."""
+
+
+class DataError(Exception):
+    """Data that cannot be had or read. Its message is one sentence that names the file and says what to do."""
+
+
+class Record(TypedDict):
+    """One picture with what is known about it."""
+
+    image: UInt8[np.ndarray, "h w c"]
+    mask: UInt8[np.ndarray, "h w"]
+    """The class of every pixel; 255 is ignored."""
+    boxes: NotRequired[Float32[np.ndarray, "m 4"]]
+    """(x, y, w, h) in pixels: the top-left corner and the size, so that a whole image is (0, 0, w, h)."""
+    labels: NotRequired[Int[np.ndarray, "m"]]
+    """The class of every box."""
+
+
+class Source(Protocol):
+    """Records by number, in any order and from any thread."""
+
+    def __len__(self) -> int:
+        """How many records there are."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Record:
+        """The record of that number; raises `DataError` where it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set by name. Nothing is fetched or read before it is opened."""
+
+    name: str
+    class_names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    """The colour (red, green, blue in 0..255) of every class."""
+    open: Callable[[str], Source]
+    """`open("train")` or `open("test")`: fetches what is missing; raises `DataError` where that fails."""
