@@ -1,0 +1,43 @@
+"""Static geometry that the ops share: pairs, paddings and output sizes, all plain Python integers."""
+
+from collections.abc import Sequence
+
+Pair = tuple[int, int]
+"""Height and width."""
+Padding = tuple[Pair, Pair]
+"""Cells added before and after the rows, and before and after the columns."""
+
+
+def pair(value: int | Sequence[int], name: str, minimum: int = 1) -> Pair:
+    """Height and width from an int or a pair; `name` is the argument that a ValueError speaks of."""
+    values = (value, value) if isinstance(value, int) else tuple(value)
+    if len(values) != 2 or any(v != int(v) or v < minimum for v in values):
+        raise ValueError(f"{name} must be an int or a pair of ints, each at least {minimum}, got {value}.")
+    return int(values[0]), int(values[1])
+
+
+def padding_pairs(padding: str | int | Sequence) -> Padding:
+    """((top, bottom), (left, right)) from "VALID", an int, a pair of ints or a pair of pairs."""
+    if padding == "VALID":
+        return (0, 0), (0, 0)
+    if isinstance(padding, str):
+        raise ValueError(f'padding must be "VALID", an int or ((top, bottom), (left, right)), got "{padding}".')
+    rows, columns = (padding, padding) if isinstance(padding, int) else padding
+    return pair(rows, "padding", minimum=0), pair(columns, "padding", minimum=0)
+
+
+def extent(window: int, dilation: int) -> int:
+    """Cells from the first to the last of a dilated window, both counted."""
+    return (window - 1) * dilation + 1
+
+
+def pooled_length(length: int, window: int, stride: int, padding: Pair, dilation: int, ceil_mode: bool) -> int:
+    """Windows along one axis, as PyTorch counts them; less than one where not even one fits.
+
+    With `ceil_mode` a last window may run over the end, as long as it starts inside the input or the padding before it.
+    """
+    rest = length + sum(padding) - extent(window, dilation)
+    if not ceil_mode:
+        return rest // stride + 1
+    windows = -(-rest // stride) + 1
+    return windows - ((windows - 1) * stride >= length + padding[0])
