@@ -1,0 +1,231 @@
+"""The `segjax` command. Only arguments are parsed here; jax is imported inside the command that needs it."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from segjax import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code, after one sentence on stderr where something is wrong."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = make_parser()
+    parsed, rest = parser.parse_known_args(arguments)
+    if rest and parsed.command is not train:
+        parser.error(f"unknown argument {rest[0]}; `segjax {arguments[0]} --help` lists what there is.")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are not for this audience
+    try:
+        return parsed.command(parsed, rest)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "segjax":
+            raise
+        return _fail(f"`segjax {arguments[0]}` needs {error.name}; install it with `pip install 'segjax[train]'`.")
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        what = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{what}{error.strerror}; what was saved before is untouched.")
+    except Exception as error:
+        # Recognised by name, because importing the classes would import jax before it is needed.
+        if type(error).__name__ not in {"ExperimentError", "DataError", "InferenceError"}:
+            raise
+        return _fail(str(error))
+
+
+def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
+    """`segjax train EXPERIMENT [--knob value ...]` or `segjax train --resume RUN`."""
+    if parsed.experiment is None and parsed.resume is None:
+        if "--help" in knobs or "-h" in knobs:
+            parsed.parser.print_help()
+            return 0
+        return _fail("name an experiment file, such as experiments/land_cover.py, or a run with --resume RUN.")
+    if parsed.resume is not None and (parsed.experiment is not None or knobs or parsed.out is not None):
+        extra = parsed.experiment or (knobs + ["--out"])[0]
+        return _fail(f"--resume goes on with a run as it was; leave {extra} out.")
+    if parsed.experiment is not None and not Path(parsed.experiment).is_file():
+        return _fail(f"{parsed.experiment} is not a file; name an experiment, such as experiments/land_cover.py.")
+    if "--help" not in knobs and "-h" not in knobs:
+        print("Loading jax, flax and orbax ...", file=sys.stderr)
+    from segjax.train import Interrupted, Run
+    from segjax.train import train as run_training
+    from segjax.train.experiment import build, knobs_of, read_experiment
+
+    if parsed.resume is not None:
+        run = Run.open(Path(parsed.resume))
+        experiment = run.experiment()
+    else:
+        path = Path(parsed.experiment)
+        function = read_experiment(path)
+        values = knobs_of(function, knobs, path)
+        experiment = build(function, values, path)
+        run = Run.create(Path(parsed.out) if parsed.out else None, path, values)
+    try:
+        scores = run_training(experiment, run)
+    except Interrupted as stopped:
+        print(f"{stopped} Go on with: segjax train --resume {run.path}", file=sys.stderr)
+        print(run.path)
+        return 128 + stopped.signal
+    _print_scores(scores)
+    print(run.path)
+    return 0
+
+
+def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax evaluate RUN`: score the newest checkpoint on the test split."""
+    from segjax.train.load import evaluate_run
+
+    report = evaluate_run(parsed.run)
+    if parsed.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print_scores(report["test"])
+    return 0
+
+
+def predict(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax predict RUN PATH... --out DIR`: an index PNG with a palette and an overlay of every picture."""
+    from segjax import inference
+    from segjax.train.load import load_with_dataset
+
+    model, variables, data = load_with_dataset(parsed.run)
+    summary = inference.predict_files(
+        model,
+        variables,
+        [Path(path) for path in parsed.paths],
+        Path(parsed.out),
+        class_names=data.class_names,
+        palette=data.palette,
+        tile=parsed.tile,
+        tta=parsed.tta,
+        probabilities=parsed.probabilities,
+    )
+    print(parsed.out)
+    return 1 if summary.failed else 0
+
+
+def models(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax models`: every published model with its parameters and FLOPs."""
+    from segjax.models.summary import summaries
+
+    rows = summaries()
+    if parsed.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    print(f"{'model':<24}{'parameters':>14}{'FLOPs at 256x256':>20}   paper")
+    for row in rows:
+        print(f"{row['name']:<24}{row['parameters']:>14,}{row['flops'] / 1e9:>18.1f} G   {row['paper']}")
+    return 0
+
+
+def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax data list`: the data sets that segjax fetches by itself, and those it reads."""
+    from segjax.data.catalogue import CATALOGUE
+
+    rows = [entry._asdict() for entry in CATALOGUE]
+    if parsed.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        print(f"{row['name']:<14}{row['what']}\n{'':<14}{row['use']}")
+    return 0
+
+
+def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax data check PATH`: read everything and list every problem at once."""
+    from segjax.data.check import check, print_report
+
+    report = check(Path(parsed.path), picture=Path(parsed.picture) if parsed.picture else None)
+    if parsed.json:
+        print(json.dumps(report.to_json(), indent=2))
+    else:
+        print_report(report)
+    return 1 if report.errors else 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line, for `main` and for shell completion."""
+    parser = argparse.ArgumentParser(
+        prog="segjax", description="Semantic segmentation and object localization in JAX.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"segjax {__version__}")
+    try:
+        import shtab
+    except ModuleNotFoundError:  # the base install completes nothing
+        file = folder = None
+    else:
+        shtab.add_argument_to(parser, "--print-completion", help="print a shell completion script")
+        file, folder = shtab.FILE, shtab.DIRECTORY
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(group: Any, name: str, run: Callable[..., int], help: str, **settings: Any) -> argparse.ArgumentParser:
+        command = group.add_parser(name, help=help, description=help, allow_abbrev=False, **settings)
+        command.set_defaults(command=run, parser=command)
+        return command
+
+    def argument(command: argparse.ArgumentParser, *names: str, complete: Any = None, **settings: Any) -> None:
+        command.add_argument(*names, **settings).complete = complete  # type: ignore[attr-defined]
+
+    command = add(
+        commands,
+        "train",
+        train,
+        "train an experiment; `segjax train EXPERIMENT --help` lists its knobs",
+        add_help=False,
+        usage="segjax train EXPERIMENT [--out DIR] [--knob value ...] | segjax train --resume RUN",
+    )
+    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder)
+    argument(command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder)
+
+    command = add(commands, "evaluate", evaluate, "score a run on the test split")
+    argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
+    argument(command, "--json", action="store_true", help="print JSON")
+
+    command = add(commands, "predict", predict, "label every pixel of pictures")
+    argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
+    argument(command, "paths", nargs="+", metavar="PATH", help="pictures, folders or globs", complete=file)
+    argument(command, "--out", required=True, metavar="DIR", help="folder for the results", complete=folder)
+    argument(command, "--tile", type=int, metavar="N", help="predict in overlapping tiles of N pixels")
+    argument(
+        command,
+        "--tta",
+        nargs="*",
+        default=(),
+        metavar="T",
+        help="average over flips and scales: hflip vflip or a factor such as 0.75",
+    )
+    argument(command, "--probabilities", choices=("npy", "png"), help="also write the class probabilities")
+
+    command = add(commands, "models", models, "list the published models, their parameters and FLOPs")
+    argument(command, "--json", action="store_true", help="print JSON")
+
+    data = commands.add_parser("data", help="list data sets, or check one of yours").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    command = add(data, "list", data_list, "list the data sets")
+    argument(command, "--json", action="store_true", help="print JSON")
+    command = add(data, "check", data_check, "read a whole data set and list every problem at once")
+    argument(command, "path", metavar="PATH", help="a data set folder", complete=folder)
+    argument(command, "--picture", metavar="FILE", help="also draw examples into this PNG")
+    argument(command, "--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _print_scores(scores: Any) -> None:
+    for name, value in scores["iou"].items():
+        print(f"  IoU {name:<20} {'absent' if value is None else f'{value:.3f}'}")
+    print(f"  mean IoU {scores['miou']:.3f}   pixel accuracy {scores['pixel_accuracy']:.3f}")
+
+
+def _fail(sentence: str) -> int:
+    print(f"segjax: {sentence}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""How large the published models are, without making a single array."""
+
+from functools import partial
+from typing import TypedDict
+
+import jax
+import jax.numpy as jnp
+
+from segjax.models import PUBLISHED
+
+SIZE = 256
+"""Height and width of the image that the FLOPs are counted on."""
+
+
+class Summary(TypedDict):
+    """One published model with its default number of classes."""
+
+    name: str
+    parameters: int
+    flops: float
+    """Of one forward pass on one image of `SIZE` x `SIZE`; a multiply-add counts as two."""
+    paper: str
+
+
+def summaries() -> list[Summary]:
+    """Every published model, counted from its shapes alone."""
+    image = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32)
+    rows: list[Summary] = []
+    for name, make in PUBLISHED.items():
+        model = make()
+        variables = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
+        cost = jax.jit(partial(model.apply, train=False)).lower(variables, image).cost_analysis()
+        paper = (make.__doc__ or "").strip().splitlines()[0]
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+        rows.append({"name": name, "parameters": parameters, "flops": float(cost["flops"]), "paper": paper})
+    return rows

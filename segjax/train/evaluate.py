@@ -1,0 +1,54 @@
+"""Scores of a model on a data set."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypedDict
+
+import jax
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Int, UInt8
+
+from segjax import metrics
+from segjax.train import devices
+from segjax.train.state import Variables
+
+EvaluationStep = Callable[[Variables, dict[str, Array]], Int[Array, "k k"]]
+
+
+class Scores(TypedDict):
+    """Scores over all counted pixels of a split, in 0..1; a class that never occurs has no IoU (None)."""
+
+    miou: float
+    iou: dict[str, float | None]
+    pixel_accuracy: float
+
+
+def initial_variables(model: nn.Module, image: UInt8[np.ndarray, "n h w c"], key: Array) -> Variables:
+    """A model's variables before training; the same for the same key."""
+    return devices.compile_step(lambda key: model.init(key, image, train=False))(key)
+
+
+def make_evaluation_step(model: nn.Module, num_classes: int) -> EvaluationStep:
+    """A compiled function from variables and a batch to the batch's confusion matrix."""
+
+    def step(variables: Variables, batch: dict[str, Array]) -> Array:
+        logits: Any = model.apply(variables, batch["image"], train=False)
+        return metrics.confusion_matrix(logits.argmax(-1), batch["mask"], num_classes)
+
+    return devices.compile_step(step)
+
+
+def evaluate(
+    step: EvaluationStep, variables: Variables, batches: Iterable[dict[str, Any]], class_names: tuple[str, ...]
+) -> Scores:
+    """Score every batch; the counts are summed as int64, so any number of pixels is exact."""
+    k = len(class_names)
+    confusion = np.zeros((k, k), np.int64)
+    for batch in batches:
+        confusion += np.asarray(jax.device_get(step(variables, batch)))
+    iou = [None if np.isnan(v) else float(v) for v in np.asarray(metrics.iou(confusion))]
+    return {
+        "miou": float(metrics.mean_iou(confusion)),
+        "iou": dict(zip(class_names, iou, strict=True)),
+        "pixel_accuracy": float(metrics.pixel_accuracy(confusion)),
+    }

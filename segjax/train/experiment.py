@@ -1,0 +1,133 @@
+"""An experiment: a Python file whose one function joins a model, a loss, an optimizer and data."""
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import io
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import optax
+import tyro
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from segjax.data import Augment, Dataset
+
+Loss = Callable[[Float[Array, "n h w k"], Int[Array, "n h w"]], Float[Array, ""]]
+Knobs = dict[str, Any]
+
+
+class ExperimentError(Exception):
+    """What is wrong with an experiment file, a knob or a run folder, in one sentence for the person who typed it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Everything that `train` needs; `train` itself names no model and no loss.
+
+    `model` is called as `model.apply(variables, images, train=...)` on images as the data set stores them (uint8, n h w
+    c) and returns logits (n h w k). `loss` takes those logits and the mask (n h w, 255 = ignore).
+    """
+
+    model: nn.Module
+    data: Dataset
+    loss: Loss
+    optimizer: optax.GradientTransformation
+    steps: int
+    batch_size: int = 16
+    augment: Augment | None = None
+    evaluate_every: int = 100
+    """Steps between two looks at the test split; a checkpoint is saved there too."""
+    seed: int = 0
+    """Decides the initial parameters, the order of the data, the augmentation and the dropout."""
+
+    def __post_init__(self) -> None:
+        for field in ("steps", "batch_size", "evaluate_every"):
+            if getattr(self, field) < 1:
+                raise ExperimentError(f"{field} is {getattr(self, field)}; it must be at least 1.")
+
+
+ExperimentFunction = Callable[..., Experiment]
+
+
+def read_experiment(path: Path) -> ExperimentFunction:
+    """The one public function of an experiment file that returns an `Experiment`.
+
+    Raises `ExperimentError` where there is no such file, the file does not run, or it does not hold exactly one.
+    """
+    if not path.is_file():
+        raise ExperimentError(f"{path} is not a file; name an experiment, such as experiments/land_cover.py.")
+    module = types.ModuleType(f"segjax_experiment_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses and pickle look a module up by its name
+    try:
+        exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
+    except SyntaxError as error:
+        raise ExperimentError(f"{path}, line {error.lineno}: {error.msg}; mend it and run again.") from error
+    except Exception as error:
+        line = next((f.lineno for f in reversed(inspect.trace()) if f.filename == str(path)), "?")
+        raise ExperimentError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
+    found = [
+        f
+        for name, f in vars(module).items()
+        if inspect.isfunction(f) and f.__code__.co_filename == str(path) and not name.startswith("_")
+        if typing.get_type_hints(f).get("return") is Experiment
+    ]
+    if len(found) != 1:
+        names = ", ".join(f.__name__ for f in found) or "none"
+        raise ExperimentError(
+            f"{path} must hold exactly one function annotated `-> Experiment`, and holds {names}; "
+            "write `def experiment(...) -> segjax.train.Experiment:`."
+        )
+    return found[0]
+
+
+def knobs_of(function: ExperimentFunction, arguments: Sequence[str], path: Path) -> Knobs:
+    """The knobs that a command line's `--knob value` pairs stand for, defaults filled in.
+
+    `--help` prints the knobs and exits. Raises `ExperimentError` for an unknown knob or a value of the wrong type.
+    """
+
+    @functools.wraps(function)
+    def collect(**knobs: Any) -> Knobs:
+        return knobs
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(collect, prog=f"segjax train {path}", args=list(arguments))
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+    raise ExperimentError(f"{path}: {_sentence(said.getvalue())} `segjax train {path} --help` lists the knobs.")
+
+
+def build(function: ExperimentFunction, knobs: Knobs, path: Path) -> Experiment:
+    """Call an experiment function with its knobs; what it raises becomes one sentence that names the file."""
+    try:
+        return function(**knobs)
+    except ExperimentError:
+        raise
+    except Exception as error:
+        line = next((f.lineno for f in reversed(inspect.trace()) if f.filename == str(path)), "?")
+        raise ExperimentError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
+
+
+def parameter_count(params: Any) -> int:
+    """How many numbers a tree of parameters holds."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _sentence(box: str) -> str:
+    """The words of the box that tyro draws around what it has to say, as one sentence."""
+    lines = [line.strip("│ ").strip() for line in box.splitlines()]
+    words = " ".join(line for line in lines if line and not re.match(r"[╭╰─]", line) and "full helptext" not in line)
+    return words.replace("Argument helptext:", "Expected").rstrip(".") + "."

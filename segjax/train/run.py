@@ -1,0 +1,124 @@
+"""A run folder: everything that one training run leaves behind."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from segjax.train.experiment import Experiment, ExperimentError, Knobs, build, read_experiment
+
+_PACKAGES = ("segjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The folder of a run, by path.
+
+    experiment.py   the experiment file as it was used
+    run.json        its name and knobs, versions, machine
+    checkpoints/    Orbax checkpoints
+    metrics.jsonl   a row every few steps; the same bits for the same experiment on the same machine
+    events.out.*    the same for TensorBoard, and the speed
+    curves.png, predictions.png, report.json
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path | None, experiment_file: Path, knobs: Knobs) -> "Run":
+        """Make a new run folder; `runs/<experiment>/<time>` where no path is given."""
+        name = experiment_file.stem
+        path = path or Path("runs") / name / time.strftime("%Y-%m-%d_%H-%M-%S")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ExperimentError(
+                f"{path} is already there and not an empty folder; give --out another name, "
+                f"or go on with the run in it by `segjax train --resume {path}`."
+            )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            run = cls(path)
+            shutil.copyfile(experiment_file, run.experiment_file)
+            run.write_json(
+                "run.json",
+                {
+                    "experiment": name,
+                    "knobs": knobs,
+                    "versions": {"python": platform.python_version()} | _versions(),
+                    "machine": {
+                        "platform": platform.platform(),
+                        "cpus": os.cpu_count(),
+                        "devices": [device.device_kind for device in jax.devices()],
+                    },
+                    "command": " ".join(sys.argv[:1] and ["segjax", *sys.argv[1:]]),
+                },
+            )
+        except OSError as error:
+            raise ExperimentError(f"{path} cannot be written: {error.strerror}; give --out a folder of yours.") from error
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """The run folder at that path; raises `ExperimentError` where it is none."""
+        run = cls(path)
+        missing = [name for name in ("experiment.py", "run.json", "checkpoints") if not (path / name).exists()]
+        if missing:
+            what = "not a folder" if not path.is_dir() else f"not a run folder: it has no {missing[0]}"
+            raise ExperimentError(f"{path} is {what}; name the folder that `segjax train` printed on its last line.")
+        return run
+
+    @property
+    def experiment_file(self) -> Path:
+        """The experiment file as it was used."""
+        return self.path / "experiment.py"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of Orbax checkpoints."""
+        return self.path / "checkpoints"
+
+    def experiment(self) -> Experiment:
+        """The experiment as it was, built again from the copied file and the recorded knobs."""
+        knobs = json.loads((self.path / "run.json").read_text())["knobs"]
+        knobs = {name: tuple(value) if isinstance(value, list) else value for name, value in knobs.items()}
+        return build(read_experiment(self.experiment_file), knobs, self.experiment_file)
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a JSON file whole or not at all."""
+        self._replace(name, json.dumps(content, indent=2, default=str) + "\n")
+
+    def append_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Add rows to metrics.jsonl; they are on disk when this returns."""
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl; a last row that a kill cut short is left out."""
+        file = self.path / "metrics.jsonl"
+        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drop the rows that a run will write again when it goes on from `step`."""
+        kept = [row for row in self.metrics() if row["step"] <= step]
+        self._replace("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+
+    def _replace(self, name: str, text: str) -> None:
+        partial = self.path / f".{name}.partial"
+        partial.write_text(text)
+        partial.replace(self.path / name)
+
+
+def _versions() -> dict[str, str]:
+    installed = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name}
+    return {name: installed[name] for name in _PACKAGES if name in installed}
