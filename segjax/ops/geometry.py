@@ -1,6 +1,8 @@
 """Static geometry that the ops share: pairs, paddings and output sizes, all plain Python integers."""
 
 from collections.abc import Sequence
+from numbers import Integral
+from typing import SupportsInt
 
 Pair = tuple[int, int]
 """Height and width."""
@@ -8,21 +10,24 @@ Padding = tuple[Pair, Pair]
 """Cells added before and after the rows, and before and after the columns."""
 
 
-def pair(value: int | Sequence[int], name: str, minimum: int = 1) -> Pair:
+def pair(value: SupportsInt | Sequence[SupportsInt], name: str, minimum: int = 1) -> Pair:
     """Height and width from an int or a pair; `name` is the argument that a ValueError speaks of."""
-    values = (value, value) if isinstance(value, int) else tuple(value)
-    if len(values) != 2 or any(v != int(v) or v < minimum for v in values):
-        raise ValueError(f"{name} must be an int or a pair of ints, each at least {minimum}, got {value}.")
+    values = (value, value) if isinstance(value, Integral) else value
+    if (
+        not isinstance(values, Sequence)
+        or [isinstance(v, Integral) and int(v) >= minimum for v in values] != [True] * 2
+    ):
+        raise ValueError(f"{name} must be an int or a pair of ints, each at least {minimum}, got {value!r}.")
     return int(values[0]), int(values[1])
 
 
 def padding_pairs(padding: str | int | Sequence) -> Padding:
-    """((top, bottom), (left, right)) from "VALID", an int, a pair of ints or a pair of pairs."""
+    """((top, bottom), (left, right)) from "VALID", an int, a pair (rows, columns) of ints or a pair of pairs."""
     if padding == "VALID":
         return (0, 0), (0, 0)
-    if isinstance(padding, str):
-        raise ValueError(f'padding must be "VALID", an int or ((top, bottom), (left, right)), got "{padding}".')
-    rows, columns = (padding, padding) if isinstance(padding, int) else padding
+    if isinstance(padding, Sequence) and (isinstance(padding, str) or len(padding) != 2):
+        raise ValueError(f'padding must be "VALID", an int or ((top, bottom), (left, right)), got {padding!r}.')
+    rows, columns = padding if isinstance(padding, Sequence) else (padding, padding)
     return pair(rows, "padding", minimum=0), pair(columns, "padding", minimum=0)
 
 
