@@ -1,5 +1,6 @@
 """Encoders: an image in, one `Level` per resolution out, finest first."""
 
-from segjax.encoders.level import Level
+from segjax.encoders.conv import ConvEncoder, vgg16_stages
+from segjax.upsampling import Level
 
-__all__ = ["Level"]
+__all__ = ["ConvEncoder", "Level", "vgg16_stages"]

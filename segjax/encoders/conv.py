@@ -1,0 +1,43 @@
+"""Encoders of plain convolutions and max-pooling: VGG's, and those of SegNet, DeconvNet and U-Net."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from segjax import ops
+from segjax.layers import ConvBlock
+from segjax.upsampling import Level
+
+
+class ConvEncoder(nn.Module):
+    """Stages of convolutions with a 2x2 max-pooling between one and the next (Simonyan and Zisserman 2015).
+
+    `stages` has one entry per level, finest first: the widths of its convolutions. An empty entry only hands on what
+    the pooling before it left, as where VGG pools once more after its last convolution. Pooling is in ceil mode, so
+    that a level of h rows is followed by one of ceil(h / 2) and any size works.
+    """
+
+    stages: tuple[tuple[int, ...], ...]
+    block: Callable[..., nn.Module] = ConvBlock
+    """Called as `block(widths, name=...)(x, train=...)`."""
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
+        """One level per stage, finest first, at strides 1, 2, 4, ..."""
+        levels = []
+        x = image
+        for i, widths in enumerate(self.stages, start=1):
+            features = self.block(widths, name=f"stage{i}")(x, train=train)
+            if i < len(self.stages):
+                x, argmax = ops.max_pool_with_argmax(features, window=2, ceil_mode=True)
+                levels.append(Level(features, argmax))
+            else:
+                levels.append(Level(features, None))
+        return tuple(levels)
+
+
+def vgg16_stages(base: int = 64) -> tuple[tuple[int, ...], ...]:
+    """The widths of VGG-16's thirteen convolutions by stage (configuration D), `base` to `8 * base`."""
+    a, b, c, d = base, 2 * base, 4 * base, 8 * base
+    return ((a, a), (b, b), (c, c, c), (d, d, d), (d, d, d))

@@ -1,0 +1,66 @@
+"""Upsamplers: a small Linen module each, called as `upsample(x, level)`; any decoder takes any of them."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from segjax.upsampling.base import Upsampling
+from segjax.upsampling.dynamic import Carafe, DySample
+from segjax.upsampling.fixed import Bilinear, MaxUnpool, Nearest
+from segjax.upsampling.learned import (
+    ConvTranspose,
+    PixelShuffle,
+    ResizeConv,
+    bilinear_conv_transpose,
+    bilinear_init,
+    icnr_init,
+)
+from segjax.upsampling.level import Level
+
+Upsampler = Literal[
+    "nearest",
+    "bilinear",
+    "max_unpool",
+    "conv_transpose_2x2",
+    "conv_transpose_3x3",
+    "conv_transpose_bilinear",
+    "pixel_shuffle",
+    "pixel_shuffle_icnr",
+    "resize_conv",
+    "carafe",
+    "dysample",
+]
+"""The names of the upsamplers, for a command line's choices."""
+
+BY_NAME: dict[Upsampler, Callable[..., Upsampling]] = {
+    "nearest": Nearest,
+    "bilinear": Bilinear,
+    "max_unpool": MaxUnpool,
+    "conv_transpose_2x2": ConvTranspose,
+    "conv_transpose_3x3": partial(ConvTranspose, window=3),
+    "conv_transpose_bilinear": bilinear_conv_transpose,
+    "pixel_shuffle": PixelShuffle,
+    "pixel_shuffle_icnr": partial(PixelShuffle, icnr=True),
+    "resize_conv": ResizeConv,
+    "carafe": Carafe,
+    "dysample": DySample,
+}
+"""What a decoder takes as its `upsample`, by name."""
+
+__all__ = [
+    "BY_NAME",
+    "Bilinear",
+    "Carafe",
+    "ConvTranspose",
+    "DySample",
+    "Level",
+    "MaxUnpool",
+    "Nearest",
+    "PixelShuffle",
+    "ResizeConv",
+    "Upsampler",
+    "Upsampling",
+    "bilinear_conv_transpose",
+    "bilinear_init",
+    "icnr_init",
+]

@@ -1,0 +1,53 @@
+"""Upsamplers whose kernel or sampling point is predicted at every pixel: CARAFE and DySample."""
+
+from functools import partial
+
+import flax.linen as nn
+from jax.nn import softmax
+from jax.nn.initializers import normal
+from jaxtyping import Array, Float
+
+from segjax import ops
+from segjax.upsampling.base import Upsampling
+from segjax.upsampling.level import Level
+
+
+class Carafe(Upsampling):
+    """CARAFE (Wang et al. 2019): every pixel of the result is a weighted mean of a window of `x`.
+
+    The weights come from `x` itself: a 1x1 convolution to `compressed` channels, one of `encoder_window` to
+    `window**2` logits for each of the `factor**2` new pixels, and a softmax. The defaults are the paper's.
+    """
+
+    window: int = 5
+    encoder_window: int = 3
+    compressed: int = 64
+
+    def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
+        """Weighted means of windows."""
+        conv = partial(nn.Conv, dtype=self.dtype)
+        x = self.project(x, self.width(x))
+        y = conv(self.compressed, (1, 1), name="compress")(x)
+        size = (self.encoder_window, self.encoder_window)
+        y = conv((self.factor * self.window) ** 2, size, kernel_init=normal(1e-3), name="encode")(y)
+        return ops.carafe(x, softmax(ops.pixel_shuffle(y, self.factor)))
+
+
+class DySample(Upsampling):
+    """DySample (Liu et al. 2023), its "LP" form: every pixel of the result is a bilinear sample of `x`.
+
+    A 1x1 convolution predicts how far from its own place each new pixel looks, per group of channels, times `scope`
+    ("static scope") so that neighbours hardly overlap. It starts as bilinear interpolation. Raises ValueError where
+    `groups` does not divide the channels.
+    """
+
+    groups: int = 4
+    scope: float = 0.25
+
+    def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
+        """Samples between pixels."""
+        x = self.project(x, self.width(x))
+        offset = nn.Conv(
+            2 * self.groups * self.factor**2, (1, 1), kernel_init=normal(1e-3), dtype=self.dtype, name="offset"
+        )(x)
+        return ops.dysample(x, self.scope * offset, factor=self.factor, groups=self.groups)
