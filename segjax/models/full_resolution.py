@@ -1,0 +1,29 @@
+"""The naive approach: convolutions at full resolution, a class for every pixel."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from segjax.layers import ConvBlock, batch_norm
+
+
+class FullResolutionCNN(nn.Module):
+    """A chain of 3x3 convolutions that never pools, and a 1x1 convolution to class scores.
+
+    It is dear, because every convolution runs on every pixel, and short-sighted, because a pixel sees one more pixel
+    around it per convolution.
+    """
+
+    num_classes: int
+    widths: tuple[int, ...] = (64, 64, 64, 64)
+    norm: Callable[..., nn.Module] | None = batch_norm
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
+        """Logits of the image's size, float32."""
+        x = ConvBlock(self.widths, norm=self.norm, dtype=self.dtype, name="body")(image, train=train)
+        return nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="head")(x)
