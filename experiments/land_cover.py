@@ -3,52 +3,67 @@
 from typing import Literal
 
 import optax
+from flax import linen as nn
 
-from segjax import losses, upsampling
+from segjax import losses, models, upsampling
 from segjax.data import Augment, land_cover
 from segjax.layers import Normalized
-from segjax.models import UNet
 from segjax.train import Experiment
 
 
 def experiment(
+    model: Literal["unet", "segnet", "fcn", "full_resolution"] = "unet",
+    upsample: upsampling.Upsampler | None = None,
+    skips: bool = True,
+    width: int = 16,
+    depth: int = 3,
+    groups: Literal[4, 7] = 4,
     steps: int = 600,
     batch_size: int = 32,
     learning_rate: float = 4e-3,
     weight_decay: float = 1e-4,
-    width: int = 16,
-    depth: int = 3,
-    skips: bool = True,
-    upsample: upsampling.Upsampler = "conv_transpose_2x2",
-    groups: Literal[4, 7] = 4,
     evaluate_every: int = 100,
     seed: int = 0,
 ) -> Experiment:
-    """U-Net on Blue Marble land cover.
+    """Land cover on Blue Marble: `segjax train experiments/land_cover.py`.
 
     Args:
+        model: The family of the model.
+        upsample: Its upsampler; the family's own where none is named.
+        skips: Whether U-Net's decoder sees the encoder's features.
+        width: Channels at full resolution; every level doubles them.
+        depth: How often the image is halved.
+        groups: Land cover classes: 4, or the finer 7.
         steps: Updates of the parameters.
         batch_size: Tiles a step.
         learning_rate: The highest of a one-cycle cosine schedule.
         weight_decay: AdamW's.
-        width: Channels at full resolution; every level doubles them.
-        depth: How often the image is halved.
-        skips: Whether the decoder sees the encoder's features.
-        upsample: The upsampler of the decoder.
-        groups: Land cover classes: 4, or the finer 7.
         evaluate_every: Steps between two looks at the test split.
         seed: Decides initial parameters, order of the data and augmentation.
     """
     data = land_cover(groups=groups)
-    model = UNet(
-        num_classes=len(data.class_names),
-        widths=tuple(width * 2**level for level in range(depth + 1)),
-        skips=skips,
-        upsample=upsampling.BY_NAME[upsample],
-    )
+    num_classes = len(data.class_names)
+    widths = tuple(width * 2**level for level in range(depth + 1))
+    network: nn.Module
+    if model == "unet":
+        network = models.UNet(num_classes, widths, skips=skips)
+    elif model == "fcn":
+        network = models.FCN(num_classes, widths)
+    elif model == "segnet":
+        # The decoder mirrors the encoder; each of its stages ends at the width that the level above unpools with.
+        network = models.SegNet(
+            num_classes,
+            stages=tuple((w, w) for w in widths[:-1]),
+            decoder_stages=tuple((w, finer) for finer, w in zip((width, *widths), widths[:-1], strict=False)),
+        )
+    else:
+        network = models.FullResolutionCNN(num_classes, widths=(2 * width,) * (depth + 1))
+    if upsample is not None:
+        network = network.clone(upsample=upsampling.BY_NAME[upsample])
+
     schedule = optax.cosine_onecycle_schedule(steps, learning_rate)
     return Experiment(
-        model=Normalized(model, mean=(0.39, 0.40, 0.40), std=(0.20, 0.17, 0.17), gamma=0.5),
+        model=Normalized(network, mean=(0.39, 0.40, 0.40), std=(0.20, 0.17, 0.17), gamma=0.5),
         data=data,
         loss=losses.cross_entropy,
         optimizer=optax.adamw(schedule, weight_decay=weight_decay),

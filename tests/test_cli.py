@@ -1,0 +1,69 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segjax.cli import main
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train"], ["--print-completion", "bash"], ["data", "--help"]])
+def test_help_and_completion_import_no_jax(arguments: list[str]):
+    code = (
+        "import sys; from segjax.cli import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit: pass\n"
+        "assert 'jax' not in sys.modules and 'flax' not in sys.modules"
+    )
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert "segjax" in done.stdout + done.stderr
+
+
+def test_a_command_without_its_extra_says_which_one_to_install(tmp_path: Path):
+    file = tmp_path / "experiment.py"
+    file.write_text("")
+    code = (
+        "import sys; sys.modules['tyro'] = None; from segjax.cli import main\n"
+        f"sys.exit(main(['train', {str(file)!r}]))"
+    )
+    done = python(code)
+    assert done.returncode == 1
+    assert "`segjax train` needs tyro; install it with `pip install 'segjax[train]'`." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train"], "name an experiment file"),
+        (["train", "nowhere.py"], "nowhere.py is not a file; name an experiment"),
+        (["train", "--resume", "nowhere"], "nowhere is not a folder; name the folder that"),
+        (["train", "--resume", "run", "--steps", "3"], "--resume goes on with a run as it was; leave --steps out"),
+        (["evaluate", "nowhere"], "nowhere is not a folder"),
+        (["predict", "nowhere", "x.png", "--out", "y"], "nowhere is not a folder"),
+    ],
+)
+def test_bad_input_gets_one_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]):
+    assert main(arguments) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("segjax: ")
+    assert sentence in said
+
+
+def test_an_unknown_argument_is_named(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "run", "--fast"])
+    assert stop.value.code == 2
+    assert "unknown argument --fast" in capsys.readouterr().err
+
+
+def test_models_lists_the_published_sizes(capsys: pytest.CaptureFixture[str]):
+    assert main(["models"]) == 0
+    table = capsys.readouterr().out
+    assert "unet" in table
+    assert "31,03" in table  # Ronneberger's 31.03 million parameters

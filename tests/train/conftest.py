@@ -1,0 +1,75 @@
+"""A task small enough to learn in seconds: say which of two colours a pixel has."""
+
+from pathlib import Path
+
+import pytest
+
+SQUARES = '''
+"""Bright squares on a dark ground."""
+
+import numpy as np
+import optax
+from flax import linen as nn
+
+from segjax import losses
+from segjax.data import Augment, Dataset
+from segjax.layers import Normalized
+from segjax.train import Experiment
+
+
+class Squares:
+    def __init__(self, size, seed):
+        rng = np.random.default_rng(seed)
+        self.records = []
+        for _ in range(size):
+            mask = np.zeros((16, 16), np.uint8)
+            top, left = rng.integers(0, 9, 2)
+            mask[top : top + 7, left : left + 7] = 1
+            mask[0, 0] = 255
+            noise = rng.integers(0, 40, (16, 16, 3))
+            self.records.append({"image": (mask[..., None] % 255 * 150 + noise).astype(np.uint8), "mask": mask})
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, index):
+        return self.records[index]
+
+
+class Small(nn.Module):
+    @nn.compact
+    def __call__(self, image, *, train):
+        x = nn.Conv(8, (3, 3), name="conv1")(image)
+        x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9, name="norm1")(x))
+        x = nn.Dropout(0.1, deterministic=not train)(x)
+        return nn.Conv(2, (1, 1), name="head")(x)
+
+
+def experiment(steps: int = 40, learning_rate: float = 3e-2, evaluate_every: int = 20, seed: int = 0) -> Experiment:
+    """Two colours."""
+    data = Dataset(
+        name="squares",
+        class_names=("ground", "square"),
+        palette=((40, 40, 40), (240, 180, 60)),
+        open=lambda split: Squares(10, 0) if split == "train" else Squares(7, 1),
+    )
+    return Experiment(
+        model=Normalized(Small(), mean=(0.3,) * 3, std=(0.3,) * 3),
+        data=data,
+        loss=losses.cross_entropy,
+        optimizer=optax.adam(learning_rate),
+        steps=steps,
+        batch_size=4,
+        augment=Augment(flip_horizontal=True),
+        evaluate_every=evaluate_every,
+        seed=seed,
+    )
+'''
+
+
+@pytest.fixture
+def squares(tmp_path: Path) -> Path:
+    """An experiment file that trains in a second or two."""
+    path = tmp_path / "squares.py"
+    path.write_text(SQUARES)
+    return path

@@ -1,0 +1,162 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import segjax
+from segjax.cli import main
+from segjax.train import ExperimentError, Interrupted, Run, train
+from segjax.train.experiment import build, read_experiment
+
+WRITTEN = ("experiment.py", "run.json", "metrics.jsonl", "curves.png", "predictions.png", "report.json", "checkpoints")
+
+
+def run_squares(squares: Path, folder: Path, **knobs) -> Run:
+    run = Run.create(folder, squares, knobs)
+    train(run.experiment(), run)
+    return run
+
+
+def bits(run: Run) -> list[bytes]:
+    _, variables = segjax.load(run.path)
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables)]
+
+
+def test_a_run_learns_and_leaves_all_it_promises(squares: Path, tmp_path: Path):
+    run = run_squares(squares, tmp_path / "run")
+    missing = [name for name in WRITTEN if not (run.path / name).exists()]
+    assert not missing
+    assert list(run.path.glob("events.out.tfevents.*"))
+    report = json.loads((run.path / "report.json").read_text())
+    assert report["test"]["miou"] > 0.95
+    assert set(report["test"]["iou"]) == {"ground", "square"}
+    assert report["steps"] == 40
+    assert report["train_seconds"] > 0
+    rows = run.metrics()
+    assert [row["step"] for row in rows] == [10, 20, 20, 30, 40, 40]
+    assert rows[0]["train"]["loss"] > rows[-2]["train"]["loss"]
+
+
+def test_scores_are_those_of_all_test_pixels_counted_once(squares: Path, tmp_path: Path):
+    run = run_squares(squares, tmp_path / "run", steps=3)  # 7 test records in batches of 4, so the last one is partial
+    model, variables = segjax.load(run.path)
+    source = run.experiment().data.open("test")
+    images = np.stack([source[i]["image"] for i in range(len(source))])
+    truth = np.stack([source[i]["mask"] for i in range(len(source))])
+    prediction = np.asarray(model.apply(variables, images, train=False).argmax(-1))
+    counted = truth != 255
+    right = (prediction == truth) & counted
+    expected = [right[truth == c].sum() / (((prediction == c) | (truth == c)) & counted).sum() for c in (0, 1)]
+    report = json.loads((run.path / "report.json").read_text())["test"]
+    np.testing.assert_allclose(list(report["iou"].values()), expected, rtol=1e-6)
+    np.testing.assert_allclose(report["pixel_accuracy"], right.sum() / counted.sum(), rtol=1e-6)
+
+
+def test_evaluate_says_what_the_report_says(squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = run_squares(squares, tmp_path / "run", steps=5)
+    assert main(["evaluate", str(run.path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    report = json.loads((run.path / "report.json").read_text())
+    assert said == {key: report[key] for key in ("test", "steps", "train_seconds")}
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(squares: Path, tmp_path: Path):
+    one, again, other = (
+        run_squares(squares, tmp_path / name, steps=15, seed=seed) for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    )
+    assert bits(one) == bits(again)
+    assert (one.path / "metrics.jsonl").read_bytes() == (again.path / "metrics.jsonl").read_bytes()
+    assert bits(one) != bits(other)
+
+
+def test_killed_and_resumed_is_the_same_run(squares: Path, tmp_path: Path):
+    straight = run_squares(squares, tmp_path / "straight", steps=200, evaluate_every=10)
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "segjax.cli", "train"]
+    knobs = ["--steps", "200", "--evaluate-every", "10"]
+    process = subprocess.Popen([*command, str(squares), "--out", str(folder), *knobs], stderr=subprocess.DEVNULL)
+    checkpoint = folder / "checkpoints" / "30"
+    for _ in range(1200):
+        if checkpoint.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert checkpoint.exists()
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert max(row["step"] for row in Run(folder).metrics()) < 200
+    assert main(["train", "--resume", str(folder)]) == 0
+    assert (folder / "metrics.jsonl").read_bytes() == (straight.path / "metrics.jsonl").read_bytes()
+    assert bits(Run(folder)) == bits(straight)
+
+
+def test_ctrl_c_saves_the_very_step_and_resume_goes_on(squares: Path, tmp_path: Path):
+    straight = run_squares(squares, tmp_path / "straight", steps=30)
+    text = squares.read_text()
+    # The user's hand, at a known moment: the signal comes while record 23 * 4 is being read.
+    interrupting = text.replace(
+        "        return self.records[index]",
+        "        self.reads = getattr(self, 'reads', 0) + 1\n"
+        "        if self.reads == 60:\n"
+        "            import os, signal\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "        return self.records[index]",
+    )
+    assert interrupting != text
+    squares.write_text(interrupting)
+    run = Run.create(tmp_path / "stopped", squares, {"steps": 30})
+    with pytest.raises(Interrupted, match=r"Stopped at step \d+; everything up to there is saved"):
+        train(run.experiment(), run)
+    assert not (run.path / "report.json").exists()
+    (run.path / "experiment.py").write_text(text)
+    train(run.experiment(), run)
+    assert bits(run) == bits(straight)
+    assert run.metrics() == straight.metrics()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_a_sentence(squares: Path, tmp_path: Path):
+    squares.write_text(squares.read_text().replace("loss=losses.cross_entropy", "loss=lambda z, y: z.sum() / 0"))
+    with pytest.raises(ExperimentError, match="The loss became .* before step 10; lower the learning rate"):
+        run_squares(squares, tmp_path / "run")
+
+
+def test_a_model_of_another_shape_is_named(squares: Path, tmp_path: Path):
+    run = run_squares(squares, tmp_path / "run", steps=2)
+    run.experiment_file.write_text(run.experiment_file.read_text().replace("nn.Conv(8,", "nn.Conv(9,"))
+    with pytest.raises(ExperimentError, match=r"the model has .*conv1.*bias.* of shape \(9,\), the checkpoint has it as \(8,\)"):
+        segjax.load(run.path)
+
+
+def test_a_folder_that_is_in_use_is_refused(squares: Path, tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("three years")
+    with pytest.raises(ExperimentError, match="not an empty folder; give --out another name"):
+        Run.create(tmp_path / "run", squares, {})
+    assert (tmp_path / "run" / "thesis.tex").read_text() == "three years"
+
+
+def test_eight_devices_train_as_one_does(squares: Path, tmp_path: Path):
+    script = (
+        "import sys; from pathlib import Path; from segjax.train import Run, train\n"
+        "run = Run(Path(sys.argv[1])); train(run.experiment(), run)"
+    )
+    for name, devices in (("one", 1), ("four", 4)):
+        Run.create(tmp_path / name, squares, {"steps": 10})
+        environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / name)], env=environment, check=True)
+    losses = [Run(tmp_path / name).metrics()[0]["train"]["loss"] for name in ("one", "four")]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_experiments_in_the_repository_can_be_built():
+    files = sorted(Path(__file__).parents[2].glob("experiments/*.py"))
+    assert files
+    for file in files:
+        function = read_experiment(file)
+        assert build(function, {}, file).steps >= 1, file
