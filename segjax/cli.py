@@ -112,13 +112,12 @@ def models(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax models`: every published model with its parameters and FLOPs."""
     from segjax.models.summary import summaries
 
-    rows = summaries()
     if parsed.json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps(list(summaries()), indent=2))
         return 0
     print(f"{'model':<24}{'parameters':>14}{'FLOPs at 256x256':>20}   paper")
-    for row in rows:
-        print(f"{row['name']:<24}{row['parameters']:>14,}{row['flops'] / 1e9:>18.1f} G   {row['paper']}")
+    for row in summaries():
+        print(f"{row['name']:<24}{row['parameters']:>14,}{row['flops'] / 1e9:>18.1f} G   {row['paper']}", flush=True)
     return 0
 
 

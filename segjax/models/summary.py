@@ -1,5 +1,6 @@
 """How large the published models are, without making a single array."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import TypedDict
 
@@ -22,15 +23,13 @@ class Summary(TypedDict):
     paper: str
 
 
-def summaries() -> list[Summary]:
-    """Every published model, counted from its shapes alone."""
+def summaries() -> Iterator[Summary]:
+    """Every published model, one by one, counted from its shapes alone; taps on padding are not counted."""
     image = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32)
-    rows: list[Summary] = []
     for name, make in PUBLISHED.items():
         model = make()
         variables = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
         cost = jax.jit(partial(model.apply, train=False)).lower(variables, image).cost_analysis()
         paper = (make.__doc__ or "").strip().splitlines()[0]
         parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        rows.append({"name": name, "parameters": parameters, "flops": float(cost["flops"]), "paper": paper})
-    return rows
+        yield {"name": name, "parameters": parameters, "flops": float(cost["flops"]), "paper": paper}

@@ -32,6 +32,7 @@ class Log:
             TextColumn("{task.fields[numbers]}"),
             TimeRemainingColumn(),
             console=self._console,
+            disable=not self._console.is_terminal,
         )
         self._task = self._progress.add_task("Starting", total=None, numbers="")
         self._events: SummaryWriter | None = None
@@ -54,7 +55,7 @@ class Log:
         """Say what the run is waiting for."""
         self._progress.update(self._task, description=what)
         if not self._console.is_terminal and self._events is None:
-            self._console.print(f"{what} ...")
+            self._console.print(f"{what} ...", soft_wrap=True)
 
     def start(self, step: int, parameters: int, train_size: int, test_size: int) -> None:
         """Begin to count at `step`; the rows until there are read back."""
@@ -63,7 +64,8 @@ class Log:
         whence = f"Going on from step {step}" if step else "Training"
         self._console.print(
             f"{whence}: {parameters:,} parameters, {train_size} training and {test_size} test images, "
-            f"{self._steps} steps of {self._batch_size}. The first step compiles."
+            f"{self._steps} steps of {self._batch_size}. The first step compiles.",
+            soft_wrap=True,
         )
         self._progress.update(self._task, description="Compiling", total=self._steps, completed=step)
         self._clock = (step, time.perf_counter())
@@ -80,7 +82,7 @@ class Log:
             self._loss = f"loss {row['train']['loss']:.3f}  {images_per_second:.0f} images/s"
         else:
             self._test = f"test mIoU {row['test']['miou']:.3f}  "
-            self._console.print(f"step {step:>6}/{self._steps}  {self._test}{self._loss}")
+            self._console.print(f"step {step:>6}/{self._steps}  {self._test}{self._loss}", soft_wrap=True)
             self._clock = (step, time.perf_counter())
         for split in row.keys() & {"train", "test"}:
             for name, value in _flat(row[split]):

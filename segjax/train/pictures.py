@@ -47,23 +47,24 @@ def draw_predictions(run: Run, model: nn.Module, variables: Variables, source: S
     """Write predictions.png: for a few test records, spread evenly, the image, the truth, the prediction, the error."""
     indices = np.unique(np.linspace(0, len(source) - 1, _EXAMPLES).round().astype(int))
     apply = jax.jit(lambda image: model.apply(variables, image, train=False).argmax(-1))  # type: ignore[union-attr]
-    figure = Figure(figsize=(9.2, 2.3 * len(indices) + 0.6), layout="constrained")
-    grid = figure.subplots(len(indices), 4, squeeze=False)
-    for row, index in zip(grid, indices, strict=True):
+    figure = Figure(figsize=(2.0 * len(indices) + 0.4, 8.6), layout="constrained")
+    grid = figure.subplots(4, len(indices), squeeze=False)
+    for column, index in zip(grid.T, indices, strict=True):
         record = source[int(index)]
         truth, prediction = record["mask"], np.asarray(apply(record["image"][None]))[0]
-        error = np.where((truth == prediction)[..., None], _RIGHT, _WRONG)
-        error = np.where((truth == 255)[..., None], _IGNORED, error)
-        shown = (_rgb(record["image"]), _coloured(truth, data), _coloured(prediction, data), error.astype(np.uint8))
-        for axes, picture in zip(row, shown, strict=True):
-            axes.imshow(picture, interpolation="nearest")
-            axes.axis("off")
         counted = truth != 255
-        right = (truth == prediction)[counted].mean() if counted.any() else np.nan
-        row[3].set_title(f"{right:.0%} right", fontsize=8, loc="left", pad=2)
-    for axes, title in zip(grid[0], ("image", "truth", "prediction", "error"), strict=True):
-        axes.set_title(title if title != "error" else f"error ({grid[0][3].get_title(loc='left')})", fontsize=10)
-    grid[0][3].set_title("", loc="left")
+        right = truth == prediction
+        error = np.where(right[..., None], _RIGHT, _WRONG)
+        error = np.where(counted[..., None], error, _IGNORED).astype(np.uint8)
+        shown = (_rgb(record["image"]), _coloured(truth, data), _coloured(prediction, data), error)
+        for axes, picture in zip(column, shown, strict=True):
+            axes.imshow(picture, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        if counted.any():
+            column[3].set_xlabel(f"{right[counted].mean():.0%} right", fontsize=9)
+    for axes, title in zip(grid[:, 0], ("image", "truth", "prediction", "error"), strict=True):
+        axes.set_ylabel(title, fontsize=11)
     patches = [
         Patch(color=np.array(colour) / 255, label=name)
         for name, colour in zip(data.class_names, data.palette, strict=True)
