@@ -24,8 +24,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        self._manager = _manager(folder, max_to_keep=keep, cleanup_tmp_directories=True)
 
     def save(self, step: int, state: TrainState, progress: Progress) -> None:
         """Begin to save; returns as soon as the arrays are copied."""
@@ -72,7 +71,7 @@ class Checkpoints:
 
 def read_variables(folder: Path, model: nn.Module) -> tuple[int, Variables, Progress]:
     """The step, the variables and the progress of the newest checkpoint, checked against the shapes the model has."""
-    with ocp.CheckpointManager(folder.absolute(), options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
+    with _manager(folder, create=False) as manager:
         step = manager.latest_step()
         if step is None:
             raise ExperimentError(f"{folder} holds no complete checkpoint yet; train for longer, then try again.")
@@ -84,6 +83,18 @@ def read_variables(folder: Path, model: nn.Module) -> tuple[int, Variables, Prog
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), dict(expected))
         restored = manager.restore(step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(target)))
         return step, restored["variables"], progress
+
+
+def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
+    return ocp.CheckpointManager(
+        folder.absolute(),
+        options=ocp.CheckpointManagerOptions(**options),
+        item_handlers={
+            "variables": ocp.StandardCheckpointHandler(),
+            "state": ocp.StandardCheckpointHandler(),
+            "progress": ocp.JsonCheckpointHandler(),
+        },
+    )
 
 
 def _check_shapes(folder: Path, expected: Any, found: Any) -> None:
