@@ -1,8 +1,12 @@
-"""Losses that are a mean over pixels: cross-entropy, focal and online hard example mining."""
+"""Losses that are a mean over pixels: cross-entropy, focal loss, online hard example mining."""
+
+import math
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
+
+from segjax.losses.inputs import labels, matches, widen
 
 
 def cross_entropy(
@@ -13,16 +17,15 @@ def cross_entropy(
     class_weights: Float[ArrayLike, "k"] | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Array, ""]:
-    """Softmax cross-entropy, averaged over the counted pixels (0 where there are none).
+    """Softmax cross-entropy, averaged over the counted pixels of the batch; 0 where there are none.
 
-    The numbers of `torch.nn.functional.cross_entropy`: with class weights, the mean is divided by the sum of the
-    counted pixels' weights; `label_smoothing` in 0..1 spreads that share of the target evenly over all classes.
-    Computed in float32 or wider. A label that is neither a class nor `ignore` makes the loss NaN.
+    The numbers of `torch.nn.functional.cross_entropy`: with class weights the mean is divided by the sum of the counted
+    pixels' weights, and `label_smoothing` in 0..1 spreads that share of the target evenly over all classes. Computed in
+    float32 or wider. A label that no logit belongs to makes the loss NaN; shapes that do not match raise ValueError.
     """
-    total, weight = cross_entropy_sums(
-        logits, mask, ignore=ignore, class_weights=class_weights, label_smoothing=label_smoothing
+    return _mean(
+        cross_entropy_sums(logits, mask, ignore=ignore, class_weights=class_weights, label_smoothing=label_smoothing)
     )
-    return total / jnp.where(weight > 0, weight, 1)
 
 
 def cross_entropy_sums(
@@ -33,19 +36,119 @@ def cross_entropy_sums(
     class_weights: Float[ArrayLike, "k"] | None = None,
     label_smoothing: float = 0.0,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Numerator and denominator of `cross_entropy`, which may be summed over pieces of a batch before dividing."""
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    mask = mask.astype(jnp.int32)
-    counted = mask != ignore
-    label = jnp.where(counted, mask, 0)[..., None]
-    lse = jax.nn.logsumexp(logits, axis=-1)
-    nll = lse - jnp.take_along_axis(logits, label, axis=-1)[..., 0]
-    weight = counted.astype(logits.dtype)
-    k = logits.shape[-1]
-    weights = jnp.ones(k, logits.dtype) if class_weights is None else jnp.asarray(class_weights, logits.dtype)
-    weight = weights[label[..., 0]] * counted
-    loss = nll * weight
+    """What `cross_entropy` divides: the weighted sum over pixels and the sum of weights, which add up over pieces."""
+    label = labels(logits, mask, ignore)
+    normaliser, score = _normaliser_and_score(logits, label)
+    weight = _pixel_weights(label, class_weights, normaliser.dtype)
+    total = jnp.sum((normaliser - score) * weight)
     if label_smoothing:
-        uniform = (lse * weights.sum() - logits @ weights) / k
-        loss = (1 - label_smoothing) * loss + label_smoothing * jnp.where(counted, uniform, 0)
-    return loss.sum(), weight.sum()
+        share = jnp.ones(logits.shape[-1]) if class_weights is None else jnp.asarray(class_weights)
+        share = share.astype(normaliser.dtype) / logits.shape[-1]
+        uniform = normaliser * share.sum() - widen(logits) @ share
+        total = (1 - label_smoothing) * total + label_smoothing * jnp.sum(uniform, where=label >= 0)
+    return total, weight.sum()
+
+
+def focal(
+    logits: Float[Array, "n h w k"],
+    mask: Int[Array, "n h w"],
+    *,
+    gamma: float = 2.0,
+    ignore: int = 255,
+    class_weights: Float[ArrayLike, "k"] | None = None,
+) -> Float[Array, ""]:
+    """Focal loss on the softmax (Lin et al. 2017), averaged over the counted pixels of the batch; 0 if there are none.
+
+    Each pixel's cross-entropy is multiplied by (1 - p)^gamma, p the probability of its class. `class_weights` is the
+    paper's alpha for each class; as in `cross_entropy`, which this is at gamma 0, their sum over pixels divides. The
+    paper, and `FocalLoss` of segmentation_models.pytorch, give each class a sigmoid of its own instead.
+    """
+    return _mean(focal_sums(logits, mask, gamma=gamma, ignore=ignore, class_weights=class_weights))
+
+
+def focal_sums(
+    logits: Float[Array, "n h w k"],
+    mask: Int[Array, "n h w"],
+    *,
+    gamma: float = 2.0,
+    ignore: int = 255,
+    class_weights: Float[ArrayLike, "k"] | None = None,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """What `focal` divides: the weighted sum over pixels and the sum of weights, which add up over pieces."""
+    label = labels(logits, mask, ignore)
+    normaliser, score = _normaliser_and_score(logits, label)
+    weight = _pixel_weights(label, class_weights, normaliser.dtype)
+    loss = normaliser - score
+    # Held above 0, where a power below 1 has no finite slope.
+    doubt = jnp.maximum(-jnp.expm1(-loss), jnp.finfo(loss.dtype).tiny)
+    return jnp.sum(doubt**gamma * loss * weight), weight.sum()
+
+
+def ohem_cross_entropy(
+    logits: Float[Array, "n h w k"],
+    mask: Int[Array, "n h w"],
+    *,
+    threshold: float = 0.7,
+    min_fraction: float = 1 / 16,
+    ignore: int = 255,
+    class_weights: Float[ArrayLike, "k"] | None = None,
+) -> Float[Array, ""]:
+    """Cross-entropy averaged over the hard pixels of the batch (Shrivastava et al. 2016); 0 if no pixel is counted.
+
+    A pixel is hard if its class has a probability below `threshold`, or if it is among the `min_fraction` of the
+    counted pixels with the highest loss (more, where losses tie). `threshold=0` mines a fixed fraction,
+    `min_fraction=0` by threshold alone; both are in 0..1, otherwise ValueError.
+    """
+    if not (0 <= threshold <= 1 and 0 <= min_fraction <= 1):
+        raise ValueError(f"threshold and min_fraction must lie in 0..1, got {threshold} and {min_fraction}.")
+    label = labels(logits, mask, ignore)
+    normaliser, score = _normaliser_and_score(logits, label)
+    loss = normaliser - score
+    weight = _pixel_weights(label, class_weights, loss.dtype)
+
+    hardness = jax.lax.stop_gradient(jnp.where(label >= 0, loss, -jnp.inf))
+    required = jnp.ceil(min_fraction * jnp.sum(label >= 0)).astype(jnp.int32)
+    ranked = jnp.sort(hardness.ravel(), descending=True)
+    hardest = jnp.where(required > 0, ranked[jnp.maximum(required - 1, 0)], jnp.inf)
+    limit = -math.log(threshold) if threshold else math.inf
+    weight = jnp.where((hardness > limit) | (hardness >= hardest), weight, 0)
+    return _mean((jnp.sum(loss * weight), weight.sum()))
+
+
+def _mean(sums: tuple[Array, Array]) -> Array:
+    total, weight = sums
+    return total / jnp.where(weight > 0, weight, 1)
+
+
+def _pixel_weights(label: Array, class_weights: ArrayLike | None, dtype: jnp.dtype) -> Array:
+    counted = (label >= 0).astype(dtype)
+    if class_weights is None:
+        return counted
+    return counted * jnp.asarray(class_weights, dtype)[jnp.maximum(label, 0)]
+
+
+@jax.custom_vjp
+def _normaliser_and_score(logits: Array, label: Array) -> tuple[Array, Array]:
+    """Log-sum-exp over the classes, and the logit of each pixel's own class; their difference is the cross-entropy.
+
+    The gradient is spelled out: autodiff would scatter into an array of the logits' size, which is slower, and would
+    keep the exponentials.
+    """
+    score = jnp.take_along_axis(logits, jnp.maximum(label, 0)[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(widen(logits), axis=-1), widen(score)
+
+
+def _forward(logits: Array, label: Array):
+    normaliser, score = _normaliser_and_score(logits, label)
+    return (normaliser, score), (logits, label, normaliser)
+
+
+def _backward(saved: tuple[Array, Array, Array], gradients: tuple[Array, Array]):
+    logits, label, normaliser = saved
+    to_normaliser, to_score = (gradient[..., None] for gradient in gradients)
+    softmax = jnp.exp(widen(logits) - normaliser[..., None])
+    own = jnp.where(matches(jnp.maximum(label, 0), logits.shape[-1]), to_score, 0)
+    return (softmax * to_normaliser + own).astype(logits.dtype), None
+
+
+_normaliser_and_score.defvjp(_forward, _backward)

@@ -1,0 +1,74 @@
+"""The boundary loss, and the signed distance maps that it weighs probabilities with."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from segjax.losses.inputs import labels, widen
+
+# The square of a distance, in pixels, that no image has; with the square of its height added it is still an int32.
+_FAR = 2**30
+
+
+def boundary_loss(
+    logits: Float[Array, "n h w k"],
+    mask: Int[Array, "n h w"],
+    *,
+    distances: Float[Array, "n h w k"] | None = None,
+    ignore: int = 255,
+) -> Float[Array, ""]:
+    """Mean of probability times signed distance over counted pixels and classes (Kervadec et al. 2019), in pixels.
+
+    It may be negative, and is meant to be added to a loss of overlap; 0 if nothing is counted. `distances` are those of
+    `signed_distance`, where the caller already has them.
+    """
+    label = labels(logits, mask, ignore)
+    if distances is None:
+        distances = signed_distance(mask, logits.shape[-1], ignore=ignore)
+    if distances.shape != logits.shape:
+        raise ValueError(f"distances have shape {distances.shape}: expected that of the logits, {logits.shape}.")
+    moment = jnp.sum(jax.nn.softmax(widen(logits), axis=-1) * distances, axis=-1)
+    pixels = jnp.sum(label >= 0)
+    return jnp.sum(moment, where=label >= 0) / (jnp.maximum(pixels, 1) * logits.shape[-1])
+
+
+def signed_distance(
+    mask: Int[Array, "n h w"], num_classes: int, *, ignore: int = 255
+) -> Float[Array, "n h w {num_classes}"]:
+    """Exact Euclidean distance in pixels to each class, negative inside it, as the boundary loss's authors count it.
+
+    Outside a class it is the distance to its nearest pixel; inside, 1 minus the distance to the nearest counted pixel
+    of another class, so 0 on its rim. It is 0 where the mask is ignored, and everywhere for a class that is absent from
+    the image or fills it. Time grows with h w (h + w) for each class that occurs in the batch.
+    """
+    mask = jnp.asarray(mask).astype(jnp.int32)
+    counted = mask != ignore
+
+    def one_class(c: Array) -> Array:
+        own = counted & (mask == c)
+        return jax.lax.cond(own.any(), _signed_distance, lambda own, other: jnp.zeros(own.shape), own, counted & ~own)
+
+    return jnp.moveaxis(jax.lax.map(one_class, jnp.arange(num_classes)), 0, -1)
+
+
+def _signed_distance(own: Bool[Array, "n h w"], other: Bool[Array, "n h w"]) -> Float[Array, "n h w"]:
+    rim = own.any((1, 2), keepdims=True) & other.any((1, 2), keepdims=True)
+    signed = jnp.where(own, 1 - _distance(other), jnp.where(other, _distance(own), 0))
+    return jnp.where(rim, signed, 0)
+
+
+def _distance(seed: Bool[Array, "n h w"]) -> Float[Array, "n h w"]:
+    """Distance of every pixel to the nearest seed: of the squares along the rows, the nearest along the columns."""
+    along_rows = jnp.swapaxes(_nearest(jnp.swapaxes(jnp.where(seed, 0, _FAR), 1, 2)), 1, 2)
+    return jnp.sqrt(_nearest(along_rows).astype(jnp.float32))
+
+
+def _nearest(cost: Int[Array, "n h w"]) -> Int[Array, "n h w"]:
+    """`min over j of cost[j] + (i - j)^2` down the columns, one j at a time: all at once would be an h-fold array."""
+    height = cost.shape[1]
+    row = jnp.arange(height)[:, None]
+
+    def take(j: Array, best: Array) -> Array:
+        return jnp.minimum(best, jax.lax.dynamic_slice_in_dim(cost, j, 1, axis=1) + (row - j) ** 2)
+
+    return jax.lax.fori_loop(0, height, take, jnp.full_like(cost, _FAR))

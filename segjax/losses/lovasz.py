@@ -1,0 +1,79 @@
+"""The Lovász-softmax loss: a surrogate of intersection over union that is convex in the errors."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from segjax.losses.inputs import labels, widen
+from segjax.losses.region import Classes, average
+
+
+def lovasz_softmax(
+    logits: Float[Array, "n h w k"],
+    mask: Int[Array, "n h w"],
+    *,
+    per_image: bool = False,
+    classes: Classes = "present",
+    ignore: int = 255,
+) -> Float[Array, ""]:
+    """Lovász extension of the Jaccard loss at the softmax's errors (Berman et al. 2018); 0 if nothing is counted.
+
+    `per_image` sorts the pixels of each image and averages over images; otherwise the whole batch is sorted together.
+    `classes="present"` averages over the classes that occur in the truth and sorts for them alone, "all" for every one.
+    Keeps two arrays of the logits' size for the backward pass.
+    """
+    label = labels(logits, mask, ignore)
+    groups, num_classes = (logits.shape[0] if per_image else 1), logits.shape[-1]
+    softmax = jax.nn.softmax(widen(logits), axis=-1).reshape(groups, -1, num_classes)
+    label = label.reshape(groups, -1)
+    loss = _class_losses(jnp.moveaxis(softmax, -1, 0), label, classes == "present")
+    true = jnp.sum(label[..., None] == jnp.arange(num_classes), axis=1)
+    return average(loss.T, true, classes)
+
+
+@jax.custom_vjp
+def _class_losses(softmax: Float[Array, "k g p"], label: Int[Array, "g p"], skip_absent: bool) -> Float[Array, "k g"]:
+    """Loss of each class in each group of pixels. Linear in the errors as long as their order stays."""
+    return _forward(softmax, label, skip_absent)[0]
+
+
+def _forward(softmax: Array, label: Array, skip_absent: bool) -> tuple[Array, Array]:
+    def one_class(one: tuple[Array, Array]) -> tuple[Array, Array]:
+        c, probability = one
+        own = label == c
+        error = jnp.where(own, 1 - probability, probability)
+        slopes = jax.lax.cond(
+            own.any() | jnp.logical_not(skip_absent),
+            jax.vmap(_jaccard_slopes),
+            lambda error, own, counted: jnp.zeros_like(error),
+            *(error, own, label >= 0),
+        )
+        return jnp.sum(slopes * error, axis=-1), jnp.where(own, -slopes, slopes)
+
+    return jax.lax.map(one_class, (jnp.arange(len(softmax)), softmax))
+
+
+def _backward(slopes: Array, gradient: Array) -> tuple[Array, None, None]:
+    return slopes * gradient[..., None], None, None
+
+
+_class_losses.defvjp(_forward, _backward)
+
+
+def _jaccard_slopes(error: Float[Array, "p"], own: Bool[Array, "p"], counted: Bool[Array, "p"]) -> Float[Array, "p"]:
+    """How much the Jaccard loss grows when a pixel joins the wrong ones, from the largest error down; 0 if not counted.
+
+    Of `union` pixels after it joined: 1 / union for a pixel of the class, inside / (union (union - 1)) for another. The
+    difference of two losses would say the same, but cancels in float32.
+    """
+    order = jnp.argsort(jnp.where(counted, error, -1), descending=True)
+    own = own[order]
+    found = jnp.cumsum(own)
+    rank = jnp.arange(len(own))
+    inside = found[-1] - found
+    union = found[-1] + rank + 1 - found
+    outside_slope = inside / (jnp.maximum(union - 1, 1) * union.astype(error.dtype))
+    # Without a pixel of the class the loss is complete at the first wrong one.
+    outside_slope = jnp.where((found[-1] == 0) & (rank == 0), 1, outside_slope)
+    slope = jnp.where(own, 1 / union, outside_slope) * counted[order]
+    return jnp.zeros_like(error).at[order].set(slope.astype(error.dtype), unique_indices=True)

@@ -1,0 +1,158 @@
+"""Losses of overlap between regions: soft Dice, Jaccard, Tversky and focal Tversky.
+
+All are a Tversky index, (overlap + smooth) / (overlap + alpha FP + beta FN + smooth), read from three sums for each
+class: of its probability inside its true region, of its probability, and of its true pixels; `smooth` is in pixels.
+`per_image` says what the sums run over: each image, whose losses are then averaged, or the whole batch.
+`classes="present"` averages over the classes that occur in the truth, "all" over every class. (The losses of
+segmentation_models.pytorch add up the present classes and divide by the number of all, so that a batch with few of them
+counts less.)
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from segjax.losses.inputs import labels, matches, widen
+
+Classes = Literal["present", "all"]
+
+
+def dice(
+    logits: Float[Array, "n h w k"],
+    mask: Int[Array, "n h w"],
+    *,
+    per_image: bool = False,
+    classes: Classes = "present",
+    smooth: float = 1.0,
+    ignore: int = 255,
+) -> Float[Array, ""]:
+    """1 - soft Dice, 2 sum(p g) / (sum(p) + sum(g)), averaged over classes (Sudre et al. 2017).
+
+    0 if nothing is counted. The V-Net paper (Milletari et al. 2016) squares the terms of the denominator.
+    """
+    return tversky(
+        logits, mask, alpha=0.5, beta=0.5, per_image=per_image, classes=classes, smooth=smooth, ignore=ignore
+    )
+
+
+def jaccard(
+    logits: Float[Array, "n h w k"],
+    mask: Int[Array, "n h w"],
+    *,
+    per_image: bool = False,
+    classes: Classes = "present",
+    smooth: float = 1.0,
+    ignore: int = 255,
+) -> Float[Array, ""]:
+    """1 - soft intersection over union, averaged over classes (Rahman & Wang 2016); 0 if nothing is counted."""
+    return tversky(
+        logits, mask, alpha=1.0, beta=1.0, per_image=per_image, classes=classes, smooth=smooth, ignore=ignore
+    )
+
+
+def tversky(
+    logits: Float[Array, "n h w k"],
+    mask: Int[Array, "n h w"],
+    *,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    per_image: bool = False,
+    classes: Classes = "present",
+    smooth: float = 1.0,
+    ignore: int = 255,
+) -> Float[Array, ""]:
+    """1 - Tversky index (Salehi et al. 2017), averaged over classes; 0 if nothing is counted.
+
+    `alpha` weighs false positives and `beta` false negatives: 0.5 and 0.5 give Dice, 1 and 1 Jaccard.
+    """
+    inside, predicted, true = _overlaps(logits, mask, ignore, per_image)
+    return average(1 - _tversky_index(inside, predicted, true, alpha, beta, smooth), true, classes)
+
+
+def focal_tversky(
+    logits: Float[Array, "n h w k"],
+    mask: Int[Array, "n h w"],
+    *,
+    gamma: float = 4 / 3,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    per_image: bool = False,
+    classes: Classes = "present",
+    smooth: float = 1.0,
+    ignore: int = 255,
+) -> Float[Array, ""]:
+    """(1 - Tversky index)^(1 / gamma), averaged over classes (Abraham & Khan 2019); 0 if nothing is counted.
+
+    The paper swaps the names: its alpha weighs false negatives. segmentation_models.pytorch raises the average over
+    classes to the power gamma instead.
+    """
+    inside, predicted, true = _overlaps(logits, mask, ignore, per_image)
+    miss = 1 - _tversky_index(inside, predicted, true, alpha, beta, smooth)
+    # A perfect class sits where the power's slope is infinite: there the loss is 0 and flat.
+    floor = jnp.finfo(miss.dtype).eps
+    loss = jnp.where(miss > floor, jnp.maximum(miss, floor) ** (1 / gamma), 0)
+    return average(loss, true, classes)
+
+
+def _tversky_index(inside: Array, predicted: Array, true: Array, alpha: float, beta: float, smooth: float) -> Array:
+    whole = inside + alpha * (predicted - inside) + beta * (true - inside) + smooth
+    # Nothing out of nothing is a perfect match.
+    return jnp.where(whole > 0, (inside + smooth) / jnp.where(whole > 0, whole, 1), 1)
+
+
+def average(loss: Float[Array, "n k"], true: Float[Array, "n k"], classes: Classes) -> Float[Array, ""]:
+    """Over the classes asked for, then over the images (or the one batch) in which any pixel is counted."""
+    if classes not in ("present", "all"):
+        raise ValueError(f'classes must be "present" or "all", got {classes!r}.')
+    chosen = (true if classes == "present" else true.sum(1, keepdims=True)) > 0
+    chosen = jnp.broadcast_to(chosen, loss.shape)
+    counted = chosen.sum(1)
+    each = jnp.sum(loss, axis=1, where=chosen) / jnp.maximum(counted, 1)
+    return each.sum() / jnp.maximum(jnp.sum(counted > 0), 1)
+
+
+def _overlaps(
+    logits: Array, mask: Array, ignore: int, per_image: bool
+) -> tuple[Float[Array, "n k"], Float[Array, "n k"], Float[Array, "n k"]]:
+    sums = region_sums(logits, labels(logits, mask, ignore))
+    inside, predicted, true = sums if per_image else (each.sum(0, keepdims=True) for each in sums)
+    return inside, predicted, true
+
+
+@jax.custom_vjp
+def region_sums(
+    logits: Float[Array, "n h w k"], label: Int[Array, "n h w"]
+) -> tuple[Float[Array, "n k"], Float[Array, "n k"], Float[Array, "n k"]]:
+    """For each image and class: probability inside the true region, probability, true pixels; label -1 is not counted.
+
+    The softmax is computed again in the backward pass, so that nothing of the logits' size is kept beside them.
+    """
+    return _forward(logits, label)[0]
+
+
+def _softmax(logits: Array, normaliser: Array, label: Array) -> Array:
+    """Probabilities, 0 at pixels that are not counted."""
+    return jnp.where(label[..., None] >= 0, jnp.exp(widen(logits) - normaliser[..., None]), 0)
+
+
+def _forward(logits: Array, label: Array):
+    normaliser = jax.nn.logsumexp(widen(logits), axis=-1)
+    softmax = _softmax(logits, normaliser, label)
+    own = matches(label, logits.shape[-1])
+    inside = jnp.sum(softmax, axis=(1, 2), where=own)
+    sums = inside, softmax.sum((1, 2)), own.sum((1, 2)).astype(softmax.dtype)
+    return sums, (logits, label, normaliser)
+
+
+def _backward(saved: tuple[Array, Array, Array], gradients: tuple[Array, Array, Array]):
+    logits, label, normaliser = saved
+    to_inside, to_predicted = (gradient[:, None, None] for gradient in gradients[:2])
+    softmax = _softmax(logits, normaliser, label)
+    slope = to_predicted + jnp.where(matches(label, logits.shape[-1]), to_inside, 0)
+    centred = slope - jnp.sum(softmax * slope, axis=-1, keepdims=True)
+    return (softmax * centred).astype(logits.dtype), None
+
+
+region_sums.defvjp(_forward, _backward)

@@ -1,0 +1,20 @@
+"""Losses added up."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+Loss = Callable[[Float[Array, "n h w k"], Int[Array, "n h w"]], Float[Array, ""]]
+
+
+def weighted_sum(*terms: tuple[float, Loss]) -> Loss:
+    """A loss of (logits, mask) that adds up others: `weighted_sum((1.0, cross_entropy), (0.5, dice))`.
+
+    Fix the options of a term with `functools.partial(dice, per_image=True)`.
+    """
+
+    def loss(logits: Float[Array, "n h w k"], mask: Int[Array, "n h w"]) -> Float[Array, ""]:
+        return sum((weight * term(logits, mask) for weight, term in terms), start=jnp.zeros(()))
+
+    return loss
