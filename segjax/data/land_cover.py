@@ -60,7 +60,7 @@ GROUPS: dict[int, tuple[Group, ...]] = {
         Group("shrubland", (142, 76, 28), (6, 7)),
         Group("grassland", (176, 248, 130), (10, 11)),
         Group("cropland", (251, 126, 18), (12, 14)),
-        Group("barren", (236, 206, 218), (15, 16)),
+        Group("barren", (243, 224, 200), (15, 16)),
     ),
 }
 

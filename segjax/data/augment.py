@@ -1,0 +1,151 @@
+"""Random changes to a record that move image, mask and boxes together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from segjax.data.record import IGNORE, Record
+
+LUMA = (0.299, 0.587, 0.114)
+"""How bright red, green and blue look (ITU-R BT.601)."""
+
+LEAST_OF_BOX = 0.5
+"""A box of which less than this is left in the picture is dropped."""
+
+Affine = Float[np.ndarray, "2 3"]
+"""Takes (x, y, 1) of a point of the result to its (x, y) in the source, in pixels from the upper left corner."""
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random scale, rotation, crop, flips and colour, called as `augment(record, rng)`; the defaults change nothing.
+
+    All of the geometry is one affine map, so that a pixel is interpolated once: linearly in the image, to the nearest
+    pixel in the mask. What comes from outside the image repeats its edge there and is 255 in the mask. A box becomes
+    the upright box around its moved corners, clipped to the result, and goes together with its label where less than
+    half of it is left.
+    """
+
+    crop: tuple[int, int] | None = None
+    """Height and width of the result; None keeps the size. The place is random; a smaller image is padded."""
+    flip_horizontal: bool = False
+    """Swap left and right in half of the records."""
+    flip_vertical: bool = False
+    """Swap top and bottom in half of the records."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Least and greatest magnification, log-uniform. Far below 0.5 it aliases."""
+    rotate: float = 0.0
+    """Greatest rotation to either side about the middle of the result, in degrees."""
+    brightness: float = 0.0
+    """b multiplies the image by a factor in [1 - b, 1 + b]."""
+    contrast: float = 0.0
+    """c multiplies the distance from the image's mean grey by a factor in [1 - c, 1 + c]."""
+    saturation: float = 0.0
+    """s multiplies the distance from each pixel's own grey by a factor in [1 - s, 1 + s]. RGB images only."""
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be meant."""
+        if self.crop is not None and min(self.crop) < 1:
+            raise ValueError(f"Augment's crop is a height and a width of at least 1 pixel, not {self.crop}.")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"Augment's scale is the least and the greatest factor, both positive, not {self.scale}.")
+        for name in ("brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"Augment's {name} is between 0 and 1, not {getattr(self, name)}.")
+
+    def __call__(self, record: Record, rng: np.random.Generator) -> Record:
+        """A new record, a pure function of the old one and of the state of `rng`."""
+        source = record["mask"].shape
+        size = self.crop or source
+        moved = warp(record, self._draw_map(source, size, rng), size)
+        brightness, contrast, saturation = (
+            1 + rng.uniform(-most, most) for most in (self.brightness, self.contrast, self.saturation)
+        )
+        moved["image"] = recolor(moved["image"], brightness, contrast, saturation)
+        return moved
+
+    def _draw_map(self, source: tuple[int, ...], size: tuple[int, ...], rng: np.random.Generator) -> Affine:
+        scale = np.exp(rng.uniform(*np.log(self.scale)))
+        # Whole pixels, so that a crop alone copies pixels. Negative where the result is the larger one.
+        slack = np.trunc(np.array(source) * scale - size).astype(int)
+        top, left = rng.integers(np.minimum(slack, 0), np.maximum(slack, 0), endpoint=True)
+        angle = np.radians(rng.uniform(-self.rotate, self.rotate))
+        mirror = [
+            -1.0 if wanted and rng.random() < 0.5 else 1.0 for wanted in (self.flip_horizontal, self.flip_vertical)
+        ]
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        linear = turn @ np.diag(mirror) / scale
+        middle = np.array([size[1], size[0]]) / 2
+        return np.column_stack([linear, (np.array([left, top]) + middle) / scale - linear @ middle])
+
+
+def warp(record: Record, to_source: Affine, size: tuple[int, ...]) -> Record:
+    """The record seen through an affine map from the result, of `size` (height, width), to the record.
+
+    Pixel (0, 0) is the unit square from (0, 0) to (1, 1), so its centre is at (0.5, 0.5), for boxes and images alike.
+    """
+    import cv2
+
+    linear, shift = to_source[:, :2], to_source[:, 2]
+    # OpenCV counts from the centre of the first pixel.
+    centred = np.column_stack([linear, linear @ (0.5, 0.5) + shift - 0.5])
+    height, width = size
+    image = cv2.warpAffine(
+        record["image"],
+        centred,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    mask = cv2.warpAffine(
+        record["mask"],
+        centred,
+        (width, height),
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=IGNORE,
+    )
+    moved = Record(image=image.reshape(height, width, -1), mask=mask)
+    if "boxes" in record:
+        boxes, kept = _move_boxes(record["boxes"], linear, shift, size)
+        moved["boxes"] = boxes
+        if "labels" in record:
+            moved["labels"] = record["labels"][kept]
+    return moved
+
+
+def _move_boxes(
+    boxes: Float[np.ndarray, "m 4"], linear: np.ndarray, shift: np.ndarray, size: tuple[int, ...]
+) -> tuple[Float[np.ndarray, "k 4"], np.ndarray]:
+    low, extent = boxes[:, None, :2].astype(np.float64), boxes[:, None, 2:]
+    corners = low + extent * np.array([(0, 0), (1, 0), (0, 1), (1, 1)])
+    moved = (corners - shift) @ np.linalg.inv(linear).T
+    low, high = moved.min(axis=1), moved.max(axis=1)
+    bounds = np.array([size[1], size[0]])
+    low_inside, high_inside = low.clip(0, bounds), high.clip(0, bounds)
+    left = (high_inside - low_inside).prod(axis=1)
+    kept = (left > 0) & (left >= LEAST_OF_BOX * (high - low).prod(axis=1))
+    return np.concatenate([low_inside, high_inside - low_inside], axis=1)[kept].astype(np.float32), kept
+
+
+def recolor(
+    image: UInt8[np.ndarray, "h w c"], brightness: float, contrast: float, saturation: float
+) -> UInt8[np.ndarray, "h w c"]:
+    """The image with its colours multiplied; 1, 1, 1 leaves it as it is.
+
+    As one affine map of colours, so that it is rounded and clipped once: first saturation, then contrast about the
+    image's mean grey, then brightness.
+    """
+    import cv2
+
+    if brightness == contrast == saturation == 1:
+        return image
+    channels = image.shape[2]
+    luma = np.array(LUMA) if channels == 3 else np.full(channels, 1 / channels)
+    mix = np.eye(channels)
+    if channels == 3:
+        mix = saturation * mix + (1 - saturation) * luma
+    mean = cv2.mean(cv2.transform(image, luma[None]))[0]
+    matrix = brightness * np.column_stack([contrast * mix, np.full(channels, (1 - contrast) * mean)])
+    return cv2.transform(image, matrix).reshape(image.shape)

@@ -1,0 +1,138 @@
+"""Batches of records by Grain: read and augmented in threads, and the same for any number of hosts and threads."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypedDict
+
+import numpy as np
+from jaxtyping import UInt8
+
+from segjax.data.augment import Augment
+from segjax.data.record import IGNORE, DataError, Record, Source
+
+
+class Batch(TypedDict):
+    """Images and masks of one size."""
+
+    image: UInt8[np.ndarray, "n h w c"]
+    mask: UInt8[np.ndarray, "n h w"]
+
+
+def train_batches(
+    source: Source,
+    batch_size: int,
+    *,
+    seed: int,
+    augment: Augment | None = None,
+    start: int = 0,
+    shard: tuple[int, int] = (0, 1),
+    threads: int = 2,
+) -> Iterator[Batch]:
+    """Shuffled, augmented batches without end, of which number k is a pure function of `seed` and k.
+
+    Every record comes once an epoch, each epoch in another order and with other augmentation; a batch may hold the end
+    of one epoch and the beginning of the next.
+
+    Args:
+        source: At least one record. Every record comes out of `augment` with the same size.
+        batch_size: Records in a batch over all shards; divisible by the number of shards.
+        seed: At least 0.
+        augment: None leaves the records as they are.
+        start: The number of the first batch; the ones before it are not computed.
+        shard: (i, count): this host's number and how many there are. Host i gets the i-th of `count` equal contiguous
+            parts of every batch.
+        threads: How many read and augment; batches are computed ahead of their use, two for each thread.
+
+    Raises:
+        ValueError: No records, or a batch size that does not divide.
+        DataError: While iterating, where records of a batch differ in size or cannot be read.
+    """
+    import grain
+
+    index, count = _check(source, batch_size, shard)
+    order, augmentation = np.random.SeedSequence(seed).generate_state(2)
+    numbers = grain.MapDataset.range(len(source)).shuffle(int(order)).repeat(None)
+    records = numbers.map(source.__getitem__)
+    if augment is not None:
+        records = records.random_map(augment, seed=int(augmentation))
+    parts = records.batch(batch_size // count, drop_remainder=True, batch_fn=_stack)
+    return _in_threads(parts[start * count + index :: count], threads)
+
+
+def test_batches(
+    source: Source,
+    batch_size: int,
+    *,
+    shard: tuple[int, int] = (0, 1),  # noqa: PT028 (for testing, but no pytest function)
+    threads: int = 2,  # noqa: PT028
+) -> Iterator[Batch]:
+    """All records once and in order. Every batch is full, so that one compiled step scores them all.
+
+    What is missing in the last batch is filled with black images whose mask is 255 everywhere; so are smaller records
+    at the bottom and the right, up to the batch's largest height and width. Counts that ignore 255 are exact.
+
+    Args:
+        source: At least one record; with several shards, all of one size, since each must know its batches' size.
+        batch_size: Records in a batch over all shards; divisible by the number of shards.
+        shard: (i, count) as in `train_batches`; every shard yields the same number of batches.
+        threads: How many read; batches are read ahead of their use, two for each thread.
+
+    Raises:
+        ValueError: No records, or a batch size that does not divide.
+        DataError: While iterating, where a record cannot be read, or differs in size while there are several shards.
+    """
+    import grain
+
+    index, count = _check(source, batch_size, shard)
+    size = batch_size // count
+    common = source[0]["image"].shape if count > 1 else None
+
+    def part(number: int) -> Batch:
+        first = number * size
+        records = [source[i] for i in range(first, min(first + size, len(source)))]
+        shapes = [record["image"].shape for record in records]
+        if common and any(shape != common for shape in shapes):
+            raise DataError(
+                f"Records {first} to {first + len(records) - 1} have images of the sizes {set(shapes)}, record 0 has "
+                f"{common}: on several hosts all records for testing need one size."
+            )
+        return _pad(records, size, common or tuple(np.max(shapes, axis=0)))
+
+    batches = -(-len(source) // batch_size)
+    return _in_threads(grain.MapDataset.range(index, batches * count, count).map(part), threads)
+
+
+def _check(source: Source, batch_size: int, shard: tuple[int, int]) -> tuple[int, int]:
+    index, count = shard
+    if not 0 <= index < count:
+        raise ValueError(f"A shard is (number, count) with 0 <= number < count, not {shard}.")
+    if batch_size < 1 or batch_size % count:
+        raise ValueError(f"A batch of {batch_size} records cannot be divided equally among {count} hosts.")
+    if len(source) == 0:
+        raise ValueError("The source has no records.")
+    return index, count
+
+
+def _in_threads(batches, threads: int) -> Iterator[Batch]:
+    import grain
+
+    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
+
+
+def _stack(records: Sequence[Record]) -> Batch:
+    shapes = {record["image"].shape for record in records}
+    if len(shapes) > 1:
+        raise DataError(f"Images of one batch have the sizes {shapes}: crop them to one size with Augment(crop=...).")
+    return Batch(
+        image=np.stack([record["image"] for record in records]), mask=np.stack([record["mask"] for record in records])
+    )
+
+
+def _pad(records: Sequence[Record], batch_size: int, shape: tuple[int, ...]) -> Batch:
+    batch = Batch(
+        image=np.zeros((batch_size, *shape), np.uint8), mask=np.full((batch_size, *shape[:2]), IGNORE, np.uint8)
+    )
+    for i, record in enumerate(records):
+        height, width = record["mask"].shape
+        batch["image"][i, :height, :width] = record["image"]
+        batch["mask"][i, :height, :width] = record["mask"]
+    return batch
