@@ -46,7 +46,9 @@ def signed_distance(
 
     def one_class(c: Array) -> Array:
         own = counted & (mask == c)
-        return jax.lax.cond(own.any(), _signed_distance, lambda own, other: jnp.zeros(own.shape), own, counted & ~own)
+        return jax.lax.cond(
+            own.any(), _signed_distance, lambda own, other: jnp.zeros(own.shape, jnp.float32), own, counted & ~own
+        )
 
     return jnp.moveaxis(jax.lax.map(one_class, jnp.arange(num_classes)), 0, -1)
 

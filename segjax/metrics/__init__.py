@@ -1,6 +1,15 @@
-"""Scores in two steps: counts of a batch, which may be summed over batches and hosts, and a score from the sum."""
+"""Scores in two steps, so that batches, hosts and padding cannot change them.
 
+`confusion_matrix` and the functions named `*_counts` turn a batch into one array of sums; the arrays of all batches and
+hosts are added up, and the score is read from the total, in float64 on the host. A pixel whose mask is `ignore` adds
+nothing. A class that is absent has no score: NaN in the array of all classes, and left out of means. That is the rule
+of mmsegmentation and of torchmetrics' macro averages; scikit-learn's `jaccard_score` counts such a class as 0 instead.
+"""
+
+from segjax.metrics.boundary_iou import boundary_iou, boundary_iou_counts, mean_boundary_iou
+from segjax.metrics.calibration import calibration_counts, expected_calibration_error
 from segjax.metrics.confusion import (
+    class_accuracy,
     confusion_matrix,
     dice,
     frequency_weighted_iou,
@@ -10,14 +19,34 @@ from segjax.metrics.confusion import (
     mean_iou,
     pixel_accuracy,
 )
+from segjax.metrics.contours import (
+    boundary_f1,
+    boundary_f1_counts,
+    hausdorff_95,
+    hausdorff_95_counts,
+    mean_boundary_f1,
+    mean_hausdorff_95,
+)
 
 __all__ = [
+    "boundary_f1",
+    "boundary_f1_counts",
+    "boundary_iou",
+    "boundary_iou_counts",
+    "calibration_counts",
+    "class_accuracy",
     "confusion_matrix",
     "dice",
+    "expected_calibration_error",
     "frequency_weighted_iou",
+    "hausdorff_95",
+    "hausdorff_95_counts",
     "iou",
     "mean_accuracy",
+    "mean_boundary_f1",
+    "mean_boundary_iou",
     "mean_dice",
+    "mean_hausdorff_95",
     "mean_iou",
     "pixel_accuracy",
 ]

@@ -1,0 +1,69 @@
+"""Boundary IoU: intersection over union of the pixels near the contours of truth and prediction."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+from numpy.typing import ArrayLike
+
+from segjax.metrics.scores import mean, ratio
+
+
+def boundary_iou_counts(
+    prediction: Int[Array, "n h w"],
+    mask: Int[Array, "n h w"],
+    num_classes: int,
+    *,
+    dilation_ratio: float = 0.02,
+    ignore: int = 255,
+) -> Int[Array, "2 {num_classes}"]:
+    """For each class, pixels in the intersection and in the union of the two boundary regions, int32; adds up.
+
+    A boundary region is what the authors of Cheng et al. 2021 define: a class's mask minus its erosion by a square that
+    reaches `dilation_ratio` of the image's diagonal (rounded, at least one pixel) to each side. The erosion also starts
+    at the edge of the image and at ignored pixels, which belong to no class in either map. Works under `jit`; raises
+    ValueError if the shapes differ.
+    """
+    if prediction.shape != mask.shape:
+        raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
+    reach = max(1, round(dilation_ratio * math.hypot(*mask.shape[1:])))
+    mask = jnp.asarray(mask, jnp.int32)
+    prediction = jnp.where(mask == ignore, -1, jnp.asarray(prediction, jnp.int32))
+    mask = jnp.where(mask == ignore, -1, mask)
+
+    def count(label: Array, where: Array) -> Int[Array, "{num_classes}"]:
+        cell = jnp.where(where & (label >= 0), label, num_classes)
+        return jnp.zeros(num_classes, jnp.int32).at[cell].add(1, mode="drop")
+
+    near_true, near_predicted = _near_contour(mask, reach), _near_contour(prediction, reach)
+    both = count(mask, near_true & near_predicted & (mask == prediction))
+    return jnp.stack([both, count(mask, near_true) + count(prediction, near_predicted) - both])
+
+
+def boundary_iou(counts: ArrayLike) -> Float[np.ndarray, "k"]:
+    """Boundary IoU of each class from summed `boundary_iou_counts`; NaN if it is absent from truth and prediction."""
+    intersection, union = np.asarray(counts, np.float64)
+    return ratio(intersection, union)
+
+
+def mean_boundary_iou(counts: ArrayLike) -> float:
+    """Mean of `boundary_iou` over the classes that occur in truth or prediction."""
+    return mean(boundary_iou(counts))
+
+
+def _near_contour(label: Int[Array, "n h w"], reach: int) -> Bool[Array, "n h w"]:
+    """Where the square around a pixel is not all of the pixel's label; for all classes at once.
+
+    A class is eroded away exactly where the lowest and the highest label around differ.
+    """
+    padded = jnp.pad(label, ((0, 0), (reach, reach), (reach, reach)), constant_values=-2)
+
+    def extreme(start: int, compare) -> Array:
+        side = 2 * reach + 1
+        rows = lax.reduce_window(padded, start, compare, (1, side, 1), (1, 1, 1), "VALID")
+        return lax.reduce_window(rows, start, compare, (1, 1, side), (1, 1, 1), "VALID")
+
+    bounds = jnp.iinfo(jnp.int32)
+    return extreme(bounds.max, lax.min) != extreme(bounds.min, lax.max)

@@ -1,0 +1,132 @@
+"""Scores of the distance between contours: boundary F1 and the 95th percentile of the Hausdorff distance.
+
+On the host, in float64, class by class with SciPy's exact Euclidean distance transform. The contour of a class is its
+mask minus the erosion of it by a cross; at the edge of the image a class ends, and ignored pixels belong to no class in
+truth or prediction.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from numpy.typing import ArrayLike
+from scipy import ndimage
+
+from segjax.metrics.scores import mean, ratio
+
+
+def boundary_f1_counts(
+    prediction: Int[ArrayLike, "n h w"],
+    mask: Int[ArrayLike, "n h w"],
+    num_classes: int,
+    *,
+    tolerance: float = 0.0075,
+    ignore: int = 255,
+) -> Float[np.ndarray, "2 {num_classes+1}"]:
+    """Sums of boundary F1, and how many values each adds up: over images for each class, and over images in all.
+
+    After Csurka et al. 2013: in an image, precision is the share of a class's predicted contour that lies closer than
+    `tolerance` times the image's diagonal to its true contour, recall the reverse, and F1 is taken for every class that
+    occurs in truth or prediction, 0 if it occurs in one alone. The last column adds up each image's mean over classes.
+    Below 134 pixels of diagonal the default asks for an exact match. Raises ValueError if the shapes differ.
+    """
+    counts = np.zeros((2, num_classes + 1))
+    for one, true in _images(prediction, mask, ignore):
+        limit = tolerance * math.hypot(*true.shape)
+        scores = []
+        for c, to_true, to_predicted in _classes(one, true, num_classes):
+            scores.append(_f1(to_true, to_predicted, limit))
+            counts[:, c] += [scores[-1], 1]
+        if scores:
+            counts[:, -1] += [np.mean(scores), 1]
+    return counts
+
+
+def boundary_f1(counts: ArrayLike) -> Float[np.ndarray, "k"]:
+    """Boundary F1 of each class, averaged over the images that it occurs in; NaN if it occurs in none."""
+    total, images = np.asarray(counts, np.float64)[:, :-1]
+    return ratio(total, images)
+
+
+def mean_boundary_f1(counts: ArrayLike) -> float:
+    """The paper's BF: the mean over classes in each image, averaged over images; NaN if no pixel is counted."""
+    total, images = np.asarray(counts, np.float64)[:, -1]
+    return float(ratio(total, images))
+
+
+def hausdorff_95_counts(
+    prediction: Int[ArrayLike, "n h w"], mask: Int[ArrayLike, "n h w"], num_classes: int, *, ignore: int = 255
+) -> Float[np.ndarray, "2 {num_classes}"]:
+    """For each class, the sum over images of its 95% Hausdorff distance in pixels, and how many images it occurs in.
+
+    MONAI's definition: the 95th percentile of the distances from the points of the predicted contour to the true one,
+    or of those the other way round, whichever is larger. An image in which the class occurs in truth or prediction
+    alone counts with its diagonal, as in BraTS, no two pixels being farther apart; MONAI says infinity or NaN. Raises
+    ValueError if the shapes differ.
+    """
+    counts = np.zeros((2, num_classes))
+    for one, true in _images(prediction, mask, ignore):
+        for c, to_true, to_predicted in _classes(one, true, num_classes):
+            apart = math.hypot(*true.shape)
+            if to_true.size and to_predicted.size:
+                apart = max(np.percentile(to_true, 95), np.percentile(to_predicted, 95))
+            counts[:, c] += [apart, 1]
+    return counts
+
+
+def hausdorff_95(counts: ArrayLike) -> Float[np.ndarray, "k"]:
+    """95% Hausdorff distance of each class in pixels, averaged over the images it occurs in; NaN if in none."""
+    total, images = np.asarray(counts, np.float64)
+    return ratio(total, images)
+
+
+def mean_hausdorff_95(counts: ArrayLike) -> float:
+    """Mean of `hausdorff_95` over the classes that occur in truth or prediction."""
+    return mean(hausdorff_95(counts))
+
+
+def _images(
+    prediction: ArrayLike, mask: ArrayLike, ignore: int
+) -> Iterator[tuple[Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]]]:
+    """Prediction and truth of each image, -1 where ignored."""
+    prediction, mask = np.asarray(prediction, np.int64), np.asarray(mask, np.int64)
+    if prediction.shape != mask.shape:
+        raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
+    for one, true in zip(prediction, mask, strict=True):
+        yield np.where(true == ignore, -1, one), np.where(true == ignore, -1, true)
+
+
+def _classes(
+    prediction: Int[np.ndarray, "h w"], mask: Int[np.ndarray, "h w"], num_classes: int
+) -> Iterator[tuple[int, Float[np.ndarray, "a"], Float[np.ndarray, "b"]]]:
+    """Each class that occurs, with the distances of predicted contour points to the true contour, and the reverse.
+
+    Where the class occurs in one of the two alone, neither has any.
+    """
+    for c in np.union1d(prediction, mask):
+        if not 0 <= c < num_classes:
+            continue
+        region, true = prediction == c, mask == c
+        if not (region.any() and true.any()):
+            yield int(c), np.empty(0), np.empty(0)
+            continue
+        # Within the box of both, where all nearest points are.
+        (box,) = ndimage.find_objects((region | true).astype(np.int8))
+        outline, true_outline = _contour(region[box]), _contour(true[box])
+        yield int(c), _distance(true_outline)[outline], _distance(outline)[true_outline]
+
+
+def _contour(region: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    return region & ~ndimage.binary_erosion(region)
+
+
+def _distance(seeds: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    return np.asarray(ndimage.distance_transform_edt(~seeds))
+
+
+def _f1(to_true: Shaped[np.ndarray, "a"], to_predicted: Shaped[np.ndarray, "b"], limit: float) -> float:
+    if not (to_true.size and to_predicted.size):
+        return 0.0
+    precision, recall = np.mean(to_true < limit), np.mean(to_predicted < limit)
+    return float(2 * precision * recall / max(precision + recall, np.finfo(float).tiny))
