@@ -45,10 +45,12 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
             return 0
         return _fail("name an experiment file, such as experiments/land_cover.py, or a run with --resume RUN.")
     if parsed.resume is not None and (parsed.experiment is not None or knobs or parsed.out is not None):
-        extra = parsed.experiment or (knobs + ["--out"])[0]
+        extra = (knobs + [parsed.experiment or "--out"])[0]
         return _fail(f"--resume goes on with a run as it was; leave {extra} out.")
     if parsed.experiment is not None and not Path(parsed.experiment).is_file():
-        return _fail(f"{parsed.experiment} is not a file; name an experiment, such as experiments/land_cover.py.")
+        return _fail(
+            f"{parsed.experiment} is not a file; name an experiment before its knobs, such as experiments/land_cover.py."
+        )
     if "--help" not in knobs and "-h" not in knobs:
         print("Loading jax, flax and orbax ...", file=sys.stderr)
     from segjax.train import Interrupted, Run
@@ -167,7 +169,9 @@ def make_parser() -> argparse.ArgumentParser:
         return command
 
     def argument(command: argparse.ArgumentParser, *names: str, complete: Any = None, **settings: Any) -> None:
-        command.add_argument(*names, **settings).complete = complete  # type: ignore[attr-defined]
+        action = command.add_argument(*names, **settings)
+        if complete is not None:
+            action.complete = complete  # type: ignore[attr-defined]
 
     command = add(
         commands,

@@ -41,7 +41,8 @@ def test_a_command_without_its_extra_says_which_one_to_install(tmp_path: Path):
     ("arguments", "sentence"),
     [
         (["train"], "name an experiment file"),
-        (["train", "nowhere.py"], "nowhere.py is not a file; name an experiment"),
+        (["train", "nowhere.py"], "nowhere.py is not a file; name an experiment before its knobs"),
+        (["train", "--steps", "3", "experiments/land_cover.py"], "3 is not a file; name an experiment before its knobs"),
         (["train", "--resume", "nowhere"], "nowhere is not a folder; name the folder that"),
         (["train", "--resume", "run", "--steps", "3"], "--resume goes on with a run as it was; leave --steps out"),
         (["evaluate", "nowhere"], "nowhere is not a folder"),

@@ -73,12 +73,13 @@ def train(experiment: Experiment, run: Run) -> Scores:
                 scores = evaluate(evaluation_step, state.variables, test, data.class_names)
                 log.row({"step": step, "test": scores})
                 draw_curves(run, log.rows, data)
-                checkpoints.save(step, state, progress | {"train_seconds": time.perf_counter() - began})
-        progress |= {"train_seconds": time.perf_counter() - began}
-        checkpoints.save(step, state, progress)
-        checkpoints.close()
-        if step < experiment.steps and stop.signal is not None:
+                progress |= {"train_seconds": time.perf_counter() - began}
+                checkpoints.save(step, state, progress)
+        if stop.signal is not None and step < experiment.steps:
+            checkpoints.save(step, state, progress | {"train_seconds": time.perf_counter() - began})
+            checkpoints.close()
             raise Interrupted(stop.signal, step)
+        checkpoints.close()
 
         log.waiting("Drawing pictures")
         draw_curves(run, log.rows, data)
