@@ -1,13 +1,16 @@
 """Batches of records by Grain: read and augmented in threads, and the same for any number of hosts and threads."""
 
 from collections.abc import Iterator, Sequence
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from jaxtyping import UInt8
 
 from segjax.data.augment import Augment
 from segjax.data.record import IGNORE, DataError, Record, Source
+
+if TYPE_CHECKING:
+    import grain
 
 
 class Batch(TypedDict):
@@ -112,10 +115,14 @@ def _check(source: Source, batch_size: int, shard: tuple[int, int]) -> tuple[int
     return index, count
 
 
-def _in_threads(batches, threads: int) -> Iterator[Batch]:
+def _in_threads(batches: "grain.MapDataset[Batch]", threads: int) -> Iterator[Batch]:
     import grain
 
-    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
+    iterator = iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
+    try:
+        yield from iterator
+    finally:
+        iterator.close()  # or its threads would live on until the next garbage collection
 
 
 def _stack(records: Sequence[Record]) -> Batch:

@@ -1,0 +1,207 @@
+import itertools
+import threading
+
+import numpy as np
+import pytest
+
+from segjax import data
+from segjax.data import Augment, DataError, Record
+
+
+class Numbered:
+    """Records whose every pixel is the record's number; remembers which were read."""
+
+    def __init__(self, count, shapes=((4, 5, 3),)):
+        self.count, self.shapes, self.read = count, shapes, []
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index, /) -> Record:
+        self.read.append(index)
+        shape = self.shapes[index % len(self.shapes)]
+        return Record(image=np.full(shape, index % 256, np.uint8), mask=np.full(shape[:2], index % 256, np.uint8))
+
+
+class Broken(Numbered):
+    def __getitem__(self, index, /) -> Record:
+        if index == 5:
+            raise DataError("picture5.png cannot be read: delete it.")
+        return super().__getitem__(index)
+
+
+def take(batches, count):
+    return list(itertools.islice(batches, count))
+
+
+def numbers(batches):
+    return [batch["mask"][:, 0, 0].tolist() for batch in batches]
+
+
+def assert_same(ones, others):
+    assert len(ones) == len(others)
+    for one, other in zip(ones, others, strict=True):
+        assert one.keys() == other.keys() == {"image", "mask"}
+        for name in one:
+            assert one[name].dtype == other[name].dtype == np.uint8
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+AUGMENT = Augment(flip_horizontal=True, scale=(0.5, 2.0), rotate=30, brightness=0.5, contrast=0.5)
+
+
+def textured(count=23):
+    rng = np.random.default_rng(0)
+    return [
+        Record(image=rng.integers(0, 256, (8, 9, 3), dtype=np.uint8), mask=rng.integers(0, 9, (8, 9), dtype=np.uint8))
+        for _ in range(count)
+    ]
+
+
+def test_shards_put_side_by_side_are_the_one_hosts_batches_bit_by_bit():
+    whole = take(data.train_batches(textured(), 8, seed=3, augment=AUGMENT), 10)
+    assert whole[0]["image"].shape == (8, 8, 9, 3)
+    for count in (2, 4):
+        parts = [
+            take(data.train_batches(textured(), 8, seed=3, augment=AUGMENT, shard=(i, count)), 10) for i in range(count)
+        ]
+        merged = [
+            {name: np.concatenate([part[name] for part in batch]) for name in ("image", "mask")}
+            for batch in zip(*parts, strict=True)
+        ]
+        assert_same(merged, whole)
+
+
+def test_starting_late_equals_skipping_bit_by_bit():
+    for shard in ((0, 1), (1, 2)):
+        for augment in (None, AUGMENT):
+            early = take(data.train_batches(textured(), 6, seed=1, augment=augment, shard=shard), 12)
+            for start in (1, 4, 11):
+                late = take(
+                    data.train_batches(textured(), 6, seed=1, augment=augment, shard=shard, start=start), 12 - start
+                )
+                assert_same(late, early[start:])
+
+
+def test_starting_late_reads_nothing_of_what_was_before():
+    source = Numbered(1000)
+    take(data.train_batches(source, 4, seed=0, start=10**9), 1)
+    assert len(source.read) <= 4 * (1 + 2 * 2)  # and what two threads read ahead
+
+
+def test_threads_change_nothing():
+    assert_same(
+        take(data.train_batches(textured(), 5, seed=2, augment=AUGMENT, threads=1), 20),
+        take(data.train_batches(textured(), 5, seed=2, augment=AUGMENT, threads=4), 20),
+    )
+
+
+def test_every_record_comes_once_an_epoch_and_each_epoch_in_another_order():
+    # Batches of 4 do not divide 10 records, so that epochs end within batches.
+    order = [number for batch in numbers(take(data.train_batches(Numbered(10), 4, seed=0), 25)) for number in batch]
+    epochs = [order[i : i + 10] for i in range(0, 100, 10)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 10
+
+
+def test_seeds_give_other_orders_also_shifted_by_an_epoch():
+    def epochs(seed):
+        return [tuple(batch) for batch in numbers(take(data.train_batches(Numbered(20), 20, seed=seed), 5))]
+
+    assert epochs(0) == epochs(0)
+    assert len(set(epochs(0)) | set(epochs(1)) | set(epochs(2))) == 15
+
+
+def test_each_epoch_augments_a_record_in_another_way():
+    batches = data.train_batches(textured(1), 1, seed=0, augment=AUGMENT)
+    assert len({batch["image"].tobytes() for batch in take(batches, 20)}) == 20
+
+
+def test_a_batch_may_be_larger_than_the_source():
+    (batch,) = take(data.train_batches(Numbered(3), 7, seed=0), 1)
+    counts = np.bincount(batch["mask"][:, 0, 0])
+    assert sorted(counts) == [2, 2, 3]
+
+
+def test_boxes_are_left_out():
+    record = textured(1)[0]
+    record["boxes"], record["labels"] = np.zeros((2, 4), np.float32), np.zeros(2, int)
+    assert take(data.train_batches([record], 1, seed=0, augment=AUGMENT), 1)[0].keys() == {"image", "mask"}
+    assert take(data.test_batches([record], 1), 1)[0].keys() == {"image", "mask"}
+
+
+def test_testing_reads_in_order_and_pads_the_last_batch():
+    batches = list(data.test_batches(Numbered(10), 4))
+    assert numbers(batches) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 255, 255]]
+    assert (batches[2]["mask"][2:] == 255).all()
+    assert (batches[2]["image"][2:] == 0).all()
+    assert (batches[2]["image"][1] == 9).all()
+    assert len(list(data.test_batches(Numbered(8), 4))) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("records", [1, 3, 8, 9])
+def test_testing_shards_have_as_many_batches_and_each_record_once(count, records):
+    whole = list(data.test_batches(Numbered(records), 4))
+    parts = [list(data.test_batches(Numbered(records), 4, shard=(i, count))) for i in range(count)]
+    assert {len(part) for part in parts} == {len(whole)}
+    merged = [
+        {name: np.concatenate([part[name] for part in batch]) for name in ("image", "mask")}
+        for batch in zip(*parts, strict=True)
+    ]
+    assert_same(merged, whole)
+
+
+def test_testing_pads_records_of_other_sizes_within_their_batch():
+    batches = list(data.test_batches(Numbered(4, shapes=[(2, 5, 3), (4, 3, 3), (1, 1, 3)]), 3))
+    assert [batch["image"].shape for batch in batches] == [(3, 4, 5, 3), (3, 2, 5, 3)]
+    np.testing.assert_array_equal(batches[0]["mask"][1], [[1, 1, 1, 255, 255]] * 4)
+    np.testing.assert_array_equal(batches[0]["image"][1, ..., 0], [[1, 1, 1, 0, 0]] * 4)
+    assert (batches[0]["mask"][2] == 255).sum() == 19
+
+
+def test_sizes_that_hosts_or_a_batch_cannot_agree_on_are_refused():
+    mixed = Numbered(4, shapes=[(2, 5, 3), (4, 3, 3)])
+    with pytest.raises(DataError, match=r"on several hosts all records for testing need one size"):
+        list(data.test_batches(mixed, 2, shard=(1, 2)))
+    with pytest.raises(DataError, match=r"crop them to one size"):
+        take(data.train_batches(mixed, 4, seed=0), 1)
+    batch = take(data.train_batches(mixed, 4, seed=0, augment=Augment(crop=(3, 3))), 1)[0]
+    assert batch["image"].shape == (4, 3, 3, 3)
+
+
+def test_a_record_that_cannot_be_read_says_so_in_its_own_words():
+    with pytest.raises(DataError) as caught:
+        take(data.train_batches(Broken(10), 2, seed=0), 5)
+    assert str(caught.value) == "picture5.png cannot be read: delete it."
+    with pytest.raises(DataError) as caught:
+        list(data.test_batches(Broken(10), 2))
+    assert str(caught.value) == "picture5.png cannot be read: delete it."
+
+
+@pytest.mark.parametrize(
+    ("source", "size", "shard", "said"),
+    [
+        ([], 2, (0, 1), "The source has no records"),
+        (Numbered(4), 3, (0, 2), "A batch of 3 records cannot be divided equally among 2 hosts"),
+        (Numbered(4), 0, (0, 1), "A batch of 0 records"),
+        (Numbered(4), 4, (2, 2), r"A shard is \(number, count\)"),
+    ],
+)
+def test_what_cannot_be_batched_is_refused_at_once(source, size, shard, said):
+    with pytest.raises(ValueError, match=said):
+        data.train_batches(source, size, seed=0, shard=shard)
+    with pytest.raises(ValueError, match=said):
+        data.test_batches(source, size, shard=shard)
+
+
+def test_an_abandoned_iterator_ends_its_threads():
+    before = set(threading.enumerate())
+    batches = data.train_batches(Numbered(10), 2, seed=0, threads=3)
+    next(batches)
+    started = set(threading.enumerate()) - before
+    assert len(started) == 3
+    del batches
+    for thread in started:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
