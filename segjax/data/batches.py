@@ -118,11 +118,7 @@ def _check(source: Source, batch_size: int, shard: tuple[int, int]) -> tuple[int
 def _in_threads(batches: "grain.MapDataset[Batch]", threads: int) -> Iterator[Batch]:
     import grain
 
-    iterator = iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
-    try:
-        yield from iterator
-    finally:
-        iterator.close()  # or its threads would live on until the next garbage collection
+    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
 
 
 def _stack(records: Sequence[Record]) -> Batch:
