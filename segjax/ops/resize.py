@@ -1,16 +1,17 @@
-"""Resizing by separable interpolation, forward and backward as gathers with static tables."""
+"""Resizing by separable interpolation: every method is a table of taps per axis, and so is its transpose."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Shaped
 
-from segjax.ops.geometry import pair
+from segjax.ops.geometry import Pair, pair
 
 ResizeMethod = Literal["nearest", "nearest-exact", "bilinear", "bicubic", "area"]
 
@@ -21,22 +22,41 @@ def resize(
     method: ResizeMethod = "bilinear",
     align_corners: bool = False,
 ) -> Shaped[Array, "n height width c"]:
-    """Resize to `size`, (height, width) or one int for both, as `torch.nn.functional.interpolate` does."""
-    if x.ndim != 4 or 0 in x.shape[1:3]:
-        raise ValueError(f"resize needs (n h w c) with at least one pixel, got shape {x.shape}")
-    height, width = pair(size, "size")
-    if method not in get_args(ResizeMethod):
-        raise ValueError(f"unknown resize method {method!r}: expected one of {', '.join(get_args(ResizeMethod))}")
-    if align_corners and method not in ("bilinear", "bicubic"):
-        raise ValueError(f"align_corners has a meaning for bilinear and bicubic alone, got method {method!r}")
-    if (height, width) == x.shape[1:3]:
-        return x
+    """Resize to `size`, (height, width) or one int for both, as `torch.nn.functional.interpolate(size=size)` does.
 
-    narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
-    wide = x.astype(jnp.float32) if narrow else x
-    rows = _taps(x.shape[1], height, method, align_corners, wide.dtype)
-    columns = _taps(x.shape[2], width, method, align_corners, wide.dtype)
-    return _interpolate(wide, rows, columns).astype(x.dtype)
+    Values and gradients are torch's for every size up and down: "nearest" reads the pixel at the floor of the scaled
+    position, "nearest-exact" the one under the centre, "bicubic" is Keys' kernel with a = -0.75, "area" averages the
+    pixels that each output cell touches (adaptive average pooling), and none of them blurs before it shrinks.
+    `align_corners` makes the centres of the corner pixels coincide instead of the corners of the image.
+
+    Any floating dtype; float16 and bfloat16 are accumulated in float32 and rounded once at the end. The two nearest
+    methods take integers and booleans too. Gradients of every order are gathers: nothing scatters. Reverse mode alone.
+
+    Raises ValueError where `x` is not (n h w c) or holds no pixel, `size` is below 1, `method` is none of the above,
+    `x` is not floating for a method that averages, or `align_corners` is asked of a method other than bilinear and
+    bicubic.
+    """
+    if x.ndim != 4 or 0 in x.shape[1:3]:
+        raise ValueError(f"resize needs (n h w c) with at least one pixel, got shape {x.shape}.")
+    if method not in get_args(ResizeMethod):
+        raise ValueError(f"resize method must be one of {', '.join(get_args(ResizeMethod))}, got {method!r}.")
+    if align_corners and method not in ("bilinear", "bicubic"):
+        raise ValueError(f"align_corners is for bilinear and bicubic, got method {method!r}.")
+    if not jnp.issubdtype(x.dtype, jnp.floating) and method not in ("nearest", "nearest-exact"):
+        raise ValueError(f"resize by {method} needs a floating dtype, got {x.dtype} of shape {x.shape}: use nearest.")
+
+    return _resize(x, pair(size, "size"), method, align_corners)
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3), inline=True)
+def _resize(x: Array, size: Pair, method: ResizeMethod, align_corners: bool) -> Array:
+    floating = jnp.issubdtype(x.dtype, jnp.floating)
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32)) if floating else x
+    rows = _taps(x.shape[1], size[0], method, align_corners, wide.dtype)
+    columns = _taps(x.shape[2], size[1], method, align_corners, wide.dtype)
+    # A gather would be as fast on a CPU; a broadcast also stays local where rows or columns are sharded.
+    out = _repeat(wide, rows, columns) if rows.repeats and columns.repeats else _interpolate(wide, rows, columns)
+    return out.astype(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -47,6 +67,14 @@ class _Taps:
     weight: np.ndarray
     size: int  # of the input axis
 
+    @property
+    def repeats(self) -> bool:
+        """Whether each input position is copied to the same number of outputs, in order."""
+        taps, out = self.index.shape
+        return (
+            taps == 1 and out % self.size == 0 and bool((self.index[0] == np.arange(out) // (out // self.size)).all())
+        )
+
 
 def _taps(size: int, out: int, method: ResizeMethod, align_corners: bool, dtype: np.dtype) -> _Taps:
     position = np.arange(out)
@@ -55,61 +83,79 @@ def _taps(size: int, out: int, method: ResizeMethod, align_corners: bool, dtype:
         index = first + np.arange((last - first).max())[:, None]
         return _Taps(np.minimum(index, size - 1), (index < last) / (last - first), size)
     if method in ("nearest", "nearest-exact"):
+        # torch scales in float32 whatever the dtype, and is off by one pixel in places because of it (29 of 64 x 64).
         centre = np.float32(0.5 if method == "nearest-exact" else 0)
         source = (position.astype(np.float32) + centre) * (np.float32(size) / np.float32(out))
         index = np.minimum(np.floor(source).astype(int), size - 1)
         return _Taps(index[None], np.ones((1, out)), size)
 
-    # torch finds the source in the dtype it accumulates in, with one rounding (a fused multiply-add). Exact weights
-    # would differ from its own by more than 1e-6.
+    # The source position, like torch's, is rounded to the dtype of the sum, once (a fused multiply-add): weights made
+    # in float64 would differ from its own by more than 1e-6.
     real = np.float64 if dtype == np.float64 else np.float32
     if align_corners:
-        scale = real(size - 1) / real(out - 1) if out > 1 else real(0)
-        source = (position * np.float64(scale)).astype(real)
+        scale, shift = np.float64(real(size - 1) / real(max(out - 1, 1))), 0.0
     else:
-        scale = real(size) / real(out)
-        source = ((position + 0.5) * np.float64(scale) - 0.5).astype(real)
+        scale, shift = np.float64(real(size) / real(out)), 0.5
+    source = _rounded((position + shift) * scale - shift, real)
     if method == "bilinear":
         source = np.maximum(source, 0)
     floor = np.floor(source)
-    t = (source - floor).astype(np.float64)
+    t = source - floor
     if method == "bilinear":
         offset, weight = np.arange(2), np.stack([1 - t, t])
     else:
-        offset, weight = np.arange(-1, 3), np.stack([_cubic(1 + t), _cubic(t), _cubic(1 - t), _cubic(2 - t)])
+        s = _rounded(1 - t, real)
+        far, near = (-0.75, 3.75, -6.0, 3.0), (1.25, -2.25, 0.0, 1.0)  # of the distance, cubic coefficient first
+        pieces = ((far, 1 + t), (near, t), (near, s), (far, 1 + s))
+        offset, weight = np.arange(-1, 3), np.stack([_polynomial(c, _rounded(d, real), real) for c, d in pieces])
     return _Taps(np.clip(floor.astype(int) + offset[:, None], 0, size - 1), weight, size)
 
 
-def _cubic(distance: np.ndarray, a: float = -0.75) -> np.ndarray:
-    """Keys' convolution kernel."""
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
-    return np.where(distance <= 1, near, far)
+def _rounded(value: np.ndarray, real: type[np.floating]) -> np.ndarray:
+    return value.astype(real).astype(np.float64)
+
+
+def _polynomial(coefficients: Sequence[float], x: np.ndarray, real: type[np.floating]) -> np.ndarray:
+    """Horner's rule, rounded after each fused multiply-add as torch's cubic weights are."""
+    value = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = _rounded(value * x + coefficient, real)
+    return value
 
 
 def _transpose(taps: _Taps) -> _Taps:
-    """The adjoint as taps: where each input position's gradient reads among the outputs."""
+    """The transposed map: where the gradient of each input position reads among the outputs."""
     out = taps.index.shape[1]
     entry, which = np.unique(taps.index * out + np.arange(out), return_inverse=True)
     weight = np.bincount(which.ravel(), taps.weight.ravel())
-    row, column = np.divmod(entry[weight != 0], out)
-    weight = weight[weight != 0]
-    count = np.bincount(row, minlength=taps.size)
+    source, reader = np.divmod(entry[weight != 0], out)
+    count = np.bincount(source, minlength=taps.size)
     start = np.cumsum(count) - count
-    rank = np.arange(len(row)) - start[row]
-    # A position with fewer readers than the most read again their first, with weight zero.
-    index = np.tile(column[np.minimum(start, len(row) - 1)], (count.max(), 1))
-    table = np.zeros(index.shape)
-    index[rank, row], table[rank, row] = column, weight
-    return _Taps(index, table, out)
+    # A position with fewer readers than the most repeats one of them, with weight zero.
+    index = np.tile(reader[np.minimum(start, len(reader) - 1)], (count.max(), 1))
+    weights = np.zeros(index.shape)
+    rank = np.arange(len(source)) - start[source]
+    index[rank, source], weights[rank, source] = reader, weight[weight != 0]
+    return _Taps(index, weights, out)
+
+
+def _repeat(x: Array, rows: _Taps, columns: _Taps) -> Array:
+    n, h, w, c = x.shape
+    height, width = rows.index.shape[1], columns.index.shape[1]
+    return jnp.broadcast_to(x[:, :, None, :, None], (n, h, height // h, w, width // w, c)).reshape(n, height, width, c)
 
 
 def _interpolate(x: Array, rows: _Taps, columns: _Taps) -> Array:
-    """A linear map whose transpose is of the same kind, so that gradients of every order are gathers."""
+    """Both axes in turn, with the gradient written as the same thing over the transposed taps."""
 
     @jax.custom_vjp
     def forward(x: Array) -> Array:
-        return _along(_along(x, rows, 1), columns, 2)
+        between = _along(x, rows, 1)
+        if len(rows.index) * len(columns.index) > 4:
+            # One fused loop would redo the rows for each tap of the columns. With 2 x 2 taps that is cheaper than
+            # storing the rows; with 4 x 4 (bilinear x2, backward) it is 1.08 to 1.13 times slower.
+            between = lax.optimization_barrier(between)
+        return _along(between, columns, 2)
 
     def backward(_: None, gradient: Array) -> tuple[Array]:
         return (_interpolate(gradient, _transpose(rows), _transpose(columns)),)
@@ -119,9 +165,35 @@ def _interpolate(x: Array, rows: _Taps, columns: _Taps) -> Array:
 
 
 def _along(x: Array, taps: _Taps, axis: int) -> Array:
-    shape = [-1 if i == axis else 1 for i in range(x.ndim)]
-    terms = [
-        jnp.take(x, index, axis, mode="clip") * jnp.asarray(weight.reshape(shape), x.dtype)
-        for index, weight in zip(taps.index.astype(np.int32), taps.weight, strict=True)
-    ]
-    return sum(terms[1:], terms[0])
+    """Weighted takes, unrolled: on 2 CPU cores 4 to 12 times faster than a matrix product, even with 74 taps.
+
+    Beyond 16 taps a scan over blocks of them keeps the program small.
+    """
+    trailing = (1,) * (x.ndim - 1 - axis)
+    count, out = taps.index.shape
+    blocks = -(-count // 16)
+    block = -(-count // blocks)
+    missing = ((0, blocks * block - count), (0, 0))
+    index = np.pad(taps.index, missing).reshape(blocks, block, out).astype(np.int32)
+    weight = np.pad(taps.weight, missing).reshape(blocks, block, out, *trailing).astype(x.dtype)
+
+    def add(index: Array | np.ndarray, weight: Array | np.ndarray) -> Array:
+        return reduce(jnp.add, (_take(x, i, axis) * w for i, w in zip(index, weight, strict=True)))
+
+    total = add(index[0], weight[0])
+    if blocks == 1:
+        return total
+    return lax.scan(lambda total, block: (total + add(*block), None), total, (index[1:], weight[1:]))[0]
+
+
+def _take(x: Array, index: Array | np.ndarray, axis: int) -> Array:
+    """`jnp.take` along an axis whose leading axes are batch axes of the gather.
+
+    XLA puts the gathered axis of a plain `take` first in memory and copies the result back into order wherever it is
+    one of several outputs: 160 MiB of temporaries for bilinear x2 of (8,128,128,64) with its gradient, twice the time.
+    """
+    index = jnp.broadcast_to(index, x.shape[:axis] + index.shape)
+    take = partial(jnp.take, axis=0, mode="clip")
+    for _ in range(axis):
+        take = jax.vmap(take)
+    return take(x, index)
