@@ -1,0 +1,105 @@
+"""Results on disk: whole or not there at all."""
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
+
+Add = Callable[[int, Float32[np.ndarray, "rows w k"]], Any]
+"""Takes the probabilities of some rows, and the number of the first of them."""
+
+_ORIENTATION = 274
+_GEOREFERENCE = (
+    33550,  # ModelPixelScale
+    33922,  # ModelTiepoint
+    34264,  # ModelTransformation
+    34735,  # GeoKeyDirectory
+    34736,  # GeoDoubleParams
+    34737,  # GeoAsciiParams
+)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` when all of it is written; where that fails, no trace of it is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".segjax-{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_picture(path: Path, picture: Image.Image, **settings: Any) -> None:
+    """Write a picture in the format of the path's suffix; `settings` are those of Pillow's `save`."""
+    encoded = io.BytesIO()  # Pillow's encoders, writing to a file of the system's, hide why it failed
+    picture.save(encoded, {".png": "PNG", ".tif": "TIFF"}[path.suffix], **settings)
+    with replacing(path) as file:
+        file.write(encoded.getbuffer())
+
+
+def indexed(mask: UInt8[np.ndarray, "h w"], palette: Sequence[Sequence[int]]) -> Image.Image:
+    """A palette picture: its pixels hold the classes, its palette their colours."""
+    picture = Image.fromarray(mask)
+    picture.putpalette(np.array(palette, np.uint8).tobytes().ljust(768, b"\0"))
+    return picture
+
+
+def georeference(path: Path) -> ImageFileDirectory_v2 | None:
+    """The tags of a GeoTIFF that say where on earth its pixels lie; None of any other picture.
+
+    The no-data value is not among them: it is one of the image's, and would blot out a class of the mask. A picture
+    that is stored turned has none either, for its tags speak of the pixels as they are stored.
+    """
+    try:
+        image = Image.open(path, formats=("TIFF",))
+    except UnidentifiedImageError:
+        return None
+    with image:
+        assert isinstance(image, TiffImageFile)
+        own = image.tag_v2
+        tags = ImageFileDirectory_v2()
+        for tag in _GEOREFERENCE:
+            if tag in own:
+                tags.tagtype[tag] = own.tagtype[tag]
+                tags[tag] = own[tag]
+        return tags if len(tags) and own.get(_ORIENTATION, 1) == 1 else None
+
+
+@contextmanager
+def npy_writer(path: Path, shape: tuple[int, int, int]) -> Iterator[Add]:
+    """Probabilities (h w k) as float32 in one .npy file, added as strips of rows from the top."""
+    with replacing(path) as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield lambda row, strip: file.write(np.ascontiguousarray(strip, "<f4").data)
+
+
+@contextmanager
+def png_writer(paths: Sequence[Path], shape: tuple[int, int, int]) -> Iterator[Add]:
+    """Probabilities as one grey PNG of 16 bits per class, in which 65535 is one; added as strips of rows."""
+    height, width, _ = shape
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=paths[0].parent) as planes:  # as many planes as classes may not fit in memory
+
+        def add(row: int, strip: Float32[np.ndarray, "rows w k"]) -> None:
+            for k in range(len(paths)):
+                planes.seek(2 * width * (k * height + row))
+                planes.write(np.rint(strip[..., k] * 65535).astype(np.uint16).data)
+
+        yield add
+        planes.seek(0)
+        for path in paths:
+            plane = np.frombuffer(planes.read(2 * width * height), np.uint16).reshape(height, width)
+            write_picture(path, Image.fromarray(plane))
