@@ -1,0 +1,206 @@
+"""What every model owes, whichever its upsampler."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from segjax import models
+from segjax.encoders import ConvEncoder
+from segjax.layers import ConvBlock
+from segjax.upsampling import BY_NAME
+
+# Compiled without optimisation: these programs run for milliseconds and would compile for minutes.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+CLASSES = 3
+KEY = jax.random.key(0)
+MIRROR = {"stages": ((8, 8), (12,)), "decoder_stages": ((8,), (12, 8))}
+HEADS = {"stages": ((8,), (8,), (12,)), "hidden": 16, "window": 3, "dropout": 0.0}
+FAMILIES = {
+    "full_resolution": partial(models.FullResolutionCNN, CLASSES, widths=(8, 8)),
+    "fcn": partial(models.FCN, CLASSES, widths=(8, 12)),
+    "fcn_scores": partial(models.ScoreFCN, CLASSES, skips=1, **HEADS),
+    "fcn_scores_by_levels": partial(models.ScoreFCN, CLASSES, skips=2, jump=False, **HEADS),
+    "segnet": partial(models.SegNet, CLASSES, **MIRROR),
+    "segnet_basic": partial(models.SegNet, CLASSES, **MIRROR, window=5, head_window=1, decoder_activation=None),
+    "deconvnet": partial(models.DeconvNet, CLASSES, **MIRROR, hidden=16, window=2),
+    "unet": partial(models.UNet, CLASSES, widths=(8, 12), convs=1),
+    "unet_without_skips": partial(models.UNet, CLASSES, widths=(8, 8, 12), convs=1, skips=False),
+}
+UPSAMPLED = [name for name in FAMILIES if name != "full_resolution"]
+BY_TWO_ALONE = {"max_unpool", "resize_conv"}
+
+
+def outputs(model, rows, columns, train=True):
+    """Shapes of the logits and the variables, computing nothing."""
+    image = jax.ShapeDtypeStruct((2, rows, columns, 3), jnp.float32)
+    keys = {"params": KEY, "dropout": KEY}
+    return jax.eval_shape(partial(model.init_with_output, train=train), keys, image)
+
+
+def blocks_of_colour():
+    """Two 16x16 pictures of four 8x8 blocks: the mask is the brightest channel, under noise."""
+    rng = np.random.default_rng(0)
+    mask = rng.integers(0, CLASSES, (2, 2, 2)).repeat(8, axis=1).repeat(8, axis=2)
+    noise = rng.standard_normal((2, 16, 16, 3), np.float32) * 0.3
+    return np.eye(CLASSES, dtype=np.float32)[mask] + noise, mask
+
+
+IMAGE, MASK = blocks_of_colour()
+
+
+def cross_entropy(logits, mask):
+    return optax.softmax_cross_entropy_with_integer_labels(logits, mask).mean()
+
+
+def without_gradient(gradients):
+    zero = [path for path, leaf in jax.tree.leaves_with_path(gradients) if not np.any(np.asarray(leaf))]
+    return [jax.tree_util.keystr(path) for path in zero]
+
+
+@pytest.mark.parametrize("upsampler", BY_NAME)
+@pytest.mark.parametrize("family", UPSAMPLED)
+def test_any_size_and_any_upsampler(family, upsampler):
+    if family == "fcn_scores" and upsampler in BY_TWO_ALONE:
+        with pytest.raises(ValueError, match="got factor=4: go one level at a time"):
+            outputs(FAMILIES[family](upsample=BY_NAME[upsampler]), 8, 8)
+        return
+    if family == "fcn_scores" and upsampler in ("conv_transpose_2x2", "conv_transpose_3x3"):
+        with pytest.raises(ValueError, match="leaves holes"):
+            outputs(FAMILIES[family](upsample=BY_NAME[upsampler]), 8, 8)
+        return
+    model = FAMILIES[family](upsample=BY_NAME[upsampler], dtype=jnp.bfloat16)
+    seen = set()
+    for rows, columns in ((1, 1), (33, 47)):
+        logits, variables = outputs(model, rows, columns)
+        assert (logits.shape, logits.dtype) == ((2, rows, columns, CLASSES), jnp.float32)
+        assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+        seen.add(str(jax.tree.map(jnp.shape, variables)))
+    assert len(seen) == 1  # no parameter depends on the image's size
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("rows", "columns"), [(1, 9), (2, 3), (16, 16), (31, 64)])
+def test_any_size(family, rows, columns):
+    logits, _ = outputs(FAMILIES[family](), rows, columns)
+    assert (logits.shape, logits.dtype) == ((2, rows, columns, CLASSES), jnp.float32)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_statistics_come_with_normalisation_alone(family):
+    for norm in (None, models.UNet.norm):
+        _, variables = outputs(FAMILIES[family](norm=norm), 8, 8)
+        assert set(variables) == ({"params", "batch_stats"} if norm else {"params"})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_parameter_learns_and_one_batch_can_be_overfitted(family):
+    model = FAMILIES[family]()
+    optimizer = optax.adam(1e-2)
+
+    @jit
+    def start(key):
+        variables = model.init({"params": key, "dropout": key}, IMAGE, train=False)
+        return variables, optimizer.init(variables["params"])
+
+    @jit
+    def step(variables, state):
+        def loss(params):
+            logits, updated = model.apply({**variables, "params": params}, IMAGE, train=True, mutable=["batch_stats"])
+            return cross_entropy(logits, MASK), updated
+
+        (value, updated), gradients = jax.value_and_grad(loss, has_aux=True)(variables["params"])
+        updates, state = optimizer.update(gradients, state)
+        return {"params": optax.apply_updates(variables["params"], updates), **updated}, state, value, gradients
+
+    variables, state = start(KEY)
+    first, losses = None, []
+    for _ in range(60):
+        variables, state, value, gradients = step(variables, state)
+        losses.append(float(value))
+        first = gradients if first is None else first
+    assert without_gradient(first) == []
+    assert min(losses) < 0.1, losses
+
+
+@pytest.mark.parametrize("upsampler", BY_NAME)
+def test_every_parameter_learns_under_any_upsampler(upsampler):
+    model = FAMILIES["fcn"](upsample=BY_NAME[upsampler], convs=1)
+
+    @jit
+    def gradients(key):
+        variables = model.init(key, IMAGE, train=False)
+
+        def loss(params):
+            logits, _ = model.apply({**variables, "params": params}, IMAGE, train=True, mutable=["batch_stats"])
+            return cross_entropy(logits, MASK)
+
+        return jax.grad(loss)(variables["params"])
+
+    assert without_gradient(gradients(KEY)) == []
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_jit_equals_eager_and_bfloat16_is_close(family):
+    image = IMAGE[:, :11, :13]
+    model = FAMILIES[family]()
+    rng = np.random.default_rng(1)
+
+    def draw(leaf):  # kernels around zero; scales and variances above it
+        return rng.uniform(0.0, 1.0, leaf.shape).astype(np.float32) + (0.5 if leaf.ndim == 1 else -0.5)
+
+    variables = jax.tree.map(draw, jax.eval_shape(partial(model.init, train=False), KEY, image))
+    jitted = jit(partial(model.apply, train=False))
+    logits = np.asarray(jitted(variables, image))
+    assert logits.std() > 0
+    np.testing.assert_array_equal(logits, jitted(variables, image))
+    eager = model.apply(variables, image, train=False)
+    np.testing.assert_allclose(eager, logits, rtol=1e-5, atol=1e-5 * np.abs(logits).max())
+    half = jit(partial(model.clone(dtype=jnp.bfloat16).apply, train=False))(variables, image)
+    assert half.dtype == jnp.float32
+    assert np.all(np.isfinite(half))
+    # The median, because rounding moves a few maxima, and what is unpooled with them.
+    assert np.median(np.abs(half - logits)) < 0.03 * logits.std()
+
+
+def test_dropout_needs_its_key_and_is_off_in_evaluation():
+    model = FAMILIES["fcn_scores"](dropout=0.5)
+    variables = jit(partial(model.init, train=False))(KEY, IMAGE)
+    train = jit(lambda key: model.apply(variables, IMAGE, train=True, rngs={"dropout": key}))
+    one, again, other = (train(jax.random.key(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert np.any(one != other)
+    with pytest.raises(Exception, match="dropout"):
+        model.apply(variables, IMAGE, train=True)
+    outputs(model, 8, 8, train=False)
+
+
+def test_fused_scores_start_at_zero():
+    heads = {name: value for name, value in HEADS.items() if name != "dropout"}
+    plain, fused = (models.ScoreFCN(CLASSES, skips=skips, jump=False, **heads) for skips in (0, 2))
+    variables = jit(partial(fused.init, train=False))(KEY, IMAGE)
+    params = {name: leaf for name, leaf in variables["params"].items() if not name.startswith("score_pool")}
+    np.testing.assert_array_equal(
+        jit(partial(fused.apply, train=False))(variables, IMAGE),
+        jit(partial(plain.apply, train=False))({"params": params}, IMAGE),
+    )
+
+
+def test_another_encoder_keeps_its_name_and_must_have_a_level_per_width():
+    stages = ((8,), (8, 8), (12,))
+    for family in ("unet", "fcn"):
+        make = partial(FAMILIES[family], encoder=ConvEncoder(stages, partial(ConvBlock, norm=None)))
+        _, variables = outputs(make(widths=(8, 8, 12)), 9, 9)
+        assert set(variables["params"]) == {"encoder", "decoder", "head"}
+        assert set(variables["params"]["encoder"]["stage2"]) == {"conv1", "conv2"}
+        with pytest.raises(ValueError, match="A decoder of 1 stages climbs 2 levels, but the encoder gave 3"):
+            outputs(make(widths=(8, 12)), 9, 9)
+
+
+def test_fusing_more_poolings_than_there_are_is_refused():
+    with pytest.raises(ValueError, match="cannot fuse the scores of 3 poolings above the last of 3"):
+        outputs(FAMILIES["fcn_scores"](skips=3), 8, 8)
