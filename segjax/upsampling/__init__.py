@@ -32,7 +32,7 @@ Upsampler = Literal[
 ]
 """The names of the upsamplers, for a command line's choices."""
 
-BY_NAME: dict[Upsampler, Callable[..., Upsampling]] = {
+BY_NAME: dict[str, Callable[..., Upsampling]] = {
     "nearest": Nearest,
     "bilinear": Bilinear,
     "max_unpool": MaxUnpool,

@@ -36,13 +36,13 @@ class Carafe(Upsampling):
 class DySample(Upsampling):
     """DySample (Liu et al. 2023), its "LP" form: every pixel of the result is a bilinear sample of `x`.
 
-    A 1x1 convolution predicts how far from its own place each new pixel looks, per group of channels, times `scope`
-    ("static scope") so that neighbours hardly overlap. It starts as bilinear interpolation. Raises ValueError where
-    `groups` does not divide the channels.
+    A 1x1 convolution predicts how far from its own place each new pixel looks, per group of channels, times `reach`
+    (the paper's static scope factor), so that neighbours hardly overlap. It starts as bilinear interpolation. Raises
+    ValueError where `groups` does not divide the channels.
     """
 
     groups: int = 4
-    scope: float = 0.25
+    reach: float = 0.25
 
     def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
         """Samples between pixels."""
@@ -50,4 +50,4 @@ class DySample(Upsampling):
         offset = nn.Conv(
             2 * self.groups * self.factor**2, (1, 1), kernel_init=normal(1e-3), dtype=self.dtype, name="offset"
         )(x)
-        return ops.dysample(x, self.scope * offset, factor=self.factor, groups=self.groups)
+        return ops.dysample(x, self.reach * offset, factor=self.factor, groups=self.groups)
