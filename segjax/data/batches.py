@@ -1,7 +1,9 @@
 """Batches of records by Grain: read and augmented in threads, and the same for any number of hosts and threads."""
 
+import functools
+import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 from jaxtyping import UInt8
@@ -46,19 +48,31 @@ def train_batches(
         threads: How many read and augment; batches are computed ahead of their use, two for each thread.
 
     Raises:
-        ValueError: No records, or a batch size that does not divide.
+        ValueError: No records, a batch size that does not divide, or a negative seed or start.
         DataError: While iterating, where records of a batch differ in size or cannot be read.
     """
     import grain
 
     index, count = _check(source, batch_size, shard)
-    order, augmentation = np.random.SeedSequence(seed).generate_state(2)
-    numbers = grain.MapDataset.range(len(source)).shuffle(int(order)).repeat(None)
-    records = numbers.map(source.__getitem__)
-    if augment is not None:
-        records = records.random_map(augment, seed=int(augmentation))
-    parts = records.batch(batch_size // count, drop_remainder=True, batch_fn=_stack)
-    return _in_threads(parts[start * count + index :: count], threads)
+    if seed < 0 or start < 0:
+        raise ValueError(f"The seed and the number of the first batch are at least 0, not {seed} and {start}.")
+    size = batch_size // count
+
+    @functools.lru_cache(maxsize=4)  # the ends of two epochs may be in work at once
+    def order(epoch: int) -> np.ndarray:
+        # Grain's own shuffle is slow for sets of less than a few thousand records.
+        return _generator(seed, "order", epoch).permutation(len(source))
+
+    def read(number: int) -> Record:
+        epoch, place = divmod(number, len(source))
+        record = source[int(order(epoch)[place])]
+        return record if augment is None else augment(record, _generator(seed, "augment", number))
+
+    def part(number: int) -> Batch:
+        first = number * batch_size + index * size
+        return _stack([read(first + i) for i in range(size)])
+
+    return _in_threads(grain.MapDataset.range(start, sys.maxsize // batch_size).map(part), threads)
 
 
 def test_batches(
@@ -113,6 +127,10 @@ def _check(source: Source, batch_size: int, shard: tuple[int, int]) -> tuple[int
     if len(source) == 0:
         raise ValueError("The source has no records.")
     return index, count
+
+
+def _generator(seed: int, use: Literal["order", "augment"], number: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(("order", "augment").index(use), number)))
 
 
 def _in_threads(batches: "grain.MapDataset[Batch]", threads: int) -> Iterator[Batch]:

