@@ -114,8 +114,8 @@ def tiles(igbp: UInt8[np.ndarray, "h w"]) -> Iterator[Tile]:
         for block_column, left in enumerate(range(0, width, BLOCK + GAP)):
             split = "test" if (block_column + 2 * block_row) % 5 == 4 else "train"
             for row in range(top, min(top + BLOCK, south) - TILE + 1, TILE):
-                # East of the last block comes the first one again.
-                for column in range(left, min(left + BLOCK, width - GAP) - TILE + 1, TILE):
+                # The last block is cut short by the antimeridian, 40 pixels west of the first one.
+                for column in range(left, min(left + BLOCK, width) - TILE + 1, TILE):
                     if (igbp[row : row + TILE, column : column + TILE] != 0).mean() >= LEAST_LAND:
                         yield Tile(split, row, column)
 
