@@ -64,8 +64,9 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
         path = Path(parsed.experiment)
         function = read_experiment(path)
         values = knobs_of(function, knobs, path)
-        experiment = build(function, values, path)
-        run = Run.create(Path(parsed.out) if parsed.out else None, path, values)
+        facts: dict[str, Any] = {}
+        experiment = build(function, values, path, facts)
+        run = Run.create(Path(parsed.out) if parsed.out else None, path, values, facts)
     try:
         scores = run_training(experiment, run)
     except Interrupted as stopped:
@@ -103,6 +104,7 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
         class_names=data.class_names,
         palette=data.palette,
         tile=parsed.tile,
+        margin=parsed.margin,
         tta=parsed.tta,
         probabilities=parsed.probabilities,
     )
@@ -132,19 +134,24 @@ def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        print(f"{row['name']:<14}{row['what']}\n{'':<14}{row['use']}")
+        print(f"{row['name']:<18}{row['what']}\n{'':<18}{row['use']}")
     return 0
 
 
 def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax data check PATH`: read everything and list every problem at once."""
-    from segjax.data.check import check, print_report
+    from segjax.data.check import check
+    from segjax.data.examples import draw_examples
+    from segjax.data.report import print_report
 
-    report = check(Path(parsed.path), picture=Path(parsed.picture) if parsed.picture else None)
+    report = check(parsed.path, progress=not parsed.json)
     if parsed.json:
         print(json.dumps(report.to_json(), indent=2))
     else:
         print_report(report)
+    if any(not seen.errors for seen in report.train + report.test):
+        draw_examples(report, parsed.picture)
+        print(f"Examples are drawn in {parsed.picture}", file=sys.stderr)
     return 1 if report.errors else 0
 
 
@@ -193,14 +200,15 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
     argument(command, "paths", nargs="+", metavar="PATH", help="pictures, folders or globs", complete=file)
     argument(command, "--out", required=True, metavar="DIR", help="folder for the results", complete=folder)
-    argument(command, "--tile", type=int, metavar="N", help="predict in overlapping tiles of N pixels")
+    argument(command, "--tile", type=int, metavar="N", help="side of the overlapping tiles that large pictures get")
+    argument(command, "--margin", type=int, metavar="N", help="pixels of a tile that are thrown away at its edges")
     argument(
         command,
         "--tta",
         nargs="*",
         default=(),
         metavar="T",
-        help="average over flips and scales: hflip vflip or a factor such as 0.75",
+        help="average over flips and scales: hflip, vflip, factors such as 0.75",
     )
     argument(command, "--probabilities", choices=("npy", "png"), help="also write the class probabilities")
 
@@ -214,7 +222,7 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--json", action="store_true", help="print JSON")
     command = add(data, "check", data_check, "read a whole data set and list every problem at once")
     argument(command, "path", metavar="PATH", help="a data set folder", complete=folder)
-    argument(command, "--picture", metavar="FILE", help="also draw examples into this PNG")
+    argument(command, "--picture", metavar="FILE", default="data_check.png", help="a PNG of examples [%(default)s]")
     argument(command, "--json", action="store_true", help="print JSON")
     return parser
 

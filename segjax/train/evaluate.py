@@ -16,10 +16,11 @@ EvaluationStep = Callable[[Variables, dict[str, Array]], Int[Array, "k k"]]
 
 
 class Scores(TypedDict):
-    """Scores over all counted pixels of a split, in 0..1; a class that never occurs has no IoU (None)."""
+    """Scores over all counted pixels of a split, in 0..1; a class that never occurs has neither IoU nor Dice (None)."""
 
     miou: float
     iou: dict[str, float | None]
+    dice: dict[str, float | None]
     pixel_accuracy: float
 
 
@@ -46,9 +47,14 @@ def evaluate(
     confusion = np.zeros((k, k), np.int64)
     for batch in batches:
         confusion += np.asarray(jax.device_get(step(variables, batch)))
-    iou = [None if np.isnan(v) else float(v) for v in np.asarray(metrics.iou(confusion))]
+
+    def by_class(scores: Any) -> dict[str, float | None]:
+        values = [None if np.isnan(score) else float(score) for score in np.asarray(scores)]
+        return dict(zip(class_names, values, strict=True))
+
     return {
         "miou": float(metrics.mean_iou(confusion)),
-        "iou": dict(zip(class_names, iou, strict=True)),
+        "iou": by_class(metrics.iou(confusion)),
+        "dice": by_class(metrics.dice(confusion)),
         "pixel_accuracy": float(metrics.pixel_accuracy(confusion)),
     }

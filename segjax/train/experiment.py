@@ -5,13 +5,15 @@ import dataclasses
 import functools
 import inspect
 import io
+import json
 import re
 import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import optax
@@ -19,10 +21,12 @@ import tyro
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from segjax.data import Augment, Dataset
+from segjax.data import Augment, DataError, Dataset
 
 Loss = Callable[[Float[Array, "n h w k"], Int[Array, "n h w"]], Float[Array, ""]]
 Knobs = dict[str, Any]
+Facts = TypeVar("Facts")
+_facts: ContextVar[dict[str, Any]] = ContextVar("facts")
 
 
 class ExperimentError(Exception):
@@ -110,15 +114,33 @@ def knobs_of(function: ExperimentFunction, arguments: Sequence[str], path: Path)
     raise ExperimentError(f"{path}: {_sentence(said.getvalue())} `segjax train {path} --help` lists the knobs.")
 
 
-def build(function: ExperimentFunction, knobs: Knobs, path: Path) -> Experiment:
-    """Call an experiment function with its knobs; what it raises becomes one sentence that names the file."""
+def remember(name: str, find: Callable[[], Facts]) -> Facts:
+    """What an experiment function finds out about its data: found once, and the same whenever the run is opened again.
+
+    `find` returns what JSON can hold, such as the classes of a folder or the mean of its images, and tuples become lists.
+    The run folder keeps it, so that a trained model can be loaded where its data is not, and does not change when the data does.
+    """
+    facts = _facts.get()
+    if name not in facts:
+        facts[name] = json.loads(json.dumps(find()))  # the same now as when it is read back
+    return facts[name]
+
+
+def build(function: ExperimentFunction, knobs: Knobs, path: Path, facts: dict[str, Any]) -> Experiment:
+    """Call an experiment function with its knobs; what it raises becomes one sentence that names the file.
+
+    `facts` is what `remember` has found so far, and takes up what it finds now. `DataError` passes as it is.
+    """
+    token = _facts.set(facts)
     try:
         return function(**knobs)
-    except ExperimentError:
+    except (ExperimentError, DataError):
         raise
     except Exception as error:
         line = next((f.lineno for f in reversed(inspect.trace()) if f.filename == str(path)), "?")
         raise ExperimentError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
+    finally:
+        _facts.reset(token)
 
 
 def parameter_count(params: Any) -> int:

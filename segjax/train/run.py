@@ -34,8 +34,11 @@ class Run:
     path: Path
 
     @classmethod
-    def create(cls, path: Path | None, experiment_file: Path, knobs: Knobs) -> "Run":
-        """Make a new run folder; `runs/<experiment>/<time>` where no path is given."""
+    def create(cls, path: Path | None, experiment_file: Path, knobs: Knobs, facts: dict[str, Any]) -> "Run":
+        """Make a new run folder; `runs/<experiment>/<time>` where no path is given.
+
+        `facts` is what the experiment function remembered of its data.
+        """
         name = experiment_file.stem
         path = path or Path("runs") / name / time.strftime("%Y-%m-%d_%H-%M-%S")
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -52,6 +55,7 @@ class Run:
                 {
                     "experiment": name,
                     "knobs": knobs,
+                    "facts": facts,
                     "versions": {"python": platform.python_version()} | _versions(),
                     "machine": {
                         "platform": platform.platform(),
@@ -87,9 +91,9 @@ class Run:
 
     def experiment(self) -> Experiment:
         """The experiment as it was, built again from the copied file and the recorded knobs."""
-        knobs = json.loads((self.path / "run.json").read_text())["knobs"]
-        knobs = {name: tuple(value) if isinstance(value, list) else value for name, value in knobs.items()}
-        return build(read_experiment(self.experiment_file), knobs, self.experiment_file)
+        kept = json.loads((self.path / "run.json").read_text())
+        knobs = {name: tuple(value) if isinstance(value, list) else value for name, value in kept["knobs"].items()}
+        return build(read_experiment(self.experiment_file), knobs, self.experiment_file, kept["facts"])
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file whole or not at all."""

@@ -75,7 +75,7 @@ def test_a_wrong_file_gets_one_sentence(tmp_path: Path, text: str, sentence: str
 
 def test_a_function_that_fails_is_named_by_file_and_line(knobs: Path):
     with pytest.raises(ExperimentError, match=r"knobs\.py, line 8: KeyError: 'missing'"):
-        build(read_experiment(knobs), {}, knobs)
+        build(read_experiment(knobs), {}, knobs, {})
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path):

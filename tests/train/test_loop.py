@@ -19,7 +19,7 @@ WRITTEN = ("experiment.py", "run.json", "metrics.jsonl", "curves.png", "predicti
 
 
 def run_squares(squares: Path, folder: Path, **knobs) -> Run:
-    run = Run.create(folder, squares, knobs)
+    run = Run.create(folder, squares, knobs, {})
     train(run.experiment(), run)
     return run
 
@@ -110,7 +110,7 @@ def test_ctrl_c_saves_the_very_step_and_resume_goes_on(squares: Path, tmp_path: 
     )
     assert interrupting != text
     squares.write_text(interrupting)
-    run = Run.create(tmp_path / "stopped", squares, {"steps": 30})
+    run = Run.create(tmp_path / "stopped", squares, {"steps": 30}, {})
     with pytest.raises(Interrupted, match=r"Stopped at step \d+; everything up to there is saved"):
         train(run.experiment(), run)
     assert not (run.path / "report.json").exists()
@@ -137,7 +137,7 @@ def test_a_folder_that_is_in_use_is_refused(squares: Path, tmp_path: Path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("three years")
     with pytest.raises(ExperimentError, match="not an empty folder; give --out another name"):
-        Run.create(tmp_path / "run", squares, {})
+        Run.create(tmp_path / "run", squares, {}, {})
     assert (tmp_path / "run" / "thesis.tex").read_text() == "three years"
 
 
@@ -147,16 +147,29 @@ def test_eight_devices_train_as_one_does(squares: Path, tmp_path: Path):
         "run = Run(Path(sys.argv[1])); train(run.experiment(), run)"
     )
     for name, devices in (("one", 1), ("four", 4)):
-        Run.create(tmp_path / name, squares, {"steps": 10})
+        Run.create(tmp_path / name, squares, {"steps": 10}, {})
         environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
         subprocess.run([sys.executable, "-c", script, str(tmp_path / name)], env=environment, check=True)
     losses = [Run(tmp_path / name).metrics()[0]["train"]["loss"] for name in ("one", "four")]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
-def test_experiments_in_the_repository_can_be_built():
-    files = sorted(Path(__file__).parents[2].glob("experiments/*.py"))
-    assert files
-    for file in files:
-        function = read_experiment(file)
-        assert build(function, {}, file).steps >= 1, file
+def test_what_a_run_remembers_outlives_its_data(squares: Path, tmp_path: Path):
+    text = squares.read_text().replace("import Experiment\n", "import Experiment, remember\n")
+    text = text.replace("mean=(0.3,) * 3", "mean=tuple(remember('mean', lambda: eval(Path(MEAN).read_text())))")
+    mean = tmp_path / "mean.txt"
+    mean.write_text("(0.25, 0.5, 0.75)")
+    squares.write_text(f"from pathlib import Path\nMEAN = {str(mean)!r}\n{text}")
+    assert main(["train", str(squares), "--steps", "2", "--out", str(tmp_path / "run")]) == 0
+    mean.unlink()
+    model, _ = segjax.load(tmp_path / "run")
+    assert model.mean == (0.25, 0.5, 0.75)  # type: ignore[attr-defined]
+
+
+EXPERIMENTS = {file.stem: file for file in sorted(Path(__file__).parents[2].glob("experiments/*.py"))}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS.keys() - {"folder"})  # that one has a root without a default
+def test_experiments_in_the_repository_can_be_built(name: str):
+    function = read_experiment(EXPERIMENTS[name])
+    assert build(function, {}, EXPERIMENTS[name], {}).steps >= 1
