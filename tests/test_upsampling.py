@@ -189,3 +189,47 @@ def test_icnr_starts_as_nearest_upsampling_of_a_convolution():
 def test_resize_conv_is_nearest_and_then_a_convolution():
     y, params = run(upsampling.ResizeConv(features=5))
     assert_same(y, conv(F.interpolate(to_torch(X), scale_factor=2, mode="nearest"), params, padding=1))
+
+
+def test_carafe_is_its_paper_written_plainly():
+    y, params = run(upsampling.Carafe(features=5))
+    x = conv(to_torch(X), params["project"])
+    logits = conv(conv(x, params["compress"]), params["encode"], padding=1)
+    weights = F.softmax(F.pixel_shuffle(logits, 2), dim=1)
+    windows = F.unfold(x, 5, padding=2).reshape(2, 5, 25, 3, 4)
+    windows = windows.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
+    assert_same(y, torch.einsum("nkhw,nckhw->nchw", weights, windows))
+
+
+def test_carafe_has_the_papers_parameters():
+    """Wang et al. 2019: 74 K at 256 channels, window 5, encoder 3 and 64 compressed channels."""
+    x = jax.ShapeDtypeStruct((1, 4, 4, 256), jnp.float32)
+    assert count(upsampling.Carafe(), x) == (256 + 1) * 64 + (64 * 3 * 3 + 1) * 2 * 2 * 5 * 5 == 74_148
+
+
+def test_dysample_is_its_paper_written_plainly():
+    y, params = run(upsampling.DySample())
+    x = to_torch(X)
+    move = 0.25 * conv(x, params["offset"]).reshape(2, 2, 4, 2, 2, 3, 4)  # n, axis, group, u, v, h, w
+    start = torch.tensor([-0.25, 0.25])
+    columns = torch.arange(4) + start[:, None, None] + move[:, 0]
+    rows = torch.arange(3)[:, None] + start[:, None, None, None] + move[:, 1]
+    grid = torch.stack([(columns + 0.5) * 2 / 4 - 1, (rows + 0.5) * 2 / 3 - 1], dim=-1)  # n, group, u, v, h, w, xy
+    grid = grid.permute(0, 1, 4, 2, 5, 3, 6).reshape(8, 6, 8, 2)
+    sampled = F.grid_sample(x.reshape(8, 2, 3, 4), grid, padding_mode="border", align_corners=False)
+    assert_same(y, sampled.reshape(2, 8, 6, 8))
+
+
+def test_dysample_starts_as_bilinear_interpolation():
+    y, variables = jit(upsampling.DySample().init_with_output)(KEY, X, LEVEL)
+    bilinear = F.interpolate(to_torch(X), scale_factor=2, mode="bilinear")[:, :, :ROWS, :COLUMNS].permute(0, 2, 3, 1)
+    np.testing.assert_allclose(y, bilinear, atol=0.01)
+    assert variables["params"]["offset"]["kernel"].std() > 0
+
+
+def test_dysample_has_the_papers_parameters_and_takes_any_number_of_channels():
+    """Liu et al. 2023: 2 g s**2 weights per channel."""
+    x = jax.ShapeDtypeStruct((1, 4, 4, 256), jnp.float32)
+    assert count(upsampling.DySample(), x) == 2 * 4 * 2**2 * (256 + 1)
+    x = jax.ShapeDtypeStruct((1, 4, 4, 21), jnp.float32)
+    assert count(upsampling.DySample(), x) == 2 * 1 * 2**2 * (21 + 1)

@@ -50,8 +50,7 @@ class ScoreFCN(nn.Module):
     The scores climb by 2 to each fused level, and from there to the image in one jump, or by 2 where `jump` is False,
     as max-unpooling and resize-convolution must. The fused scores start at zero, so that training begins from the
     deepest alone. Convolutions are padded where the paper pads the image by 100 and crops. Training takes the rng
-    "dropout".
-    Raises ValueError where there are too few stages for the fused poolings.
+    "dropout". Raises ValueError where there are too few stages for the fused poolings.
     """
 
     num_classes: int

@@ -1,6 +1,7 @@
 """Upsamplers whose kernel or sampling point is predicted at every pixel: CARAFE and DySample."""
 
 from functools import partial
+from math import gcd
 
 import flax.linen as nn
 from jax.nn import softmax
@@ -37,17 +38,17 @@ class DySample(Upsampling):
     """DySample (Liu et al. 2023), its "LP" form: every pixel of the result is a bilinear sample of `x`.
 
     A 1x1 convolution predicts how far from its own place each new pixel looks, per group of channels, times `reach`
-    (the paper's static scope factor), so that neighbours hardly overlap. It starts as bilinear interpolation. Raises
-    ValueError where `groups` does not divide the channels.
+    (the paper's static scope factor), so that neighbours hardly overlap. It starts as bilinear interpolation.
     """
 
     groups: int = 4
+    """Of channels that look at one point; fewer, the greatest common divisor, where they do not divide the channels."""
     reach: float = 0.25
 
     def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
         """Samples between pixels."""
         x = self.project(x, self.width(x))
-        offset = nn.Conv(
-            2 * self.groups * self.factor**2, (1, 1), kernel_init=normal(1e-3), dtype=self.dtype, name="offset"
-        )(x)
-        return ops.dysample(x, self.reach * offset, factor=self.factor, groups=self.groups)
+        groups = gcd(self.groups, x.shape[-1])
+        channels = 2 * groups * self.factor**2
+        offset = nn.Conv(channels, (1, 1), kernel_init=normal(1e-3), dtype=self.dtype, name="offset")(x)
+        return ops.dysample(x, self.reach * offset, factor=self.factor, groups=groups)
