@@ -2,8 +2,12 @@
 
 from segjax.data.augment import Augment
 from segjax.data.batches import Batch, test_batches, train_batches
+from segjax.data.check import check
+from segjax.data.folder import FolderDefaults, folder, folder_defaults
 from segjax.data.land_cover import land_cover
+from segjax.data.nuclei import nuclei
 from segjax.data.record import IGNORE, DataError, Dataset, Record, Source
+from segjax.data.tfds import oxford_iiit_pet, tfds_dataset
 
 __all__ = [
     "IGNORE",
@@ -11,9 +15,16 @@ __all__ = [
     "Batch",
     "DataError",
     "Dataset",
+    "FolderDefaults",
     "Record",
     "Source",
+    "check",
+    "folder",
+    "folder_defaults",
     "land_cover",
+    "nuclei",
+    "oxford_iiit_pet",
     "test_batches",
+    "tfds_dataset",
     "train_batches",
 ]

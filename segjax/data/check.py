@@ -92,7 +92,9 @@ def _read(pair: Pair, colours: Colours) -> Seen:
         image = read_image(pair.image)
         size = image.shape[0], image.shape[1]
         mean, std = (part.ravel() / 255 for part in cv2.meanStdDev(image))
-        digest = blake2b(image.tobytes() + repr(size).encode(), digest_size=16).digest()
+        hasher = blake2b(image.data, digest_size=16)
+        hasher.update(repr(size).encode())
+        digest = hasher.digest()
     except DataError as error:
         problems.append(Problem("unreadable", "error", shown(pair.image), str(error)))
     try:

@@ -107,24 +107,23 @@ def mask_classes(
     levels: UInt8[np.ndarray, "256"] | None = None,
 ) -> UInt8[np.ndarray, "h w"]:
     """Turn what `decode_mask` read into classes; `read_mask` says how."""
-    if mask.ndim == 3 and not colours:
-        if (mask == mask[..., :1]).all():
-            mask = mask[..., 0]  # a grey mask that was saved in RGB
-        else:
-            found = np.unique(mask.reshape(-1, 3), axis=0)
-            some = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in found[:8])
-            some += ", ..." if len(found) > 8 else ""
-            raise DataError(
-                f"{shown(path)} is a coloured mask ({len(found)} colours: {some}) and nothing says what they mean: "
-                "list the classes in classes.txt, one `name #rrggbb` a line."
-            )
+    if mask.ndim == 3 and not colours and (mask == mask[..., :1]).all():
+        mask = mask[..., 0]  # a grey mask that was saved in RGB
     if mask.ndim == 2:
         return mask if levels is None else levels[mask]
-    assert colours
-    table = sorted(((r << 16 | g << 8 | b), index) for (r, g, b), index in colours.items())
-    keys, classes = np.array([key for key, _ in table]), np.array([index for _, index in table], np.uint8)
     red, green, blue = np.moveaxis(mask.astype(np.int32), 2, 0)
     codes = red << 16 | green << 8 | blue
+    if not colours:
+        seen = np.zeros(2**24, bool)
+        seen[codes] = True
+        found = np.flatnonzero(seen)
+        some = ", ".join(f"#{code:06x}" for code in found[:8]) + (", ..." if len(found) > 8 else "")
+        raise DataError(
+            f"{shown(path)} is a coloured mask ({len(found)} colours: {some}) and nothing says what they mean: list "
+            "the classes in classes.txt, one `name #rrggbb` a line."
+        )
+    table = sorted(((r << 16 | g << 8 | b), index) for (r, g, b), index in colours.items())
+    keys, classes = np.array([key for key, _ in table]), np.array([index for _, index in table], np.uint8)
     position = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
     strange = keys[position] != codes
     if strange.any():
@@ -204,7 +203,7 @@ def _deep_colour(image: Image.Image, stream: BinaryIO) -> Shaped[np.ndarray, "h 
     stream.seek(0)
     pixels = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise DataError("OpenCV cannot decode it")
+        raise OSError("OpenCV cannot decode it")
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     pixels = pixels[..., 2::-1]

@@ -1,5 +1,6 @@
 """What checking a folder found out, as a refusal, as JSON and as text for a terminal."""
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -70,7 +71,8 @@ class Report:
         lines = [problem.sentence for problem in self.errors[:10]]
         if len(self.errors) > 10:
             lines.append(f"... and {len(self.errors) - 10} more errors.")
-        raise DataError("\n".join([*lines, f"`segjax data check {self.root}` lists everything that is wrong."]))
+        lines.append(f"`segjax data check {shlex.quote(self.root)}` lists everything that is wrong.")
+        raise DataError("\n".join(lines))
 
     def frequencies(self, seen: Sequence[Seen]) -> Float64[np.ndarray, "k"]:
         """The share of every class in the pixels that are not ignored; zeros where there are none."""

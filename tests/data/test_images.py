@@ -1,8 +1,10 @@
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 from pathlib import Path
 
@@ -40,6 +42,21 @@ def png16(pixels, extra=b""):
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     return png(pixels.shape[1], pixels.shape[0], 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], rows, extra)
+
+
+def tiff16(pixels, orientation):
+    """16-bit RGB TIFF whose pixels stand at its end."""
+    height, width, _ = pixels.shape
+    tags = {256: width, 257: height, 258: 0, 259: 1, 262: 2, 273: 0, 274: orientation, 277: 3, 278: height}
+    tags[279] = pixels.nbytes
+    start = 8 + 2 + 12 * len(tags) + 4
+    tags |= {258: start, 273: start + 6}
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 3 if tag == 258 else 1, value)
+        for tag, value in tags.items()
+    )
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + b"\0\0\0\0" + struct.pack("<3H", 16, 16, 16)
+    return head + pixels.astype("<u2").tobytes()
 
 
 def cv_encoded(suffix, pixels):
@@ -101,7 +118,9 @@ def test_palette_pictures_give_their_colours():
     image.putpalette([255, 0, 0, 0, 128, 255])
     image.putpixel((1, 0), 1)
     np.testing.assert_array_equal(read_image("x", data=encoded(image, "PNG")), [[[255, 0, 0], [0, 128, 255]]])
-    transparent = read_image("x", data=encoded(image, "PNG", transparency=b"\x00\x80"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        transparent = read_image("x", data=encoded(image, "PNG", transparency=b"\x00\x80"))
     np.testing.assert_array_equal(transparent, [[[255, 0, 0], [0, 128, 255]]])
 
 
@@ -128,18 +147,7 @@ def test_exif_orientation_turns_pictures_and_masks_upright(orientation):
 
 
 def test_16_bit_tiff_is_turned_once():
-    # Rows of strip data after a directory that says orientation 6: the stored top is the right side.
-    pixels = RGB.astype("<u2") * 256
-    tags = [(256, 9), (257, 6), (259, 1), (262, 2), (273, 0), (274, 6), (277, 3), (278, 6), (279, pixels.nbytes)]
-    tags.insert(2, (258, 0))
-    start = 8 + 2 + 12 * len(tags) + 4
-    values = {258: start, 273: start + 6}
-    entries = b"".join(
-        struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 3 if tag == 258 else 1, values.get(tag, value))
-        for tag, value in tags
-    )
-    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + b"\0\0\0\0" + struct.pack("<3H", 16, 16, 16)
-    np.testing.assert_array_equal(read_image("x", data=data + pixels.tobytes()), turned(RGB, 6))
+    np.testing.assert_array_equal(read_image("x", data=tiff16(RGB.astype(np.uint16) * 256, 6)), turned(RGB, 6))
 
 
 def test_tiff_with_overviews_is_one_picture_and_a_stack_is_not():
@@ -241,7 +249,8 @@ BAD_IMAGES = {
     "truncated WebP": (half(encoded(Image.fromarray(LARGE), "WEBP")), "damaged"),
     "truncated TIFF": (half(encoded(Image.fromarray(LARGE), "TIFF")), "is damaged or cut short"),
     "only a signature": (b"\x89PNG\r\n\x1a\n", "is no picture, or damaged"),
-    "truncated 16-bit TIFF": (half(cv_encoded(".tif", LARGE.astype(np.uint16) * 99)), "is no picture, or damaged"),
+    "TIFF without its directory": (half(cv_encoded(".tif", LARGE.astype(np.uint16))), "is no picture, or damaged"),
+    "truncated 16-bit TIFF": (half(tiff16(LARGE.astype(np.uint16) * 99, 1)), "is damaged or cut short"),
     "truncated 16-bit": (half(png16(LARGE.astype(np.uint16) * 99)), "is damaged or cut short"),
     "header bomb": (png(60000, 60000, 8, 2, b""), "has 3600 megapixels, over the limit of 400: cut it up"),
     "header bomb, 1 bit": (png(60000, 60000, 1, 0, b""), "has 3600 megapixels"),
@@ -261,6 +270,7 @@ BAD_MASKS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("name", BAD_IMAGES)
 def test_bad_pictures_get_one_sentence(name, tmp_path):
     data, sentence = BAD_IMAGES[name]
@@ -281,6 +291,25 @@ def test_bad_masks_get_one_sentence(name):
     data, colours, sentence = BAD_MASKS[name]
     with pytest.raises(DataError, match=sentence):
         read_mask("mask.png", colours=colours, data=data)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_any_damage_gives_an_array_or_one_sentence(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)  # damage to a header asks for pictures that take seconds
+    rng = np.random.default_rng(0)
+    files = [data for data, _ in PICTURES.values()] + list(MASKS.values()) + [tiff16(LARGE.astype(np.uint16), 3)]
+    sentences = []
+    for _ in range(300):
+        damaged = bytearray(files[rng.integers(len(files))])
+        for _ in range(rng.integers(1, 8)):
+            damaged[rng.integers(min(len(damaged), 200))] = rng.integers(256)
+        for read, dimensions in ((read_image, 3), (read_mask, 2)):
+            try:
+                assert read("some file", data=bytes(damaged)).ndim == dimensions
+            except DataError as error:
+                sentences.append(str(error))
+    assert 300 < len(sentences) < 600
+    assert all(re.fullmatch(r"some file .*\.", sentence) for sentence in sentences)
 
 
 def test_files_that_cannot_be_opened_get_one_sentence(tmp_path):
