@@ -5,8 +5,7 @@ from dataclasses import asdict
 import optax
 
 from segjax import losses, upsampling
-from segjax.data import Augment
-from segjax.data.folder import FolderDefaults, folder, folder_defaults
+from segjax.data import Augment, FolderDefaults, folder, folder_defaults
 from segjax.layers import Normalized
 from segjax.models import UNet
 from segjax.train import Experiment, remember
@@ -45,6 +44,8 @@ def experiment(
         seed: Decides initial parameters, order of the data and augmentation.
     """
     facts = FolderDefaults.from_json(remember("folder", lambda: asdict(folder_defaults(root))))
+    for note in facts.notes:
+        print(note)
     weights = facts.class_weights if class_balance else None
     model = UNet(
         num_classes=len(facts.class_names),

@@ -3,8 +3,7 @@
 import optax
 
 from segjax import losses, upsampling
-from segjax.data import Augment
-from segjax.data.nuclei import nuclei
+from segjax.data import Augment, nuclei
 from segjax.layers import Normalized
 from segjax.models import UNet
 from segjax.train import Experiment

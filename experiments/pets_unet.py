@@ -3,8 +3,7 @@
 import optax
 
 from segjax import losses, upsampling
-from segjax.data import Augment
-from segjax.data.tfds import oxford_iiit_pet
+from segjax.data import Augment, oxford_iiit_pet
 from segjax.layers import Normalized
 from segjax.models import UNet
 from segjax.train import Experiment

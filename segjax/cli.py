@@ -140,18 +140,16 @@ def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
 
 def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax data check PATH`: read everything and list every problem at once."""
-    from segjax.data.check import check
-    from segjax.data.examples import draw_examples
+    from segjax.data import check
     from segjax.data.report import print_report
 
-    report = check(parsed.path, progress=not parsed.json)
+    report = check(parsed.path, picture=parsed.picture)
     if parsed.json:
         print(json.dumps(report.to_json(), indent=2))
     else:
         print_report(report)
-    if any(not seen.errors for seen in report.train + report.test):
-        draw_examples(report, parsed.picture)
-        print(f"Examples are drawn in {parsed.picture}", file=sys.stderr)
+        if Path(parsed.picture).exists():
+            print(f"Examples are drawn in {parsed.picture}.")
     return 1 if report.errors else 0
 
 
