@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
+from segjax.ops.conv_transpose_geometry import Axis, Geometry, Reach
 from segjax.ops.geometry import Pair, extent, pair
 
 
@@ -28,7 +28,8 @@ def conv_transpose(
 
     Args:
         x: the features.
-        kernel: (rows, columns, channels in, channels out / groups), not flipped: torch's `weight.transpose(2, 3, 0, 1)`.
+        kernel: (rows, columns, channels in, channels out / groups), not flipped: `weight.transpose(2, 3, 0, 1)` of
+            torch's.
         strides, padding, output_padding, dilation: an int, or a pair for rows and columns.
         groups: the channels in and out are cut into this many groups, each of which sees only its own.
 
@@ -36,10 +37,13 @@ def conv_transpose(
         ValueError: shapes that do not fit, `output_padding` that is smaller than neither stride nor dilation, a
             geometry with no output, or two dtypes.
 
-    With strides (s, t) the output is s * t interleaved phases, and each is a convolution of stride 1 of `x` with every
-    s-th, t-th tap: no multiplication by the zeros that an input-dilated convolution is full of, which XLA runs on CPU
-    about 100 times slower. The gradient of `x` is one strided convolution of the output's gradient, not the sum over
-    phases that differentiation would make of it (half its time on CPU).
+    How it runs: with strides (s, t) the output is s * t interleaved phases, each a convolution of stride 1 of `x` with
+    every s-th and t-th tap. None multiplies the zeros that an input-dilated convolution is full of and that make XLA
+    75 to 100 times slower on CPU. Where a phase has one tap (2x2, stride 2) all phases are one matrix product, and past
+    four phases they are one convolution, a third to a half faster there for all its zero taps. The gradient of `x` is
+    one strided convolution, half the time of what differentiating the phases makes. The kernel's is that of the phases
+    on CPU, up to twice as fast as the strided convolution's filter gradient; elsewhere it is the latter, which cuDNN
+    has and which needs no copy of the phases (from arithmetic; not measured).
     """
     _check(x, kernel, groups)
     fields = zip(
@@ -51,7 +55,7 @@ def conv_transpose(
         x.shape[1:3],
         strict=True,
     )
-    geometry = _Geometry(*(_Axis(*axis) for axis in fields), groups=groups)
+    geometry = Geometry(*(Axis(*axis) for axis in fields), groups=groups)
     for axis in geometry[:2]:
         if axis.output_padding >= max(axis.stride, axis.dilation):
             raise ValueError(
@@ -84,75 +88,28 @@ def _check(x: Array, kernel: Array, groups: int) -> None:
         raise ValueError(f"conv_transpose computes in one dtype, got x {x.dtype} and kernel {kernel.dtype}: cast one.")
 
 
-class _Taps(NamedTuple):
-    """Taps of one phase along one axis: output step m reads inputs m + first, m + first + dilation, ..., m + last."""
-
-    index: slice
-    first: int
-    last: int
-    dilation: int
-
-
-class _Axis(NamedTuple):
-    """One spatial axis: input i reaches output o through tap t where i * stride + t * dilation == o + padding."""
-
-    stride: int
-    padding: int
-    output_padding: int
-    dilation: int
-    taps: int
-    size: int
-
-    @property
-    def out(self) -> int:
-        spread = (self.size - 1) * self.stride + extent(self.taps, self.dilation)
-        return spread - 2 * self.padding + self.output_padding
-
-    @property
-    def steps(self) -> int:
-        """Outputs of each phase; those past the end are cropped."""
-        return -(-self.out // self.stride)
-
-    def phase(self, r: int) -> _Taps | None:
-        """What reaches outputs r, r + stride, ..., as indices of the flipped kernel; None where nothing does."""
-        reach = [self.padding + r - (self.taps - 1 - t) * self.dilation for t in range(self.taps)]
-        index = [t for t in range(self.taps) if reach[t] % self.stride == 0]
-        if not index:
-            return None
-        offsets = [reach[t] // self.stride for t in index]
-        step, dilation = (index[1] - index[0], offsets[1] - offsets[0]) if len(index) > 1 else (1, 1)
-        return _Taps(slice(index[0], index[-1] + 1, step), offsets[0], offsets[-1], dilation)
-
-
-class _Geometry(NamedTuple):
-    rows: _Axis
-    cols: _Axis
-    groups: int
-
-
-# Three maps, linear in either argument, whose derivatives are each other: gradients of every order are then made of
-# the forms that are fast, where differentiating a strided convolution would dilate its input.
+# Three maps, linear in either argument, each of whose gradients is one of the other two: gradients of every order are
+# then made of the forms that are fast, where differentiating a strided convolution would dilate its input.
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _spread(x: Array, kernel: Array, geometry: _Geometry) -> Array:
+def _spread(x: Array, kernel: Array, geometry: Geometry) -> Array:
     """The transposed convolution."""
-    return _phases(x, kernel, geometry)
+    return _lowered(x, kernel, geometry)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _gather(g: Array, kernel: Array, geometry: _Geometry) -> Array:
+def _gather(g: Array, kernel: Array, geometry: Geometry) -> Array:
     """The gradient of x."""
     return _strided(g, kernel, geometry)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _correlate(x: Array, g: Array, geometry: _Geometry) -> Array:
+def _correlate(x: Array, g: Array, geometry: Geometry) -> Array:
     """The gradient of the kernel."""
-    shape = (geometry.rows.taps, geometry.cols.taps, x.shape[-1], g.shape[-1] // geometry.groups)
-    kernel = jax.ShapeDtypeStruct(shape, x.dtype)
-    (gradient,) = jax.linear_transpose(lambda kernel: _phases(x, kernel, geometry), kernel)(g)
-    return gradient
+    if geometry.tiles and geometry.groups == 1:
+        return _products(x, g, geometry)
+    return _filter(x, g, geometry)
 
 
 _spread.defvjp(
@@ -169,31 +126,77 @@ _correlate.defvjp(
 )
 
 
-def _strided(g: Array, kernel: Array, geometry: _Geometry) -> Array:
-    rows, cols, groups = geometry
-    # Output padding is pixels past the last tap: where there are more of them than padding, the end is negative.
-    pads = [(axis.padding, axis.padding - axis.output_padding) for axis in (rows, cols)]
-    dilation = (rows.dilation, cols.dilation)
-    return _convolve(g, kernel.swapaxes(2, 3), pads, (rows.stride, cols.stride), dilation, groups)
+@partial(jax.jit, static_argnames="geometry", inline=True)
+def _lowered(x: Array, kernel: Array, geometry: Geometry) -> Array:
+    rows, cols, _ = geometry
+    lower = _packed if geometry.tiles or rows.stride * cols.stride > 4 else _by_phase
+    return lower(x, kernel, geometry)[:, : rows.out, : cols.out]
 
 
-def _phases(x: Array, kernel: Array, geometry: _Geometry) -> Array:
+def _by_phase(x: Array, kernel: Array, geometry: Geometry) -> Array:
+    """A convolution of stride 1 for each phase, interleaved."""
     rows, cols, groups = geometry
     kh, kw, c, per_group = kernel.shape
     kernel = kernel[::-1, ::-1].reshape(kh, kw, groups, c // groups, per_group)
     kernel = kernel.swapaxes(2, 3).reshape(kh, kw, c // groups, groups * per_group)
-    blank = jnp.zeros((len(x), rows.steps, cols.steps, groups * per_group), x.dtype)
 
-    def phase(up: _Taps | None, left: _Taps | None) -> Array:
+    def phase(up: Reach | None, left: Reach | None) -> Array:
         if up is None or left is None:
-            return blank
-        pads = [(-up.first, up.last + rows.steps - rows.size), (-left.first, left.last + cols.steps - cols.size)]
-        return _convolve(x, kernel[up.index, left.index], pads, (1, 1), (up.dilation, left.dilation), groups)
+            return jnp.zeros((len(x), rows.steps, cols.steps, groups * per_group), x.dtype)
+        pads = [(-up.first, rows.steps + up.last - rows.size), (-left.first, cols.steps + left.last - cols.size)]
+        return _convolve(x, kernel[up.taps, left.taps], pads, (1, 1), (up.dilation, left.dilation), groups)
 
     columns = [cols.phase(v) for v in range(cols.stride)]
     lines = [jnp.stack([phase(rows.phase(u), left) for left in columns], axis=3) for u in range(rows.stride)]
-    y = jnp.stack(lines, axis=2).reshape(len(x), rows.steps * rows.stride, cols.steps * cols.stride, -1)
-    return y[:, : rows.out, : cols.out]
+    return jnp.stack(lines, axis=2).reshape(len(x), rows.steps * rows.stride, cols.steps * cols.stride, -1)
+
+
+def _packed(x: Array, kernel: Array, geometry: Geometry) -> Array:
+    """One convolution of stride 1 to the channels of all phases, which then become space."""
+    rows, cols, groups = geometry
+    blocks, zeros, last = zip(rows.blocks(), cols.blocks(), strict=True)
+    fill = [
+        (before, count * axis.stride - before - axis.extent, axis.dilation - 1)
+        for axis, count, before in zip((rows, cols), blocks, zeros, strict=True)
+    ]
+    per_group = kernel.shape[-1]
+    kernel = lax.pad(kernel, jnp.zeros((), kernel.dtype), (*fill, (0, 0, 0), (0, 0, 0)))
+    kernel = kernel.reshape(blocks[0], rows.stride, blocks[1], cols.stride, groups, -1, per_group)[::-1, :, ::-1]
+    kernel = kernel.transpose(0, 2, 5, 4, 1, 3, 6).reshape(*blocks, x.shape[-1] // groups, -1)
+    pads = [
+        (count - 1 - end, axis.steps + end - axis.size)
+        for axis, count, end in zip((rows, cols), blocks, last, strict=True)
+    ]
+    y = _convolve(x, kernel, pads, (1, 1), (1, 1), groups)
+    y = y.reshape(len(x), rows.steps, cols.steps, groups, rows.stride, cols.stride, per_group)
+    y = y.transpose(0, 1, 4, 2, 5, 3, 6)
+    return y.reshape(len(x), rows.steps * rows.stride, cols.steps * cols.stride, -1)
+
+
+@partial(jax.jit, static_argnames="geometry", inline=True)
+def _strided(g: Array, kernel: Array, geometry: Geometry) -> Array:
+    rows, cols, groups = geometry
+    pads, strides = (rows.outer_padding, cols.outer_padding), (rows.stride, cols.stride)
+    return _convolve(g, kernel.swapaxes(2, 3), pads, strides, (rows.dilation, cols.dilation), groups)
+
+
+@partial(jax.jit, static_argnames="geometry", inline=True)
+def _filter(x: Array, g: Array, geometry: Geometry) -> Array:
+    shape = (geometry.rows.taps, geometry.cols.taps, x.shape[-1], g.shape[-1] // geometry.groups)
+    kernel = jax.ShapeDtypeStruct(shape, x.dtype)
+    if jax.default_backend() == "cpu":
+        return jax.linear_transpose(lambda kernel: _lowered(x, kernel, geometry), kernel)(g)[0]
+    return jax.linear_transpose(lambda kernel: _strided(g, kernel, geometry), kernel)(x)[0]
+
+
+@partial(jax.jit, static_argnames="geometry", inline=True)
+def _products(x: Array, g: Array, geometry: Geometry) -> Array:
+    """The kernel's gradient where input pixels become tiles: a matrix product for each line of a tile."""
+    (_, h, w, c), kh, kw = x.shape, geometry.rows.taps, geometry.cols.taps
+    lines = g[:, : h * kh, : w * kw].reshape(-1, h, kh, w, kw * g.shape[-1])
+    pixels = x.reshape(-1, c).T
+    products = [pixels @ lines[:, :, u].reshape(-1, kw * g.shape[-1]) for u in range(kh)]
+    return jnp.stack(products).reshape(kh, c, kw, -1).swapaxes(1, 2)
 
 
 def _convolve(x: Array, kernel: Array, pads: Sequence[Pair], strides: Pair, dilation: Pair, groups: int) -> Array:
