@@ -1,0 +1,1 @@
+"""Timings that can be run again: `python -m benchmarks.ops`."""
