@@ -37,7 +37,7 @@ class Axis(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """Pixels of a phase, which is outputs r, r + stride, ... for an r below stride; those past `out` are surplus."""
+        """Pixels of a phase: outputs r, r + stride, ... for one r below the stride; those past `out` are surplus."""
         return -(-self.out // self.stride)
 
     @property
