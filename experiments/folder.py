@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+import numpy as np
 import optax
 
 from segjax import losses, upsampling
@@ -46,7 +47,7 @@ def experiment(
     facts = FolderDefaults.from_json(remember("folder", lambda: asdict(folder_defaults(root))))
     for note in facts.notes:
         print(note)
-    weights = facts.class_weights if class_balance else None
+    weights = np.array(facts.class_weights) if class_balance else None
     model = UNet(
         num_classes=len(facts.class_names),
         widths=tuple(width * 2**level for level in range(depth + 1)),

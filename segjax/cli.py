@@ -45,11 +45,11 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
             return 0
         return _fail("name an experiment file, such as experiments/land_cover.py, or a run with --resume RUN.")
     if parsed.resume is not None and (parsed.experiment is not None or knobs or parsed.out is not None):
-        extra = (knobs + [parsed.experiment or "--out"])[0]
+        extra = [*knobs, parsed.experiment or "--out"][0]
         return _fail(f"--resume goes on with a run as it was; leave {extra} out.")
     if parsed.experiment is not None and not Path(parsed.experiment).is_file():
         return _fail(
-            f"{parsed.experiment} is not a file; name an experiment before its knobs, such as experiments/land_cover.py."
+            f"{parsed.experiment} is not a file; name an experiment before its knobs, as in `segjax train FILE`."
         )
     if "--help" not in knobs and "-h" not in knobs:
         print("Loading jax, flax and orbax ...", file=sys.stderr)
@@ -57,7 +57,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     from segjax.train import train as run_training
     from segjax.train.experiment import build, knobs_of, read_experiment
 
-    if parsed.resume is not None:
+    if parsed.experiment is None:
         run = Run.open(Path(parsed.resume))
         experiment = run.experiment()
     else:

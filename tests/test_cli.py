@@ -28,8 +28,7 @@ def test_a_command_without_its_extra_says_which_one_to_install(tmp_path: Path):
     file = tmp_path / "experiment.py"
     file.write_text("")
     code = (
-        "import sys; sys.modules['tyro'] = None; from segjax.cli import main\n"
-        f"sys.exit(main(['train', {str(file)!r}]))"
+        f"import sys; sys.modules['tyro'] = None; from segjax.cli import main\nsys.exit(main(['train', {str(file)!r}]))"
     )
     done = python(code)
     assert done.returncode == 1
@@ -42,7 +41,10 @@ def test_a_command_without_its_extra_says_which_one_to_install(tmp_path: Path):
     [
         (["train"], "name an experiment file"),
         (["train", "nowhere.py"], "nowhere.py is not a file; name an experiment before its knobs"),
-        (["train", "--steps", "3", "experiments/land_cover.py"], "3 is not a file; name an experiment before its knobs"),
+        (
+            ["train", "--steps", "3", "experiments/land_cover.py"],
+            "3 is not a file; name an experiment before its knobs",
+        ),
         (["train", "--resume", "nowhere"], "nowhere is not a folder; name the folder that"),
         (["train", "--resume", "run", "--steps", "3"], "--resume goes on with a run as it was; leave --steps out"),
         (["evaluate", "nowhere"], "nowhere is not a folder"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ def summaries() -> Iterator[Summary]:
     for name, make in PUBLISHED.items():
         model = make()
         variables = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
-        cost = jax.jit(partial(model.apply, train=False)).lower(variables, image).cost_analysis()
+        cost: Any = jax.jit(partial(model.apply, train=False)).lower(variables, image).cost_analysis()
         paper = (make.__doc__ or "").strip().splitlines()[0]
         parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
         yield {"name": name, "parameters": parameters, "flops": float(cost["flops"]), "paper": paper}

@@ -55,9 +55,7 @@ class Checkpoints:
             ),
         )
         variables = restored["variables"]
-        state = restored["state"].replace(
-            params=variables["params"], batch_stats=variables.get("batch_stats", {})
-        )
+        state = restored["state"].replace(params=variables["params"], batch_stats=variables.get("batch_stats", {}))
         return state, restored["progress"]
 
     def wait(self) -> None:

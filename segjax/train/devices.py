@@ -1,11 +1,10 @@
 """The one file that knows devices: where arrays live and how a step is compiled for them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
-import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from segjax.train.experiment import ExperimentError
@@ -28,9 +27,9 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def split(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+def split(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.Array]:
     """A batch (n ...) with its first axis split over the mesh's devices."""
-    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
+    return jax.device_put(dict(batch), NamedSharding(mesh, PartitionSpec("data")))
 
 
 def compile_step(step: Callable, **jit_arguments: Any) -> Callable:

@@ -117,8 +117,9 @@ def knobs_of(function: ExperimentFunction, arguments: Sequence[str], path: Path)
 def remember(name: str, find: Callable[[], Facts]) -> Facts:
     """What an experiment function finds out about its data: found once, and the same whenever the run is opened again.
 
-    `find` returns what JSON can hold, such as the classes of a folder or the mean of its images, and tuples become lists.
-    The run folder keeps it, so that a trained model can be loaded where its data is not, and does not change when the data does.
+    `find` returns what JSON can hold, such as the classes of a folder or the mean of its images; tuples become lists.
+    The run folder keeps it, so that a trained model can be loaded where its data is not, and does not change when its
+    data does.
     """
     facts = _facts.get()
     if name not in facts:

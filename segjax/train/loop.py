@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array
@@ -29,8 +28,8 @@ LOG_EVERY = 10
 def train(experiment: Experiment, run: Run) -> Scores:
     """Train an experiment to its last step, from the newest checkpoint in the run folder or from the start.
 
-    Leaves in the folder what `Run` lists, and returns the scores on the test split. Ctrl-C or SIGTERM saves a checkpoint
-    and then raises `Interrupted`.
+    Leaves in the folder what `Run` lists, and returns the scores on the test split. Ctrl-C or SIGTERM saves a
+    checkpoint and then raises `Interrupted`.
     """
     data = experiment.data
     num_classes = len(data.class_names)

@@ -66,7 +66,7 @@ def draw_predictions(run: Run, model: nn.Module, variables: Variables, source: S
     for axes, title in zip(grid[:, 0], ("image", "truth", "prediction", "error"), strict=True):
         axes.set_ylabel(title, fontsize=11)
     patches = [
-        Patch(color=np.array(colour) / 255, label=name)
+        Patch(color="#{:02x}{:02x}{:02x}".format(*colour), label=name)
         for name, colour in zip(data.class_names, data.palette, strict=True)
     ]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 8), frameon=False, fontsize=9)

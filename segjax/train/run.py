@@ -66,7 +66,9 @@ class Run:
                 },
             )
         except OSError as error:
-            raise ExperimentError(f"{path} cannot be written: {error.strerror}; give --out a folder of yours.") from error
+            raise ExperimentError(
+                f"{path} cannot be written: {error.strerror}; give --out a folder of yours."
+            ) from error
         return run
 
     @classmethod

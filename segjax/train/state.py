@@ -42,9 +42,7 @@ class TrainState(struct.PyTreeNode):
         return {"params": self.params, "batch_stats": self.batch_stats} if self.batch_stats else {"params": self.params}
 
     @classmethod
-    def initial(
-        cls, variables: Variables, optimizer: optax.GradientTransformation, num_classes: int
-    ) -> "TrainState":
+    def initial(cls, variables: Variables, optimizer: optax.GradientTransformation, num_classes: int) -> "TrainState":
         """The state before the first step."""
         params = variables["params"]
         return cls(
