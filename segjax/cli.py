@@ -58,7 +58,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     from segjax.train.experiment import build, knobs_of, read_experiment
 
     if parsed.experiment is None:
-        run = Run.open(Path(parsed.resume))
+        run = Run.open(Path(parsed.resume or ""))
         experiment = run.experiment()
     else:
         path = Path(parsed.experiment)
