@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.strerror is None:
             raise
         what = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{what}{error.strerror}; what was saved before is untouched.")
+        _fail(f"{what}{error.strerror}; what was saved before is whole. Make room or mend it, then run again.")
+        sys.stderr.flush()
+        os._exit(1)  # on a full disk every background writer would add its own traceback to the sentence
     except Exception as error:
         # Recognised by name, because importing the classes would import jax before it is needed.
         if type(error).__name__ not in {"ExperimentError", "DataError", "InferenceError"}:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import grain
 
 
+ROUND_UP = 64
+"""Batches of different sizes have sides of a multiple of this."""
+
+
 class Batch(TypedDict):
     """Images and masks of one size."""
 
@@ -85,7 +89,8 @@ def test_batches(
     """All records once and in order. Every batch is full, so that one compiled step scores them all.
 
     What is missing in the last batch is filled with black images whose mask is 255 everywhere; so are smaller records
-    at the bottom and the right, up to the batch's largest height and width. Counts that ignore 255 are exact.
+    at the bottom and the right, up to the batch's largest height and width, and these to a multiple of 64, so that a
+    set of many sizes compiles few steps. Counts that ignore 255 are exact.
 
     Args:
         source: At least one record; with several shards, all of one size, since each must know its batches' size.
@@ -112,7 +117,7 @@ def test_batches(
                 f"Records {first} to {first + len(records) - 1} have images of the sizes {set(shapes)}, record 0 has "
                 f"{common}: on several hosts all records for testing need one size."
             )
-        return _pad(records, size, common or tuple(np.max(shapes, axis=0)))
+        return _pad(records, size, common or _room_for(shapes))
 
     batches = -(-len(source) // batch_size)
     return _in_threads(grain.MapDataset.range(index, batches * count, count).map(part), threads)
@@ -146,6 +151,13 @@ def _stack(records: Sequence[Record]) -> Batch:
     return Batch(
         image=np.stack([record["image"] for record in records]), mask=np.stack([record["mask"] for record in records])
     )
+
+
+def _room_for(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    if len(set(shapes)) == 1:
+        return shapes[0]
+    height, width, channels = np.max(shapes, axis=0)
+    return (-(-height // ROUND_UP) * ROUND_UP, -(-width // ROUND_UP) * ROUND_UP, channels)
 
 
 def _pad(records: Sequence[Record], batch_size: int, shape: tuple[int, ...]) -> Batch:

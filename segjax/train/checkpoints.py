@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 from flax import linen as nn
 
 from segjax.train.experiment import ExperimentError
@@ -84,6 +85,7 @@ def read_variables(folder: Path, model: nn.Module) -> tuple[int, Variables, Prog
 
 
 def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
+    logging.set_verbosity(logging.FATAL)  # what goes wrong is raised as well, and said once
     return ocp.CheckpointManager(
         folder.absolute(),
         options=ocp.CheckpointManagerOptions(**options),

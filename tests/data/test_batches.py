@@ -154,10 +154,11 @@ def test_testing_shards_have_as_many_batches_and_each_record_once(count, records
 
 def test_testing_pads_records_of_other_sizes_within_their_batch():
     batches = list(data.test_batches(Numbered(4, shapes=[(2, 5, 3), (4, 3, 3), (1, 1, 3)]), 3))
-    assert [batch["image"].shape for batch in batches] == [(3, 4, 5, 3), (3, 2, 5, 3)]
-    np.testing.assert_array_equal(batches[0]["mask"][1], [[1, 1, 1, 255, 255]] * 4)
-    np.testing.assert_array_equal(batches[0]["image"][1, ..., 0], [[1, 1, 1, 0, 0]] * 4)
-    assert (batches[0]["mask"][2] == 255).sum() == 19
+    # To a multiple of 64 where sizes differ; the last batch has one size, and keeps it.
+    assert [batch["image"].shape for batch in batches] == [(3, 64, 64, 3), (3, 2, 5, 3)]
+    np.testing.assert_array_equal(batches[0]["mask"][1, :4, :5], [[1, 1, 1, 255, 255]] * 4)
+    np.testing.assert_array_equal(batches[0]["image"][1, :4, :5, 0], [[1, 1, 1, 0, 0]] * 4)
+    assert (batches[0]["mask"][2] == 255).sum() == 64 * 64 - 1
 
 
 def test_sizes_that_hosts_or_a_batch_cannot_agree_on_are_refused():
