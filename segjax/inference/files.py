@@ -61,7 +61,8 @@ def predict_files(
     grey and 16 bits deep, in which 65535 is one. All of them show the picture upright, as its EXIF orientation says.
 
     A picture that cannot be read is named on stderr and left out; the summary has it among the failed. A result is
-    whole or not there, even when the process is killed; earlier results of the same name are replaced.
+    whole or not there, even when the process is killed; earlier results of the same name are replaced. The first
+    picture of every new size takes about a second more, in which the model is compiled for it.
 
     Args:
         model: takes RGB images (n h w 3), uint8.
@@ -122,8 +123,7 @@ def predict_files(
 
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.3g} images/s" if speed else "")
+        return Text(f"{task.completed / task.elapsed:.3g} images/s" if task.elapsed else "")
 
 
 _COLUMNS = (BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn(elapsed_when_finished=True))
