@@ -1,7 +1,8 @@
 """What every loss does first with its logits and its mask."""
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 
 def labels(logits: Float[Array, "n h w k"], mask: Int[Array, "n h w"], ignore: int) -> Int[Array, "n h w"]:
@@ -23,6 +24,13 @@ def widen(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def matches(label: Int[Array, "n h w"], num_classes: int) -> Array:
-    """Which class each pixel has, as a comparison that compiles into its consumer and is never an array of its own."""
-    return label[..., None] == jnp.arange(num_classes)
+def sum_by_class(values: Shaped[Array, "n h w"], label: Int[Array, "n h w"], num_classes: int) -> Shaped[Array, "n k"]:
+    """Sum of `values` over each image's pixels of each class, without a one-hot array; label -1 belongs to none.
+
+    Row by row, so that no running float32 sum grows large beside what is added to it.
+    """
+
+    def one_row(values: Array, label: Array) -> Array:
+        return jnp.zeros(num_classes, values.dtype).at[label].add(values, mode="drop")
+
+    return jax.vmap(jax.vmap(one_row))(values, jnp.where(label < 0, num_classes, label)).sum(1)

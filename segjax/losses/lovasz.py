@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from segjax.losses.inputs import labels, widen
+from segjax.losses.inputs import labels, sum_by_class, widen
 from segjax.losses.region import Classes, average
 
 
@@ -23,11 +23,12 @@ def lovasz_softmax(
     Keeps two arrays of the logits' size for the backward pass.
     """
     label = labels(logits, mask, ignore)
-    groups, num_classes = (logits.shape[0] if per_image else 1), logits.shape[-1]
-    softmax = jax.nn.softmax(widen(logits), axis=-1).reshape(groups, -1, num_classes)
-    label = label.reshape(groups, -1)
-    loss = _class_losses(jnp.moveaxis(softmax, -1, 0), label, classes == "present")
-    true = jnp.sum(label[..., None] == jnp.arange(num_classes), axis=1)
+    num_classes = logits.shape[-1]
+    true = sum_by_class(jnp.ones_like(label), label, num_classes)
+    if not per_image:
+        true = true.sum(0, keepdims=True)
+    softmax = jax.nn.softmax(widen(logits), axis=-1).reshape(len(true), -1, num_classes)
+    loss = _class_losses(jnp.moveaxis(softmax, -1, 0), label.reshape(len(true), -1), classes == "present")
     return average(loss.T, true, classes)
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from segjax.losses.inputs import widen
@@ -48,13 +49,13 @@ def upsampled_sums(
     `sums` returns arrays that add up over pieces of a batch, as `cross_entropy_sums` and `focal_sums` do. A piece holds
     those rows of every image, so that a batch sharded over devices stays where it is.
     """
-    n, height, width, num_classes = logits.shape
-    factors = mask.shape[1] // height, mask.shape[2] // width
-    if mask.shape != (n, height * factors[0], width * factors[1]) or 0 in factors:
+    if logits.ndim != 4 or mask.ndim != 3 or len(logits) != len(mask) or any(np.mod(mask.shape[1:], logits.shape[1:3])):
         raise ValueError(
             f"the mask has shape {mask.shape} and the logits {logits.shape}: expected a mask of the same n whose "
             "height and width are whole multiples of the logits'; otherwise resize the logits and use cross_entropy."
         )
+    n, height, width, num_classes = logits.shape
+    factors = mask.shape[1] // height, mask.shape[2] // width
     pieces = -(-height // rows)
     missing = pieces * rows - height
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from segjax.losses.inputs import labels, matches, widen
+from segjax.losses.inputs import labels, widen
 
 
 def cross_entropy(
@@ -147,7 +147,7 @@ def _backward(saved: tuple[Array, Array, Array], gradients: tuple[Array, Array])
     logits, label, normaliser = saved
     to_normaliser, to_score = (gradient[..., None] for gradient in gradients)
     softmax = jnp.exp(widen(logits) - normaliser[..., None])
-    own = jnp.where(matches(jnp.maximum(label, 0), logits.shape[-1]), to_score, 0)
+    own = jnp.where(label[..., None] == jnp.arange(logits.shape[-1]), to_score, 0)
     return (softmax * to_normaliser + own).astype(logits.dtype), None
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from segjax.losses.inputs import labels, matches, widen
+from segjax.losses.inputs import labels, sum_by_class, widen
 
 Classes = Literal["present", "all"]
 
@@ -132,27 +132,33 @@ def region_sums(
     return _forward(logits, label)[0]
 
 
-def _softmax(logits: Array, normaliser: Array, label: Array) -> Array:
-    """Probabilities, 0 at pixels that are not counted."""
-    return jnp.where(label[..., None] >= 0, jnp.exp(widen(logits) - normaliser[..., None]), 0)
-
-
 def _forward(logits: Array, label: Array):
-    normaliser = jax.nn.logsumexp(widen(logits), axis=-1)
-    softmax = _softmax(logits, normaliser, label)
-    own = matches(label, logits.shape[-1])
-    inside = jnp.sum(softmax, axis=(1, 2), where=own)
-    sums = inside, softmax.sum((1, 2)), own.sum((1, 2)).astype(softmax.dtype)
-    return sums, (logits, label, normaliser)
+    # Against an infinite normaliser every probability is 0, as it must be where a pixel is not counted.
+    normaliser = jnp.where(label >= 0, jax.nn.logsumexp(widen(logits), axis=-1), jnp.inf)
+    softmax = jnp.exp(widen(logits) - normaliser[..., None])
+    inside = sum_by_class(_own(logits, label, normaliser), label, logits.shape[-1])
+    true = sum_by_class(jnp.ones_like(label), label, logits.shape[-1])
+    return (inside, softmax.sum((1, 2)), true.astype(inside.dtype)), (logits, label, normaliser)
+
+
+def _own(logits: Array, label: Array, normaliser: Array) -> Float[Array, "n h w"]:
+    """Probability of each pixel's own class."""
+    score = jnp.take_along_axis(logits, jnp.maximum(label, 0)[..., None], axis=-1)[..., 0]
+    return jnp.exp(widen(score) - normaliser)
 
 
 def _backward(saved: tuple[Array, Array, Array], gradients: tuple[Array, Array, Array]):
     logits, label, normaliser = saved
-    to_inside, to_predicted = (gradient[:, None, None] for gradient in gradients[:2])
-    softmax = _softmax(logits, normaliser, label)
-    slope = to_predicted + jnp.where(matches(label, logits.shape[-1]), to_inside, 0)
-    centred = slope - jnp.sum(softmax * slope, axis=-1, keepdims=True)
-    return (softmax * centred).astype(logits.dtype), None
+    # Keeps the compiler from finding the forward pass's softmax again here and saving it.
+    normaliser = jax.lax.optimization_barrier(normaliser)
+    to_inside, to_predicted = gradients[0], gradients[1][:, None, None]
+    softmax = jnp.exp(widen(logits) - normaliser[..., None])
+    through_own = _own(logits, label, normaliser) * jax.vmap(jnp.take)(to_inside, jnp.maximum(label, 0))
+    # Of the slope at each probability, what is alike for all classes drops out of a softmax.
+    alike = jnp.sum(softmax * to_predicted, axis=-1) + through_own
+    own = label[..., None] == jnp.arange(logits.shape[-1])
+    gradient = softmax * (to_predicted - alike[..., None]) + jnp.where(own, through_own[..., None], 0)
+    return gradient.astype(logits.dtype), None
 
 
 region_sums.defvjp(_forward, _backward)

@@ -1,0 +1,118 @@
+"""What holds for every loss: no NaN at the edges, and nothing from ignored pixels."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax import losses
+
+CLASSES = 3
+LOSSES = {
+    "cross_entropy": losses.cross_entropy,
+    "cross_entropy, weighted and smooth": partial(
+        losses.cross_entropy, class_weights=np.array([1.0, 2.0, 0.5]), label_smoothing=0.1
+    ),
+    "focal": losses.focal,
+    "focal, gamma 0.5": partial(losses.focal, gamma=0.5),
+    "ohem_cross_entropy": losses.ohem_cross_entropy,
+    "dice": losses.dice,
+    "dice, per image, not smooth, all classes": partial(losses.dice, per_image=True, smooth=0.0, classes="all"),
+    "jaccard": losses.jaccard,
+    "tversky": losses.tversky,
+    "focal_tversky": partial(losses.focal_tversky, per_image=True),
+    "lovasz_softmax": losses.lovasz_softmax,
+    "lovasz_softmax, per image, all classes": partial(losses.lovasz_softmax, per_image=True, classes="all"),
+    "boundary_loss": losses.boundary_loss,
+    "upsampled_cross_entropy": losses.upsampled_cross_entropy,
+    "weighted_sum": losses.weighted_sum((1.0, losses.cross_entropy), (0.5, losses.dice)),
+}
+
+
+@jax.jit
+def every_loss(logits, mask):
+    """Value and gradient of each, compiled together."""
+    return {name: jax.value_and_grad(loss)(logits, mask) for name, loss in LOSSES.items()}
+
+
+def masks() -> dict[str, np.ndarray]:
+    mixed = np.random.default_rng(0).integers(0, CLASSES, (2, 5, 3))
+    partly = mixed.copy()
+    partly[0] = 255
+    partly[1, :2] = 255
+    alone = np.full_like(mixed, 255)
+    alone[1, 4, 2] = 1
+    return {
+        "mixed": mixed,
+        "partly ignored": partly,
+        "empty": np.zeros_like(mixed),
+        "one class": np.full_like(mixed, 2),
+        "one pixel": alone,
+        "ignored": np.full_like(mixed, 255),
+    }
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_extreme_logits_have_finite_losses_and_gradients(dtype):
+    rng = np.random.default_rng(1)
+    for case, mask in masks().items():
+        right = 2e4 * (mask[..., None] == np.arange(CLASSES)) - 1e4
+        for logits in (right, -right, rng.choice([-1e4, 1e4], right.shape), np.full(right.shape, -1e4), 0 * right):
+            for name, (value, gradient) in every_loss(jnp.asarray(logits, dtype), mask).items():
+                assert value.dtype == jnp.float32, name
+                assert gradient.dtype == dtype, name
+                assert np.isfinite(value), (name, case)
+                assert np.all(np.isfinite(np.asarray(gradient, np.float32))), (name, case)
+                if case == "ignored":
+                    assert value == 0, name
+                    assert np.all(np.asarray(gradient) == 0), name
+
+
+def test_ignored_pixels_and_padding_change_nothing():
+    rng = np.random.default_rng(2)
+    logits = rng.normal(size=(2, 5, 3, CLASSES)).astype(np.float32)
+    mask = masks()["mixed"]
+    mask[0, 1:3] = 255
+    mask[1, 0, 0] = 255
+    other = np.where(mask[..., None] == 255, 9 * rng.normal(size=logits.shape).astype(np.float32), logits)
+    padding = rng.normal(size=(1, 5, 3, CLASSES)).astype(np.float32)
+    padded_mask = np.concatenate([mask, np.full((1, 5, 3), 255)])
+
+    as_is, changed = every_loss(logits, mask), every_loss(other, mask)
+    padded = every_loss(np.concatenate([logits, padding]), padded_mask)
+    for name, (value, gradient) in as_is.items():
+        assert np.all(np.asarray(gradient)[mask == 255] == 0), name
+        assert np.abs(gradient).max() > 1e-4, name
+        np.testing.assert_allclose(changed[name][0], value, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(padded[name][0], value, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(padded[name][1][:2], gradient, rtol=1e-4, atol=1e-7, err_msg=name)
+
+
+def test_a_model_of_one_class_and_an_image_of_one_pixel():
+    logits, mask = jnp.full((1, 1, 1, 1), 7.0), np.zeros((1, 1, 1), np.uint8)
+    unweighted = {name: loss for name, loss in LOSSES.items() if "weighted and" not in name}
+    scored = jax.jit(lambda logits: {name: jax.value_and_grad(loss)(logits, mask) for name, loss in unweighted.items()})
+    for name, (value, gradient) in scored(logits).items():
+        assert float(value) == pytest.approx(0, abs=1e-6), name
+        assert np.all(np.asarray(gradient) == 0), name
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if "upsampled" not in name])
+def test_shapes_that_do_not_match_are_refused(name):
+    with pytest.raises(ValueError, match=r"\(2, 4, 4, 3\) and the mask \(2, 8, 8\)"):
+        jax.eval_shape(LOSSES[name], jnp.zeros((2, 4, 4, 3)), np.zeros((2, 8, 8), np.int32))
+
+
+def test_a_mask_of_real_numbers_is_refused():
+    with pytest.raises(ValueError, match="dtype float32: expected an integer class"):
+        losses.cross_entropy(jnp.zeros((1, 2, 2, 3)), jnp.zeros((1, 2, 2)))
+
+
+def test_a_weighted_sum_adds_up():
+    rng = np.random.default_rng(5)
+    logits, mask = rng.normal(size=(2, 5, 3, CLASSES)).astype(np.float32), masks()["mixed"]
+    parts = every_loss(logits, mask)
+    expected = 1.0 * parts["cross_entropy"][0] + 0.5 * parts["dice"][0]
+    np.testing.assert_allclose(parts["weighted_sum"][0], expected, rtol=1e-6)
