@@ -148,7 +148,8 @@ def _by_phase(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
     columns = [cols.phase(v) for v in range(cols.stride)]
     lines = [jnp.stack([phase(rows.phase(u), left) for left in columns], axis=3) for u in range(rows.stride)]
-    return jnp.stack(lines, axis=2).reshape(len(x), rows.steps * rows.stride, cols.steps * cols.stride, -1)
+    fine = (len(x), rows.steps * rows.stride, cols.steps * cols.stride, groups * per_group)
+    return jnp.stack(lines, axis=2).reshape(fine)
 
 
 def _packed(x: Array, kernel: Array, geometry: Geometry) -> Array:
@@ -169,8 +170,8 @@ def _packed(x: Array, kernel: Array, geometry: Geometry) -> Array:
     ]
     y = _convolve(x, kernel, pads, (1, 1), (1, 1), groups)
     y = y.reshape(len(x), rows.steps, cols.steps, groups, rows.stride, cols.stride, per_group)
-    y = y.transpose(0, 1, 4, 2, 5, 3, 6)
-    return y.reshape(len(x), rows.steps * rows.stride, cols.steps * cols.stride, -1)
+    fine = (len(x), rows.steps * rows.stride, cols.steps * cols.stride, groups * per_group)
+    return y.transpose(0, 1, 4, 2, 5, 3, 6).reshape(fine)
 
 
 @partial(jax.jit, static_argnames="geometry", inline=True)
@@ -192,11 +193,11 @@ def _filter(x: Array, g: Array, geometry: Geometry) -> Array:
 @partial(jax.jit, static_argnames="geometry", inline=True)
 def _products(x: Array, g: Array, geometry: Geometry) -> Array:
     """The kernel's gradient where input pixels become tiles: a matrix product for each line of a tile."""
-    (_, h, w, c), kh, kw = x.shape, geometry.rows.taps, geometry.cols.taps
-    lines = g[:, : h * kh, : w * kw].reshape(-1, h, kh, w, kw * g.shape[-1])
-    pixels = x.reshape(-1, c).T
-    products = [pixels @ lines[:, :, u].reshape(-1, kw * g.shape[-1]) for u in range(kh)]
-    return jnp.stack(products).reshape(kh, c, kw, -1).swapaxes(1, 2)
+    (n, h, w, c), kh, kw, k = x.shape, geometry.rows.taps, geometry.cols.taps, g.shape[-1]
+    lines = g[:, : h * kh, : w * kw].reshape(n, h, kh, w, kw * k)
+    pixels = x.reshape(n * h * w, c).T
+    products = [pixels @ lines[:, :, u].reshape(n * h * w, kw * k) for u in range(kh)]
+    return jnp.stack(products).reshape(kh, c, kw, k).swapaxes(1, 2)
 
 
 def _convolve(x: Array, kernel: Array, pads: Sequence[Pair], strides: Pair, dilation: Pair, groups: int) -> Array:
