@@ -1,6 +1,9 @@
 """Pooling, unpooling and upsampling as pure functions over NHWC arrays; needs jax and numpy alone."""
 
+from segjax.ops.carafe import carafe
 from segjax.ops.conv_transpose import conv_transpose
+from segjax.ops.dysample import dysample
+from segjax.ops.grid_sample import grid_sample
 from segjax.ops.pool import max_pool_with_argmax
 from segjax.ops.pool_indices import PoolIndices
 from segjax.ops.resize import resize
@@ -10,7 +13,10 @@ from segjax.ops.unpool import max_unpool
 
 __all__ = [
     "PoolIndices",
+    "carafe",
     "conv_transpose",
+    "dysample",
+    "grid_sample",
     "max_pool_with_argmax",
     "max_unpool",
     "pixel_shuffle",

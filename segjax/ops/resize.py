@@ -30,7 +30,8 @@ def resize(
     `align_corners` makes the centres of the corner pixels coincide instead of the corners of the image.
 
     Any floating dtype; float16 and bfloat16 are accumulated in float32 and rounded once at the end. The two nearest
-    methods take integers and booleans too. Gradients of every order are gathers: nothing scatters. Reverse mode alone.
+    methods take integers and booleans too. Gradients of every order are gathers: nothing scatters. Reverse mode
+    alone.
 
     Raises ValueError where `x` is not (n h w c) or holds no pixel, `size` is below 1, `method` is none of the above,
     `x` is not floating for a method that averages, or `align_corners` is asked of a method other than bilinear and
@@ -190,7 +191,8 @@ def _take(x: Array, index: Array | np.ndarray, axis: int) -> Array:
     """`jnp.take` along an axis whose leading axes are batch axes of the gather.
 
     XLA puts the gathered axis of a plain `take` first in memory and copies the result back into order wherever it is
-    one of several outputs: 160 MiB of temporaries for bilinear x2 of (8,128,128,64) with its gradient, twice the time.
+    one of several outputs: 160 MiB of temporaries for bilinear x2 of (8,128,128,64) with its gradient, twice the
+    time.
     """
     index = jnp.broadcast_to(index, x.shape[:axis] + index.shape)
     take = partial(jnp.take, axis=0, mode="clip")

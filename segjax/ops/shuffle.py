@@ -7,8 +7,8 @@ from jaxtyping import Shaped
 def pixel_shuffle(x: Shaped[Array, "n h w c"], factor: int) -> Shaped[Array, "n h*f w*f c/(f*f)"]:
     """Move channels into space: `out[n, h*f + u, w*f + v, c] = x[n, h, w, (c*f + u)*f + v]`.
 
-    The channel order is that of `torch.nn.functional.pixel_shuffle`, so converted weights need no permutation.
-    Raises ValueError where `x` is not (n h w c), `factor` is below 1, or `factor**2` does not divide the channels.
+    The channel order is that of `torch.nn.functional.pixel_shuffle`, so converted weights need no permutation. Raises
+    ValueError where `x` is not (n h w c), `factor` is below 1, or `factor**2` does not divide the channels.
 
     Reference: Shi et al. 2016, "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
     Convolutional Neural Network".
