@@ -12,8 +12,8 @@ from segjax.metrics.scores import mean, ratio
 
 
 def boundary_iou_counts(
-    prediction: Int[Array, "n h w"],
-    mask: Int[Array, "n h w"],
+    prediction: Int[Array | np.ndarray, "n h w"],
+    mask: Int[Array | np.ndarray, "n h w"],
     num_classes: int,
     *,
     dilation_ratio: float = 0.02,

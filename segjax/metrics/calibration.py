@@ -10,7 +10,11 @@ from segjax.metrics.scores import ratio
 
 
 def calibration_counts(
-    logits: Float[Array, "n h w k"], mask: Int[Array, "n h w"], *, bins: int = 15, ignore: int = 255
+    logits: Float[Array | np.ndarray, "n h w k"],
+    mask: Int[Array | np.ndarray, "n h w"],
+    *,
+    bins: int = 15,
+    ignore: int = 255,
 ) -> Float[Array, "{bins} 3"]:
     """For each bin of confidence: pixels, their summed confidence and how many are right, in float32; adds up.
 

@@ -9,7 +9,11 @@ from segjax.metrics.scores import mean, ratio
 
 
 def confusion_matrix(
-    prediction: Int[Array, "n h w"], mask: Int[Array, "n h w"], num_classes: int, *, ignore: int = 255
+    prediction: Int[Array | np.ndarray, "n h w"],
+    mask: Int[Array | np.ndarray, "n h w"],
+    num_classes: int,
+    *,
+    ignore: int = 255,
 ) -> Int[Array, "{num_classes} {num_classes}"]:
     """Pixels by true class (row) and predicted class (column), int32; works under `jit` with the batch sharded.
 

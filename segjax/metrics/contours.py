@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
@@ -17,8 +17,8 @@ from segjax.metrics.scores import mean, ratio
 
 
 def boundary_f1_counts(
-    prediction: Int[ArrayLike, "n h w"],
-    mask: Int[ArrayLike, "n h w"],
+    prediction: Int[Array | np.ndarray, "n h w"],
+    mask: Int[Array | np.ndarray, "n h w"],
     num_classes: int,
     *,
     tolerance: float = 0.0075,
@@ -56,7 +56,11 @@ def mean_boundary_f1(counts: ArrayLike) -> float:
 
 
 def hausdorff_95_counts(
-    prediction: Int[ArrayLike, "n h w"], mask: Int[ArrayLike, "n h w"], num_classes: int, *, ignore: int = 255
+    prediction: Int[Array | np.ndarray, "n h w"],
+    mask: Int[Array | np.ndarray, "n h w"],
+    num_classes: int,
+    *,
+    ignore: int = 255,
 ) -> Float[np.ndarray, "2 {num_classes}"]:
     """For each class, the sum over images of its 95% Hausdorff distance in pixels, and how many images it occurs in.
 

@@ -1,0 +1,36 @@
+"""What holds for every metric: batches and padding cannot change it."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+
+from segjax import metrics
+
+CLASSES = 3
+COUNTS = {
+    "confusion_matrix": jax.jit(partial(metrics.confusion_matrix, num_classes=CLASSES)),
+    "boundary_iou": jax.jit(partial(metrics.boundary_iou_counts, num_classes=CLASSES)),
+    "boundary_f1": partial(metrics.boundary_f1_counts, num_classes=CLASSES),
+    "hausdorff_95": partial(metrics.hausdorff_95_counts, num_classes=CLASSES),
+    "calibration": lambda prediction, mask: metrics.calibration_counts(5 * np.eye(CLASSES)[prediction], mask),
+}
+
+
+@pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
+def test_batches_and_padding_change_nothing(counts):
+    rng = np.random.default_rng(0)
+    prediction, mask = rng.integers(0, CLASSES, (2, 5, 9, 11))
+    mask[2, :4] = 255
+    padding = np.full((2, 9, 11), 255)
+    whole = np.asarray(counts(prediction, mask))
+    assert whole.sum() > 0
+
+    pieces = [
+        np.asarray(counts(np.concatenate([prediction[one], padding % CLASSES]), np.concatenate([mask[one], padding])))
+        for one in (slice(0, 2), slice(2, 4))
+    ]
+    pieces.append(np.asarray(counts(prediction[4:], mask[4:])))
+    np.testing.assert_allclose(sum(pieces), whole, rtol=1e-6)
+    assert np.all(np.asarray(counts(prediction, np.full_like(mask, 255))) == 0)
