@@ -13,7 +13,7 @@ def experiment(
     upsample: upsampling.Upsampler = "conv_transpose_2x2",
     width: int = 16,
     depth: int = 3,
-    steps: int = 200,
+    steps: int = 150,
     batch_size: int = 8,
     learning_rate: float = 2e-3,
     evaluate_every: int = 50,
