@@ -48,7 +48,7 @@ class ScoreFCN(nn.Module):
     """Class scores at the deepest level, fused with those of `skips` finer poolings, and upsampled (Long et al. 2015).
 
     The scores climb by 2 to each fused level, and from there to the image in one jump, or by 2 where `jump` is False,
-    as max-unpooling and resize-convolution must. The fused scores start at zero, so that training begins from the
+    as max-unpooling must. The fused scores start at zero, so that training begins from the
     deepest alone. Convolutions are padded where the paper pads the image by 100 and crops. Training takes the rng
     "dropout". Raises ValueError where there are too few stages for the fused poolings.
     """

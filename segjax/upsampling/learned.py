@@ -103,19 +103,14 @@ class PixelShuffle(Upsampling):
 
 
 class ResizeConv(Upsampling):
-    """Nearest-neighbour upsampling and then a 3x3 convolution, which leaves no checkerboard (Odena et al. 2016).
-
-    Raises ValueError where `factor` is not 2.
-    """
+    """Nearest-neighbour upsampling and then a convolution, which leaves no checkerboard (Odena et al. 2016)."""
 
     window: int = 3
     kernel_init: Initializer = lecun_normal()
 
     def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
         """Repeated pixels, convolved."""
-        if self.factor != 2:
-            raise ValueError(f"ResizeConv upsamples by 2, but got factor={self.factor}: go one level at a time.")
         width = self.width(x)
         kernel = self.param("kernel", self.kernel_init, (self.window, self.window, x.shape[-1], width), jnp.float32)
         bias = self.param("bias", zeros, (width,), jnp.float32)
-        return ops.resize_conv(x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
+        return ops.resize_conv(x, kernel.astype(self.dtype), self.factor) + bias.astype(self.dtype)
