@@ -8,12 +8,16 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Num
 
 from segjax.ops.geometry import Pair
 from segjax.ops.pool_geometry import PoolGeometry
-from segjax.ops.pool_indices import PoolIndices, offset_dtype
-from segjax.ops.unpool import spread, window_slices
+from segjax.ops.pool_indices import PoolIndices, offset_dtype, offsets_of
+from segjax.ops.pool_windows import FEW_CELLS, gathered_window_cells, spread_sum, window_cells
+
+MOST_CELLS = 64
+"""Cells of a window up to which a chain of comparisons beats `reduce_window`, and compiles in a second."""
 
 
 def max_pool_with_argmax(
@@ -24,41 +28,102 @@ def max_pool_with_argmax(
     dilation: int | Pair = 1,
     ceil_mode: bool = False,
 ) -> tuple[Num[Array, "n oh ow c"], PoolIndices]:
-    """The maximum of each window, and where it was."""
+    """The maximum of each window and its place, as `torch.nn.functional.max_pool2d(..., return_indices=True)`.
+
+    Of equal maxima the first in row-major order counts; a NaN exceeds everything, and of several the last counts; a
+    window of -inf alone has its first cell inside the input. Padding is never a maximum. The gradient of a maximum goes
+    to its place, summed where windows share it, to any order in reverse mode.
+
+    Args:
+        x: any real dtype.
+        window: rows and columns of a window; `strides` is the same where it is None.
+        padding: "VALID" (none), an int, a pair, or ((top, bottom), (left, right)): at most half of the window each.
+        dilation: the distance between the cells of a window.
+        ceil_mode: also pool what is left at the bottom and right where a whole window does not fit: 2 x 2 windows of an
+            odd size then lose no pixel.
+
+    Raises:
+        ValueError: where `x` has not four axes, or no window fits into it.
+    """
     if x.ndim != 4:
-        raise ValueError(f"x must have the axes n, h, w, c, got shape {x.shape}.")
-    geometry = PoolGeometry.of(x.shape[1:3], window, strides, padding, dilation, ceil_mode)
-    values, offsets = _max_pool(x, geometry)
+        raise ValueError(f"max_pool_with_argmax takes (n, h, w, c), got shape {x.shape}.")
+    _, h, w, _ = x.shape
+    return _max_pool(x, PoolGeometry.of((h, w), window, strides, padding, dilation, ceil_mode))
+
+
+def _pooled(x: Array, geometry: PoolGeometry) -> tuple[Array, PoolIndices]:
+    values, offsets = _maxima(x, geometry)
     return values, PoolIndices(offsets, geometry)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _max_pool(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
-    return _largest(x, geometry)
+def _pooled_forward(x: Array, geometry: PoolGeometry) -> tuple[tuple[Array, PoolIndices], PoolIndices]:
+    values, indices = _pooled(x, geometry)
+    return (values, indices), indices
 
 
-def _max_pool_forward(x: Array, geometry: PoolGeometry) -> tuple[tuple[Array, Array], Array]:
-    values, offsets = _largest(x, geometry)
-    return (values, offsets), offsets
+def _pooled_backward(indices: PoolIndices, gradients: tuple[Array, PoolIndices]) -> tuple[Array, None]:
+    return spread_sum(gradients[0], indices.offsets, indices.geometry), None
 
 
-def _max_pool_backward(geometry: PoolGeometry, offsets: Array, gradient: tuple[Array, Array]) -> tuple[Array]:
-    return (spread(gradient[0], offsets, geometry, "sum"),)
-
-
-_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+_max_pool = jax.custom_vjp(_pooled)
+_max_pool.defvjp(_pooled_forward, _pooled_backward)
 
 
 @functools.partial(jax.jit, static_argnames=("geometry",), inline=True)
-def _largest(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
-    lowest = jnp.asarray(-jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min, x.dtype)
-    shape = (x.shape[0], *geometry.output_size, x.shape[3])
+def _maxima(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
+    """The maxima and their offsets.
+
+    XLA:CPU makes two loops of the two results in any case, so each is written as suits it best.
+    """
+    if geometry.cells > MOST_CELLS:
+        return _reduced_maxima(x, geometry)
+    lowest = _lowest(x.dtype)
+    values = functools.reduce(lax.max, window_cells(x, geometry, lowest))
+
     dtype = offset_dtype(geometry)
     first = geometry.first_cell(0)[:, None] * geometry.window[1] + geometry.first_cell(1)
-    values = jnp.full(shape, lowest)
-    offsets = jnp.broadcast_to(first.astype(dtype)[..., None], shape)
-    for cell, part in enumerate(window_slices(x, geometry, lowest)):
-        larger = (part > values) | (part != part)
-        values = jnp.where(larger, part, values)
-        offsets = jnp.where(larger, np.asarray(cell, dtype), offsets)
-    return values, offsets
+    offsets = jnp.broadcast_to(first.astype(dtype)[..., None], values.shape)
+    largest = jnp.full(values.shape, lowest)
+    cells = gathered_window_cells if geometry.cells <= FEW_CELLS else window_cells
+    for cell, part in enumerate(cells(x, geometry, lowest)):
+        larger = (part > largest) | (part != part)
+        largest = jnp.where(larger, part, largest)
+        offsets = jnp.where(larger, dtype.type(cell), offsets)
+    return values, _stored(offsets)
+
+
+def _stored(offsets: Array) -> Array:
+    """The same, through a gather of all rows: XLA stores what it gathers, and repeats comparisons at every use.
+
+    Otherwise the gradient, and an unpooling far below, would keep the input of the pooling and search it again.
+    """
+    n, oh, _, _ = offsets.shape
+    rows = jnp.broadcast_to(jnp.arange(oh)[:, None, None], (n, oh, 1, 1))
+    return jnp.take_along_axis(offsets, rows, axis=1, mode="promise_in_bounds")
+
+
+def _reduced_maxima(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
+    h, w = geometry.input_size
+    flat = jnp.broadcast_to(jnp.arange(h * w, dtype=jnp.int32).reshape(h, w, 1), x.shape)
+
+    def larger(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
+        (value, place), (other, other_place) = a, b
+        nan, other_nan = value != value, other != other
+        before = other_place < place
+        replaces = jnp.where(other_nan, ~nan | ~before, ~nan & ((other > value) | (other == value) & before))
+        return jnp.where(replaces, other, value), jnp.where(replaces, other_place, place)
+
+    values, places = lax.reduce_window(
+        (x, flat),
+        (_lowest(x.dtype), jnp.int32(np.iinfo(np.int32).max)),
+        larger,
+        window_dimensions=(1, *geometry.window, 1),
+        window_strides=(1, *geometry.strides, 1),
+        padding=((0, 0), *geometry.edges, (0, 0)),
+        window_dilation=(1, *geometry.dilation, 1),
+    )
+    return values, offsets_of(places, geometry)[0]
+
+
+def _lowest(dtype: np.dtype) -> Array:
+    return jnp.asarray(-jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min, dtype)

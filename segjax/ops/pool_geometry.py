@@ -1,18 +1,34 @@
-"""How the windows of a pooling lie in its input, known while tracing."""
+"""How the windows of a pooling lie in its input: all of it known while tracing."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from segjax.ops.geometry import Padding, Pair, extent, padding_pairs, pair, pooled_length
 
 
+class Span(NamedTuple):
+    """Where one cell of every window lies along an axis."""
+
+    at: np.ndarray
+    """Its position in the input for each window, also before and after the input."""
+    inside: np.ndarray
+    """Whether that is in the input."""
+    held: slice
+    """The positions that are."""
+    outside: Pair
+    """Windows before and after those, whose cell is in the padding."""
+
+
+@jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class PoolGeometry:
-    """Static and hashable; every pair is (rows, columns)."""
+    """Static under `jit`: a pytree without leaves. Every pair is (rows, columns)."""
 
     input_size: Pair
     output_size: Pair
@@ -31,7 +47,7 @@ class PoolGeometry:
         dilation: int | Pair,
         ceil_mode: bool,
     ) -> PoolGeometry:
-        """The geometry of a pooling's arguments; ValueError, with the shapes, where PyTorch has none or a window is empty."""
+        """The geometry of a pooling's arguments; ValueError where PyTorch has none or a window is all padding."""
         window = pair(window, "window")
         strides = window if strides is None else pair(strides, "strides")
         padding = padding_pairs(padding)
@@ -41,12 +57,11 @@ class PoolGeometry:
         axes = zip(input_size, window, strides, padding, dilation, strict=True)
         rows, columns = (pooled_length(*axis, ceil_mode=ceil_mode) for axis in axes)
         geometry = cls(input_size, (rows, columns), window, strides, padding, dilation)
+        placed = f"a window of {window} with strides {strides}, padding {padding} and dilation {dilation}"
         if rows < 1 or columns < 1:
-            raise ValueError(f"no window of {window} {geometry._placed()} fits into an input of {input_size}.")
-        if any((geometry.first_cell(axis) >= window[axis]).any() for axis in (0, 1)):
-            raise ValueError(
-                f"a window of {window} {geometry._placed()} misses every cell of an input of {input_size}."
-            )
+            raise ValueError(f"{placed} does not fit into an input of {input_size} (h, w).")
+        if any((geometry.first_cell(axis) == window[axis]).any() for axis in (0, 1)):
+            raise ValueError(f"{placed} steps over the whole input of {input_size} (h, w).")
         return geometry
 
     @property
@@ -55,12 +70,27 @@ class PoolGeometry:
         return self.window[0] * self.window[1]
 
     @property
-    def extents(self) -> Pair:
-        """Rows and columns from the first to the last cell of a window, both counted."""
-        return extent(self.window[0], self.dilation[0]), extent(self.window[1], self.dilation[1])
+    def sharing(self) -> Pair:
+        """Windows, above and beside each other, that can hold one cell: (1, 1) where windows do not overlap."""
+        rows, columns = (
+            -(-extent(length, step) // stride) if stride else windows
+            for length, step, stride, windows in zip(
+                self.window, self.dilation, self.strides, self.output_size, strict=True
+            )
+        )
+        return rows, columns
+
+    @property
+    def edges(self) -> Padding:
+        """The padding, and at the end as much more as `ceil_mode` needs for its last windows."""
+        rows, columns = (
+            (low, max(high, int(self.starts(axis)[-1]) + extent(self.window[axis], self.dilation[axis]) - length))
+            for axis, ((low, high), length) in enumerate(zip(self.padding, self.input_size, strict=True))
+        )
+        return rows, columns
 
     def starts(self, axis: int) -> np.ndarray:
-        """Where each window starts along an axis of the input; negative in the padding."""
+        """Where each window starts along an axis; negative in the padding."""
         return np.arange(self.output_size[axis]) * self.strides[axis] - self.padding[axis][0]
 
     def first_cell(self, axis: int) -> np.ndarray:
@@ -69,5 +99,12 @@ class PoolGeometry:
         cell = -(np.minimum(start, 0) // step)
         return np.where(start + cell * step < self.input_size[axis], cell, self.window[axis])
 
-    def _placed(self) -> str:
-        return f"with strides {self.strides}, padding {self.padding} and dilation {self.dilation}"
+    def span(self, axis: int, cell: int) -> Span:
+        """Where one cell of every window lies along an axis."""
+        at = self.starts(axis) + cell * self.dilation[axis]
+        before, after = int((at < 0).sum()), int((at >= self.input_size[axis]).sum())
+        inside = (at >= 0) & (at < self.input_size[axis])
+        held = (
+            slice(int(at[before]), int(at[len(at) - after - 1]) + 1, self.strides[axis]) if inside.any() else slice(0)
+        )
+        return Span(at, inside, held, (before, after))

@@ -1,14 +1,17 @@
-"""Where a max-pool found its maxima: one byte a window, or two bits, with exact conversion to positions in the plane."""
+"""Where a max-pool found its maxima: a byte a window, or two bits, with exact conversion to positions in the plane."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Integer
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Integer
 
 from segjax.ops.geometry import Pair, pair, pooled_length
 from segjax.ops.pool_geometry import PoolGeometry
@@ -19,11 +22,11 @@ from segjax.ops.pool_geometry import PoolGeometry
 class PoolIndices:
     """Where `max_pool_with_argmax` found each maximum: which cell of each window, and how the windows lie.
 
-    A pytree of one array and static geometry: it passes through `jit`, `vmap`, `grad`, `scan`, `device_put` and `tree.map`.
+    A pytree of one array and static geometry: it goes through `jit`, `vmap`, `grad`, `scan`, `device_put`, `tree.map`.
     """
 
     offsets: Integer[Array, "*n oh ow c"]
-    """The cell of the window, counted in row-major order: uint8, or int32 where a byte is too small for the window.
+    """The cell of the window, counted in row-major order: uint8, or int32 for windows too large for a byte.
 
     Where `packed`, uint8 of shape (*n, oh, ceil(ow / 4), c): two bits a window, four neighbours of a row in a byte.
     """
@@ -31,12 +34,12 @@ class PoolIndices:
     packed: bool = dataclasses.field(default=False, metadata={"static": True})
 
     def flat(self) -> Integer[Array, "*n oh ow c"]:
-        """Positions `row * w + column` in the input plane, int32: what PyTorch calls the indices."""
+        """Positions `row * w + column` in the input plane, int32: PyTorch's indices (which are n c h w)."""
         geometry = self.geometry
-        cell = self.unpack().offsets.astype(jnp.int32)
-        starts, dilation = _starts(geometry), geometry.dilation
-        row = starts[0] + cell // geometry.window[1] * dilation[0]
-        column = starts[1] + cell % geometry.window[1] * dilation[1]
+        cells = jnp.divmod(self.unpack().offsets.astype(jnp.int32), geometry.window[1])
+        row, column = (
+            start + cell * step for start, cell, step in zip(_starts(geometry), cells, geometry.dilation, strict=True)
+        )
         return row * geometry.input_size[1] + column
 
     @classmethod
@@ -51,17 +54,18 @@ class PoolIndices:
     ) -> PoolIndices:
         """The indices whose `flat()` is `flat`: positions `row * w + column` in a plane of `input_size` (h, w).
 
-        Every position must lie in its own window. `window=None` stands for windows that are the whole plane, so for any
-        positions: such as PyTorch's after an `output_size` of another width than the pooled input had.
+        Every position must lie in its own window. `window=None` makes the whole plane the window of all, for positions
+        of any origin: so PyTorch's with an `output_size` of another width than the pooled input had.
 
         Raises ValueError where `flat` has not as many windows as the geometry, with or without `ceil_mode`, and where a
-        position lies outside its window (that one only outside `jit`; inside, `max_unpool` writes nothing for it).
+        position lies outside its window (this outside `jit` alone: within, `max_unpool` writes nothing for it).
         """
         input_size = pair(input_size, "input_size")
         flat = jnp.asarray(flat, jnp.int32)
         if flat.ndim < 3:
             raise ValueError(f"flat must end in the axes h, w, c, got shape {flat.shape}.")
-        windows = flat.shape[-3:-1]
+        *_, rows, columns, _ = flat.shape
+        windows = rows, columns
         if window is None:
             geometry = PoolGeometry(input_size, windows, input_size, (0, 0), ((0, 0), (0, 0)), (1, 1))
         else:
@@ -70,66 +74,69 @@ class PoolIndices:
             fewest = tuple(pooled_length(*axis, ceil_mode=False) for axis in axes)
             if any(n not in counts for n, *counts in zip(windows, fewest, geometry.output_size, strict=True)):
                 raise ValueError(
-                    f"flat of shape {flat.shape} (n h w c) has {windows} windows, but {geometry.window} ones over an input "
-                    f"of {input_size} are {fewest}, or {geometry.output_size} with ceil_mode."
+                    f"flat of shape {flat.shape} (n h w c) has {windows} windows, but there are {fewest} of "
+                    f"{geometry.window} in an input of {input_size}, or {geometry.output_size} with ceil_mode."
                 )
             geometry = dataclasses.replace(geometry, output_size=windows)
-        cells, inside = [], jnp.bool_(True)
-        for axis, (start, along) in enumerate(zip(_starts(geometry), jnp.divmod(flat, input_size[1]), strict=True)):
-            cell, rest = jnp.divmod(along - start, geometry.dilation[axis])
-            inside &= (cell >= 0) & (cell < geometry.window[axis]) & (rest == 0)
-            cells.append(cell)
-        if not isinstance(inside, jax.core.Tracer) and not inside.all():
-            stray = tuple(int(i) for i in np.argwhere(~np.asarray(inside))[0])
+        offsets, inside = offsets_of(flat, geometry)
+        if not isinstance(inside, Tracer) and not inside.all():
+            where = tuple(np.argwhere(~np.asarray(inside))[0].tolist())
             raise ValueError(
-                f"flat[{', '.join(map(str, stray))}] = {flat[stray]} lies outside its window of {geometry.window} in an input "
-                f"of {input_size}: check input_size and the window, or pass window=None for positions of no window."
+                f"position {flat[where]} at {where} of flat lies outside its window of {geometry.window} in an input "
+                f"of {input_size}: check input_size and the window, or pass window=None for positions of any origin."
             )
-        dtype = offset_dtype(geometry)
-        offsets = jnp.where(inside, cells[0] * geometry.window[1] + cells[1], nowhere(dtype))
-        return cls(offsets.astype(dtype), geometry)
+        return cls(offsets, geometry)
 
     def pack(self) -> PoolIndices:
-        """The same indices in two bits a window: `max_unpool` takes them, `unpack` gives back the bytes.
+        """The same indices in two bits a window; `max_unpool` takes them, and `unpack` gives back the bytes.
 
-        This is the storage of SegNet (Badrinarayanan et al. 2017): beside a float32 map of 180 x 240 x 64, 11.06 MB, the
-        2 x 2 windows take 90 x 120 x 64 / 4 bytes, 0.17 MB, a 64th. Rows of a width that is not a multiple of four are
-        filled up. Raises ValueError where a window has more than four cells.
+        This is how SegNet (Badrinarayanan et al. 2017) counts its memory: where a float32 map of 180 x 240 x 64 takes
+        11.06 MB, its 90 x 120 x 64 windows of 2 x 2 take 0.17 MB, a 64th. Rows of windows are filled up to a multiple
+        of four. Raises ValueError where a window has more than four cells.
         """
         if self.packed:
             return self
         if self.geometry.cells > 4:
-            raise ValueError(f"two bits hold windows of at most 4 cells, these are {self.geometry.window}.")
-        *lead, ow, c = self.offsets.shape
-        fill = [(0, 0)] * len(lead) + [(0, -ow % 4), (0, 0)]
-        fours = jnp.pad(self.offsets, fill).reshape(*lead, -1, 4, c) & 3
-        shifts = jnp.arange(0, 8, 2, dtype=jnp.uint8)[:, None]
-        offsets = (fours << shifts).sum(axis=-2, dtype=jnp.uint8)
-        return PoolIndices(offsets, self.geometry, packed=True)
+            raise ValueError(f"two bits hold the cell of a window of at most 4 cells, not of {self.geometry.window}.")
+        fill = [(0, 0)] * self.offsets.ndim
+        fill[-2] = (0, -self.offsets.shape[-2] % 4)
+        offsets = jnp.pad(self.offsets & 3, fill)
+        fours = (offsets[..., i::4, :] << 2 * i for i in range(4))
+        return dataclasses.replace(self, offsets=functools.reduce(operator.or_, fours), packed=True)
 
     def unpack(self) -> PoolIndices:
-        """The same indices in one byte a window."""
+        """The same indices in a byte a window."""
         if not self.packed:
             return self
-        *lead, ow, c = self.offsets.shape
-        shifts = jnp.arange(0, 8, 2, dtype=jnp.uint8)[:, None]
-        offsets = (self.offsets[..., None, :] >> shifts & 3).reshape(*lead, ow * 4, c)
-        return PoolIndices(offsets[..., : self.geometry.output_size[1], :], self.geometry)
+        *lead, bytes_of_row, c = self.offsets.shape
+        shifts = np.arange(0, 8, 2, dtype=np.uint8)[:, None]
+        offsets = (self.offsets[..., None, :] >> shifts & 3).reshape(*lead, bytes_of_row * 4, c)
+        return dataclasses.replace(self, offsets=offsets[..., : self.geometry.output_size[1], :], packed=False)
 
 
 def offset_dtype(geometry: PoolGeometry) -> np.dtype:
-    """The type of a window's offsets: a byte where it can hold every cell and, above them, `nowhere` and one more."""
+    """The type of offsets: a byte where one holds every cell of the window and, above them, `nowhere` and one more."""
     return np.dtype(np.uint8 if geometry.cells < np.iinfo(np.uint8).max else np.int32)
 
 
-def nowhere(dtype: np.dtype) -> int:
+def nowhere(geometry: PoolGeometry) -> np.integer:
     """The offset of a window that points to none of its cells."""
-    return int(np.iinfo(dtype).max)
+    dtype = offset_dtype(geometry)
+    return dtype.type(np.iinfo(dtype).max)
 
 
-def _starts(geometry: PoolGeometry) -> tuple[np.ndarray, np.ndarray]:
+def offsets_of(flat: Array, geometry: PoolGeometry) -> tuple[Integer[Array, "*n oh ow c"], Bool[Array, "*n oh ow c"]]:
+    """The offsets of positions in the plane, and whether each position is a cell of its window (`nowhere` if not)."""
+    offsets, inside = jnp.int32(0), jnp.bool_(True)
+    places = zip(_starts(geometry), jnp.divmod(flat, geometry.input_size[1]), strict=True)
+    for axis, (start, place) in enumerate(places):
+        cell, rest = jnp.divmod(place - start, geometry.dilation[axis])
+        inside &= (rest == 0) & (cell >= 0) & (cell < geometry.window[axis])
+        offsets = offsets * geometry.window[axis] + cell
+    return jnp.where(inside, offsets, nowhere(geometry)).astype(offset_dtype(geometry)), inside
+
+
+def _starts(geometry: PoolGeometry) -> tuple[Array, Array]:
     """The row and the column where each window starts, to be broadcast over (oh, ow, c)."""
-    return (
-        geometry.starts(0).astype(np.int32)[:, None, None],
-        geometry.starts(1).astype(np.int32)[:, None],
-    )
+    rows, columns = (jnp.asarray(geometry.starts(axis), jnp.int32) for axis in (0, 1))
+    return rows[:, None, None], columns[:, None]

@@ -1,0 +1,156 @@
+"""Reading the cells of pooling windows, and writing to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Integer, Num
+
+from segjax.ops.pool_geometry import PoolGeometry, Span
+from segjax.ops.pool_indices import PoolIndices, nowhere
+
+FEW_CELLS = 9
+"""Cells of a window up to which XLA:CPU makes one good loop of reading them all where they lie, bounds included."""
+FEW_WINDOWS = 64
+"""Windows sharing a cell up to which one loop over the plane for each beats a scatter."""
+
+
+def window_cells(x: Num[Array, "n h w c"], geometry: PoolGeometry, fill: ArrayLike) -> Iterator[Num[Array, "n i j c"]]:
+    """For each cell of the window, in row-major order, what each window has there: `fill` outside the input."""
+    fill = jnp.asarray(fill, x.dtype)
+    if geometry.cells > FEW_CELLS:
+        x = lax.pad(x, fill, ((0, 0, 0), *((*edge, 0) for edge in geometry.edges), (0, 0, 0)))
+        geometry = dataclasses.replace(geometry, input_size=x.shape[1:3], padding=((0, 0), (0, 0)))
+    for rows, columns in _spans(geometry):
+        part = x[:, rows.held, columns.held]
+        if any(rows.outside + columns.outside):
+            part = lax.pad(part, fill, ((0, 0, 0), (*rows.outside, 0), (*columns.outside, 0), (0, 0, 0)))
+        yield part
+
+
+def gathered_window_cells(
+    x: Num[Array, "n h w c"], geometry: PoolGeometry, fill: ArrayLike
+) -> Iterator[Num[Array, "n i j c"]]:
+    """The same by gathers: XLA:CPU stores a pad whose result is used more than once, and a gather it does not."""
+    for rows, columns in _spans(geometry):
+        if any(rows.outside + columns.outside):
+            part = jnp.take(jnp.take(x, rows.at, axis=1, mode="clip"), columns.at, axis=2, mode="clip")
+            yield jnp.where((rows.inside[:, None] & columns.inside)[..., None], part, jnp.asarray(fill, x.dtype))
+        else:
+            yield x[:, rows.held, columns.held]
+
+
+@functools.partial(jax.jit, static_argnames=("geometry",), inline=True)
+def take(x: Num[Array, "n h w c"], offsets: Integer[Array, "n i j c"], geometry: PoolGeometry) -> Num[Array, "n i j c"]:
+    """For each window, what the plane `x` has at its cell; zero where it points nowhere."""
+    if geometry.cells > FEW_CELLS or _crowded(geometry):
+        n, h, w, c = x.shape
+        places = _places(offsets, geometry)
+        values = jnp.take_along_axis(x.reshape(n, h * w, c), places, axis=1, mode="fill", fill_value=0)
+        return values.reshape(offsets.shape)
+    values = jnp.zeros(offsets.shape, x.dtype)
+    for cell, part in enumerate(window_cells(x, geometry, 0)):
+        values = jnp.where(offsets == cell, part, values)
+    return values
+
+
+@functools.partial(jax.jit, static_argnames=("geometry",), inline=True)
+def spread(
+    x: Num[Array, "n i j c"], offsets: Integer[Array, "n i j c"], geometry: PoolGeometry
+) -> Num[Array, "n h w c"]:
+    """The plane with each window's value at its cell, zeros elsewhere; the last window wins a cell they share."""
+    return _scatter_last(x, offsets, geometry) if _crowded(geometry) else _write(x, offsets, geometry, adding=False)
+
+
+@functools.partial(jax.jit, static_argnames=("geometry",), inline=True)
+def spread_sum(
+    x: Num[Array, "n i j c"], offsets: Integer[Array, "n i j c"], geometry: PoolGeometry
+) -> Num[Array, "n h w c"]:
+    """The plane with the sum of the windows' values at each cell: the transpose of `take`."""
+    several = math.prod(geometry.sharing) > 1
+    wide = jnp.promote_types(x.dtype, jnp.float32) if several else x.dtype
+    return _write(x.astype(wide), offsets, geometry, adding=True).astype(x.dtype)
+
+
+def _write(x: Array, offsets: Array, geometry: PoolGeometry, *, adding: bool) -> Array:
+    """The plane in blocks of the size of a stride, compared with each window that can reach a block in turn.
+
+    These are the windows that start in the block or a few blocks before: one, where windows do not overlap, and then
+    all of this is one loop that writes the plane once and stores nothing else.
+    """
+    n, _, _, c = x.shape
+    (h, w), (sh, sw), ((top, _), (left, _)) = geometry.input_size, geometry.strides, geometry.padding
+    blocks = -(-(h + top) // sh), -(-(w + left) // sw)
+    reach = geometry.sharing
+    # One padded copy of both for all: it also keeps XLA from searching for the maxima anew for each window.
+    rows, columns = ((r - 1, m - size, 0) for r, m, size in zip(reach, blocks, geometry.output_size, strict=True))
+    edges = ((0, 0, 0), rows, columns, (0, 0, 0))
+    x = lax.pad(x, jnp.zeros((), x.dtype), edges)
+    offsets = lax.pad(offsets, nowhere(geometry), edges)
+    codes = _codes(geometry)
+
+    def write(window: int | Array, plane: Array) -> Array:
+        start = (0, *divmod(window, reach[1]), 0)
+        value, offset = (lax.dynamic_slice(a, start, (n, *blocks, c))[:, :, None, :, None] for a in (x, offsets))
+        hit = offset == lax.dynamic_index_in_dim(codes, window, keepdims=False)[:, None, :, None]
+        return plane + jnp.where(hit, value, 0) if adding else jnp.where(hit, value, plane)
+
+    plane = jnp.zeros((n, blocks[0], sh, blocks[1], sw, c), x.dtype)
+    windows = math.prod(reach)
+    if windows <= FEW_WINDOWS:
+        plane = functools.reduce(lambda plane, window: write(window, plane), range(windows), plane)
+    else:
+        plane = lax.fori_loop(0, windows, write, plane)
+    return plane.reshape(n, blocks[0] * sh, blocks[1] * sw, c)[:, top : top + h, left : left + w]
+
+
+def _codes(geometry: PoolGeometry) -> np.ndarray:
+    """For each window that can reach a block, the first window first, the offset of each cell of the block in it."""
+    axes = []
+    for axis, reach in enumerate(geometry.sharing):
+        stride, length = geometry.strides[axis], geometry.window[axis]
+        distance = np.arange(reach)[::-1, None] * stride + np.arange(stride)
+        cell, rest = np.divmod(distance, geometry.dilation[axis])
+        axes.append(np.where((rest == 0) & (cell < length), cell, -1))
+    rows, columns = axes[0][:, None, :, None], axes[1][None, :, None, :]
+    # A cell that the window leaves out must differ from `nowhere` too.
+    codes = np.where((rows < 0) | (columns < 0), nowhere(geometry) - 1, rows * geometry.window[1] + columns)
+    return codes.reshape(-1, *geometry.strides).astype(nowhere(geometry).dtype)
+
+
+def _scatter_last(x: Array, offsets: Array, geometry: PoolGeometry) -> Array:
+    """The same by index scatter, image by image: of the windows' ranks, whose maximum does not depend on an order."""
+    (n, _, _, c), (h, w) = x.shape, geometry.input_size
+    x = x.reshape(n, -1, c)
+
+    def image(x: Array, places: Array) -> Array:
+        rank = lax.broadcasted_iota(jnp.int32, x.shape, 0)
+        last = jnp.full((h * w, c), -1).at[places, np.arange(c)].max(rank, mode="drop")
+        return jnp.where(last < 0, 0, jnp.take_along_axis(x, last, axis=0, mode="clip"))
+
+    return jax.vmap(image)(x, _places(offsets, geometry)).reshape(n, h, w, c)
+
+
+def _places(offsets: Array, geometry: PoolGeometry) -> Array:
+    """Positions in the plane, (n i*j c), and its size for a window that points nowhere."""
+    n, _, _, c = offsets.shape
+    flat = PoolIndices(offsets, geometry).flat()
+    return jnp.where(offsets == nowhere(geometry), math.prod(geometry.input_size), flat).reshape(n, -1, c)
+
+
+def _crowded(geometry: PoolGeometry) -> bool:
+    return 0 in geometry.strides or math.prod(geometry.sharing) > FEW_WINDOWS
+
+
+def _spans(geometry: PoolGeometry) -> Iterator[tuple[Span, Span]]:
+    rows, columns = ([geometry.span(axis, cell) for cell in range(geometry.window[axis])] for axis in (0, 1))
+    return itertools.product(rows, columns)
