@@ -27,7 +27,8 @@ def boundary_loss(
         distances = signed_distance(mask, logits.shape[-1], ignore=ignore)
     if distances.shape != logits.shape:
         raise ValueError(f"distances have shape {distances.shape}: expected that of the logits, {logits.shape}.")
-    moment = jnp.sum(jax.nn.softmax(widen(logits), axis=-1) * distances, axis=-1)
+    # The softmax is computed again in the backward pass instead of being kept.
+    moment = jax.checkpoint(lambda logits: jnp.sum(jax.nn.softmax(widen(logits), axis=-1) * distances, axis=-1))(logits)
     pixels = jnp.sum(label >= 0)
     return jnp.sum(moment, where=label >= 0) / (jnp.maximum(pixels, 1) * logits.shape[-1])
 

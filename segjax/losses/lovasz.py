@@ -27,8 +27,14 @@ def lovasz_softmax(
     true = sum_by_class(jnp.ones_like(label), label, num_classes)
     if not per_image:
         true = true.sum(0, keepdims=True)
-    softmax = jax.nn.softmax(widen(logits), axis=-1).reshape(len(true), -1, num_classes)
-    loss = _class_losses(jnp.moveaxis(softmax, -1, 0), label.reshape(len(true), -1), classes == "present")
+
+    # Computed again in the backward pass, which would otherwise keep it twice.
+    @jax.checkpoint
+    def by_class(logits: Array) -> Float[Array, "k g p"]:
+        softmax = jax.nn.softmax(widen(logits), axis=-1)
+        return jnp.moveaxis(softmax.reshape(len(true), -1, num_classes), -1, 0)
+
+    loss = _class_losses(by_class(logits), label.reshape(len(true), -1), classes == "present")
     return average(loss.T, true, classes)
 
 
