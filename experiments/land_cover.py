@@ -18,11 +18,11 @@ def experiment(
     width: int = 16,
     depth: int = 3,
     groups: Literal[4, 7] = 4,
-    steps: int = 600,
+    steps: int = 300,
     batch_size: int = 32,
     learning_rate: float = 4e-3,
     weight_decay: float = 1e-4,
-    evaluate_every: int = 100,
+    evaluate_every: int = 50,
     seed: int = 0,
 ) -> Experiment:
     """Land cover on Blue Marble: `segjax train experiments/land_cover.py`.
