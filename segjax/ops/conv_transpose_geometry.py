@@ -71,9 +71,8 @@ class Geometry(NamedTuple):
 
     rows: Axis
     cols: Axis
-    groups: int
 
     @property
     def tiles(self) -> bool:
         """Whether each input pixel becomes a block of the output of its own: one tap for each phase."""
-        return all((axis.taps, axis.padding, axis.dilation) == (axis.stride, 0, 1) for axis in self[:2])
+        return all((axis.taps, axis.padding, axis.dilation) == (axis.stride, 0, 1) for axis in self)
