@@ -34,8 +34,8 @@ def carafe(
     """
     if x.ndim != 4 or kernels.ndim != 4 or 0 in x.shape or groups < 1 or x.shape[3] % groups:
         raise ValueError(
-            f"carafe needs (n h w c), with c divisible by {groups} groups, and kernels of 4 axes, got shapes {x.shape} and "
-            f"{kernels.shape}."
+            f"carafe needs (n h w c) with c divisible by {groups} groups, and kernels of 4 axes, "
+            f"got shapes {x.shape} and {kernels.shape}."
         )
     n, h, w, c = x.shape
     factor, size = kernels.shape[1] // h, isqrt(kernels.shape[3] // groups)

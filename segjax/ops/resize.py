@@ -64,7 +64,7 @@ def _resize(x: Array, size: Pair, method: ResizeMethod, align_corners: bool) -> 
 class _Taps:
     """Where each output position of one axis reads: `out[o] = sum over t of weight[t, o] * in[index[t, o]]`."""
 
-    index: np.ndarray
+    index: np.ndarray  # -1 where a position reads fewer than the most
     weight: np.ndarray
     size: int  # of the input axis
 
@@ -82,7 +82,7 @@ def _taps(size: int, out: int, method: ResizeMethod, align_corners: bool, dtype:
     if method == "area":
         first, last = position * size // out, -(-(position + 1) * size // out)
         index = first + np.arange((last - first).max())[:, None]
-        return _Taps(np.minimum(index, size - 1), (index < last) / (last - first), size)
+        return _Taps(np.where(index < last, index, -1), (index < last) / (last - first), size)
     if method in ("nearest", "nearest-exact"):
         # torch scales in float32 whatever the dtype, and is off by one pixel in places because of it (29 of 64 x 64).
         centre = np.float32(0.5 if method == "nearest-exact" else 0)
@@ -109,7 +109,9 @@ def _taps(size: int, out: int, method: ResizeMethod, align_corners: bool, dtype:
         far, near = (-0.75, 3.75, -6.0, 3.0), (1.25, -2.25, 0.0, 1.0)  # of the distance, cubic coefficient first
         pieces = ((far, 1 + t), (near, t), (near, s), (far, 1 + s))
         offset, weight = np.arange(-1, 3), np.stack([_polynomial(c, _rounded(d, real), real) for c, d in pieces])
-    return _Taps(np.clip(floor.astype(int) + offset[:, None], 0, size - 1), weight, size)
+    index = np.clip(floor.astype(int) + offset[:, None], 0, size - 1)
+    used = weight.any(axis=1)  # one tap alone, where the size stays
+    return _Taps(index[used], weight[used], size)
 
 
 def _rounded(value: np.ndarray, real: type[np.floating]) -> np.ndarray:
@@ -132,9 +134,7 @@ def _transpose(taps: _Taps) -> _Taps:
     source, reader = np.divmod(entry[weight != 0], out)
     count = np.bincount(source, minlength=taps.size)
     start = np.cumsum(count) - count
-    # A position with fewer readers than the most repeats one of them, with weight zero.
-    index = np.tile(reader[np.minimum(start, len(reader) - 1)], (count.max(), 1))
-    weights = np.zeros(index.shape)
+    index, weights = np.full((count.max(), taps.size), -1), np.zeros((count.max(), taps.size))
     rank = np.arange(len(source)) - start[source]
     index[rank, source], weights[rank, source] = reader, weight[weight != 0]
     return _Taps(index, weights, out)
@@ -175,11 +175,16 @@ def _along(x: Array, taps: _Taps, axis: int) -> Array:
     blocks = -(-count // 16)
     block = -(-count // blocks)
     missing = ((0, blocks * block - count), (0, 0))
-    index = np.pad(taps.index, missing).reshape(blocks, block, out).astype(np.int32)
+    index = np.pad(taps.index, missing, constant_values=-1).reshape(blocks, block, out).astype(np.int32)
     weight = np.pad(taps.weight, missing).reshape(blocks, block, out, *trailing).astype(x.dtype)
+    ragged = bool((index < 0).any())
+
+    def term(index: Array | np.ndarray, weight: Array | np.ndarray) -> Array:
+        value = _take(x, index, axis) * weight
+        return jnp.where(index.reshape(-1, *trailing) < 0, 0, value) if ragged else value
 
     def add(index: Array | np.ndarray, weight: Array | np.ndarray) -> Array:
-        return reduce(jnp.add, (_take(x, i, axis) * w for i, w in zip(index, weight, strict=True)))
+        return reduce(jnp.add, map(term, index, weight))
 
     total = add(index[0], weight[0])
     if blocks == 1:
