@@ -1,5 +1,6 @@
 """Pooling, unpooling and upsampling as pure functions over NHWC arrays; needs jax and numpy alone."""
 
+from segjax.ops.avg_pool import adaptive_avg_pool, avg_pool
 from segjax.ops.carafe import carafe
 from segjax.ops.conv_transpose import conv_transpose
 from segjax.ops.dysample import dysample
@@ -13,6 +14,8 @@ from segjax.ops.unpool import max_unpool
 
 __all__ = [
     "PoolIndices",
+    "adaptive_avg_pool",
+    "avg_pool",
     "carafe",
     "conv_transpose",
     "dysample",
