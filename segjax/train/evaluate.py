@@ -26,7 +26,9 @@ class Scores(TypedDict):
 
 def initial_variables(model: nn.Module, image: UInt8[np.ndarray, "n h w c"], key: Array) -> Variables:
     """A model's variables before training; the same for the same key."""
-    return devices.compile_step(lambda key: model.init(key, image, train=False))(key)
+    # It runs once: optimising the random numbers' code would take several times as long as running it.
+    options = {"xla_backend_optimization_level": 0}
+    return jax.jit(lambda key: model.init(key, image, train=False), compiler_options=options)(key)
 
 
 def make_evaluation_step(model: nn.Module, num_classes: int) -> EvaluationStep:
