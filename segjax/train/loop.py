@@ -42,7 +42,7 @@ def train(experiment: Experiment, run: Run) -> Scores:
         key = jax.random.key(experiment.seed)
         variables = initial_variables(experiment.model, image, key)
         state = devices.replicate(TrainState.initial(variables, experiment.optimizer, num_classes), mesh)
-        train_step = devices.compile_step(partial(_train_step, experiment=experiment, key=key), donate_argnums=0)
+        train_step = devices.compile_step(partial(one_step, experiment=experiment, key=key), donate_argnums=0)
         evaluation_step = make_evaluation_step(experiment.model, num_classes)
 
         checkpoints = Checkpoints(run.checkpoints)
@@ -94,7 +94,8 @@ def train(experiment: Experiment, run: Run) -> Scores:
         return scores
 
 
-def _train_step(state: TrainState, batch: dict[str, Array], *, experiment: Experiment, key: Array) -> TrainState:
+def one_step(state: TrainState, batch: dict[str, Array], *, experiment: Experiment, key: Array) -> TrainState:
+    """The state after one batch: a pure function, to be compiled."""
     dropout_key = jax.random.fold_in(key, state.step)
 
     def loss_of(params: Any) -> tuple[Array, tuple[Array, Any]]:

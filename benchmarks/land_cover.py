@@ -1,0 +1,79 @@
+"""The land cover models side by side: `python -m benchmarks.land_cover [RUN ...]`.
+
+For every way to run experiments/land_cover.py below: parameters, and the time of one training step and of inference on
+one batch, interleaved medians. Where run folders are named, made by those commands, their test mIoU and IoU by class
+stand beside. Prints a markdown table. About two minutes on two quiet CPU cores.
+"""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.timing import race
+from segjax.train import devices
+from segjax.train.evaluate import initial_variables
+from segjax.train.experiment import build, knobs_of, parameter_count, read_experiment
+from segjax.train.loop import one_step
+from segjax.train.state import TrainState
+
+EXPERIMENT = Path("experiments/land_cover.py")
+ROWS = {
+    "U-Net": [],
+    "U-Net without skips": ["--no-skips"],
+    "SegNet, max-unpooling": ["--model", "segnet"],
+    "FCN, transposed convolution": ["--model", "fcn"],
+    "full-resolution CNN": ["--model", "full_resolution"],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.land_cover", description="Land cover models.")
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders whose scores to show")
+    scores = {_knobs_key(knobs): report for knobs, report in map(_read, parser.parse_args().runs)}
+    function = read_experiment(EXPERIMENT)
+
+    steps, inferences, rows = {}, {}, {}
+    for name, arguments in ROWS.items():
+        knobs = knobs_of(function, arguments, EXPERIMENT)
+        experiment = build(function, knobs, EXPERIMENT, {})
+        batch = {
+            "image": np.random.default_rng(0).integers(0, 255, (experiment.batch_size, 64, 64, 3), np.uint8),
+            "mask": np.random.default_rng(1).integers(0, 4, (experiment.batch_size, 64, 64), np.uint8),
+        }
+        key = jax.random.key(0)
+        variables = initial_variables(experiment.model, batch["image"], key)
+        state = TrainState.initial(variables, experiment.optimizer, len(experiment.data.class_names))
+        step = devices.compile_step(partial(one_step, experiment=experiment, key=key))
+        apply = devices.compile_step(partial(experiment.model.apply, train=False))
+        steps[name] = partial(step, state, batch)
+        inferences[name] = partial(apply, variables, batch["image"])
+        command = " ".join(["segjax train", str(EXPERIMENT), *arguments])
+        rows[name] = (parameter_count(variables["params"]), scores.get(_knobs_key(knobs)), command)
+
+    training, inference = race(steps), race(inferences)
+    classes = list(build(function, knobs_of(function, [], EXPERIMENT), EXPERIMENT, {}).data.class_names)
+    titles = ["model", "parameters", "test mIoU", *classes, "train step", "inference", "command"]
+    print(" | ".join(["", *titles, ""]).strip(), "|" + "---|" * len(titles), sep="\n")
+    for name, (parameters, report, command) in rows.items():
+        iou = [f"{report['test']['iou'][c]:.3f}" if report else "" for c in classes]
+        miou = f"{report['test']['miou']:.3f}" if report else ""
+        times = [f"{1000 * timing[name].seconds:.0f} ms" for timing in (training, inference)]
+        print(" | ".join(["", name, f"{parameters:,}", miou, *iou, *times, f"`{command}`", ""]).strip())
+
+
+def _read(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    knobs = json.loads((run / "run.json").read_text())["knobs"]
+    return knobs, json.loads((run / "report.json").read_text())
+
+
+def _knobs_key(knobs: dict[str, Any]) -> str:
+    return json.dumps(knobs, sort_keys=True)
+
+
+if __name__ == "__main__":
+    main()
