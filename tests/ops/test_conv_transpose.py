@@ -59,6 +59,8 @@ ODD = [
     Geometry((4, 3), (2, 2), strides=2, output_padding=1, groups=2),
     Geometry((3, 4), (1, 2), strides=3, output_padding=2),
     Geometry((1, 1), (1, 1), strides=5, padding=2, output_padding=4),
+    Geometry((1, 3), (1, 2), strides=(1, 2), padding=(2, 1), output_padding=(5, 0), dilation=(6, 1)),
+    Geometry((1, 3), (3, 2), strides=(3, 1), padding=(4, 0), dilation=(4, 1)),
     Geometry((1, 3), (2, 2), strides=(2, 1), padding=(1, 5), dilation=(3, 10)),
     Geometry((2, 3), (3, 2), strides=(4, 3), padding=(0, 2), output_padding=(3, 1), dilation=(2, 3), groups=3),
     Geometry((3, 4), (3, 3), strides=2, padding=1, output_padding=1, groups=20),
