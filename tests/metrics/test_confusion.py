@@ -54,7 +54,7 @@ def test_scores_are_those_of_scikit_learn(seed):
 
 
 def test_pixels_outside_the_classes_are_not_counted():
-    mask = np.array([[[0, 1, 2, 255, 1, 1]]])
+    mask = np.array([[[0, 0, 2, 255, 1, 1]]])
     prediction = np.array([[[0, 2, 0, 0, -1, 1]]])
     assert np.array_equal(counted(prediction, mask, 2), [[1, 0], [0, 1]])
     assert np.array_equal(metrics.confusion_matrix(prediction, mask, 2, ignore=1), [[1, 0], [0, 0]])
