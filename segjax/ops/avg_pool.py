@@ -52,7 +52,7 @@ def avg_pool(
     ]
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     sums = lax.reduce_window(
-        wide, jnp.zeros((), wide.dtype), lax.add, (1, *window, 1), (1, *strides, 1), ((0, 0), *ends, (0, 0))
+        wide, np.zeros((), wide.dtype), lax.add, (1, *window, 1), (1, *strides, 1), ((0, 0), *ends, (0, 0))
     )
     rows, columns = (_cells(*axis, count, count_include_pad) for axis, count in zip(axes, lengths, strict=True))
     counts = np.multiply.outer(rows, columns)[..., None]
