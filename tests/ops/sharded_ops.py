@@ -1,0 +1,131 @@
+"""Every op on a batch split over 8 devices: a program that prints, as JSON, what each one communicated and missed by.
+
+Run by test_sharding.py, as the devices have to be asked for before jax starts.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from segjax import ops
+
+BATCH, ROWS, COLUMNS, CHANNELS = 8, 6, 5, 8
+COLLECTIVE = re.compile(r"\b(all-gather|all-to-all|collective-permute|all-reduce|reduce-scatter)(?:-start)?\(")
+
+
+class Case(NamedTuple):
+    op: Callable
+    arrays: tuple[Array, ...]
+    """The first axis of each is the batch, but for kernels'."""
+    kernels: int = 0
+    """How many of the last arrays are kernels, the same for the whole batch."""
+
+
+def noise(*shape: int) -> Array:
+    return jnp.asarray(np.random.default_rng(sum(shape)).standard_normal(shape, np.float32))
+
+
+def pooled(**geometry) -> Callable:
+    """max_unpool(max_pool), which has both and is a function of the features alone."""
+
+    def run(x: Array) -> Array:
+        values, indices = ops.max_pool_with_argmax(x, **geometry)
+        kept = ops.PoolIndices.from_flat(indices.flat(), input_size=(ROWS, COLUMNS), **geometry)
+        return ops.max_unpool(values * 2, indices) + ops.max_unpool(values, kept)
+
+    return run
+
+
+def cases() -> dict[str, Case]:
+    x = noise(BATCH, ROWS, COLUMNS, CHANNELS)
+    fine = 2 * ROWS, 2 * COLUMNS
+    grid = noise(BATCH, *fine, 2)
+    return {
+        "max_pool_with_argmax": Case(ops.max_pool_with_argmax, (x,)),
+        "max_pool_with_argmax, overlapping": Case(
+            lambda x: ops.max_pool_with_argmax(x, 3, 2, padding=1, ceil_mode=True), (x,)
+        ),
+        "max_unpool": Case(pooled(window=2), (x,)),
+        "max_unpool, overlapping": Case(pooled(window=3, strides=2, padding=((1, 1), (1, 1))), (x,)),
+        "avg_pool": Case(lambda x: ops.avg_pool(x, 3, 2, padding=1, ceil_mode=True), (x,)),
+        "adaptive_avg_pool": Case(lambda x: ops.adaptive_avg_pool(x, (4, 3)), (x,)),
+        "resize, nearest": Case(lambda x: ops.resize(x, (4, 8), "nearest"), (x,)),
+        "resize, nearest-exact": Case(lambda x: ops.resize(x, fine, "nearest-exact"), (x,)),
+        "resize, bilinear": Case(lambda x: ops.resize(x, fine), (x,)),
+        "resize, bicubic": Case(lambda x: ops.resize(x, (4, 8), "bicubic"), (x,)),
+        "resize, area": Case(lambda x: ops.resize(x, (4, 8), "area"), (x,)),
+        "grid_sample, zeros": Case(ops.grid_sample, (x, grid)),
+        "grid_sample, reflection": Case(lambda x, at: ops.grid_sample(x, at, padding_mode="reflection"), (x, grid)),
+        "grid_sample, nearest": Case(lambda x, at: ops.grid_sample(x, at, "nearest", "border"), (x, grid)),
+        "pixel_shuffle": Case(lambda x: ops.pixel_shuffle(x, 2), (x,)),
+        "pixel_unshuffle": Case(lambda x: ops.pixel_unshuffle(x, 2), (noise(BATCH, *fine, 2),)),
+        "conv_transpose, 2x2": Case(lambda x, k: ops.conv_transpose(x, k, 2), (x, noise(2, 2, CHANNELS, 3)), 1),
+        "conv_transpose, 3x3": Case(lambda x, k: ops.conv_transpose(x, k, 2, 1, 1), (x, noise(3, 3, CHANNELS, 3)), 1),
+        "conv_transpose, 8x8": Case(lambda x, k: ops.conv_transpose(x, k, 4, 2), (x, noise(8, 8, CHANNELS, 3)), 1),
+        "conv_transpose, groups": Case(
+            lambda x, k: ops.conv_transpose(x, k, 2, 1, 1, groups=2), (x, noise(3, 3, CHANNELS, 3)), 1
+        ),
+        "resize_conv": Case(ops.resize_conv, (x, noise(3, 3, CHANNELS, 3)), 1),
+        "carafe": Case(ops.carafe, (x, noise(BATCH, *fine, 9))),
+        "dysample": Case(lambda x, offsets: ops.dysample(x, offsets, groups=2), (x, noise(BATCH, ROWS, COLUMNS, 16))),
+    }
+
+
+def with_gradients(op: Callable) -> Callable:
+    """Output and gradients of all arrays, for the gradient of ones times position that makes no two of them alike."""
+
+    def run(*arrays: Array) -> tuple:
+        def first(*arrays: Array) -> tuple[Array, object]:
+            output = op(*arrays)
+            return output if isinstance(output, tuple) else (output, ())
+
+        output, pull, rest = jax.vjp(first, *arrays, has_aux=True)
+        places = jnp.arange(output[0].size, dtype=jnp.float32).reshape(output[0].shape)
+        return output, rest, pull(jnp.broadcast_to(jnp.cos(places), output.shape))
+
+    return run
+
+
+def check(case: Case, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+    """What the op and its gradient say to other devices, how far they are from one device's, and if they repeat."""
+    split, same = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+    batch = len(case.arrays) - case.kernels
+    placed = [jax.device_put(array, split if i < batch else same) for i, array in enumerate(case.arrays)]
+    forward = jax.jit(case.op).lower(*placed).compile() if case.kernels else None
+    both = jax.jit(with_gradients(case.op))
+    program = both.lower(*placed).compile()
+    here, again, alone = (jax.tree.leaves(r) for r in (program(*placed), program(*placed), both(*case.arrays)))
+    return {
+        "forward": collectives(forward) if forward else [],
+        "forward and gradient": collectives(program),
+        "expected": ["all-reduce"] if case.kernels else [],
+        "misses by": max(miss(a, b) for a, b in zip(here, alone, strict=True)),
+        "repeats": all(np.array_equal(a, b) for a, b in zip(here, again, strict=True)),
+    }
+
+
+def collectives(program: jax.stages.Compiled) -> list[str]:
+    return sorted(set(COLLECTIVE.findall(program.as_text() or "")))
+
+
+def miss(a: Array, b: Array) -> float:
+    """The largest difference, beside the largest number."""
+    there, here = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return float(abs(there - here).max() / max(abs(here).max(), 1e-9))
+
+
+def main() -> None:
+    assert jax.device_count() == BATCH
+    mesh = jax.make_mesh((BATCH,), ("data",), axis_types=(AxisType.Auto,))
+    print(json.dumps({name: check(case, mesh) for name, case in cases().items()}))
+
+
+if __name__ == "__main__":
+    main()
