@@ -14,7 +14,7 @@ from jaxtyping import Array, Num
 from segjax.ops.geometry import Pair
 from segjax.ops.pool_geometry import PoolGeometry
 from segjax.ops.pool_indices import PoolIndices, offset_dtype, offsets_of
-from segjax.ops.pool_windows import FEW_CELLS, gathered_window_cells, spread_sum, window_cells
+from segjax.ops.pool_windows import FEW_CELLS, gathered_window_cells, spread_sum, take, window_cells
 
 MOST_CELLS = 64
 """Cells of a window up to which a chain of comparisons beats `reduce_window`, and compiles in a second."""
@@ -113,8 +113,8 @@ def _reduced_maxima(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
         replaces = jnp.where(other_nan, ~nan | ~before, ~nan & ((other > value) | (other == value) & before))
         return jnp.where(replaces, other, value), jnp.where(replaces, other_place, place)
 
-    values, places = lax.reduce_window(
-        (x, flat),
+    _, places = lax.reduce_window(
+        (lax.stop_gradient(x), flat),
         (_lowest(x.dtype), jnp.int32(np.iinfo(np.int32).max)),
         larger,
         window_dimensions=(1, *geometry.window, 1),
@@ -122,7 +122,8 @@ def _reduced_maxima(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
         padding=((0, 0), *geometry.edges, (0, 0)),
         window_dilation=(1, *geometry.dilation, 1),
     )
-    return values, offsets_of(places, geometry)[0]
+    offsets, _ = offsets_of(places, geometry)
+    return take(x, offsets, geometry), offsets
 
 
 def _lowest(dtype: np.dtype) -> Array:
