@@ -62,7 +62,7 @@ def upsampled_sums(
     # A piece is interpolated with the row above and the row below it. All are cut as slices, whose gradients are pads:
     # that of a gather would be a scatter.
     logits = widen(logits)
-    body = jnp.pad(logits, ((0, 0), (0, missing), (0, 0), (0, 0)), mode="edge")
+    body = jnp.concatenate([logits, jnp.repeat(logits[:, -1:], missing, axis=1)], axis=1)
     body = body.reshape(n, pieces, rows, width, num_classes)
     above = jnp.concatenate([body[:, :1, :1], body[:, :-1, -1:]], axis=1)
     below = jnp.concatenate([body[:, 1:, :1], body[:, -1:, -1:]], axis=1)
