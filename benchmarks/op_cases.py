@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -19,7 +20,7 @@ except ImportError:  # the benchmark then has a column less
 
 Shape = tuple[int, int, int, int]
 Axes = tuple[int, int, int, int]
-IMAGE, CONV, CONV_TRANSPOSE = (0, 3, 1, 2), (3, 2, 0, 1), (2, 3, 0, 1)
+IMAGE, CONV, CONV_TRANSPOSE, GRID = (0, 3, 1, 2), (3, 2, 0, 1), (2, 3, 0, 1), (0, 1, 2, 3)
 """In which order torch has the axes."""
 
 
@@ -40,6 +41,11 @@ class Case:
     copy_limit: float | None = None
     """Largest times the time of a bare copy of the bytes that the forward must move, on CPU."""
     memory_bound: bool = True
+
+    @property
+    def rounds(self) -> int:
+        """Calls that the medians are over: fewer where there is no figure to reach."""
+        return 3 if self.limits == (None, None) else 11
 
 
 def noise(*shape: int) -> Array:
@@ -72,6 +78,25 @@ def flax_conv_transpose(padding: tuple[int, int]) -> Callable:
         return output
 
     return run
+
+
+def fine_grid(x: Array) -> tuple[Array, Array]:
+    """Features, and a grid of twice their size that strays from the regular one by about half a pixel."""
+    n, h, w, _ = x.shape
+    rows, columns = np.meshgrid(np.linspace(-1, 1, 2 * h), np.linspace(-1, 1, 2 * w), indexing="ij")
+    regular = jnp.asarray(np.stack([columns, rows], axis=-1))
+    return x, (regular + noise(n, 2 * h, 2 * w, 2) / h).astype(x.dtype)
+
+
+def carafe_kernels(x: Array) -> tuple[Array, Array]:
+    """Features, and a 5x5 kernel for each pixel of twice their size."""
+    n, h, w, _ = x.shape
+    return x, jax.nn.softmax(noise(n, 2 * h, 2 * w, 25)).astype(x.dtype)
+
+
+def dysample_offsets(x: Array) -> tuple[Array, Array]:
+    """Features, and how far each of four groups of channels strays, about a quarter of a pixel."""
+    return x, (0.25 * noise(*x.shape[:3], 32)).astype(x.dtype)
 
 
 CASES = [
@@ -122,4 +147,14 @@ CASES = [
         memory_bound=False,
     ),
     Case("bicubic x2", doubled("bicubic"), torch_doubled("bicubic")),
+    Case(
+        "grid sample x2",
+        ops.grid_sample,
+        lambda x, grid: F.grid_sample(x, grid, align_corners=False),
+        inputs=fine_grid,
+        axes=(IMAGE, GRID),
+        memory_bound=False,
+    ),
+    Case("carafe x2", ops.carafe, inputs=carafe_kernels, memory_bound=False),
+    Case("dysample x2", ops.dysample, inputs=dysample_offsets, memory_bound=False),
 ]

@@ -9,8 +9,9 @@ reductions alone, which is what segjax trains with (that library makes the gradi
 float32 and bfloat16, torch on the same device.
 
 Beside the times stand the bytes of temporary buffers in the compiled program, the bytes that must move (each argument
-read once, each result written once), and the time of a bare copy that moves as many. Flax's transposed convolution,
-which is many times slower on CPU, is raced at a smaller shape. Five to ten minutes on two quiet CPU cores.
+read once, each result written once), and the time of a bare copy that moves as many. Times are medians of 11 calls at
+least, or of 3 where there is no figure to reach. Flax's transposed convolution, which is many times slower on CPU, is
+raced at a smaller shape. Five to ten minutes on two quiet CPU cores.
 """
 
 import argparse
@@ -49,7 +50,6 @@ def main() -> None:
     parser.add_argument("--only", metavar="NAME", default="", help="the cases whose name contains this")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows there, not to standard output")
     options = parser.parse_args()
-    patience = {"rounds": 1, "max_seconds": 0.0} if options.quick else {}
     if torch is not None:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
         torch.backends.cudnn.benchmark = True
@@ -58,7 +58,7 @@ def main() -> None:
     for case in [case for case in CASES if options.only in case.name]:
         for shape in [(2, 8, 8, 8)] if options.quick else SHAPES:
             for dtype in [jnp.float32, jnp.bfloat16] if on_gpu() else [jnp.float32]:
-                rows += measure(case, noise(*shape).astype(dtype), patience)
+                rows += measure(case, noise(*shape).astype(dtype), rounds=1 if options.quick else case.rounds)
         if case.flax is not None:
             rows += measure_flax(case, noise(*(2, 8, 8, 8) if options.quick else FLAX_SHAPE))
     about = {"machine": machine(), "versions": versions("jax", "jaxlib", "flax", "numpy", "torch")}
@@ -73,7 +73,7 @@ def main() -> None:
         print("The machine was busy with something else: read the ratios alone.")
 
 
-def measure(case: Case, x: Array, patience: dict[str, Any]) -> list[dict[str, Any]]:
+def measure(case: Case, x: Array, rounds: int) -> list[dict[str, Any]]:
     """The rows of both passes, beside torch and a copy."""
     arguments = case.inputs(x)
     programs, calls = our_calls(case.ours, arguments)
@@ -88,7 +88,7 @@ def measure(case: Case, x: Array, patience: dict[str, Any]) -> list[dict[str, An
             candidates["torch"] = torch_calls[i]
         if case.memory_bound:
             candidates["copy"] = copy_of(moved)
-        timings = race(candidates, **patience)
+        timings = race(candidates, rounds, max_seconds=4.0 * (rounds - 1))
         row = {"op": case.name, "shape": x.shape, "dtype": x.dtype.name, "pass": PASSES[i]}
         row |= figures(timings, "torch", None if on_gpu() else case.limits[i])
         row |= {"temp_bytes": memory.temp_size_in_bytes, "moved_bytes": moved}

@@ -34,7 +34,7 @@ def race(
     candidates: dict[str, Callable[[], Any]],
     rounds: int = 11,
     warmup: int = 1,
-    max_seconds: float = 60.0,
+    max_seconds: float = 40.0,
 ) -> dict[str, Timing]:
     """Median seconds of each candidate: a function of nothing that returns jax arrays or torch tensors.
 
