@@ -1,13 +1,18 @@
 """Average pooling, over windows or to a given size."""
 
+import functools
+import operator
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from segjax.ops.geometry import Pair, padding_pairs, pair, pooled_length
+from segjax.ops.geometry import Pair
+from segjax.ops.pool_geometry import PoolGeometry
+from segjax.ops.pool_windows import FEW_CELLS, window_cells
 from segjax.ops.resize import resize
 
 
@@ -34,29 +39,12 @@ def avg_pool(
     """
     if x.ndim != 4 or not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"avg_pool takes floating (n, h, w, c), got {x.dtype} of shape {x.shape}.")
-    window = pair(window, "window")
-    strides = window if strides is None else pair(strides, "strides")
-    pads = padding_pairs(padding)
-    sizes = x.shape[1:3]
-    axes = list(zip(sizes, window, strides, pads, strict=True))
-    if any(2 * max(pad) > length for _, length, _, pad in axes):
-        raise ValueError(f"avg_pool pads by at most half of the window {window}, got padding {pads}.")
-    lengths = [pooled_length(size, length, stride, pad, 1, ceil_mode) for size, length, stride, pad in axes]
-    if min(lengths) < 1:
-        raise ValueError(f"No window of {window} fits into {sizes} padded by {pads}.")
-
-    # The last window may end beyond the padding in ceil mode, and the input beyond the last window otherwise.
-    ends = [
-        (pad[0], (count - 1) * stride + length - size - pad[0])
-        for (size, length, stride, pad), count in zip(axes, lengths, strict=True)
-    ]
+    _, h, w, _ = x.shape
+    geometry = PoolGeometry.of((h, w), window, strides, padding, 1, ceil_mode)
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    sums = lax.reduce_window(
-        wide, np.zeros((), wide.dtype), lax.add, (1, *window, 1), (1, *strides, 1), ((0, 0), *ends, (0, 0))
-    )
-    rows, columns = (_cells(*axis, count, count_include_pad) for axis, count in zip(axes, lengths, strict=True))
+    rows, columns = (_counts(geometry, axis, count_include_pad) for axis in (0, 1))
     counts = np.multiply.outer(rows, columns)[..., None]
-    return (sums / jnp.asarray(counts, wide.dtype)).astype(x.dtype)
+    return (_sums(wide, geometry) / jnp.asarray(counts, wide.dtype)).astype(x.dtype)
 
 
 def adaptive_avg_pool(x: Float[Array, "n h w c"], size: int | Pair) -> Float[Array, "n height width c"]:
@@ -68,8 +56,24 @@ def adaptive_avg_pool(x: Float[Array, "n h w c"], size: int | Pair) -> Float[Arr
     return resize(x, size, method="area")
 
 
-def _cells(size: int, length: int, stride: int, pad: Pair, count: int, count_include_pad: bool) -> np.ndarray:
+@functools.partial(jax.jit, static_argnames=("geometry",), inline=True)
+def _sums(x: Array, geometry: PoolGeometry) -> Array:
+    """The sum of each window.
+
+    XLA:CPU makes one loop of a few slices, and one of their gradient. With 3 x 3 windows and strides of 2 that takes
+    0.45 of the time of `reduce_window`, and 0.12 with the gradient.
+    """
+    if geometry.cells <= FEW_CELLS:
+        return functools.reduce(operator.add, window_cells(x, geometry, 0))
+    (kh, kw), (sh, sw), (rows, columns), none = geometry.window, geometry.strides, geometry.edges, (0, 0)
+    zero = np.zeros((), x.dtype)[()]
+    x = lax.reduce_window(x, zero, lax.add, (1, kh, 1, 1), (1, sh, 1, 1), (none, rows, none, none))
+    return lax.reduce_window(x, zero, lax.add, (1, 1, kw, 1), (1, 1, sw, 1), (none, none, columns, none))
+
+
+def _counts(geometry: PoolGeometry, axis: int, count_include_pad: bool) -> np.ndarray:
     """How many cells each window along one axis has in its mean."""
-    start = np.arange(count) * stride - pad[0]
-    low, high = (-pad[0], size + pad[1]) if count_include_pad else (0, size)
-    return np.minimum(start + length, high) - np.maximum(start, low)
+    low, high = geometry.padding[axis] if count_include_pad else (0, 0)
+    start = geometry.starts(axis)
+    end = np.minimum(start + geometry.window[axis], geometry.input_size[axis] + high)
+    return end - np.maximum(start, -low)

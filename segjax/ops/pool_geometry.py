@@ -53,7 +53,7 @@ class PoolGeometry:
         padding = padding_pairs(padding)
         dilation = pair(dilation, "dilation")
         if any(2 * max(around) > length for around, length in zip(padding, window, strict=True)):
-            raise ValueError(f"padding {padding} is more than half of the window {window}.")
+            raise ValueError(f"padding must be at most half of the window {window}, got {padding}.")
         axes = zip(input_size, window, strides, padding, dilation, strict=True)
         rows, columns = (pooled_length(*axis, ceil_mode=ceil_mode) for axis in axes)
         geometry = cls(input_size, (rows, columns), window, strides, padding, dilation)

@@ -17,9 +17,10 @@ def max_unpool(x: Num[Array, "n oh ow c"], indices: PoolIndices) -> Num[Array, "
     the plane's gradient at its place, for every window that named it. Differentiable to any order in reverse mode.
 
     The geometry picks the lowering. Windows that do not overlap are compared with their offset in one loop that writes
-    the plane once and stores nothing else. Where up to 25 windows can share a place, each is compared in turn. Beyond,
-    and for indices of no window, it is an index scatter, image by image. With windows of 3 x 3, 5 x 5 and 7 x 7 and
-    strides of 1 the comparisons took 0.6, 0.9 and x of PyTorch's time on a CPU core, the scatter 1.7, 1.7 and 2.3.
+    the plane once and stores nothing else. Where up to 64 windows can share a place, each is compared in turn. Beyond
+    that, and for indices of no window, it is an index scatter, image by image. With windows of 3 x 3, 5 x 5 and 7 x 7
+    and strides of 1 at (8, 64, 64, 64), comparing took 0.8, 0.9 and 1.5 times as long as PyTorch on a CPU core, and the
+    scatter 5 times.
 
     Args:
         x: one value a window, of any dtype.

@@ -19,7 +19,7 @@ def nchw(x):
 
 
 def nhwc(x):
-    return x.detach().numpy().transpose(0, 2, 3, 1)
+    return jnp.asarray(x.detach().numpy().transpose(0, 2, 3, 1))
 
 
 def images(rng, h, w, c=3):
@@ -68,7 +68,7 @@ def everything(x, g, v, gradient_of_plane, window, strides, padding, dilation, c
 
 
 def normal(seed, shape):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
 def assert_equals_torch(x, window, strides, padding, dilation, ceil_mode):
@@ -170,7 +170,7 @@ def test_asymmetric_padding_equals_loops(size, window, strides, padding, dilatio
 
 
 def test_an_int_is_a_pair_and_strides_are_the_window():
-    x = np.random.default_rng(0).standard_normal((1, 9, 9, 2)).astype(np.float32)
+    x = normal(0, (1, 9, 9, 2))
     values, indices = ops.max_pool_with_argmax(x, 3, padding=1)
     same, same_indices = ops.max_pool_with_argmax(x, (3, 3), (3, 3), ((1, 1), (1, 1)), (1, 1))
     np.testing.assert_array_equal(values, same)
@@ -207,10 +207,12 @@ def test_gradients_of_unpooling_by_finite_differences(window):
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
         if window is None:
-            flat = rng.permutation(5 * 7)[: 3 * 4].reshape(1, 3, 4, 1)
+            flat = jnp.asarray(rng.permutation(5 * 7)[: 3 * 4].reshape(1, 3, 4, 1))
             indices = ops.PoolIndices.from_flat(flat, (5, 7), window=None)
         else:
-            _, indices = ops.max_pool_with_argmax(rng.standard_normal((1, 5, 7, 2)), window, ceil_mode=True)
+            _, indices = ops.max_pool_with_argmax(
+                jnp.asarray(rng.standard_normal((1, 5, 7, 2))), window, ceil_mode=True
+            )
         v = jnp.asarray(rng.standard_normal(indices.offsets.shape))
         assert v.dtype == jnp.float64
         check_grads(
@@ -224,22 +226,21 @@ def test_gradients_of_unpooling_by_finite_differences(window):
 
 
 def test_second_derivatives_agree_in_every_mode():
-    x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 5, 4, 2)).astype(np.float32))
+    x = normal(0, (1, 5, 4, 2))
 
-    @jax.jit
     def loss(x):
         y, indices = ops.max_pool_with_argmax(x, 3, 2, 1)
         return jnp.sum(jnp.sin(ops.max_unpool(y**2, indices)) * x)
 
-    direction = jnp.asarray(np.random.default_rng(1).standard_normal(x.shape).astype(np.float32))
-    reverse = jax.grad(lambda x: jnp.vdot(jax.grad(loss)(x), direction))(x)
-    forward = jax.jvp(jax.grad(loss), (x,), (direction,))[1]
+    direction = normal(1, x.shape)
+    reverse = jax.jit(jax.grad(lambda x: jnp.vdot(jax.grad(loss)(x), direction)))(x)
+    forward = jax.jit(lambda x: jax.jvp(jax.grad(loss), (x,), (direction,))[1])(x)
     np.testing.assert_allclose(forward, reverse, rtol=1e-4, atol=1e-5)
     assert np.abs(reverse).max() > 1
 
 
 def test_vmap_and_scan_equal_a_loop():
-    x = np.random.default_rng(0).standard_normal((3, 2, 7, 5, 3)).astype(np.float32)
+    x = normal(0, (3, 2, 7, 5, 3))
 
     def there_and_back(x):
         values, indices = ops.max_pool_with_argmax(x, 3, 2, ceil_mode=True)
@@ -254,7 +255,7 @@ def test_vmap_and_scan_equal_a_loop():
             np.testing.assert_array_equal(indices.flat()[i], expected_indices.flat())
             np.testing.assert_array_equal(plane[i], expected_plane)
 
-    weight = np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
+    weight = normal(1, x.shape)
 
     def loss(x, weight):
         return jnp.sum(there_and_back(x)[2] * weight)
@@ -264,7 +265,7 @@ def test_vmap_and_scan_equal_a_loop():
 
 
 def test_indices_are_a_pytree():
-    x = np.random.default_rng(0).standard_normal((1, 4, 6, 2)).astype(np.float32)
+    x = normal(0, (1, 4, 6, 2))
     _, indices = ops.max_pool_with_argmax(x)
     assert len(jax.tree.leaves(indices)) == 1
     moved = jax.device_put(indices, jax.devices()[0])
@@ -308,7 +309,7 @@ def test_16_bits_round_what_float32_gives(dtype, window, strides, padding):
 def test_integers(dtype, window):
     bounds = np.iinfo(dtype)
     x = np.random.default_rng(0).integers(bounds.min, bounds.min + 4, (2, 11, 10, 2), dtype)
-    values, indices = ops.max_pool_with_argmax(x, window, 2, window // 2)
+    values, indices = ops.max_pool_with_argmax(jnp.asarray(x), window, 2, window // 2)
     padding = ((window // 2,) * 2,) * 2
     expected, flat = loops(x, (window, window), (2, 2), padding, (1, 1), False)
     assert values.dtype == dtype
@@ -349,7 +350,9 @@ def abstract(shape, dtype=jnp.float32):
 
 
 def temporary_bytes(function, *args):
-    return jax.jit(function).lower(*args).compile().memory_analysis().temp_size_in_bytes
+    memory = jax.jit(function).lower(*args).compile().memory_analysis()
+    assert memory is not None
+    return memory.temp_size_in_bytes
 
 
 @pytest.mark.parametrize("size", [(256, 256), (255, 255)])
@@ -373,7 +376,7 @@ def test_2x2_windows_store_a_byte_each_and_nothing_else(size):
 
 
 def test_an_unpooling_far_below_does_not_keep_the_pooled_input():
-    weight = np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32)
+    weight = normal(0, (32, 32))
 
     def hourglass(x):
         values, indices = pooled(jnp.sin(x), 2)
@@ -386,7 +389,7 @@ def test_an_unpooling_far_below_does_not_keep_the_pooled_input():
 
 @pytest.mark.parametrize("shape", [(2, 4, 8, 3), (1, 7, 9, 1), (3, 1, 1, 5), (1, 2, 26, 4)])
 def test_packing_is_exact(shape):
-    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    x = normal(0, shape)
     values, indices = pooled(x, 2, ceil_mode=True)
     packed = jax.jit(lambda indices: indices.pack())(indices)
     n, oh, ow, c = values.shape
@@ -396,7 +399,7 @@ def test_packing_is_exact(shape):
     np.testing.assert_array_equal(packed.flat(), indices.flat())
     np.testing.assert_array_equal(packed.pack().offsets, packed.offsets)
     np.testing.assert_array_equal(ops.max_unpool(values, packed), ops.max_unpool(values, indices))
-    g = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    g = normal(1, shape)
     pull, pull_packed = (jax.vjp(lambda v, i=i: ops.max_unpool(v, i), values)[1] for i in (indices, packed))
     np.testing.assert_array_equal(pull_packed(g)[0], pull(g)[0])
 
@@ -415,7 +418,7 @@ def test_windows_of_more_than_four_cells_do_not_pack():
 
 
 def test_indices_of_another_size_are_torchs_output_size():
-    x = np.random.default_rng(0).standard_normal((2, 7, 6, 3)).astype(np.float32)
+    x = normal(0, (2, 7, 6, 3))
     values, indices = functional.max_pool2d(nchw(x), 2, return_indices=True)
     # One row less: every position keeps its window.
     other = ops.PoolIndices.from_flat(nhwc(indices), input_size=(6, 6), window=2)
@@ -430,7 +433,7 @@ def test_indices_of_another_size_are_torchs_output_size():
     plane, pull = jax.vjp(lambda v: ops.max_unpool(v, other), nhwc(values))
     np.testing.assert_array_equal(plane, nhwc(expected))
     np.testing.assert_array_equal(other.flat(), nhwc(indices))
-    g = np.random.default_rng(1).standard_normal(plane.shape).astype(np.float32)
+    g = normal(1, plane.shape)
     expected.backward(nchw(g))
     np.testing.assert_array_equal(pull(g)[0], nhwc(v.grad))
 
@@ -439,8 +442,8 @@ def test_indices_of_another_size_are_torchs_output_size():
 def test_indices_of_no_window_may_name_a_place_twice(size):
     rng = np.random.default_rng(0)
     flat = rng.integers(0, math.prod(size), (2, 4, 5, 3))
-    v = rng.standard_normal(flat.shape).astype(np.float32)
-    indices = ops.PoolIndices.from_flat(flat, size, window=None)
+    v = normal(1, flat.shape)
+    indices = ops.PoolIndices.from_flat(jnp.asarray(flat), size, window=None)
     expected = np.zeros((2, math.prod(size), 3), np.float32)
     for b, i, j, k in np.ndindex(flat.shape):
         expected[b, flat[b, i, j, k], k] = v[b, i, j, k]
@@ -459,8 +462,8 @@ def test_a_stray_position_writes_nothing_under_jit():
     [
         ({"window": 9}, r"\(9, 9\) with strides \(9, 9\).* does not fit into an input of \(7, 6\)"),
         ({"window": (4, 1), "dilation": 3}, r"\(4, 1\).* does not fit into an input of \(7, 6\)"),
-        ({"window": 3, "padding": 2}, r"padding \(\(2, 2\), \(2, 2\)\) is more than half of the window \(3, 3\)"),
-        ({"window": 3, "padding": ((0, 2), (0, 0))}, r"padding \(\(0, 2\), \(0, 0\)\) is more than half"),
+        ({"window": 3, "padding": 2}, r"at most half of the window \(3, 3\), got \(\(2, 2\), \(2, 2\)\)"),
+        ({"window": 3, "padding": ((0, 2), (0, 0))}, r"at most half .* got \(\(0, 2\), \(0, 0\)\)"),
         ({"window": 2, "padding": (1, 0), "dilation": (8, 1)}, r"steps over the whole input of \(7, 6\)"),
         ({"window": (2, 2, 2)}, r"window must be an int or a pair .* got \(2, 2, 2\)"),
         ({"strides": 0}, "strides must be .* at least 1, got 0"),
