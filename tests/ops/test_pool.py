@@ -379,12 +379,12 @@ def test_an_unpooling_far_below_does_not_keep_the_pooled_input():
     weight = normal(0, (32, 32))
 
     def hourglass(x):
-        values, indices = pooled(jnp.sin(x), 2)
-        return ops.max_unpool(values @ weight, indices)
+        values, indices = pooled(x @ weight, 2)
+        return ops.max_unpool(values @ weight @ weight, indices)
 
     x = abstract((2, 64, 64, 32))
-    # sin(x), then its maxima, their product with the weight, and a byte a window.
-    assert temporary_bytes(hourglass, x) <= 4 * x.size * (1 + 1 / 4 + 1 / 16)
+    # While it pools: the features, a quarter of them in maxima, and a byte a window. Later all but the features.
+    assert temporary_bytes(hourglass, x) <= 1.01 * 4 * x.size * (1 + 1 / 4 + 1 / 16)
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 8, 3), (1, 7, 9, 1), (3, 1, 1, 5), (1, 2, 26, 4)])
