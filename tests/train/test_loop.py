@@ -189,7 +189,7 @@ def test_what_a_run_remembers_outlives_its_data(squares: Path, tmp_path: Path):
 EXPERIMENTS = {file.stem: file for file in sorted(Path(__file__).parents[2].glob("experiments/*.py"))}
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS.keys() - {"folder"})  # that one has a root without a default
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS.keys() - {"folder"}))  # that one has a root without a default
 def test_experiments_in_the_repository_can_be_built(name: str):
     function = read_experiment(EXPERIMENTS[name])
     assert build(function, {}, EXPERIMENTS[name], {}).steps >= 1
