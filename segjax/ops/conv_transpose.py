@@ -37,8 +37,8 @@ def conv_transpose(
         groups: the channels in and out are cut into this many groups, each of which sees only its own.
 
     Raises:
-        ValueError: shapes that do not fit, `output_padding` that is smaller than neither stride nor dilation, a
-            geometry with no output, or two dtypes.
+        ValueError: shapes that do not fit, `output_padding` below neither the stride nor the dilation, a geometry with
+            no output, or two dtypes.
 
     How it runs: with strides (s, t) the output is s * t interleaved phases, each a convolution of stride 1 of `x` with
     every s-th and t-th tap. None multiplies the zeros that an input-dilated convolution is full of and that make XLA
