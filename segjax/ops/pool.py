@@ -17,7 +17,10 @@ from segjax.ops.pool_indices import PoolIndices, offset_dtype, offsets_of
 from segjax.ops.pool_windows import FEW_CELLS, gathered_window_cells, spread_sum, take, window_cells
 
 MOST_CELLS = 64
-"""Cells of a window up to which a chain of comparisons beats `reduce_window`, and compiles in a second."""
+"""Cells of a window up to which a chain of comparisons compiles in a second.
+
+`reduce_window`, which takes any number, was 6 to 20 times slower where both could be had.
+"""
 
 
 def max_pool_with_argmax(
@@ -32,7 +35,12 @@ def max_pool_with_argmax(
 
     Of equal maxima the first in row-major order counts; a NaN exceeds everything, and of several the last counts; a
     window of -inf alone has its first cell inside the input. Padding is never a maximum. The gradient of a maximum goes
-    to its place, summed where windows share it, to any order in reverse mode.
+    to its place, summed where windows share it. Gradients exist in every order, and `jax.hessian`, but no plain `jvp`.
+
+    A window of up to 64 cells is a chain of comparisons between strided slices: of x itself up to 9 cells, then of a
+    padded copy. Larger ones are a `reduce_window`. On a CPU core 2 x 2 took 0.6 times as long as PyTorch at (8, 256, 256,
+    64) and 2.1 times at (8, 64, 64, 256), where x nearly fits into the cache and XLA reads it twice, for the values and
+    for their places; with the gradient 0.6 and 0.9 times.
 
     Args:
         x: any real dtype.

@@ -19,9 +19,12 @@ from segjax.ops.pool_geometry import PoolGeometry, Span
 from segjax.ops.pool_indices import PoolIndices, nowhere
 
 FEW_CELLS = 9
-"""Cells of a window up to which XLA:CPU makes one good loop of reading them all where they lie, bounds included."""
+"""Cells of a window up to which XLA:CPU makes one good loop of reading them where they lie, with their bounds.
+
+Pooling (8, 112, 112, 64) with strides of 2 on a core: 3 x 3 so 5.0 ms, and from a padded copy 7.3; 5 x 5 so 33, and 12.
+"""
 FEW_WINDOWS = 64
-"""Windows sharing a cell up to which one loop over the plane for each beats a scatter."""
+"""Windows that share a cell up to which comparing the plane with each of them beats a scatter: see `max_unpool`."""
 
 
 def window_cells(x: Num[Array, "n h w c"], geometry: PoolGeometry, fill: ArrayLike) -> Iterator[Num[Array, "n i j c"]]:
@@ -134,7 +137,7 @@ def _scatter_last(x: Array, offsets: Array, geometry: PoolGeometry) -> Array:
 
     def image(x: Array, places: Array) -> Array:
         rank = lax.broadcasted_iota(jnp.int32, x.shape, 0)
-        last = jnp.full((h * w, c), -1).at[places, np.arange(c)].max(rank, mode="drop")
+        last = jnp.full((h * w, c), -1, jnp.int32).at[places, np.arange(c)].max(rank, mode="drop")
         return jnp.where(last < 0, 0, jnp.take_along_axis(x, last, axis=0, mode="clip"))
 
     return jax.vmap(image)(x, _places(offsets, geometry)).reshape(n, h, w, c)

@@ -129,7 +129,7 @@ def geometries(draw):
     return (*zip(*axes, strict=True), draw(st.booleans()))
 
 
-@hypothesis.settings(max_examples=15, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=20, deadline=None, derandomize=True)
 @hypothesis.given(geometries(), st.integers(0, 2**32 - 1))
 def test_equals_torch_on_any_geometry(geometry, seed):
     size, *rest = geometry
