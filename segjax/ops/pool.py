@@ -38,9 +38,9 @@ def max_pool_with_argmax(
     to its place, summed where windows share it. Gradients exist in every order, and `jax.hessian`, but no plain `jvp`.
 
     A window of up to 64 cells is a chain of comparisons between strided slices: of x itself up to 9 cells, then of a
-    padded copy. Larger ones are a `reduce_window`. On a CPU core 2 x 2 took 0.6 times as long as PyTorch at (8, 256, 256,
-    64) and 2.1 times at (8, 64, 64, 256), where x nearly fits into the cache and XLA reads it twice, for the values and
-    for their places; with the gradient 0.6 and 0.9 times.
+    padded copy. Larger ones are a `reduce_window`. On a CPU core 2 x 2 took 0.6 times as long as PyTorch where x was
+    (8, 256, 256, 64), and 2.1 times at (8, 64, 64, 256), which nearly fits into the cache and XLA reads twice, for
+    the values and for their places. With the gradient it took 0.6 and 0.9 times as long.
 
     Args:
         x: any real dtype.
