@@ -58,7 +58,7 @@ def _position(coordinate: Array, size: int, padding_mode: PaddingMode, align_cor
     scale, shift = (size - 1, 0.0) if align_corners else (size, 0.5)
     position = (coordinate + 1) * (scale / 2) - shift
     if padding_mode == "zeros":
-        return position
+        return jnp.where(jnp.isfinite(position), position, -2)
     if padding_mode == "reflection":
         low, span = (0.0, size - 1) if align_corners else (-0.5, size)
         if span == 0:
