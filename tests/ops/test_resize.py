@@ -132,9 +132,21 @@ def test_under_vmap_and_one_int_for_both_axes():
 def test_nan_and_infinity_reach_what_they_reach_in_torch(method, align_corners):
     x = noise(1, 5, 6, 1)
     x[0, 1, 2], x[0, 4, 5] = np.nan, np.inf
-    y = resize(jnp.asarray(x), (9, 8), method, align_corners)
-    reference = torch_resize(torch.from_numpy(x), (9, 8), method, align_corners)
-    np.testing.assert_allclose(y, reference, rtol=0, atol=1e-5)
+    y, pull = jax.vjp(lambda x: resize(x, (9, 8), method, align_corners), jnp.asarray(x))
+    tx = torch.from_numpy(x).requires_grad_()
+    ty = torch_resize(tx, (9, 8), method, align_corners)
+    np.testing.assert_allclose(y, ty.detach().numpy(), rtol=0, atol=1e-5)
+
+    gradient = noise(1, 9, 8, 1)
+    gradient[0, 3, 5] = np.nan
+    (tdx,) = torch.autograd.grad(ty, tx, torch.from_numpy(gradient))
+    np.testing.assert_allclose(pull(gradient)[0], tdx.numpy(), rtol=0, atol=1e-5)
+
+
+def test_nan_in_a_gradient_reaches_only_the_pixel_read():
+    _, pull = jax.vjp(lambda x: resize(x, (4, 1), "nearest"), jnp.zeros((1, 9, 1, 1)))
+    (dx,) = pull(jnp.ones((1, 4, 1, 1)).at[0, 0].set(jnp.nan))
+    np.testing.assert_array_equal(dx.ravel(), [np.nan, 0, 1, 0, 1, 0, 1, 0, 0])
 
 
 def test_an_axis_of_the_same_size_is_left_alone():
