@@ -55,12 +55,15 @@ def main() -> None:
         torch.backends.cudnn.benchmark = True
 
     rows = []
-    for case in [case for case in CASES if options.only in case.name]:
-        for shape in [(2, 8, 8, 8)] if options.quick else SHAPES:
-            for dtype in [jnp.float32, jnp.bfloat16] if on_gpu() else [jnp.float32]:
-                rows += measure(case, noise(*shape).astype(dtype), rounds=1 if options.quick else case.rounds)
-        if case.flax is not None:
-            rows += measure_flax(case, noise(*(2, 8, 8, 8) if options.quick else FLAX_SHAPE))
+    try:
+        for case in [case for case in CASES if options.only in case.name]:
+            for shape in [(2, 8, 8, 8)] if options.quick else SHAPES:
+                for dtype in [jnp.float32, jnp.bfloat16] if on_gpu() else [jnp.float32]:
+                    rows += measure(case, noise(*shape).astype(dtype), rounds=1 if options.quick else case.rounds)
+            if case.flax is not None:
+                rows += measure_flax(case, noise(*(2, 8, 8, 8) if options.quick else FLAX_SHAPE))
+    except KeyboardInterrupt:
+        print("Stopped: the table has what was measured until here.")
     about = {"machine": machine(), "versions": versions("jax", "jaxlib", "flax", "numpy", "torch")}
     lines = "\n".join(json.dumps(row | about) for row in rows)
     if options.out is None:
