@@ -2,7 +2,7 @@
 
 For every way to run experiments/land_cover.py below: parameters, and the time of one training step and of inference on
 one batch, interleaved medians. Where run folders are named, made by those commands, their test mIoU and IoU by class
-stand beside. Prints a markdown table. About two minutes on two quiet CPU cores.
+stand beside. Prints a markdown table. About a minute on two quiet CPU cores.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main() -> None:
         command = " ".join(["segjax train", str(EXPERIMENT), *arguments])
         rows[name] = (parameter_count(variables["params"]), scores.get(_knobs_key(knobs)), command)
 
-    training, inference = race(steps), race(inferences)
+    training, inference = race(steps, rounds=5), race(inferences, rounds=5)
     classes = list(build(function, knobs_of(function, [], EXPERIMENT), EXPERIMENT, {}).data.class_names)
     titles = ["model", "parameters", "test mIoU", *classes, "train step", "inference", "command"]
     print(" | ".join(["", *titles, ""]).strip(), "|" + "---|" * len(titles), sep="\n")
