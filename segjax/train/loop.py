@@ -81,7 +81,6 @@ def train(experiment: Experiment, run: Run) -> Scores:
         checkpoints.close()
 
         log.waiting("Drawing pictures")
-        draw_curves(run, log.rows, data)
         draw_predictions(run, experiment.model, state.variables, test_source, data)
         scores = next(row["test"] for row in reversed(log.rows) if "test" in row)
         report = {
