@@ -23,8 +23,8 @@ class Augment:
 
     All of the geometry is one affine map, so that a pixel is interpolated once: linearly in the image, to the nearest
     pixel in the mask. What comes from outside the image repeats its edge there and is 255 in the mask. A box becomes
-    the upright box around its moved corners, clipped to the result, and goes together with its label where less than
-    half of it is left.
+    the upright box around its moved corners, clipped to the result; it is dropped, with its label and attributes, where
+    less than half of it is left. Colour changes neither mask nor boxes.
     """
 
     crop: tuple[int, int] | None = None
@@ -56,7 +56,7 @@ class Augment:
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Record:
         """A new record, a pure function of the old one and of the state of `rng`."""
-        source = record["mask"].shape
+        source = record["image"].shape[:2]
         size = self.crop or source
         moved = warp(record, self._draw_map(source, size, rng), size)
         brightness, contrast, saturation = (
@@ -98,20 +98,21 @@ def warp(record: Record, to_source: Affine, size: tuple[int, ...]) -> Record:
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    mask = cv2.warpAffine(
-        record["mask"],
-        centred,
-        (width, height),
-        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=IGNORE,
-    )
-    moved = Record(image=image.reshape(height, width, -1), mask=mask)
+    moved = Record(image=image.reshape(height, width, -1))
+    if "mask" in record:
+        moved["mask"] = cv2.warpAffine(
+            record["mask"],
+            centred,
+            (width, height),
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=IGNORE,
+        )
     if "boxes" in record:
-        boxes, kept = _move_boxes(record["boxes"], linear, shift, size)
-        moved["boxes"] = boxes
-        if "labels" in record:
-            moved["labels"] = record["labels"][kept]
+        moved["boxes"], kept = _move_boxes(record["boxes"], linear, shift, size)
+        for name in ("labels", "crowd", "attributes"):
+            if name in record:
+                moved[name] = record[name][kept]
     return moved
 
 

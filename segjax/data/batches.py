@@ -3,10 +3,10 @@
 import functools
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, Float32, Int32, UInt8
 
 from segjax.data.augment import Augment
 from segjax.data.record import IGNORE, DataError, Record, Source
@@ -19,11 +19,23 @@ ROUND_UP = 64
 """Batches of different sizes have sides of a multiple of this."""
 
 
+MAX_BOXES = 128
+"""How many boxes of an image a batch has room for, unless told."""
+
+
 class Batch(TypedDict):
-    """Images and masks of one size."""
+    """Images of one size with what their records have; rows of boxes are filled up to `max_boxes` with zeros."""
 
     image: UInt8[np.ndarray, "n h w c"]
-    mask: UInt8[np.ndarray, "n h w"]
+    mask: NotRequired[UInt8[np.ndarray, "n h w"]]
+    boxes: NotRequired[Float32[np.ndarray, "n m 4"]]
+    """(x, y, w, h) in pixels."""
+    labels: NotRequired[Int32[np.ndarray, "n m"]]
+    """With boxes: the class of every one, -1 where there is none."""
+    crowd: NotRequired[Bool[np.ndarray, "n m"]]
+    """With boxes: the ones that neither train nor score, although they have a class."""
+    attributes: NotRequired[Float32[np.ndarray, "n m a"]]
+    """NaN where nobody gave a score and where there is no box."""
 
 
 def train_batches(
@@ -35,6 +47,7 @@ def train_batches(
     start: int = 0,
     shard: tuple[int, int] = (0, 1),
     threads: int = 2,
+    max_boxes: int = MAX_BOXES,
 ) -> Iterator[Batch]:
     """Shuffled, augmented batches without end, of which number k is a pure function of `seed` and k.
 
@@ -50,10 +63,11 @@ def train_batches(
         shard: (i, count): this host's number and how many there are. Host i gets the i-th of `count` equal contiguous
             parts of every batch.
         threads: How many read and augment; batches are computed ahead of their use, two for each thread.
+        max_boxes: How many boxes every image has room for.
 
     Raises:
         ValueError: No records, a batch size that does not divide, or a negative seed or start.
-        DataError: While iterating, where records of a batch differ in size or cannot be read.
+        DataError: While iterating, where records of a batch differ in size, have too many boxes or cannot be read.
     """
     import grain
 
@@ -67,14 +81,21 @@ def train_batches(
         # Grain's own shuffle is slow for sets of less than a few thousand records.
         return _generator(seed, "order", epoch).permutation(len(source))
 
-    def read(number: int) -> Record:
+    def read(number: int) -> tuple[int, Record]:
         epoch, place = divmod(number, len(source))
-        record = source[int(order(epoch)[place])]
-        return record if augment is None else augment(record, _generator(seed, "augment", number))
+        index = int(order(epoch)[place])
+        record = source[index]
+        return index, record if augment is None else augment(record, _generator(seed, "augment", number))
 
     def part(number: int) -> Batch:
         first = number * batch_size + index * size
-        return _stack([read(first + i) for i in range(size)])
+        records = [read(first + i) for i in range(size)]
+        shapes = {record["image"].shape for _, record in records}
+        if len(shapes) > 1:
+            raise DataError(
+                f"Images of one batch have the sizes {shapes}: crop them to one size with Augment(crop=...)."
+            )
+        return _fill(_empty(records[0][1], size, shapes.pop(), max_boxes), records)
 
     return _in_threads(grain.MapDataset.range(start, sys.maxsize // batch_size).map(part), threads)
 
@@ -85,39 +106,47 @@ def test_batches(
     *,
     shard: tuple[int, int] = (0, 1),  # noqa: PT028 (for testing, but no pytest function)
     threads: int = 2,  # noqa: PT028
+    max_boxes: int = MAX_BOXES,  # noqa: PT028
 ) -> Iterator[Batch]:
     """All records once and in order. Every batch is full, so that one compiled step scores them all.
 
-    What is missing in the last batch is filled with black images whose mask is 255 everywhere; so are smaller records
-    at the bottom and the right, up to the batch's largest height and width, and these to a multiple of 64, so that a
-    set of many sizes compiles few steps. Counts that ignore 255 are exact.
+    What is missing in the last batch is filled with black images whose mask is 255 and whose labels are -1 everywhere;
+    so are smaller records at the bottom and the right, up to the batch's largest height and width, and these to a
+    multiple of 64, so that a set of many sizes compiles few steps. Counts that ignore 255 are exact. An image without
+    boxes looks like a missing one where records have no mask: the latter come after all others.
 
     Args:
         source: At least one record; with several shards, all of one size, since each must know its batches' size.
         batch_size: Records in a batch over all shards; divisible by the number of shards.
         shard: (i, count) as in `train_batches`; every shard yields the same number of batches.
         threads: How many read; batches are read ahead of their use, two for each thread.
+        max_boxes: How many boxes every image has room for.
 
     Raises:
         ValueError: No records, or a batch size that does not divide.
-        DataError: While iterating, where a record cannot be read, or differs in size while there are several shards.
+        DataError: While iterating, where a record cannot be read or has too many boxes, or differs in size while there
+            are several shards.
     """
     import grain
 
     index, count = _check(source, batch_size, shard)
     size = batch_size // count
-    common = source[0]["image"].shape if count > 1 else None
+    # With several shards one may have nothing of the last batch, which it fills all the same.
+    example = source[0] if count > 1 else None
 
     def part(number: int) -> Batch:
         first = number * size
-        records = [source[i] for i in range(first, min(first + size, len(source)))]
-        shapes = [record["image"].shape for record in records]
-        if common and any(shape != common for shape in shapes):
+        records = [(i, source[i]) for i in range(first, min(first + size, len(source)))]
+        shapes = [record["image"].shape for _, record in records]
+        if example is None:
+            return _fill(_empty(records[0][1], size, _room_for(shapes), max_boxes), records)
+        common = example["image"].shape
+        if any(shape != common for shape in shapes):
             raise DataError(
                 f"Records {first} to {first + len(records) - 1} have images of the sizes {set(shapes)}, record 0 has "
                 f"{common}: on several hosts all records for testing need one size."
             )
-        return _pad(records, size, common or _room_for(shapes))
+        return _fill(_empty(example, size, common, max_boxes), records)
 
     batches = -(-len(source) // batch_size)
     return _in_threads(grain.MapDataset.range(index, batches * count, count).map(part), threads)
@@ -144,15 +173,6 @@ def _in_threads(batches: "grain.MapDataset[Batch]", threads: int) -> Iterator[Ba
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
 
 
-def _stack(records: Sequence[Record]) -> Batch:
-    shapes = {record["image"].shape for record in records}
-    if len(shapes) > 1:
-        raise DataError(f"Images of one batch have the sizes {shapes}: crop them to one size with Augment(crop=...).")
-    return Batch(
-        image=np.stack([record["image"] for record in records]), mask=np.stack([record["mask"] for record in records])
-    )
-
-
 def _room_for(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     if len(set(shapes)) == 1:
         return shapes[0]
@@ -160,12 +180,33 @@ def _room_for(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return (-(-height // ROUND_UP) * ROUND_UP, -(-width // ROUND_UP) * ROUND_UP, channels)
 
 
-def _pad(records: Sequence[Record], batch_size: int, shape: tuple[int, ...]) -> Batch:
-    batch = Batch(
-        image=np.zeros((batch_size, *shape), np.uint8), mask=np.full((batch_size, *shape[:2]), IGNORE, np.uint8)
-    )
-    for i, record in enumerate(records):
-        height, width = record["mask"].shape
-        batch["image"][i, :height, :width] = record["image"]
-        batch["mask"][i, :height, :width] = record["mask"]
+def _empty(example: Record, batch_size: int, shape: tuple[int, ...], max_boxes: int) -> Batch:
+    """A batch of nothing, with room for records that have what the example has."""
+    batch = Batch(image=np.zeros((batch_size, *shape), np.uint8))
+    if "mask" in example:
+        batch["mask"] = np.full((batch_size, *shape[:2]), IGNORE, np.uint8)
+    if "boxes" in example:
+        batch["boxes"] = np.zeros((batch_size, max_boxes, 4), np.float32)
+        batch["labels"] = np.full((batch_size, max_boxes), -1, np.int32)
+        batch["crowd"] = np.zeros((batch_size, max_boxes), bool)
+        if "attributes" in example:
+            attributes = example["attributes"].shape[1]
+            batch["attributes"] = np.full((batch_size, max_boxes, attributes), np.nan, np.float32)
+    return batch
+
+
+def _fill(batch: Batch, records: Sequence[tuple[int, Record]]) -> Batch:
+    """The batch with records, of which the source's numbers are given too, in its first places."""
+    for place, (number, record) in enumerate(records):
+        height, width = record["image"].shape[:2]
+        batch["image"][place, :height, :width] = record["image"]
+        if "mask" in batch:
+            batch["mask"][place, :height, :width] = record["mask"]
+        if "boxes" in batch:
+            count, most = len(record["boxes"]), batch["boxes"].shape[1]
+            if count > most:
+                raise DataError(f"Record {number} has {count} boxes and a batch has room for {most}: raise max_boxes.")
+            for name in ("boxes", "labels", "crowd", "attributes"):
+                if name in batch and name in record:
+                    batch[name][place, :count] = record[name]
     return batch

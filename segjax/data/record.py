@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NotRequired, Protocol, TypedDict
 
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Bool, Float32, Int32, UInt8
 
 IGNORE = 255
 """The mask value of a pixel that neither trains nor scores."""
@@ -16,15 +16,19 @@ class DataError(Exception):
 
 
 class Record(TypedDict):
-    """One picture with what is known about it."""
+    """One picture with what is known about it: the same things for every record of a source."""
 
     image: UInt8[np.ndarray, "h w c"]
-    mask: UInt8[np.ndarray, "h w"]
+    mask: NotRequired[UInt8[np.ndarray, "h w"]]
     """The class of every pixel; 255 is ignored."""
     boxes: NotRequired[Float32[np.ndarray, "m 4"]]
     """(x, y, w, h) in pixels: the top-left corner and the size, so that a whole image is (0, 0, w, h)."""
-    labels: NotRequired[Int[np.ndarray, "m"]]
-    """The class of every box."""
+    labels: NotRequired[Int32[np.ndarray, "m"]]
+    """The class of every box, from 0; always there with boxes."""
+    crowd: NotRequired[Bool[np.ndarray, "m"]]
+    """Boxes around many objects at once, COCO's `iscrowd`, which neither train nor score; without it none is."""
+    attributes: NotRequired[Float32[np.ndarray, "m a"]]
+    """Scores of every box in 0..1, one for each of the set's `attribute_names`; NaN where nobody gave one."""
 
 
 class Source(Protocol):
@@ -45,7 +49,10 @@ class Dataset:
 
     name: str
     class_names: tuple[str, ...]
+    """Of the mask's classes, or of the objects' where records have boxes: no background then."""
     palette: tuple[tuple[int, int, int], ...]
     """The colour (red, green, blue in 0..255) of every class."""
     open: Callable[[str], Source]
     """`open("train")` or `open("test")`: fetches what is missing; raises `DataError` where that fails."""
+    attribute_names: tuple[str, ...] = ()
+    """What the attributes of boxes score: the emotions of faces, for example."""

@@ -151,6 +151,76 @@ def test_the_box_of_a_rotated_region_is_around_it():
         np.testing.assert_allclose([x + w, y + h], [columns.max() + 1, rows.max() + 1], atol=1.5)
 
 
+def drawn(shape, box) -> np.ndarray:
+    """The box as a filled mask, of the pixels whose centres it holds."""
+    x, y, w, h = box
+    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    return ((x <= columns) & (columns < x + w) & (y <= rows) & (rows < y + h)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("rotate", [0, 90])
+def test_boxes_move_as_masks_drawn_of_them_do(rotate):
+    """Each box is drawn as a mask of its own, which is moved by the same draw of the generator."""
+    generator = rng(3)
+    image = picture(41, 57)["image"]
+    low = generator.integers(0, (50, 34), (12, 2))
+    boxes = np.concatenate([low, generator.integers(3, ((57, 41) - low + 1).clip(4), (12, 2))], axis=1)
+    record = Record(
+        image=image,
+        boxes=boxes.astype(np.float32),
+        labels=np.arange(12, dtype=np.int32),
+        crowd=np.arange(12) % 3 == 0,
+        attributes=np.stack([np.arange(12), np.full(12, np.nan)], axis=1).astype(np.float32),
+    )
+    augment = Augment(
+        crop=(36, 36), flip_horizontal=True, flip_vertical=True, scale=(0.7, 1.6), rotate=rotate, brightness=0.2
+    )
+    dropped = clipped = 0
+    for seed in range(12):
+        result = augment(record, rng(seed))
+        np.testing.assert_array_equal(result["crowd"], result["labels"] % 3 == 0)
+        np.testing.assert_array_equal(result["attributes"][:, 0], result["labels"])
+        found = dict(zip(result["labels"].tolist(), result["boxes"], strict=True))
+        for label, box in enumerate(boxes):
+            # The same draw with room around it shows the whole of the moved box, and the middle of it is the crop.
+            mask = np.pad(drawn(image.shape, box), 60)
+            alone = augment(Record(image=image, mask=drawn(image.shape, box)), rng(seed))["mask"] == 1
+            whole = moved_with_room(augment, image.shape, mask, rng(seed), 60)
+            rows, columns = (np.nonzero(whole.any(axis=axis))[0] for axis in (1, 0))
+            full = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) - 60.0
+            inside = full.clip(0, 36)
+            area = np.prod(inside[2:] - inside[:2]) / np.prod(full[2:] - full[:2])
+            slack = 1.5 if rotate else 0.51  # the pointed corners of a turned box hold no centre of a pixel
+            if label not in found:
+                assert area < 0.65
+                dropped += 1
+                continue
+            assert area > 0.35
+            clipped += area < 1
+            x, y, w, h = found[label]
+            np.testing.assert_allclose([x, y, x + w, y + h], inside, atol=slack)
+            if not rotate:
+                assert (drawn((36, 36), found[label]) != alone).mean() < 0.01 + 0.51 * 2 * (w + h) / 36**2
+    assert dropped > 10
+    assert clipped > 10
+
+
+def moved_with_room(augment: Augment, shape, mask, generator, room) -> np.ndarray:
+    """The moved mask with `room` pixels around the crop, of a source with as many around it."""
+    to_source = augment._draw_map(shape[:2], (36, 36), generator)
+    to_source = to_source + np.column_stack([np.zeros((2, 2)), room - to_source[:, :2] @ (room, room)])
+    image = np.zeros((*mask.shape, 1), np.uint8)
+    return warp(Record(image=image, mask=mask), to_source, (36 + 2 * room, 36 + 2 * room))["mask"] == 1
+
+
+def test_a_record_may_have_no_mask():
+    record = Record(image=picture()["image"], boxes=np.array([[1, 2, 3, 4]], np.float32))
+    result = Augment(crop=(20, 20), rotate=3)(record, rng())
+    assert result.keys() == {"image", "boxes"}
+    both = Augment(crop=(20, 20), rotate=3)(picture(), rng())
+    np.testing.assert_array_equal(result["image"], both["image"])
+
+
 def test_boxes_are_clipped_and_dropped_with_their_labels_where_most_is_outside():
     record = picture(10, 10)
     record["boxes"] = np.array([[0, 0, 4, 4], [1, 2, 4, 4], [6, 6, 4, 4], [3, 3, 0, 0], [5, 5, 2, 2]], np.float32)

@@ -123,11 +123,111 @@ def test_a_batch_may_be_larger_than_the_source():
     assert sorted(counts) == [2, 2, 3]
 
 
-def test_boxes_are_left_out():
-    record = textured(1)[0]
-    record["boxes"], record["labels"] = np.zeros((2, 4), np.float32), np.zeros(2, int)
-    assert take(data.train_batches([record], 1, seed=0, augment=AUGMENT), 1)[0].keys() == {"image", "mask"}
-    assert take(data.test_batches([record], 1), 1)[0].keys() == {"image", "mask"}
+def boxed(counts, attributes=0, mask=False):
+    """Records with so many boxes each, of which nothing is the same twice."""
+    rng = np.random.default_rng(1)
+    records = []
+    for count in counts:
+        record = Record(
+            image=rng.integers(0, 256, (8, 9, 3), dtype=np.uint8),
+            boxes=rng.uniform(1, 4, (count, 4)).astype(np.float32),
+            labels=rng.integers(0, 5, count).astype(np.int32),
+        )
+        if mask:
+            record["mask"] = rng.integers(0, 3, (8, 9), dtype=np.uint8)
+        if attributes:
+            record["crowd"] = rng.random(count) < 0.5
+            record["attributes"] = rng.random((count, attributes)).astype(np.float32)
+        records.append(record)
+    return records
+
+
+def test_boxes_are_padded_to_one_length_and_come_back_as_they_were():
+    records = boxed([3, 0, 7, 1, 2], attributes=4, mask=True)
+    first, second = data.test_batches(records, 3, max_boxes=7)
+    for batch, chosen in ((first, records[:3]), (second, records[3:])):
+        assert batch["boxes"].shape == (3, 7, 4)
+        assert batch["attributes"].shape == (3, 7, 4)
+        kinds = {name: np.asarray(values).dtype for name, values in batch.items()}
+        assert kinds == {
+            "image": np.uint8, "mask": np.uint8, "boxes": np.float32, "labels": np.int32, "crowd": np.bool_,
+            "attributes": np.float32,
+        }  # fmt: skip
+        for place, record in enumerate(chosen):
+            real = batch["labels"][place] >= 0
+            np.testing.assert_array_equal(real, np.arange(7) < len(record["boxes"]))
+            for name in ("boxes", "labels", "crowd", "attributes"):
+                np.testing.assert_array_equal(batch[name][place][real], record[name])
+            np.testing.assert_array_equal(batch["mask"][place], record["mask"])
+    # The record that is missing in the last batch, and every place without a box.
+    assert (second["labels"][2] == -1).all()
+    nowhere = first["labels"] < 0
+    assert (first["labels"][nowhere] == -1).all()
+    assert not first["crowd"][nowhere].any()
+    assert not first["boxes"][nowhere].any()
+    assert np.isnan(first["attributes"][nowhere]).all()
+
+
+def test_batches_have_what_records_have():
+    (batch,) = data.test_batches(boxed([2, 1]), 2)
+    assert batch.keys() == {"image", "boxes", "labels", "crowd"}
+    assert batch["boxes"].shape == (2, 128, 4)
+    assert not batch["crowd"].any()
+    assert next(data.train_batches(textured(2), 2, seed=0)).keys() == {"image", "mask"}
+
+
+def test_smaller_records_keep_their_boxes_where_they_are():
+    small, large = boxed([2, 1])
+    large["image"] = np.zeros((70, 20, 3), np.uint8)
+    (batch,) = data.test_batches([small, large], 2, max_boxes=2)
+    assert batch["image"].shape == (2, 128, 64, 3)
+    np.testing.assert_array_equal(batch["boxes"][0], small["boxes"])
+    np.testing.assert_array_equal(batch["image"][0, :8, :9], small["image"])
+
+
+def test_training_moves_boxes_with_their_images_and_shards_agree():
+    records = boxed([3, 0, 7, 1, 2], attributes=2)
+    augment = Augment(flip_horizontal=True)
+    whole = take(data.train_batches(records, 4, seed=0, augment=augment, max_boxes=8), 5)
+    parts = [
+        take(data.train_batches(records, 4, seed=0, augment=augment, max_boxes=8, shard=(i, 2)), 5) for i in range(2)
+    ]
+    by_labels = {tuple(record["labels"]): record for record in records}
+    flipped = 0
+    for batch, *halves in zip(whole, *parts, strict=True):
+        for name in batch:
+            np.testing.assert_array_equal(np.concatenate([half[name] for half in halves]), batch[name])
+        for place in range(4):
+            real = batch["labels"][place] >= 0
+            record = by_labels[tuple(batch["labels"][place][real])]
+            expected = record["boxes"].copy()
+            if not np.array_equal(batch["image"][place], record["image"]):
+                np.testing.assert_array_equal(batch["image"][place], record["image"][:, ::-1])
+                expected[:, 0] = 9 - expected[:, 0] - expected[:, 2]
+                flipped += 1
+            np.testing.assert_allclose(batch["boxes"][place][real], expected, rtol=1e-6)
+    assert 0 < flipped < 20
+
+
+def test_shards_pad_the_last_batch_with_what_others_have():
+    parts = [list(data.test_batches(boxed([1, 2, 3], attributes=2), 4, shard=(i, 2), max_boxes=3)) for i in range(2)]
+    (whole,) = data.test_batches(boxed([1, 2, 3], attributes=2), 4, max_boxes=3)
+    for name in whole:
+        np.testing.assert_array_equal(np.concatenate([part[0][name] for part in parts]), whole[name])
+    (late,) = data.test_batches(boxed([1], attributes=2), 2, shard=(1, 2), max_boxes=3)
+    assert late["attributes"].shape == (1, 3, 2)
+    assert (late["labels"] == -1).all()
+
+
+def test_more_boxes_than_there_is_room_for_are_refused():
+    sentence = r"^Record 2 has 7 boxes and a batch has room for 6: raise max_boxes\."
+    with pytest.raises(DataError, match=sentence):
+        list(data.test_batches(boxed([3, 0, 7]), 2, max_boxes=6))
+    with pytest.raises(DataError, match=sentence):
+        take(data.train_batches(boxed([3, 0, 7]), 3, seed=0, max_boxes=6), 1)
+    outside = boxed([3, 0, 7])
+    outside[2]["boxes"] += 100  # none of which is left after augmentation
+    assert take(data.train_batches(outside, 3, seed=0, max_boxes=6, augment=Augment()), 1)
 
 
 def test_testing_reads_in_order_and_pads_the_last_batch():
