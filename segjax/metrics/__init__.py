@@ -4,10 +4,13 @@
 hosts are added up, and the score is read from the total, in float64 on the host. A pixel whose mask is `ignore` adds
 nothing. A class that is absent has no score: NaN in the array of all classes, and left out of means. That is the rule
 of mmsegmentation and of torchmetrics' macro averages; scikit-learn's `jaccard_score` counts such a class as 0 instead.
+
+`checkerboard_score` looks at logits alone, and asks for no mask.
 """
 
 from segjax.metrics.boundary_iou import boundary_iou, boundary_iou_counts, mean_boundary_iou
 from segjax.metrics.calibration import calibration_counts, expected_calibration_error
+from segjax.metrics.checkerboard import checkerboard_score, power_spectrum
 from segjax.metrics.confusion import (
     class_accuracy,
     confusion_matrix,
@@ -34,6 +37,7 @@ __all__ = [
     "boundary_iou",
     "boundary_iou_counts",
     "calibration_counts",
+    "checkerboard_score",
     "class_accuracy",
     "confusion_matrix",
     "dice",
@@ -49,4 +53,5 @@ __all__ = [
     "mean_hausdorff_95",
     "mean_iou",
     "pixel_accuracy",
+    "power_spectrum",
 ]
