@@ -18,8 +18,8 @@ from benchmarks.timing import race
 from segjax.train import devices
 from segjax.train.evaluate import initial_variables
 from segjax.train.experiment import build, knobs_of, parameter_count, read_experiment
-from segjax.train.loop import one_step
 from segjax.train.state import TrainState
+from segjax.train.step import one_step
 
 EXPERIMENT = Path("experiments/land_cover.py")
 ROWS = {
@@ -47,8 +47,9 @@ def main() -> None:
         }
         key = jax.random.key(0)
         variables = initial_variables(experiment.model, batch["image"], key)
-        state = TrainState.initial(variables, experiment.optimizer, len(experiment.data.class_names))
-        step = devices.compile_step(partial(one_step, experiment=experiment, key=key))
+        task = experiment.task(experiment.data)
+        state = TrainState.initial(variables, experiment.optimizer, task.zero())
+        step = devices.compile_step(partial(one_step, key=key, experiment=experiment, task=task))
         apply = devices.compile_step(partial(experiment.model.apply, train=False))
         steps[name] = partial(step, state, batch)
         inferences[name] = partial(apply, variables, batch["image"])

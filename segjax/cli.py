@@ -95,11 +95,12 @@ def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
 def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax predict RUN PATH... --out DIR`: an index PNG with a palette and an overlay of every picture."""
     from segjax import inference
-    from segjax.train.load import load_with_dataset
+    from segjax.train.load import load_experiment
 
-    model, variables, data = load_with_dataset(parsed.run)
+    experiment, variables = load_experiment(parsed.run)
+    data = experiment.data
     summary = inference.predict_files(
-        model,
+        experiment.model,
         variables,
         [Path(path) for path in parsed.paths],
         Path(parsed.out),

@@ -1,9 +1,25 @@
-"""Training: experiments, the loop, run folders, scores and pictures."""
+"""Training: experiments, tasks, the loop, run folders, scores and pictures."""
 
-from segjax.train.evaluate import Scores
-from segjax.train.experiment import Experiment, ExperimentError, Loss, remember
+from segjax.train.devices import Layout
+from segjax.train.errors import ExperimentError
+from segjax.train.experiment import Experiment, Loss, remember
 from segjax.train.interruption import Interrupted
-from segjax.train.loop import train
+from segjax.train.loop import train, train_together
 from segjax.train.run import Run
+from segjax.train.segmentation import Scores, Segmentation
+from segjax.train.task import Task
 
-__all__ = ["Experiment", "ExperimentError", "Interrupted", "Loss", "Run", "Scores", "remember", "train"]
+__all__ = [
+    "Experiment",
+    "ExperimentError",
+    "Interrupted",
+    "Layout",
+    "Loss",
+    "Run",
+    "Scores",
+    "Segmentation",
+    "Task",
+    "remember",
+    "train",
+    "train_together",
+]

@@ -1,40 +1,244 @@
 """The one file that knows devices: where arrays live and how a step is compiled for them."""
 
+import contextlib
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 import jax
+import numpy as np
+from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from segjax.train.experiment import ExperimentError
+from segjax.train.errors import ExperimentError
 
 Tree = TypeVar("Tree")
+Strategy = Literal["jit", "pmap"]
 
 
-def data_mesh(batch_size: int) -> Mesh:
-    """A mesh over every device with one axis, `data`, that the batch is split over."""
-    count = jax.device_count()
-    if batch_size % count:
-        raise ExperimentError(
-            f"batch_size is {batch_size}, which {count} devices cannot share evenly; make it a multiple of {count}."
-        )
-    return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,))
+@dataclass(frozen=True)
+class Layout:
+    """How a run is laid out over devices. It decides speed and memory, and no number beyond rounding."""
+
+    devices: int | None = None
+    """How many to use; None for all."""
+    strategy: Strategy = "jit"
+    """One program over a mesh, or one program per device that is mapped over the batch."""
+    space: int = 1
+    """In how many strips of rows the images are split, for images that are too large for one device."""
+    shard_optimizer: bool = False
+    """Whether each device keeps a part of the optimizer's state and of the averaged weights, instead of all of it
+    (ZeRO stage 1, Rajbhandari et al. 2020)."""
 
 
-def replicate(tree: Tree, mesh: Mesh) -> Tree:
-    """The same arrays on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+class Placement:
+    """Devices as a mesh of `data`, that the batch is split over, and `space`, that the images' rows are split over.
+
+    Raises ExperimentError where the batch or the devices cannot be split like that.
+    """
+
+    def __init__(self, layout: Layout, batch_size: int, devices: list[jax.Device] | None = None) -> None:
+        devices = _chosen(layout, devices)
+        count, space = len(devices), layout.space
+        if count % space:
+            raise ExperimentError(f"space is {space}, which does not divide {count} devices.")
+        if space > 1 and layout.strategy == "pmap":
+            raise ExperimentError("space needs the strategy jit: pmap splits the batch alone.")
+        if layout.shard_optimizer and layout.strategy == "pmap":
+            raise ExperimentError("shard_optimizer needs the strategy jit: pmap keeps the whole state everywhere.")
+        if batch_size % (count // space):
+            raise ExperimentError(
+                f"batch_size is {batch_size}, which {count // space} devices cannot share evenly; "
+                f"make it a multiple of {count // space}."
+            )
+        self.layout = layout
+        self.count = count
+        grid = np.array(devices).reshape(count // space, space)
+        self.mesh = Mesh(grid, ("data", "space"), axis_types=(AxisType.Auto,) * 2)
+        self.everywhere = NamedSharding(self.mesh, PartitionSpec())
+
+    def replicate(self, tree: Tree) -> Tree:
+        """The same arrays on every device."""
+        return jax.device_put(tree, self.everywhere)
+
+    def state(self, state: Tree) -> Tree:
+        """A train state, on every device or with the parts that `shard_optimizer` names split over them."""
+        return jax.device_put(state, self._state_shardings(state))
+
+    def batch(self, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+        """This process's part of a batch (n ...), as arrays over all devices."""
+        rows = PartitionSpec("data", "space")
+        shardings = {
+            name: NamedSharding(self.mesh, rows if name in ("image", "mask") else PartitionSpec("data"))
+            for name in batch
+        }
+        return {name: jax.make_array_from_process_local_data(shardings[name], x) for name, x in batch.items()}
+
+    def compile(self, step: Callable[..., Tree], states: Tree, batches: Any, keys: Any) -> "Program":
+        """The step `(states, batches, keys) -> states` for this placement, compiled; its first argument is used up.
+
+        `step` takes a keyword `axis`: the mapped axis that the batch is split over, None under `jit`.
+        """
+        began = time.perf_counter()
+        if self.layout.strategy == "pmap":
+            mapped = self._pmap(step)
+            lowered = mapped.lower(states, self._cut(batches), keys)
+            compiled = lowered.compile()
+            call = lambda states, batches, keys: mapped(states, self._cut(batches), keys)  # noqa: E731
+        else:
+            shardings = self._state_shardings(states)
+            jitted = compile_step(step, donate_argnums=0, out_shardings=shardings)
+            call = compiled = jitted.lower(states, batches, keys).compile()
+        return Program(call, compiled, time.perf_counter() - began)
+
+    def _pmap(self, step: Callable[..., Any]) -> Any:
+        def mapped(states: Any, batches: Any, keys: Any) -> Any:
+            with nn.intercept_methods(_synchronise):
+                return step(states, batches, keys, axis="data")
+
+        devices = list(self.mesh.devices.flat)
+        return jax.pmap(mapped, "data", in_axes=(None, 0, None), out_axes=None, devices=devices)
+
+    def _cut(self, batches: Any) -> Any:
+        return jax.tree.map(lambda x: x.reshape(self.count, -1, *x.shape[1:]), batches)
+
+    def _state_shardings(self, state: Any) -> Any:
+        if not self.layout.shard_optimizer:
+            return jax.tree.map(lambda _: self.everywhere, state)
+        shares = self.mesh.shape["data"]
+
+        def sharding(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+            if not any(getattr(key, "name", None) in ("opt_state", "ema") for key in path):
+                return self.everywhere
+            shape = np.shape(leaf)
+            fits = [axis for axis, size in enumerate(shape) if size % shares == 0]
+            axis = max(fits, key=lambda axis: shape[axis], default=None)  # the longest; none: all of it everywhere
+            return self.everywhere if axis is None else NamedSharding(self.mesh, PartitionSpec(*[None] * axis, "data"))
+
+        return jax.tree_util.tree_map_with_path(sharding, state)
 
 
-def split(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.Array]:
-    """A batch (n ...) with its first axis split over the mesh's devices."""
-    return jax.device_put(dict(batch), NamedSharding(mesh, PartitionSpec("data")))
+@dataclass(frozen=True)
+class Program:
+    """A compiled step and what it costs."""
+
+    run: Callable[..., Any]
+    compiled: Any
+    seconds: float
+    """What compiling took."""
+
+    @property
+    def flops(self) -> float:
+        """Floating point operations of one call on one device, by the compiler's count; 0 where it does not say."""
+        costs = self.compiled.cost_analysis() or {}
+        return float(costs.get("flops", 0.0))
+
+    @property
+    def peak_bytes(self) -> int:
+        """The memory that one call needs on one device: arguments, results and what is kept in between."""
+        memory = self.compiled.memory_analysis()
+        if memory is None:
+            return 0
+        shared = memory.alias_size_in_bytes
+        return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes - shared
 
 
-def compile_step(step: Callable, **jit_arguments: Any) -> Callable:
+def compile_step(step: Callable[..., Any], **jit_arguments: Any) -> Any:
     """`jax.jit` with the compiler options that make convolutions fast on this backend."""
     return jax.jit(step, compiler_options=_compiler_options(), **jit_arguments)
+
+
+def check_rows(model: nn.Module, image: jax.ShapeDtypeStruct, space: int) -> None:
+    """Refuse images that `space` devices cannot share at every level of a model.
+
+    Where the rows of a feature map do not divide, XLA returns a multiple of the gradient of the convolutions on it,
+    without an error (jax 0.10 to 0.12).
+    """
+    if space == 1:
+        return
+    seen: list[tuple[str, tuple[int, ...]]] = [("the image", image.shape)]
+
+    def watch(call: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
+        result = call(*arguments, **keywords)
+        for leaf in jax.tree.leaves((arguments, result)):
+            if np.ndim(leaf) == 4:
+                seen.append(("/".join(context.module.path), leaf.shape))
+        return result
+
+    with nn.intercept_methods(watch):
+        jax.eval_shape(lambda image: model.init(jax.random.key(0), image, train=False), image)
+    for where, shape in seen:
+        if shape[1] % space:
+            raise ExperimentError(
+                f"space is {space}, but {where} has {shape[1]} rows for images of {image.shape[1]}x{image.shape[2]}, "
+                "which cannot be shared evenly; give images a height that every level halves to a multiple of space."
+            )
+
+
+def spread(layout: Layout, batch_size: int, runs: int) -> list[tuple[Placement, int]]:
+    """Where each of several runs is trained: placements, and how many of the runs share each."""
+    everything = _chosen(layout, None)
+    share, rest = divmod(len(everything), runs)
+    if runs == 1 or share == 0 or rest or several_processes():
+        return [(Placement(layout, batch_size), runs)]
+    alone = dataclasses.replace(layout, devices=None)
+    return [(Placement(alone, batch_size, everything[i * share : (i + 1) * share]), 1) for i in range(runs)]
+
+
+@contextlib.contextmanager
+def memory_errors(batch_size: int, accumulate: int) -> Iterator[None]:
+    """Say which knob to turn where memory runs out."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error) and "out of memory" not in str(error).lower():
+            raise
+        raise ExperimentError(
+            f"The device is out of memory; lower batch_size (now {batch_size}) or the crop, raise accumulate "
+            f"(now {accumulate}), compute in bfloat16, or spread the run over more devices."
+        ) from error
+
+
+def several_processes() -> bool:
+    """Whether other processes take part in this run."""
+    return jax.process_count() > 1
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes files and speaks."""
+    return jax.process_index() == 0
+
+
+def anyone(flag: bool) -> bool:
+    """Whether the flag is set in any process; every process must ask at the same point."""
+    if not several_processes():
+        return flag
+    from jax.experimental import multihost_utils
+
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def _chosen(layout: Layout, devices: list[jax.Device] | None) -> list[jax.Device]:
+    devices = devices or jax.devices()
+    if layout.strategy == "pmap" and several_processes():
+        raise ExperimentError("The strategy pmap runs in one process; use jit on several.")
+    if layout.devices is None:
+        return devices
+    if not 1 <= layout.devices <= len(devices):
+        raise ExperimentError(
+            f"devices is {layout.devices}, but jax sees {len(devices)} ({devices[0].device_kind}); ask for fewer."
+        )
+    return devices[: layout.devices]
+
+
+def _synchronise(call: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
+    """Make every batch normalisation take its statistics over the whole batch, whoever wrote the model."""
+    if isinstance(context.module, nn.BatchNorm) and context.module.axis_name is None:
+        object.__setattr__(context.module, "axis_name", "data")
+    return call(*arguments, **keywords)
 
 
 @functools.cache

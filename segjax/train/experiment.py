@@ -19,18 +19,18 @@ import jax
 import optax
 import tyro
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from segjax.data import Augment, DataError, Dataset
+from segjax.train.errors import ExperimentError
+from segjax.train.segmentation import Segmentation
+from segjax.train.task import Task
 
-Loss = Callable[[Float[Array, "n h w k"], Int[Array, "n h w"]], Float[Array, ""]]
+Loss = Callable[[Any, Any], Float[Array, ""]]
+"""Called as `loss(outputs, targets)`: for segmentation, logits (n h w k) and mask (n h w, 255 = ignore)."""
 Knobs = dict[str, Any]
 Facts = TypeVar("Facts")
 _facts: ContextVar[dict[str, Any]] = ContextVar("facts")
-
-
-class ExperimentError(Exception):
-    """What is wrong with an experiment file, a knob or a run folder, in one sentence for the person who typed it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Experiment:
     """Everything that `train` needs; `train` itself names no model and no loss.
 
     `model` is called as `model.apply(variables, images, train=...)` on images as the data set stores them (uint8, n h w
-    c) and returns logits (n h w k). `loss` takes those logits and the mask (n h w, 255 = ignore).
+    c). `loss` compares what it returns with the targets of the task: for segmentation, logits with a mask.
     """
 
     model: nn.Module
@@ -52,11 +52,26 @@ class Experiment:
     """Steps between two looks at the test split; a checkpoint is saved there too."""
     seed: int = 0
     """Decides the initial parameters, the order of the data, the augmentation and the dropout."""
+    task: Callable[[Dataset], Task] = Segmentation
+    """What is predicted, and so how outputs are scored and drawn."""
+    accumulate: int = 1
+    """In how many parts a batch is worked through, one after the other, to save memory; the gradient is their mean."""
+    ema: float | None = None
+    """How much of the averaged weights a step keeps, such as 0.999; None for no averaged weights. Where there are any,
+    they are scored beside the last ones, and are the ones that a run predicts with."""
+    max_skipped: int = 10
+    """After how many steps in a row without a finite loss and gradient the run stops; none of them is applied."""
 
     def __post_init__(self) -> None:
-        for field in ("steps", "batch_size", "evaluate_every"):
+        for field in ("steps", "batch_size", "evaluate_every", "accumulate", "max_skipped"):
             if getattr(self, field) < 1:
                 raise ExperimentError(f"{field} is {getattr(self, field)}; it must be at least 1.")
+        if self.batch_size % self.accumulate:
+            raise ExperimentError(
+                f"batch_size is {self.batch_size}, which accumulate = {self.accumulate} parts cannot share evenly."
+            )
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ExperimentError(f"ema is {self.ema}; it is the share of the average that a step keeps, in 0..1.")
 
 
 ExperimentFunction = Callable[..., Experiment]

@@ -5,10 +5,11 @@ from typing import Any
 
 from flax import linen as nn
 
-from segjax.data import Dataset, test_batches
-from segjax.train import devices
-from segjax.train.checkpoints import read_variables
+from segjax.data import test_batches
+from segjax.train.checkpoints import Which, read_variables
+from segjax.train.devices import Layout, Placement
 from segjax.train.evaluate import evaluate, make_evaluation_step
+from segjax.train.experiment import Experiment
 from segjax.train.run import Run
 from segjax.train.state import Variables
 
@@ -16,29 +17,30 @@ from segjax.train.state import Variables
 def load(run: str | Path) -> tuple[nn.Module, Variables]:
     """The model and the variables of a run folder's newest checkpoint; its data set is not touched.
 
-    `model.apply(variables, images, train=False)` gives logits (n h w k) for images (n h w c) as the data set stores
-    them: uint8, or float in 0..255. Raises `ExperimentError` where the folder is no run or holds no checkpoint.
+    `model.apply(variables, images, train=False)` gives what the model returns, such as logits (n h w k), for images (n
+    h w c) as the data set stores them: uint8, or float in 0..255. The weights are the averaged ones where the run keeps
+    any. Raises `ExperimentError` where the folder is no run or holds no checkpoint.
     """
-    model, variables, _ = load_with_dataset(run)
-    return model, variables
+    experiment, variables = load_experiment(run)
+    return experiment.model, variables
 
 
-def load_with_dataset(run: str | Path) -> tuple[nn.Module, Variables, Dataset]:
-    """What `load` gives, and the data set with its class names and palette, not opened."""
+def load_experiment(run: str | Path, which: Which = "last") -> tuple[Experiment, Variables]:
+    """A run's experiment, its data set not opened, and the variables of the newest or best checkpoint."""
     folder = Run.open(Path(run))
     experiment = folder.experiment()
-    _, variables, _ = read_variables(folder.checkpoints, experiment.model)
-    return experiment.model, variables, experiment.data
+    _, variables, _ = read_variables(folder.checkpoints, experiment.model, which)
+    return experiment, variables
 
 
-def evaluate_run(run: str | Path) -> dict[str, Any]:
-    """Score a run's newest checkpoint on the test split: what report.json holds."""
+def evaluate_run(run: str | Path, which: Which = "last") -> dict[str, Any]:
+    """Score a run's newest or best checkpoint on the test split."""
     folder = Run.open(Path(run))
     experiment = folder.experiment()
-    step, variables, progress = read_variables(folder.checkpoints, experiment.model)
-    data = experiment.data
-    mesh = devices.data_mesh(experiment.batch_size)
-    batches = (devices.split(batch, mesh) for batch in test_batches(data.open("test"), experiment.batch_size))
-    evaluation_step = make_evaluation_step(experiment.model, len(data.class_names))
-    scores = evaluate(evaluation_step, devices.replicate(variables, mesh), batches, data.class_names)
+    step, variables, progress = read_variables(folder.checkpoints, experiment.model, which)
+    task = experiment.task(experiment.data)
+    placement = Placement(Layout(), experiment.batch_size)
+    batches = test_batches(experiment.data.open("test"), experiment.batch_size)
+    evaluation_step = make_evaluation_step(experiment.model, task, placement)
+    (scores,) = evaluate(evaluation_step, task, [placement.replicate(variables)], batches, placement)
     return {"test": scores, "steps": step, "train_seconds": round(progress["train_seconds"], 1)}

@@ -1,7 +1,8 @@
 """What a person sees while training, and the rows that stay."""
 
+import statistics
 import sys
-import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -11,19 +12,24 @@ from tensorboardX import SummaryWriter
 
 from segjax.train.run import Run
 
+Rows = list[dict[str, Any]]
+
 
 class Log:
-    """A progress bar with loss, mIoU, images/s and time left; metrics.jsonl and TensorBoard events in the run folder.
+    """A progress bar with loss, score, images/s and time left; metrics.jsonl and TensorBoard events for every run.
 
     What depends on the machine's speed goes to TensorBoard alone, so that metrics.jsonl is the same bits every time.
+    Runs that are trained together share the bar, which shows their means. Only the process with `speaks` writes.
     """
 
-    def __init__(self, run: Run, steps: int, batch_size: int) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self._run = run
+    def __init__(self, runs: Sequence[Run], steps: int, headline: str, *, speaks: bool) -> None:
+        self.rows: list[Rows] = [[] for _ in runs]
+        """Per run, the rows up to now."""
+        self._runs = runs
         self._steps = steps
-        self._batch_size = batch_size
-        self._console = Console(file=sys.stderr)
+        self._headline = headline
+        self._speaks = speaks
+        self._console = Console(file=sys.stderr, quiet=not speaks)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -32,13 +38,13 @@ class Log:
             TextColumn("{task.fields[numbers]}"),
             TimeRemainingColumn(),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not (speaks and self._console.is_terminal),
         )
         self._task = self._progress.add_task("Starting", total=None, numbers="")
-        self._events: SummaryWriter | None = None
+        self._events: list[SummaryWriter] = []
+        self._started = False
         self._loss = ""
         self._test = ""
-        self._clock = (0, time.perf_counter())
 
     def __enter__(self) -> "Log":
         self._progress.start()
@@ -48,51 +54,59 @@ class Log:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
-        if self._events is not None:
-            self._events.close()
+        for events in self._events:
+            events.close()
 
     def waiting(self, what: str) -> None:
         """Say what the run is waiting for."""
         self._progress.update(self._task, description=what)
-        if not self._console.is_terminal and self._events is None:
-            self._console.print(f"{what} ...", soft_wrap=True)
+        if not self._console.is_terminal and not self._started:
+            self.say(f"{what} ...")
 
-    def start(self, step: int, parameters: int, train_size: int, test_size: int) -> None:
+    def say(self, sentence: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(sentence, soft_wrap=True, markup=False, highlight=False)
+
+    def start(self, step: int, what: str) -> None:
         """Begin to count at `step`; the rows until there are read back."""
-        self.rows = self._run.metrics()
-        self._events = SummaryWriter(str(self._run.path), purge_step=step + 1 if step else None)
-        whence = f"Going on from step {step}" if step else "Training"
-        self._console.print(
-            f"{whence}: {parameters:,} parameters, {train_size} training and {test_size} test images, "
-            f"{self._steps} steps of {self._batch_size}. The first step compiles.",
-            soft_wrap=True,
-        )
-        self._progress.update(self._task, description="Compiling", total=self._steps, completed=step)
-        self._clock = (step, time.perf_counter())
+        self.rows = [run.metrics() for run in self._runs]
+        if self._speaks:
+            self._events = [SummaryWriter(str(run.path), purge_step=step + 1 if step else None) for run in self._runs]
+        self.say(f"{f'Going on from step {step}' if step else 'Training'}: {what}")
+        self._started = True
+        self._progress.update(self._task, description="Training", total=self._steps, completed=step)
 
-    def row(self, row: dict[str, Any]) -> None:
-        """Keep one row: its step, and the scores of `train` or `test`."""
-        self._run.append_metrics([row])
-        self.rows.append(row)
-        step = row["step"]
-        assert self._events is not None
-        if "train" in row:
-            images_per_second = self._rate(step)
-            self._events.add_scalar("images_per_second", images_per_second, step)
-            self._loss = f"loss {row['train']['loss']:.3f}  {images_per_second:.0f} images/s"
-        else:
-            self._test = f"test mIoU {row['test']['miou']:.3f}  "
-            self._console.print(f"step {step:>6}/{self._steps}  {self._test}{self._loss}", soft_wrap=True)
-            self._clock = (step, time.perf_counter())
-        for split in row.keys() & {"train", "test"}:
-            for name, value in _flat(row[split]):
-                self._events.add_scalar(f"{split}/{name}", value, step)
+    def train(self, step: int, rows: Sequence[dict[str, Any]], speed: dict[str, float]) -> None:
+        """Keep what the last steps of every run add up to, and show how fast they were."""
+        self._keep(step, {"train": rows})
+        losses = [row["loss"] for row in rows if row["loss"] is not None]
+        loss = f"{statistics.fmean(losses):.3f}" if losses else "none"
+        self._loss = f"loss {loss}  {speed['images_per_second']:.0f} images/s"
+        for events in self._events:
+            for name, value in speed.items():
+                events.add_scalar(name, value, step)
+        self._progress.update(self._task, completed=step, numbers=self._test + self._loss)
+
+    def test(self, step: int, scores: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+        """Keep the scores of every run: those of `test`, and of `ema` where there are averaged weights."""
+        self._keep(step, scores)
+        self._test = ""
+        for split, of_runs in scores.items():
+            found = [score[self._headline] for score in of_runs if score[self._headline] is not None]
+            mean = f"{statistics.fmean(found):.3f}" if found else "undefined"
+            self._test += f"{split} {self._headline} {mean}  "
+        self.say(f"step {step:>6}/{self._steps}  {self._test}{self._loss}")
         self._progress.update(self._task, description="Training", completed=step, numbers=self._test + self._loss)
 
-    def _rate(self, step: int) -> float:
-        before, then = self._clock
-        self._clock = (step, time.perf_counter())
-        return (step - before) * self._batch_size / (self._clock[1] - then)
+    def _keep(self, step: int, parts: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+        for i, run in enumerate(self._runs):
+            row = {"step": step} | {name: of_runs[i] for name, of_runs in parts.items()}
+            self.rows[i].append(row)
+            if self._speaks:
+                run.append_metrics([row])
+                for name in parts:
+                    for score, value in _flat(parts[name][i]):
+                        self._events[i].add_scalar(f"{name}/{score}", value, step)
 
 
 def _flat(scores: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:

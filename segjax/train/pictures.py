@@ -1,5 +1,6 @@
 """The pictures that a run draws: its curves, and what it predicts."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,14 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from segjax.data import Dataset, Source
-from segjax.train.run import Run
 from segjax.train.state import Variables
 
 _EXAMPLES = 6
 _RIGHT, _WRONG, _IGNORED = (238, 238, 238), (204, 51, 63), (120, 120, 120)
 
 
-def draw_curves(run: Run, rows: list[dict[str, Any]], data: Dataset) -> None:
+def draw_curves(folder: Path, rows: list[dict[str, Any]], data: Dataset) -> None:
     """Write curves.png: the training loss, the mIoU of both splits, and the test IoU of every class."""
     train = [(row["step"], row["train"]) for row in rows if "train" in row]
     test = [(row["step"], row["test"]) for row in rows if "test" in row]
@@ -40,10 +40,10 @@ def draw_curves(run: Run, rows: list[dict[str, Any]], data: Dataset) -> None:
         axes.set_xlabel("step")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    _save(figure, run, "curves.png")
+    save(figure, folder, "curves.png")
 
 
-def draw_predictions(run: Run, model: nn.Module, variables: Variables, source: Source, data: Dataset) -> None:
+def draw_predictions(folder: Path, model: nn.Module, variables: Variables, source: Source, data: Dataset) -> None:
     """Write predictions.png: for a few test records, spread evenly, the image, the truth, the prediction, the error."""
     indices = np.unique(np.linspace(0, len(source) - 1, _EXAMPLES).round().astype(int))
     apply = jax.jit(lambda image: model.apply(variables, image, train=False).argmax(-1))  # type: ignore[union-attr]
@@ -56,7 +56,7 @@ def draw_predictions(run: Run, model: nn.Module, variables: Variables, source: S
         right = truth == prediction
         error = np.where(right[..., None], _RIGHT, _WRONG)
         error = np.where(counted[..., None], error, _IGNORED).astype(np.uint8)
-        shown = (_rgb(record["image"]), _coloured(truth, data), _coloured(prediction, data), error)
+        shown = (rgb(record["image"]), _coloured(truth, data), _coloured(prediction, data), error)
         for axes, picture in zip(column, shown, strict=True):
             axes.imshow(picture, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
@@ -70,17 +70,18 @@ def draw_predictions(run: Run, model: nn.Module, variables: Variables, source: S
         for name, colour in zip(data.class_names, data.palette, strict=True)
     ]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 8), frameon=False, fontsize=9)
-    _save(figure, run, "predictions.png")
+    save(figure, folder, "predictions.png")
 
 
-def _save(figure: Figure, run: Run, name: str) -> None:
-    partial = run.path / f".{name}.partial"
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure whole or not at all."""
+    partial = folder / f".{name}.partial"
     with matplotlib.rc_context({"savefig.dpi": 110}):
         figure.savefig(partial, format="png")
-    partial.replace(run.path / name)
+    partial.replace(folder / name)
 
 
-def _rgb(image: np.ndarray) -> np.ndarray:
+def rgb(image: np.ndarray) -> np.ndarray:
     """The first three channels, brightened as far as the picture allows; a grey image in all three."""
     rgb = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
     top = max(1.0, float(np.percentile(rgb, 99.5)))

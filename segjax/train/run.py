@@ -1,6 +1,8 @@
 """A run folder: everything that one training run leaves behind."""
 
+import contextlib
 import dataclasses
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -8,13 +10,15 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from segjax.train.experiment import Experiment, ExperimentError, Knobs, build, read_experiment
+from segjax.train.devices import is_first_process
+from segjax.train.errors import ExperimentError
+from segjax.train.experiment import Experiment, Knobs, build, read_experiment
 
 _PACKAGES = ("segjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
 
@@ -81,6 +85,21 @@ class Run:
             raise ExperimentError(f"{path} is {what}; name the folder that `segjax train` printed on its last line.")
         return run
 
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While entered, no other process can train in this folder; raises `ExperimentError` where one does."""
+        if not is_first_process():
+            yield
+            return
+        with (self.path / ".in_use").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ExperimentError(
+                    f"{self.path} is being trained in by another process; wait for it, or give --out another name."
+                ) from None
+            yield
+
     @property
     def experiment_file(self) -> Path:
         """The experiment file as it was used."""
@@ -91,9 +110,13 @@ class Run:
         """The folder of Orbax checkpoints."""
         return self.path / "checkpoints"
 
+    def configuration(self) -> dict[str, Any]:
+        """What run.json holds."""
+        return json.loads((self.path / "run.json").read_text())
+
     def experiment(self) -> Experiment:
         """The experiment as it was, built again from the copied file and the recorded knobs."""
-        kept = json.loads((self.path / "run.json").read_text())
+        kept = self.configuration()
         knobs = {name: tuple(value) if isinstance(value, list) else value for name, value in kept["knobs"].items()}
         return build(read_experiment(self.experiment_file), knobs, self.experiment_file, kept["facts"])
 

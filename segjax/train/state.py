@@ -16,14 +16,25 @@ class Tally(struct.PyTreeNode):
     """What the steps since the last row of the log add up to; kept on the device, so that no step waits for it."""
 
     steps: Int[Array, ""]
+    """Steps that were applied."""
     loss: Float[Array, ""]
-    confusion: Int[Array, "k k"]
+    gradient_norm: Float[Array, ""]
+    counts: Any
+    """The task's own."""
 
     @classmethod
-    def zero(cls, num_classes: int) -> "Tally":
+    def zero(cls, counts: Any) -> "Tally":
         """Nothing counted yet."""
-        counts = jnp.zeros((num_classes, num_classes), jnp.int32)
-        return cls(steps=jnp.zeros((), jnp.int32), loss=jnp.zeros(()), confusion=counts)
+        return cls(steps=jnp.zeros((), jnp.int32), loss=jnp.zeros(()), gradient_norm=jnp.zeros(()), counts=counts)
+
+
+class Skipped(struct.PyTreeNode):
+    """Steps that were not applied because their loss or gradient was not finite."""
+
+    in_a_row: Int[Array, ""]
+    """How many up to now without an applied one between them."""
+    last: Int[Array, ""]
+    """The number of the last of them, counted from 1; 0 where there was none."""
 
 
 class TrainState(struct.PyTreeNode):
@@ -33,7 +44,10 @@ class TrainState(struct.PyTreeNode):
     params: Any
     batch_stats: Any
     """Running statistics of batch normalisation; an empty dict for a model without."""
+    ema: Any
+    """Exponential moving averages of the variables, as `model.apply` takes them; an empty dict where none are kept."""
     opt_state: optax.OptState
+    skipped: Skipped
     tally: Tally
 
     @property
@@ -42,16 +56,21 @@ class TrainState(struct.PyTreeNode):
         return {"params": self.params, "batch_stats": self.batch_stats} if self.batch_stats else {"params": self.params}
 
     @classmethod
-    def initial(cls, variables: Variables, optimizer: optax.GradientTransformation, num_classes: int) -> "TrainState":
-        """The state before the first step."""
+    def initial(
+        cls, variables: Variables, optimizer: optax.GradientTransformation, counts: Any, *, ema: bool = False
+    ) -> "TrainState":
+        """The state before the first step; `counts` is the task's zero."""
         params = variables["params"]
-        return cls(
+        state = cls(
             step=jnp.zeros((), jnp.int32),
             params=params,
             batch_stats=variables.get("batch_stats", {}),
+            ema={},
             opt_state=optimizer.init(params),
-            tally=Tally.zero(num_classes),
+            skipped=Skipped(in_a_row=jnp.zeros((), jnp.int32), last=jnp.zeros((), jnp.int32)),
+            tally=Tally.zero(counts),
         )
+        return state.replace(ema=jax.tree.map(jnp.copy, state.variables)) if ema else state
 
 
 def abstract(tree: Any) -> Any:

@@ -122,10 +122,54 @@ def test_ctrl_c_saves_the_very_step_and_resume_goes_on(squares: Path, tmp_path: 
     assert run.metrics() == straight.metrics()
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_with_a_sentence(squares: Path, tmp_path: Path):
-    squares.write_text(squares.read_text().replace("loss=losses.cross_entropy", "loss=lambda z, y: z.sum() / 0"))
-    with pytest.raises(ExperimentError, match=r"The loss became .* before step 10; lower the learning rate"):
-        run_squares(squares, tmp_path / "run")
+@pytest.mark.parametrize(
+    ("right", "wrong", "named"),
+    [
+        ("loss=losses.cross_entropy", "loss=lambda z, y: z.sum() / 0", "the loss; the model's outputs are finite"),
+        ("x = nn.relu(", "x = jnp.log(-1 - x * x) + nn.relu(", "the output of model/drop"),
+        (
+            "loss=losses.cross_entropy",
+            "loss=lambda z, y: jnp.sqrt(jnp.abs(z - jax.lax.stop_gradient(z))).sum()",
+            "the gradient of model/conv1/bias",
+        ),
+    ],
+    ids=["loss", "layer", "gradient"],
+)
+def test_numbers_that_are_not_finite_are_never_applied_and_then_stop_the_run(
+    squares: Path, tmp_path: Path, right: str, wrong: str, named: str
+):
+    text = squares.read_text().replace(
+        "nn.Dropout(0.1, deterministic=not train)", "nn.Dropout(0.1, deterministic=not train, name='drop')"
+    )
+    squares.write_text(
+        text.replace(right, wrong).replace("import optax\n", "import jax\nimport jax.numpy as jnp\nimport optax\n")
+    )
+    run = Run.create(tmp_path / "run", squares, {}, {})
+    with pytest.raises(
+        ExperimentError, match=r"10 steps in a row were not finite, up to step 10; .* first is "
+    ) as caught:
+        train(run.experiment(), run)
+    assert named in str(caught.value)
+    assert run.metrics() == [{"step": 10, "train": {"loss": None, "gradient_norm": None}}]
+    batch = np.load(run.path / "skipped" / "batch_of_step_10.npz")
+    assert batch["image"].shape == (4, 16, 16, 3)
+    assert batch["mask"].shape == (4, 16, 16)
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_the_run_goes_on(squares: Path, tmp_path: Path):
+    # Records whose upper right pixel is ignored spoil their batch.
+    spoil = "loss=lambda z, y: losses.cross_entropy(z, y) / (y[:, 0, -1] != 255).all()"
+    text = squares.read_text().replace("loss=losses.cross_entropy", spoil)
+    squares.write_text(
+        text.replace("            mask[0, 0] = 255\n", "            mask[0, -1 if _ == 3 else 0] = 255\n").replace(
+            "flip_horizontal=True", ""
+        )
+    )
+    run = run_squares(squares, tmp_path / "run", steps=20)
+    assert sorted(run.path.glob("skipped/*.npz"))
+    report = json.loads((run.path / "report.json").read_text())
+    assert report["test"]["miou"] > 0.9
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(segjax.load(run.path)[1]))
 
 
 def test_a_disk_that_is_full_is_said_in_one_sentence_and_loses_nothing(squares: Path, tmp_path: Path):

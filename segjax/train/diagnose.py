@@ -1,0 +1,59 @@
+"""Where the first number that is not finite comes from."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array
+
+from segjax.train.experiment import Experiment
+from segjax.train.state import TrainState
+from segjax.train.task import Batch, Task
+
+
+def first_bad_layer(experiment: Experiment, task: Task, state: TrainState, batch: Batch, key: Array) -> str:
+    """Words that name what is not finite first: a parameter, a layer's output, the loss, or a layer's gradient."""
+    if bad := _first(state.params):
+        return f"the parameter {bad}"
+    seen: list[tuple[str, bool]] = []
+
+    def watch(call: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
+        result = call(*arguments, **keywords)
+        if context.method_name == "__call__":
+            seen.append(("/".join(context.module.path) or "the model", _is_finite(result)))
+        return result
+
+    def loss_of(params: Any) -> Array:
+        outputs, _ = experiment.model.apply(
+            {**state.variables, "params": params},
+            batch["image"],
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": jax.random.fold_in(key, state.step)},
+        )
+        return experiment.loss(outputs, task.targets(batch))
+
+    with nn.intercept_methods(watch):
+        loss = loss_of(state.params)
+    for layer, finite in seen:
+        if not finite:
+            return f"the output of {layer}"
+    if not _is_finite(loss):
+        return "the loss; the model's outputs are finite"
+    gradients = jax.grad(loss_of)(state.params)
+    return f"the gradient of {_first(gradients)}" if _first(gradients) else "nothing, when it is computed step by step"
+
+
+def _is_finite(tree: Any) -> bool:
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)]
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in leaves)
+
+
+def _first(tree: Any) -> str:
+    """The path of the first leaf that is not finite; empty where there is none."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not _is_finite(leaf):
+            return "/".join(str(getattr(key, "key", key)) for key in path)
+    return ""

@@ -1,0 +1,103 @@
+"""One training step, as a pure function to be compiled."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Key
+
+from segjax.train.experiment import Experiment
+from segjax.train.state import Skipped, Tally, TrainState, Variables
+from segjax.train.task import Batch, Task
+
+
+def one_step(
+    state: TrainState,
+    batch: Batch,
+    key: Key[Array, ""],
+    *,
+    experiment: Experiment,
+    task: Task,
+    axis: str | None = None,
+) -> TrainState:
+    """The state after one batch.
+
+    Where the loss or the gradient is not finite, the step is counted and nothing else changes. `axis` names the mapped
+    axis that the batch is split over, where there is one; loss, gradient and counts are then those of the whole batch.
+    """
+    key = jax.random.fold_in(key, state.step)
+    loss, gradients, batch_stats, counts = _accumulate(state, batch, key, experiment, task, axis)
+    norm = optax.tree.norm(gradients)
+    applied = jnp.isfinite(loss) & jnp.isfinite(norm)
+
+    updates, opt_state = experiment.optimizer.update(gradients, state.opt_state, state.params)
+    after = state.replace(
+        params=optax.apply_updates(state.params, updates), batch_stats=batch_stats, opt_state=opt_state
+    )
+    if experiment.ema is not None:
+        after = after.replace(ema=_moving_average(state.ema, after.variables, experiment.ema, state.step))
+    after = _where(applied, after, state)
+    added = Tally(steps=jnp.ones((), jnp.int32), loss=loss, gradient_norm=norm, counts=counts)
+    added = _where(applied, added, jax.tree.map(jnp.zeros_like, added))
+    step = state.step + 1
+    return after.replace(
+        step=step,
+        skipped=Skipped(
+            in_a_row=jnp.where(applied, 0, state.skipped.in_a_row + 1),
+            last=jnp.where(applied, state.skipped.last, step),
+        ),
+        tally=jax.tree.map(jnp.add, state.tally, added),
+    )
+
+
+def _accumulate(
+    state: TrainState, batch: Batch, key: Array, experiment: Experiment, task: Task, axis: str | None
+) -> tuple[Array, Any, Any, Any]:
+    """Loss, gradient, batch statistics and counts of a batch that is worked through in `accumulate` parts.
+
+    The parts are unrolled: XLA:CPU runs a convolution's gradient a hundred times slower inside a loop.
+    """
+    parts = experiment.accumulate
+    batch_stats = state.batch_stats
+    total: Any = None
+    for i in range(parts):
+        # Every parts-th record, so that each device's share of the batch stays where it is.
+        part = {name: x.reshape(-1, parts, *x.shape[1:])[:, i] for name, x in batch.items()} if parts > 1 else batch
+        if total is not None:  # one part after the other, or their activations would be alive together
+            part, total = jax.lax.optimization_barrier((part, total))
+        part_key = jax.random.fold_in(key, i) if parts > 1 else key
+        gradient_of = jax.value_and_grad(_loss, has_aux=True)
+        (loss, (batch_stats, counts)), gradients = gradient_of(
+            state.params, batch_stats, part, part_key, experiment, task, axis
+        )
+        added = (loss / parts, jax.tree.map(lambda g: g / parts, gradients)) if parts > 1 else (loss, gradients)
+        total = (*added, counts) if total is None else jax.tree.map(jnp.add, total, (*added, counts))
+    loss, gradients, counts = total
+    if axis is not None:
+        gradients, batch_stats = jax.lax.pmean((gradients, batch_stats), axis)
+    return loss, gradients, batch_stats, counts
+
+
+def _loss(
+    params: Any, batch_stats: Any, batch: Batch, key: Array, experiment: Experiment, task: Task, axis: str | None
+) -> tuple[Float[Array, ""], tuple[Any, Any]]:
+    variables = {"params": params, "batch_stats": batch_stats} if batch_stats else {"params": params}
+    outputs, updated = experiment.model.apply(
+        variables, batch["image"], train=True, mutable=["batch_stats"], rngs={"dropout": key}
+    )
+    if axis is not None:
+        # A loss is not always the mean of its parts: ignored pixels and Dice's sums belong to the whole batch.
+        outputs, batch = jax.tree.map(lambda x: jax.lax.all_gather(x, axis, axis=0, tiled=True), (outputs, dict(batch)))
+    loss = experiment.loss(outputs, task.targets(batch))
+    return loss, (updated.get("batch_stats", {}), task.count(jax.lax.stop_gradient(outputs), batch))
+
+
+def _moving_average(ema: Any, variables: Variables, decay: float, step: Array) -> Any:
+    """The average moves faster in the first steps, so that the initial values are soon forgotten."""
+    decay = jnp.minimum(decay, (1 + step) / (10 + step))  # type: ignore[assignment]
+    return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, ema, dict(variables))
+
+
+def _where(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
