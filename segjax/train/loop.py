@@ -72,6 +72,8 @@ def train_together(
     with ExitStack() as stack:
         for _, run in pairs:
             stack.enter_context(run.in_use())
+            if speaks:
+                run.note_machine()
         log = stack.enter_context(Log([run for _, run in pairs], steps, task.headline, speaks=speaks))
         stop = stack.enter_context(StopRequest())
         stack.enter_context(devices.memory_errors(experiment.batch_size, experiment.accumulate))

@@ -1,5 +1,6 @@
 """A run folder: everything that one training run leaves behind."""
 
+import collections
 import contextlib
 import dataclasses
 import fcntl
@@ -28,7 +29,7 @@ class Run:
     """The folder of a run, by path.
 
     experiment.py   the experiment file as it was used
-    run.json        its name and knobs, versions, machine
+    run.json        its name and knobs, versions, the machines it was trained on
     checkpoints/    Orbax checkpoints
     metrics.jsonl   a row every few steps; the same bits for the same experiment on the same machine
     events.out.*    the same for TensorBoard, and the speed
@@ -53,6 +54,7 @@ class Run:
         try:
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path)
+            run.checkpoints.mkdir()
             shutil.copyfile(experiment_file, run.experiment_file)
             run.write_json(
                 "run.json",
@@ -61,11 +63,7 @@ class Run:
                     "knobs": knobs,
                     "facts": facts,
                     "versions": {"python": platform.python_version()} | _versions(),
-                    "machine": {
-                        "platform": platform.platform(),
-                        "cpus": os.cpu_count(),
-                        "devices": [device.device_kind for device in jax.devices()],
-                    },
+                    "machines": [],
                     "command": " ".join(sys.argv[:1] and ["segjax", *sys.argv[1:]]),
                 },
             )
@@ -113,6 +111,18 @@ class Run:
     def configuration(self) -> dict[str, Any]:
         """What run.json holds."""
         return json.loads((self.path / "run.json").read_text())
+
+    def note_machine(self) -> None:
+        """Add to run.json that it is trained here, now; a run may go on elsewhere."""
+        kinds = collections.Counter(device.device_kind for device in jax.devices())
+        here = {
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+            "processes": jax.process_count(),
+            "devices": dict(kinds),
+        }
+        kept = self.configuration()
+        self.write_json("run.json", kept | {"machines": [*kept.get("machines", []), here]})
 
     def experiment(self) -> Experiment:
         """The experiment as it was, built again from the copied file and the recorded knobs."""
