@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = make_parser()
     parsed, rest = parser.parse_known_args(arguments)
-    if rest and parsed.command is not train:
+    if rest and parsed.command not in (train, launch):
         parser.error(f"unknown argument {rest[0]}; `segjax {arguments[0]} --help` lists what there is.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are not for this audience
     try:
@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "segjax":
             raise
-        return _fail(f"`segjax {arguments[0]}` needs {error.name}; install it with `pip install 'segjax[train]'`.")
+        extra = "launch" if error.name == "submitit" else "train"
+        return _fail(f"`segjax {arguments[0]}` needs {error.name}; install it with `pip install 'segjax[{extra}]'`.")
     except OSError as error:
         if error.strerror is None:
             raise
@@ -41,43 +42,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     """`segjax train EXPERIMENT [--knob value ...]` or `segjax train --resume RUN`."""
-    if parsed.experiment is None and parsed.resume is None:
-        if "--help" in knobs or "-h" in knobs:
-            parsed.parser.print_help()
-            return 0
-        return _fail("name an experiment file, such as experiments/land_cover.py, or a run with --resume RUN.")
-    if parsed.resume is not None and (parsed.experiment is not None or knobs or parsed.out is not None):
-        extra = [*knobs, parsed.experiment or "--out"][0]
-        return _fail(f"--resume goes on with a run as it was; leave {extra} out.")
-    if parsed.experiment is not None and not Path(parsed.experiment).is_file():
-        return _fail(
-            f"{parsed.experiment} is not a file; name an experiment before its knobs, as in `segjax train FILE`."
-        )
-    if "--help" not in knobs and "-h" not in knobs:
-        print("Loading jax, flax and orbax ...", file=sys.stderr)
-    from segjax.train import Interrupted, Run
+    if parsed.experiment is None and parsed.resume is None and ("--help" in knobs or "-h" in knobs):
+        parsed.parser.print_help()
+        return 0
+    if (problem := _names_no_run(parsed, knobs)) is not None:
+        return _fail(problem)
+    from segjax.train import Interrupted, distributed
     from segjax.train import train as run_training
-    from segjax.train.experiment import build, knobs_of, read_experiment
+    from segjax.train.devices import is_first_process
 
-    if parsed.experiment is None:
-        run = Run.open(Path(parsed.resume or ""))
-        experiment = run.experiment()
+    with distributed.joined():
+        experiment, run = _named_run(parsed, knobs)
+        code = 0
+        try:
+            scores = run_training(experiment, run)
+        except Interrupted as stopped:
+            code = 128 + stopped.signal
+            if is_first_process():
+                print(f"{stopped} Go on with: segjax train --resume {run.path}", file=sys.stderr)
+        else:
+            if is_first_process():
+                _print_scores(scores)
+        if is_first_process():
+            print(run.path)
+        return code
+
+
+def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
+    """`segjax launch EXPERIMENT --local N [--knob value ...]`, or `--slurm nodes=2,gpus=8,time=4h`."""
+    helps = "--help" in knobs or "-h" in knobs
+    if parsed.experiment is None and parsed.resume is None and helps:
+        parsed.parser.print_help()
+        return 0
+    if (parsed.local is None) == (parsed.slurm is None) and not helps:
+        return _fail("say where to launch it: either --local 2 or, for example, --slurm nodes=2,gpus=8,time=4h.")
+    if (problem := _names_no_run(parsed, knobs)) is not None:
+        return _fail(problem)
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
+
+    # All processes, now and when a job is queued again, go on in one folder, which is made before any of them starts.
+    def command(run: Any) -> list[str]:
+        return [sys.executable, "-m", "segjax.cli", "train", "--resume", str(run.path.absolute())]
+
+    if parsed.local is not None:
+        from segjax.launch import local
+
+        _, run = _named_run(parsed, knobs)
+        code = local.start(command(run), parsed.local)
     else:
-        path = Path(parsed.experiment)
-        function = read_experiment(path)
-        values = knobs_of(function, knobs, path)
-        facts: dict[str, Any] = {}
-        experiment = build(function, values, path, facts)
-        run = Run.create(Path(parsed.out) if parsed.out else None, path, values, facts)
-    try:
-        scores = run_training(experiment, run)
-    except Interrupted as stopped:
-        print(f"{stopped} Go on with: segjax train --resume {run.path}", file=sys.stderr)
-        print(run.path)
-        return 128 + stopped.signal
-    _print_scores(scores)
+        from segjax.launch import slurm
+
+        slurm.check_here()
+        resources = slurm.Resources.parse(parsed.slurm)
+        _, run = _named_run(parsed, knobs)
+        name = f"segjax {run.configuration()['experiment']}"
+        job, output = slurm.submit(command(run), run.path / "slurm", name, resources, saves=run.checkpoints)
+        print(f"SLURM job {job}. Its first task writes to {output}, the others beside it.", file=sys.stderr)
+        code = 0
     print(run.path)
-    return 0
+    return code
 
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
@@ -193,6 +218,26 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder)
     argument(command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder)
 
+    command = add(
+        commands,
+        "launch",
+        launch,
+        "train an experiment in several processes: here, or as a SLURM job that goes on after preemption",
+        add_help=False,
+        usage="segjax launch (EXPERIMENT [--out DIR] [--knob value ...] | --resume RUN) (--local N | --slurm ...)",
+    )
+    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(command, "--local", type=int, metavar="N", help="start N processes on this machine")
+    argument(
+        command,
+        "--slurm",
+        metavar="KEY=VALUE,...",
+        help="submit a job: nodes=2,gpus=8,time=4h; also tasks (a node, without GPUs), cpus (a task), mem, partition, "
+        "account, qos, constraint, reservation, exclude",
+    )
+    argument(command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder)
+    argument(command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder)
+
     command = add(commands, "evaluate", evaluate, "score a run on the test split")
     argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
     argument(command, "--json", action="store_true", help="print JSON")
@@ -226,6 +271,37 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--picture", metavar="FILE", default="data_check.png", help="a PNG of examples [%(default)s]")
     argument(command, "--json", action="store_true", help="print JSON")
     return parser
+
+
+def _names_no_run(parsed: argparse.Namespace, knobs: list[str]) -> str | None:
+    """What is wrong where arguments name neither a new run nor one to go on with."""
+    if parsed.experiment is None and parsed.resume is None:
+        return "name an experiment file, such as experiments/land_cover.py, or a run with --resume RUN."
+    if parsed.resume is not None and (parsed.experiment is not None or knobs or parsed.out is not None):
+        extra = [*knobs, parsed.experiment or "--out"][0]
+        return f"--resume goes on with a run as it was; leave {extra} out."
+    if parsed.experiment is not None and not Path(parsed.experiment).is_file():
+        return f"{parsed.experiment} is not a file; name an experiment before its knobs, as in `segjax train FILE`."
+    if "--help" not in knobs and "-h" not in knobs:
+        print("Loading jax, flax and orbax ...", file=sys.stderr)
+    return None
+
+
+def _named_run(parsed: argparse.Namespace, knobs: list[str]) -> tuple[Any, Any]:
+    """The experiment and the run folder that the arguments name; a new folder where they name an experiment."""
+    from segjax.train import Run, distributed
+    from segjax.train.experiment import build, knobs_of, read_experiment
+
+    if parsed.experiment is None:
+        run = Run.open(Path(parsed.resume))
+        return run.experiment(), run
+    path = Path(parsed.experiment)
+    function = read_experiment(path)
+    values = knobs_of(function, knobs, path)
+    facts: dict[str, Any] = {}
+    experiment = build(function, values, path, facts)
+    out = Path(parsed.out) if parsed.out else None
+    return experiment, Run(Path(distributed.agree(lambda: str(Run.create(out, path, values, facts).path))))
 
 
 def _print_scores(scores: Any) -> None:

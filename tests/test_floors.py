@@ -10,6 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "segjax"
 FLOORS = [
     {"cli"},
+    {"launch"},
     {"train", "inference"},
     {"data"},
     {"models"},

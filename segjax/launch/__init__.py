@@ -1,0 +1,1 @@
+"""Starting the processes of a run: on this machine, or as a SLURM job."""

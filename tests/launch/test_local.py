@@ -1,0 +1,120 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from segjax.launch import local
+from segjax.train import ExperimentError
+
+# Every process adds up the ranks on its device, with the others.
+ADD = """
+from segjax.train import distributed
+distributed.start(timeout=60)
+import jax
+from jax.experimental import multihost_utils
+total = multihost_utils.process_allgather(jax.numpy.array(jax.process_index() + 1)).sum()
+print(f"{jax.process_index() + 1} of {jax.process_count()} adds up to {total}")
+print("and", distributed.agree(lambda: f"{jax.process_index()} speaks"))
+"""
+
+# Writes a file when it is ready for signals, and one that says which came.
+WAIT = """
+import os, pathlib, signal, sys, time
+rank = os.environ["JAX_PROCESS_ID"]
+def note(number, frame):
+    pathlib.Path(f"got_{number}_{rank}").touch()
+    sys.exit(128 + number)
+signal.signal(signal.SIGTERM, note), signal.signal(signal.SIGINT, note)
+pathlib.Path(f"ready_{rank}").touch()
+time.sleep(60)
+"""
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def wait_for(*paths: Path) -> None:
+    end = time.monotonic() + 30
+    while not all(path.exists() for path in paths):
+        assert time.monotonic() < end, f"{paths} did not come"
+        time.sleep(0.02)
+
+
+def test_two_processes_find_each_other(capfd: pytest.CaptureFixture[str]):
+    assert local.start(python(ADD), 2) == 0
+    said = capfd.readouterr().out.splitlines()
+    for rank in (0, 1):
+        assert f"[{rank}] {rank + 1} of 2 adds up to 3" in said
+        assert f"[{rank}] and 0 speaks" in said
+
+
+def test_one_process_is_alone(capfd: pytest.CaptureFixture[str]):
+    assert (
+        local.start(python("import os; print(os.environ['JAX_NUM_PROCESSES'], os.environ['JAX_PROCESS_ID'])"), 1) == 0
+    )
+    assert capfd.readouterr().out == "[0] 1 0\n"
+
+
+def test_when_one_dies_the_others_are_ended_and_the_exit_code_is_its(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    one_dies = (
+        "import os, pathlib, sys, time\n"
+        "if os.environ['JAX_PROCESS_ID'] == '1':\n"
+        "    while not all(pathlib.Path(f'ready_{rank}').exists() for rank in (0, 2)): time.sleep(0.02)\n"
+        "    print('no more', file=sys.stderr), sys.exit(7)\n"
+    )
+    began = time.monotonic()
+    assert local.start(python(one_dies + WAIT), 3) == 7
+    assert time.monotonic() - began < 30
+    said = capfd.readouterr().err.splitlines()
+    assert "[1] no more" in said
+    assert "segjax: process 1 failed with exit code 7; the others are ended." in said
+    assert (tmp_path / f"got_{signal.SIGTERM}_0").exists()
+    assert (tmp_path / f"got_{signal.SIGTERM}_2").exists()
+
+
+def test_one_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.5)
+    deaf = (
+        "import os, pathlib, signal, time\n"
+        "if os.environ['JAX_PROCESS_ID'] == '1':\n"
+        "    while not pathlib.Path('pid').exists(): time.sleep(0.02)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "pathlib.Path('pid.new').write_text(str(os.getpid())), os.rename('pid.new', 'pid')\n"
+        "time.sleep(60)\n"
+    )
+    assert local.start(python(deaf), 2) == 128 + signal.SIGKILL
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_launcher_reaches_every_process(tmp_path: Path, number: int):
+    code = f"import sys; from segjax.launch import local\nsys.exit(local.start([sys.executable, '-c', {WAIT!r}], 2))"
+    launcher = subprocess.Popen(python(code), cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    wait_for(tmp_path / "ready_0", tmp_path / "ready_1")
+    launcher.send_signal(number)
+    assert launcher.wait(timeout=30) == 128 + number
+    assert (tmp_path / f"got_{int(number)}_0").exists()
+    assert (tmp_path / f"got_{int(number)}_1").exists()
+
+
+def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,4,5")
+    say = python("import os; print(os.environ['CUDA_VISIBLE_DEVICES'])")
+    assert local.start(say, 2) == 0
+    assert sorted(capfd.readouterr().out.splitlines()) == ["[0] 0,1", "[1] 4,5"]
+    with pytest.raises(ExperimentError, match="4 GPUs cannot be shared evenly by 3 processes; one process can use"):
+        local.start(say, 3)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert local.start(say, 3) == 0
