@@ -4,6 +4,7 @@ from segjax.data.augment import Augment
 from segjax.data.batches import Batch, test_batches, train_batches
 from segjax.data.check import check
 from segjax.data.folder import FolderDefaults, folder, folder_defaults
+from segjax.data.islands import islands
 from segjax.data.land_cover import land_cover
 from segjax.data.nuclei import nuclei
 from segjax.data.record import IGNORE, DataError, Dataset, Record, Source
@@ -21,6 +22,7 @@ __all__ = [
     "check",
     "folder",
     "folder_defaults",
+    "islands",
     "land_cover",
     "nuclei",
     "oxford_iiit_pet",

@@ -1,15 +1,14 @@
 """The TensorFlow Datasets builder of land cover, which needs no TensorFlow: every picture is yielded as PNG bytes."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from segjax.data.land_cover import GROUPS, PIXELS_PER_DEGREE, TILE, Tile, load_world, regroup, tiles
+from segjax.data.prepare import png
 
 
 @dataclass
@@ -61,16 +60,9 @@ class LandCover(tfds.core.GeneratorBasedBuilder):
             yield (
                 f"{row}-{column}",
                 {
-                    "image": _png(image[here]),
-                    "mask": _png(mask[here]),
+                    "image": png(image[here]),
+                    "mask": png(mask[here]),
                     "latitude": 90 - (row + TILE / 2) / PIXELS_PER_DEGREE,
                     "longitude": (column + TILE / 2) / PIXELS_PER_DEGREE - 180,
                 },
             )
-
-
-def _png(pixels: np.ndarray) -> io.BytesIO:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="png")
-    buffer.seek(0)
-    return buffer

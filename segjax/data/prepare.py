@@ -1,13 +1,17 @@
 """Building a TensorFlow Datasets set of our own into the data folder, whole or not at all, without TensorFlow."""
 
 import contextlib
+import io
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
+from jaxtyping import UInt8
+from PIL import Image
 
 from segjax.data.fetch import data_dir, first_line, unwritable
 from segjax.data.record import DataError
@@ -34,6 +38,14 @@ def prepared(builder: type[tfds.core.GeneratorBasedBuilder], config: str, split:
         return list(reading.as_data_source(split))
     except Exception as error:  # whatever protobuf, json, array_record or a decoder says of a damaged file
         raise DataError(f"{folder} cannot be read ({first_line(error)}): delete it and run again.") from error
+
+
+def png(pixels: UInt8[np.ndarray, "h w *c"]) -> io.BytesIO:
+    """A picture as the bytes of a PNG file, which need no TensorFlow to be written."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="png")
+    buffer.seek(0)
+    return buffer
 
 
 def _build(builder: type[tfds.core.GeneratorBasedBuilder], config: str, root: Path, folder: Path) -> None:
