@@ -107,10 +107,11 @@ def _draw_window(one: Object, band: int, rng: np.random.Generator) -> Window | N
 
 def _crowded(earth: Earth, one: Object, window: Window) -> bool:
     for label, (numbers, stats) in enumerate(zip(earth.numbers, earth.stats, strict=True)):
-        inside, areas = np.unique(numbers[window.pixels], return_counts=True)
+        areas = np.bincount(numbers[window.pixels].ravel())
+        inside = np.flatnonzero(areas)
         other = (inside > 0) & ((inside != one.number) | (label != one.label))
         longer = np.maximum(stats[inside, cv2.CC_STAT_WIDTH], stats[inside, cv2.CC_STAT_HEIGHT])
-        if (other & (longer <= LONGER_SIDE[1]) & (areas > one.area / 3)).any():
+        if (other & (longer <= LONGER_SIDE[1]) & (areas[inside] > one.area / 3)).any():
             return True
     return False
 
