@@ -1,10 +1,13 @@
-"""Pooling, unpooling and upsampling as pure functions over NHWC arrays; needs jax and numpy alone."""
+"""Pooling, unpooling and upsampling as pure functions over NHWC arrays, and boxes; needs jax and numpy alone."""
 
+from segjax.ops import boxes
 from segjax.ops.avg_pool import adaptive_avg_pool, avg_pool
 from segjax.ops.carafe import carafe
 from segjax.ops.conv_transpose import conv_transpose
 from segjax.ops.dysample import dysample
 from segjax.ops.grid_sample import grid_sample
+from segjax.ops.heatmaps import CenterTargets, center_targets, gaussian_radius
+from segjax.ops.peaks import Peaks, boxes_at_peaks, find_peaks, soft_argmax, values_at_peaks
 from segjax.ops.pool import max_pool_with_argmax
 from segjax.ops.pool_indices import PoolIndices
 from segjax.ops.resize import resize
@@ -13,12 +16,19 @@ from segjax.ops.shuffle import pixel_shuffle, pixel_unshuffle
 from segjax.ops.unpool import max_unpool
 
 __all__ = [
+    "CenterTargets",
+    "Peaks",
     "PoolIndices",
     "adaptive_avg_pool",
     "avg_pool",
+    "boxes",
+    "boxes_at_peaks",
     "carafe",
+    "center_targets",
     "conv_transpose",
     "dysample",
+    "find_peaks",
+    "gaussian_radius",
     "grid_sample",
     "max_pool_with_argmax",
     "max_unpool",
@@ -26,4 +36,6 @@ __all__ = [
     "pixel_unshuffle",
     "resize",
     "resize_conv",
+    "soft_argmax",
+    "values_at_peaks",
 ]

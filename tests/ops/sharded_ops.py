@@ -17,6 +17,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from segjax import ops
 
 BATCH, ROWS, COLUMNS, CHANNELS = 8, 6, 5, 8
+OVERLAPS = ops.boxes.iou, ops.boxes.giou, ops.boxes.diou, ops.boxes.ciou
 COLLECTIVE = re.compile(r"\b(all-gather|all-to-all|collective-permute|all-reduce|reduce-scatter)(?:-start)?\(")
 
 
@@ -26,6 +27,8 @@ class Case(NamedTuple):
     """The first axis of each is the batch, but for kernels'."""
     kernels: int = 0
     """How many of the last arrays are kernels, the same for the whole batch."""
+    says: tuple[str, ...] = ()
+    """What it may say to other devices; the gradient of a kernel is summed over them besides."""
 
 
 def noise(*shape: int) -> Array:
@@ -43,10 +46,34 @@ def pooled(**geometry) -> Callable:
     return run
 
 
+def all_of_boxes(a: Array, b: Array) -> Array:
+    """Every overlap of the boxes that suppression keeps, after a letterbox there and back."""
+    kept = jax.vmap(lambda a: a[ops.boxes.nms(a, a[:, 3], max_boxes=4)])(ops.boxes.clip(a, (20, 30)))
+    there = ops.boxes.letterbox((20, 30), 64)
+    overlaps = [ops.boxes.pairwise(kept, there.boxes_back(there.boxes(b)), overlap) for overlap in OVERLAPS]
+    return jnp.stack(overlaps)
+
+
+def targets_of(boxes: Array) -> ops.CenterTargets:
+    labels = jnp.arange(COLUMNS) % 3 - 1
+    labels = jnp.broadcast_to(labels, boxes.shape[:2])
+    return ops.center_targets(boxes, labels, size=(ROWS, COLUMNS), stride=1, num_classes=2)
+
+
+def boxes_of_peaks(x: Array) -> Array:
+    return ops.boxes_at_peaks(ops.find_peaks(x[..., :3], 4), jnp.abs(x[..., 3:5]), x[..., 5:7], stride=4)
+
+
+def top_left(x: Array) -> ops.Peaks:
+    cells = jnp.arange(4) + jnp.zeros((len(x), 1), jnp.int32)
+    return ops.Peaks(x[:, 0, :4, 0], cells, cells, cells)
+
+
 def cases() -> dict[str, Case]:
     x = noise(BATCH, ROWS, COLUMNS, CHANNELS)
     fine = 2 * ROWS, 2 * COLUMNS
     grid = noise(BATCH, *fine, 2)
+    some_boxes = 3 * jnp.abs(noise(BATCH, COLUMNS, 4))
     return {
         "max_pool_with_argmax": Case(ops.max_pool_with_argmax, (x,)),
         "max_pool_with_argmax, overlapping": Case(
@@ -74,6 +101,16 @@ def cases() -> dict[str, Case]:
         ),
         "resize_conv": Case(ops.resize_conv, (x, noise(3, 3, CHANNELS, 3)), 1),
         "carafe": Case(ops.carafe, (x, noise(BATCH, *fine, 9))),
+        "boxes": Case(all_of_boxes, (some_boxes, some_boxes[::-1])),
+        "center_targets": Case(
+            lambda boxes, x: x[..., :2] * targets_of(boxes).heatmap + targets_of(boxes).size, (some_boxes, x)
+        ),
+        "gaussian_radius": Case(lambda boxes: ops.gaussian_radius(1 + boxes[..., 2], 1 + boxes[..., 3]), (some_boxes,)),
+        # XLA does not split a top-k.
+        "boxes_at_peaks": Case(boxes_of_peaks, (x,), says=("all-gather",)),
+        "find_peaks": Case(lambda x: (x, ops.find_peaks(x, 4)), (x,), says=("all-gather",)),
+        "values_at_peaks": Case(lambda x: ops.values_at_peaks(top_left(x), x), (x,)),
+        "soft_argmax": Case(ops.soft_argmax, (x,)),
         "dysample": Case(lambda x, offsets: ops.dysample(x, offsets, groups=2), (x, noise(BATCH, ROWS, COLUMNS, 16))),
     }
 
@@ -105,7 +142,7 @@ def check(case: Case, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     return {
         "forward": collectives(forward) if forward else [],
         "forward and gradient": collectives(program),
-        "expected": ["all-reduce"] if case.kernels else [],
+        "expected": ["all-reduce"] if case.kernels else list(case.says),
         "misses by": max(miss(a, b) for a, b in zip(here, alone, strict=True)),
         "repeats": all(np.array_equal(a, b) for a, b in zip(here, again, strict=True)),
     }

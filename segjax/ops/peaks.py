@@ -1,0 +1,76 @@
+"""Peaks of heatmaps, and what other maps hold there."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int32, Shaped
+
+
+class Peaks(NamedTuple):
+    """The highest peaks of each image, best first; behind the last, label -1 and score 0 in cell (0, 0)."""
+
+    scores: Float[Array, "n p"]
+    """Sigmoid of the logits, in 0..1."""
+    labels: Int32[Array, "n p"]
+    rows: Int32[Array, "n p"]
+    columns: Int32[Array, "n p"]
+
+
+def find_peaks(logits: Float[Array, "n h w k"], max_boxes: int) -> Peaks:
+    """The `max_boxes` highest peaks over all classes: cells equal to the largest of the 3x3 cells around, per class.
+
+    It stands for non-maximum suppression in CenterNet (Zhou et al. 2019). All cells of a plateau are peaks; NaN and
+    -inf are none. No gradient passes. A batch split over devices is gathered, as XLA does not split a top-k. Raises
+    ValueError where `logits` is not (n h w k) with at least one cell and class, or `max_boxes` is below 1.
+    """
+    if logits.ndim != 4 or 0 in logits.shape[1:] or max_boxes < 1:
+        raise ValueError(f"find_peaks needs (n h w k) and max_boxes of at least 1, got {logits.shape} and {max_boxes}.")
+    n, _, width, num_classes = logits.shape
+    logits = _widen(lax.stop_gradient(logits))
+    pooled = lax.reduce_window(logits, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
+    peaks = jnp.where(logits == pooled, logits, -jnp.inf).reshape(n, -1)
+    # As many as asked for, also of fewer cells.
+    peaks = jnp.pad(peaks, ((0, 0), (0, max(max_boxes - peaks.shape[1], 0))), constant_values=-jnp.inf)
+    best, place = lax.top_k(peaks, max_boxes)
+    found = best > -jnp.inf
+    cell, label = jnp.divmod(jnp.where(found, place, 0), num_classes)
+    return Peaks(jax.nn.sigmoid(best), jnp.where(found, label, -1), cell // width, cell % width)
+
+
+def values_at_peaks(peaks: Peaks, values: Shaped[Array, "n h w c"]) -> Shaped[Array, "n p c"]:
+    """What `values` holds in the cell of each peak; cell (0, 0) where there is none."""
+    return jax.vmap(lambda values, row, column: values[row, column])(values, peaks.rows, peaks.columns)
+
+
+def boxes_at_peaks(
+    peaks: Peaks, size: Float[Array, "n h w 2"], offset: Float[Array, "n h w 2"], *, stride: float
+) -> Float[Array, "n p 4"]:
+    """The box (x, y, w, h) in pixels of each peak, zeros where there is none: the inverse of `center_targets`.
+
+    `size` and `offset` are in cells, each `stride` pixels high and wide; a size below 0 counts as 0.
+    """
+    extent, shift = jnp.maximum(_widen(values_at_peaks(peaks, size)), 0), _widen(values_at_peaks(peaks, offset))
+    centre = jnp.stack([peaks.columns, peaks.rows], axis=-1) + shift
+    boxes = jnp.concatenate([centre - extent / 2, extent], axis=-1) * stride
+    return jnp.where((peaks.labels >= 0)[..., None], boxes, 0)
+
+
+def soft_argmax(logits: Float[Array, "n h w k"]) -> Float[Array, "n k 2"]:
+    """The mean position (x, y) of each channel's softmax over the cells, in cells: the first cell's is (0.5, 0.5).
+
+    In 0.5 to w - 0.5 and h - 0.5; times the stride it is in pixels of the image. Multiply the logits for a sharper peak
+    (Levine et al. 2016; Luvizon et al. 2019). Raises ValueError where `logits` is not (n h w k) with at least one cell.
+    """
+    if logits.ndim != 4 or 0 in logits.shape[1:3]:
+        raise ValueError(f"soft_argmax needs (n h w k) with at least one cell, got shape {logits.shape}.")
+    share = jax.nn.softmax(_widen(logits), axis=(1, 2))
+    # Sums, not products of matrices, which a GPU rounds.
+    along_x, along_y = share.sum(1), share.sum(2)
+    means = [jnp.sum(each * (jnp.arange(each.shape[1])[:, None] + 0.5), axis=1) for each in (along_x, along_y)]
+    return jnp.stack(means, axis=-1)
+
+
+def _widen(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
