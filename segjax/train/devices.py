@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -62,7 +63,14 @@ class Placement:
 
     def replicate(self, tree: Tree) -> Tree:
         """The same arrays on every device."""
-        return jax.device_put(tree, self.everywhere)
+        return jax.tree.map(self._replicate, tree)
+
+    def _replicate(self, x: Any) -> jax.Array:
+        if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.device_put(x, self.everywhere)
+        # Keys themselves cannot be put on the devices of other processes.
+        data = jax.device_put(jax.random.key_data(x), self.everywhere)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
 
     def state(self, state: Tree) -> Tree:
         """A train state, on every device or with the parts that `shard_optimizer` names split over them."""
