@@ -1,29 +1,42 @@
 """Losses: pure functions of logits (n h w k) and an integer mask (n h w), in which `ignore` and below 0 do not count.
 
-They take logits of any float type, compute in float32 or wider, and never make a one-hot array of the mask.
+They take logits of any float type, compute in float32 or wider, and never make a one-hot array of the mask. Those of
+boxes, heatmaps and attributes take what they say.
 """
 
+from segjax.losses.attributes import attribute_cross_entropy
 from segjax.losses.boundary import boundary_loss, signed_distance
+from segjax.losses.boxes import ciou_loss, diou_loss, giou_loss, l1_loss, smooth_l1_loss
+from segjax.losses.heatmap import heatmap_focal
 from segjax.losses.lovasz import lovasz_softmax
 from segjax.losses.pieces import upsampled_cross_entropy, upsampled_sums
 from segjax.losses.pixelwise import cross_entropy, cross_entropy_sums, focal, focal_sums, ohem_cross_entropy
 from segjax.losses.region import dice, focal_tversky, jaccard, tversky
+from segjax.losses.uncertainty import uncertainty_weighted_sum
 from segjax.losses.weighted_sum import Loss, weighted_sum
 
 __all__ = [
     "Loss",
+    "attribute_cross_entropy",
     "boundary_loss",
+    "ciou_loss",
     "cross_entropy",
     "cross_entropy_sums",
     "dice",
+    "diou_loss",
     "focal",
     "focal_sums",
     "focal_tversky",
+    "giou_loss",
+    "heatmap_focal",
     "jaccard",
+    "l1_loss",
     "lovasz_softmax",
     "ohem_cross_entropy",
     "signed_distance",
+    "smooth_l1_loss",
     "tversky",
+    "uncertainty_weighted_sum",
     "upsampled_cross_entropy",
     "upsampled_sums",
     "weighted_sum",

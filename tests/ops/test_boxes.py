@@ -1,5 +1,6 @@
 import math
 from functools import partial
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -95,10 +96,10 @@ def test_a_box_overlaps_itself_wholly_wherever_it_is(box):
 
 def test_two_points_and_two_lines():
     """No area anywhere: IoU is 0, and the rest is what separates them."""
-    at, right, below = [4.0, 4, 0, 0], [7.0, 4, 0, 0], [7.0, 8, 0, 0]
+    at, right, below = np.array([[4.0, 4, 0, 0], [7, 4, 0, 0], [7, 8, 0, 0]])
     assert boxes.iou(at, right) == boxes.iou(at, at) == boxes.giou(at, at) == boxes.giou(at, right) == 0
     assert boxes.giou(at, below) == boxes.diou(at, below) == boxes.diou(at, right) == boxes.ciou(at, below) == -1
-    flat, upright = [0.0, 0, 8, 0], [0.0, 0, 0, 8]
+    flat, upright = np.array([[0.0, 0, 8, 0], [0, 0, 0, 8]])
     assert float(boxes.ciou(flat, upright)) == pytest.approx(-32 / 128 - 1 / 2)
 
 
@@ -124,7 +125,11 @@ def test_other_types_are_computed_in_float32(dtype):
 
 
 def test_every_form_becomes_every_other_and_back():
-    forms = {"xywh": [10.0, 20, 5, 8], "xyxy": [10.0, 20, 15, 28], "cxcywh": [12.5, 24, 5, 8]}
+    forms: dict[boxes.Form, list[float]] = {
+        "xywh": [10.0, 20, 5, 8],
+        "xyxy": [10.0, 20, 15, 28],
+        "cxcywh": [12.5, 24, 5, 8],
+    }
     for source, box in forms.items():
         for target, expected in forms.items():
             converted = boxes.convert(np.array([box] * 3), source, target)
@@ -149,7 +154,7 @@ def test_clipped_boxes_are_what_lies_inside():
     each = jax.vmap(lambda box, size: boxes.clip(box, (size[0], size[1])))(np.array([[-1.0, 1, 9, 9]] * 2), sizes)
     np.testing.assert_array_equal(each, [[0, 1, 8, 9], [0, 1, 5, 5]])
     np.testing.assert_array_equal(boxes.area(clipped[-3:]), [0, 0, 0])
-    assert boxes.area([0, 0, 4, 5]) == 20
+    assert boxes.area(np.array([0, 0, 4, 5])) == 20
 
 
 def nms_by_hand(candidates, scores, labels, threshold, max_boxes) -> list[int]:
@@ -191,7 +196,7 @@ def test_nms_at_its_edges():
     # An overlap of exactly the threshold does not suppress; boxes without area overlap nothing; NaN is no score.
     assert boxes.nms(row, scores, max_boxes=5).tolist() == [1, 0, 3, -1, -1]
     assert boxes.nms(row, scores, max_boxes=5, threshold=0.49).tolist() == [1, 3, -1, -1, -1]
-    assert boxes.nms(row[2:], np.float32([1, 1]), max_boxes=2).tolist() == [0, 1]
+    assert boxes.nms(row[2:], scores[:2], max_boxes=2).tolist() == [0, 1]
     assert boxes.nms(row[:0], scores[:0], max_boxes=2).tolist() == [-1, -1]
     gradient = jax.grad(lambda row: row[boxes.nms(row, scores, max_boxes=1)].sum())(jnp.asarray(row))
     np.testing.assert_array_equal(gradient, np.outer([0, 1, 0, 0], [1, 1, 1, 1]))
@@ -215,7 +220,7 @@ def test_letterbox_fits_and_its_boxes_come_back(before, after, inner, corner):
     inside = random_boxes(rng, 9)
     there = jax.jit(geometry.boxes)(inside)
     np.testing.assert_allclose(geometry.boxes_back(there), inside, rtol=1e-5, atol=1e-4 * max(before) / max(after))
-    whole = geometry.boxes([0, 0, before[1], before[0]])
+    whole = geometry.boxes(np.array([0, 0, before[1], before[0]]))
     np.testing.assert_allclose(whole, [corner[1], corner[0], inner[1], inner[0]], rtol=1e-6)
     gradient = jax.grad(lambda box: geometry.boxes_back(geometry.boxes(box)).sum())(jnp.ones(4))
     np.testing.assert_allclose(gradient, 1, rtol=1e-5)
@@ -228,11 +233,11 @@ def test_a_letterboxed_image_lies_where_its_boxes_say():
     moved = jax.jit(partial(geometry.image, method="nearest", fill=255))(mask)
     assert np.all(np.asarray(moved)[0, :8] == 255)
     assert np.all(np.asarray(moved)[0, 32:] == 255)
-    np.testing.assert_array_equal(boxes.from_mask(moved[0, ..., 0] == 1), geometry.boxes([5.0, 3, 10, 6]))
+    np.testing.assert_array_equal(boxes.from_mask(moved[0, ..., 0] == 1), geometry.boxes(np.array([5, 3, 10, 6])))
     np.testing.assert_array_equal(geometry.image_back(moved, "nearest"), mask)
 
     image = np.random.default_rng(0).normal(size=(2, 12, 20, 3)).astype(np.float32)
-    moved = geometry.image(image, fill=0.5)
+    moved = geometry.image(jnp.asarray(image), fill=0.5)
     assert moved.shape == (2, 40, 40, 3)
     np.testing.assert_array_equal(moved[:, 8:32], ops.resize(jnp.asarray(image), (24, 40)))
     assert np.all(np.asarray(moved[:, :8]) == 0.5)
@@ -291,7 +296,10 @@ def test_the_soft_box_has_finite_gradients_at_its_edges():
     ("call", "sentence"),
     [
         (lambda: boxes.area(jnp.zeros((2, 5))), r"shape \(2, 5\): expected \(..., 4\)"),
-        (lambda: boxes.convert(jnp.zeros(4), "xywh", "yxhw"), "must be one of xywh, xyxy, cxcywh, got 'yxhw'"),
+        (
+            lambda: boxes.convert(jnp.zeros(4), "xywh", cast(boxes.Form, "yxhw")),
+            "must be one of xywh, xyxy, cxcywh, got 'yxhw'",
+        ),
         (lambda: boxes.iou(jnp.zeros((2, 4)), jnp.zeros((3, 4))), r"\(2, 4\) and \(3, 4\) do not broadcast"),
         (lambda: boxes.nms(jnp.zeros((2, 4)), jnp.zeros(3), max_boxes=1), r"\(2, 4\), scores \(3,\), labels \(3,\)"),
         (lambda: boxes.nms(jnp.zeros((2, 4)), jnp.zeros(2), max_boxes=0), "max_boxes is 0"),
