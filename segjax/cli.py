@@ -15,6 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code, after one sentence on stderr where something is wrong."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = make_parser()
+    if "--resume" in arguments and arguments[1].startswith("-"):
+        arguments.insert(1, "")  # no EXPERIMENT, or a knob's value would be taken for it
     parsed, rest = parser.parse_known_args(arguments)
     if rest and parsed.command not in (train, launch):
         parser.error(f"unknown argument {rest[0]}; `segjax {arguments[0]} --help` lists what there is.")
@@ -47,25 +49,30 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
         return 0
     if (problem := _names_no_run(parsed, knobs)) is not None:
         return _fail(problem)
-    from segjax.train import Interrupted, distributed
-    from segjax.train import train as run_training
-    from segjax.train.devices import is_first_process
+    import jax
 
+    from segjax.train import Interrupted, Layout, distributed, train_together
+    from segjax.train.devices import is_first_process
+    from segjax.train.seeds import report_seeds
+
+    if parsed.devices is not None:
+        jax.config.update("jax_num_cpu_devices", parsed.devices)  # where there is nothing but a CPU, share it
+    layout = Layout(parsed.devices, parsed.strategy, parsed.space, parsed.shard_optimizer)
     with distributed.joined():
-        experiment, run = _named_run(parsed, knobs)
-        code = 0
+        folder, runs = _named_runs(parsed, knobs)
+        pairs = [(run.experiment(), run) for run in runs]
         try:
-            scores = run_training(experiment, run)
+            scores = train_together(pairs, layout, profile=parsed.profile)
         except Interrupted as stopped:
-            code = 128 + stopped.signal
             if is_first_process():
-                print(f"{stopped} Go on with: segjax train --resume {run.path}", file=sys.stderr)
-        else:
-            if is_first_process():
-                _print_scores(scores)
+                print(f"{stopped} Go on with: segjax train --resume {folder}", file=sys.stderr)
+                print(folder)
+            return 128 + stopped.signal
         if is_first_process():
-            print(run.path)
-        return code
+            headline = pairs[0][0].task(pairs[0][0].data).headline
+            _print_scores(report_seeds(folder, runs, scores, headline) if len(runs) > 1 else scores[0])
+            print(folder)
+        return 0
 
 
 def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
@@ -83,25 +90,28 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
     jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
 
     # All processes, now and when a job is queued again, go on in one folder, which is made before any of them starts.
-    def command(run: Any) -> list[str]:
-        return [sys.executable, "-m", "segjax.cli", "train", "--resume", str(run.path.absolute())]
+    def command(folder: Path) -> list[str]:
+        options = ["--strategy", parsed.strategy, "--space", str(parsed.space)]
+        options += ["--devices", str(parsed.devices)] if parsed.devices is not None else []
+        options += ["--shard-optimizer"] * parsed.shard_optimizer + ["--profile"] * parsed.profile
+        return [sys.executable, "-m", "segjax.cli", "train", "--resume", str(folder.absolute()), *options]
 
     if parsed.local is not None:
         from segjax.launch import local
 
-        _, run = _named_run(parsed, knobs)
-        code = local.start(command(run), parsed.local)
+        folder, _ = _named_runs(parsed, knobs)
+        code = local.start(command(folder), parsed.local)
     else:
         from segjax.launch import slurm
 
         slurm.check_here()
         resources = slurm.Resources.parse(parsed.slurm)
-        _, run = _named_run(parsed, knobs)
-        name = f"segjax {run.configuration()['experiment']}"
-        job, output = slurm.submit(command(run), run.path / "slurm", name, resources, saves=run.checkpoints)
+        folder, runs = _named_runs(parsed, knobs)
+        name = f"segjax {runs[0].configuration()['experiment']}"
+        job, output = slurm.submit(command(folder), folder / "slurm", name, resources, saves=runs[0].checkpoints)
         print(f"SLURM job {job}. Its first task writes to {output}, the others beside it.", file=sys.stderr)
         code = 0
-    print(run.path)
+    print(folder)
     return code
 
 
@@ -109,7 +119,7 @@ def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax evaluate RUN`: score the newest checkpoint on the test split."""
     from segjax.train.load import evaluate_run
 
-    report = evaluate_run(parsed.run)
+    report = evaluate_run(parsed.run, parsed.checkpoint)
     if parsed.json:
         print(json.dumps(report, indent=2))
     else:
@@ -122,7 +132,7 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     from segjax import inference
     from segjax.train.load import load_experiment
 
-    experiment, variables = load_experiment(parsed.run)
+    experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
     data = experiment.data
     summary = inference.predict_files(
         experiment.model,
@@ -169,7 +179,7 @@ def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
 def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax data check PATH`: read everything and list every problem at once."""
     from segjax.data import check
-    from segjax.data.report import print_report
+    from segjax.data.problems import print_report
 
     report = check(parsed.path, picture=parsed.picture)
     if parsed.json:
@@ -206,14 +216,27 @@ def make_parser() -> argparse.ArgumentParser:
         if complete is not None:
             action.complete = complete  # type: ignore[attr-defined]
 
+    def layout(command: argparse.ArgumentParser) -> None:
+        argument(command, "--seeds", type=_seeds, metavar="0,1,...", help="train these seeds side by side")
+        argument(command, "--devices", type=_count_or_auto, metavar="N|auto", help="how many to use [auto: all]")
+        argument(
+            command, "--strategy", choices=("jit", "pmap"), default="jit", help="one program, or one per device [jit]"
+        )
+        argument(
+            command, "--space", type=int, default=1, metavar="N", help="split the rows of images over N devices [1]"
+        )
+        argument(command, "--shard-optimizer", action="store_true", help="split the optimizer's state over the devices")
+        argument(command, "--profile", action="store_true", help="trace five steps for TensorBoard and Perfetto")
+
     command = add(
         commands,
         "train",
         train,
         "train an experiment; `segjax train EXPERIMENT --help` lists its knobs",
         add_help=False,
-        usage="segjax train EXPERIMENT [--out DIR] [--knob value ...] | segjax train --resume RUN",
+        usage="segjax train (EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob value ...] | --resume RUN) [options]",
     )
+    layout(command)
     argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
     argument(command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder)
     argument(command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder)
@@ -226,6 +249,7 @@ def make_parser() -> argparse.ArgumentParser:
         add_help=False,
         usage="segjax launch (EXPERIMENT [--out DIR] [--knob value ...] | --resume RUN) (--local N | --slurm ...)",
     )
+    layout(command)
     argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
     argument(command, "--local", type=int, metavar="N", help="start N processes on this machine")
     argument(
@@ -240,10 +264,12 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = add(commands, "evaluate", evaluate, "score a run on the test split")
     argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
+    argument(command, "--checkpoint", choices=("last", "best"), default="last", help="which checkpoint [last]")
     argument(command, "--json", action="store_true", help="print JSON")
 
     command = add(commands, "predict", predict, "label every pixel of pictures")
     argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
+    argument(command, "--checkpoint", choices=("last", "best"), default="last", help="which checkpoint [last]")
     argument(command, "paths", nargs="+", metavar="PATH", help="pictures, folders or globs", complete=file)
     argument(command, "--out", required=True, metavar="DIR", help="folder for the results", complete=folder)
     argument(command, "--tile", type=int, metavar="N", help="side of the overlapping tiles that large pictures get")
@@ -267,7 +293,7 @@ def make_parser() -> argparse.ArgumentParser:
     command = add(data, "list", data_list, "list the data sets")
     argument(command, "--json", action="store_true", help="print JSON")
     command = add(data, "check", data_check, "read a whole data set and list every problem at once")
-    argument(command, "path", metavar="PATH", help="a data set folder", complete=folder)
+    argument(command, "path", metavar="PATH", help="a folder, or a JSON file of COCO's format", complete=file)
     argument(command, "--picture", metavar="FILE", default="data_check.png", help="a PNG of examples [%(default)s]")
     argument(command, "--json", action="store_true", help="print JSON")
     return parser
@@ -275,39 +301,54 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _names_no_run(parsed: argparse.Namespace, knobs: list[str]) -> str | None:
     """What is wrong where arguments name neither a new run nor one to go on with."""
-    if parsed.experiment is None and parsed.resume is None:
+    if not parsed.experiment and parsed.resume is None:
         return "name an experiment file, such as experiments/land_cover.py, or a run with --resume RUN."
-    if parsed.resume is not None and (parsed.experiment is not None or knobs or parsed.out is not None):
-        extra = [*knobs, parsed.experiment or "--out"][0]
-        return f"--resume goes on with a run as it was; leave {extra} out."
-    if parsed.experiment is not None and not Path(parsed.experiment).is_file():
+    extra = {"--out": parsed.out, "--seeds": parsed.seeds, parsed.experiment: parsed.experiment}
+    if parsed.resume is not None and any(extra.values()):
+        wrong = next(name for name, value in extra.items() if value)
+        return f"--resume goes on with a run as it was; leave {wrong} out."
+    if parsed.experiment and not Path(parsed.experiment).is_file():
         return f"{parsed.experiment} is not a file; name an experiment before its knobs, as in `segjax train FILE`."
     if "--help" not in knobs and "-h" not in knobs:
         print("Loading jax, flax and orbax ...", file=sys.stderr)
     return None
 
 
-def _named_run(parsed: argparse.Namespace, knobs: list[str]) -> tuple[Any, Any]:
-    """The experiment and the run folder that the arguments name; a new folder where they name an experiment."""
-    from segjax.train import Run, distributed
-    from segjax.train.experiment import build, knobs_of, read_experiment
+def _named_runs(parsed: argparse.Namespace, knobs: list[str]) -> tuple[Path, list[Any]]:
+    """The folder that the arguments name and its runs; a new one where they name an experiment."""
+    from segjax.train.request import new_runs, old_runs
 
-    if parsed.experiment is None:
-        run = Run.open(Path(parsed.resume))
-        return run.experiment(), run
-    path = Path(parsed.experiment)
-    function = read_experiment(path)
-    values = knobs_of(function, knobs, path)
-    facts: dict[str, Any] = {}
-    experiment = build(function, values, path, facts)
-    out = Path(parsed.out) if parsed.out else None
-    return experiment, Run(Path(distributed.agree(lambda: str(Run.create(out, path, values, facts).path))))
+    if not parsed.experiment:
+        return Path(parsed.resume), old_runs(Path(parsed.resume), knobs)
+    return new_runs(Path(parsed.experiment), knobs, Path(parsed.out) if parsed.out else None, parsed.seeds)
 
 
-def _print_scores(scores: Any) -> None:
-    for name, value in scores["iou"].items():
-        print(f"  IoU {name:<20} {'absent' if value is None else f'{value:.3f}'}")
-    print(f"  mean IoU {scores['miou']:.3f}   pixel accuracy {scores['pixel_accuracy']:.3f}")
+def _print_scores(scores: dict[str, Any]) -> None:
+    """Scores by class first, then those of the whole split."""
+
+    def shown(value: Any) -> str:
+        return "undefined" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            for one, of_class in value.items():
+                print(f"  {name:<6} {one:<20} {shown(of_class)}")
+    print("  " + "   ".join(f"{name} {shown(value)}" for name, value in scores.items() if not isinstance(value, dict)))
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds, such as 0,1,2") from None
+
+
+def _count_or_auto(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number of devices nor auto")
 
 
 def _fail(sentence: str) -> int:

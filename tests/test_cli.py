@@ -46,7 +46,7 @@ def test_a_command_without_its_extra_says_which_one_to_install(tmp_path: Path):
             "3 is not a file; name an experiment before its knobs",
         ),
         (["train", "--resume", "nowhere"], "nowhere is not a folder; name the folder that"),
-        (["train", "--resume", "run", "--steps", "3"], "--resume goes on with a run as it was; leave --steps out"),
+        (["train", "--resume", "run", "--seeds", "3"], "--resume goes on with a run as it was; leave --seeds out"),
         (["evaluate", "nowhere"], "nowhere is not a folder"),
         (["predict", "nowhere", "x.png", "--out", "y"], "nowhere is not a folder"),
     ],

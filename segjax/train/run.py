@@ -45,7 +45,7 @@ class Run:
         `facts` is what the experiment function remembered of its data.
         """
         name = experiment_file.stem
-        path = path or Path("runs") / name / time.strftime("%Y-%m-%d_%H-%M-%S")
+        path = path or default_folder(experiment_file)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ExperimentError(
                 f"{path} is already there and not an empty folder; give --out another name, "
@@ -132,7 +132,7 @@ class Run:
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file whole or not at all."""
-        self._replace(name, json.dumps(content, indent=2, default=str) + "\n")
+        write_json(self.path, name, content)
 
     def append_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
         """Add rows to metrics.jsonl; they are on disk when this returns."""
@@ -150,12 +150,23 @@ class Run:
     def forget_metrics_after(self, step: int) -> None:
         """Drop the rows that a run will write again when it goes on from `step`."""
         kept = [row for row in self.metrics() if row["step"] <= step]
-        self._replace("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        _replace(self.path, "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
 
-    def _replace(self, name: str, text: str) -> None:
-        partial = self.path / f".{name}.partial"
-        partial.write_text(text)
-        partial.replace(self.path / name)
+
+def default_folder(experiment_file: Path) -> Path:
+    """Where a run goes that was given no folder."""
+    return Path("runs") / experiment_file.stem / time.strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def write_json(folder: Path, name: str, content: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    _replace(folder, name, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def _replace(folder: Path, name: str, text: str) -> None:
+    partial = folder / f".{name}.partial"
+    partial.write_text(text)
+    partial.replace(folder / name)
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,110 @@
+"""Run by test_layouts.py: a few steps of one experiment under one layout, and what comes out, as an .npz file.
+
+`python layouts.py OUT LAYOUT [PROCESS COUNT PORT]`
+"""
+
+import json
+import sys
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from segjax import losses, metrics, upsampling
+from segjax.data import Dataset
+from segjax.encoders import ConvEncoder
+from segjax.layers import ConvBlock, Normalized
+from segjax.models.decoder import Decoder
+from segjax.train import Experiment, Layout
+from segjax.train.devices import Placement
+from segjax.train.evaluate import initial_variables
+from segjax.train.segmentation import Segmentation
+from segjax.train.state import TrainState
+from segjax.train.step import one_step
+
+FLOAT = "float64" if jax.config.read("jax_enable_x64") else "float32"
+LAYOUTS = {
+    "one": Layout(devices=1),
+    "eight": Layout(),
+    "pmap": Layout(strategy="pmap"),
+    "space": Layout(space=2),
+    "zero": Layout(shard_optimizer=True),
+    "processes": Layout(),
+}
+
+
+class Everything(nn.Module):
+    """Every upsampler in a decoder of its own, on one encoder with batch normalisation."""
+
+    @nn.compact
+    def __call__(self, image, *, train):
+        dtype = jnp.dtype(FLOAT)
+        block = partial(ConvBlock, dtype=dtype)
+        levels = ConvEncoder(((4,), (6,)), block, name="encoder")(image.astype(dtype), train=train)
+        climbs = [
+            Decoder(((4,),), upsample, skips=i % 2 == 0, block=block, dtype=dtype, name=name)(
+                levels[-1].features, levels, train=train
+            )
+            for i, (name, upsample) in enumerate(upsampling.BY_NAME.items())
+            if name not in ("conv_transpose_bilinear", "pixel_shuffle_icnr")  # others with another start
+        ]
+        return nn.Conv(3, (1, 1), dtype=dtype, param_dtype=dtype, name="head")(jnp.concatenate(climbs, -1))
+
+
+def loss(logits, mask):
+    """A mean over counted pixels and a ratio of sums: neither is the mean of what parts of the batch give."""
+    return losses.cross_entropy(logits, mask) + losses.dice(logits, mask)
+
+
+def main(out: str, name: str, *processes: str) -> None:
+    if processes:
+        number, count, port = map(int, processes)
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        jax.distributed.initialize(f"127.0.0.1:{port}", count, number)
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.integers(0, 255, (8, 32, 16, 3)).astype(np.uint8),
+        "mask": rng.integers(0, 3, (8, 32, 16)).astype(np.uint8),
+    }
+    batch["mask"][0] = 255  # the devices' shares count different numbers of pixels
+    batch["mask"][3, :20] = 255
+    data = Dataset("noise", ("a", "b", "c"), ((0, 0, 0),) * 3, lambda split: [])
+    model = Normalized(Everything(), mean=(0.5,) * 3, std=(0.3,) * 3)
+    # Plain descent of rate 1: the change of the parameters is the gradient. Averages ride along to be sharded.
+    optimizer = optax.chain(optax.trace(0.5), optax.sgd(1.0))
+    experiment = Experiment(model, data, loss, optimizer, steps=2, batch_size=8, ema=0.9)
+    task = Segmentation(data)
+    key = jax.random.key(0)
+    variables = jax.tree.map(lambda x: x.astype(FLOAT), initial_variables(model, batch["image"][:1], key))
+    state = TrainState.initial(variables, optimizer, task.zero(), ema=True)
+    placement = Placement(LAYOUTS[name], 8)
+    share = 8 // jax.process_count()
+    mine = {k: v[jax.process_index() * share :][:share] for k, v in batch.items()}
+    placed, on_devices = placement.state(state), placement.batch(mine)
+
+    def step(states, batches, keys, axis=None):
+        return one_step(states, batches, keys, experiment=experiment, task=task, axis=axis)
+
+    program = placement.compile(step, placed, on_devices, placement.replicate(key))
+    found = {}
+    for number in (1, 2):
+        placed = program.run(placed, on_devices, placement.replicate(key))
+        kept = {"params": placed.params, "batch_stats": placed.batch_stats, "ema": placed.ema, "tally": placed.tally}
+        kept = jax.device_get(jax.jit(lambda x: x, out_shardings=placement.everywhere)(kept))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(kept):
+            found[f"{number}{jax.tree_util.keystr(path)}"] = leaf
+    found["miou"] = np.asarray(metrics.mean_iou(kept["tally"].counts))
+    if jax.process_index() == 0:
+        np.savez(out, **found)
+        text = program.compiled.as_text() if name != "pmap" else ""
+        own = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves((placed.opt_state, placed.ema)))
+        everything = sum(x.nbytes for x in jax.tree.leaves((placed.opt_state, placed.ema)))
+        facts = {"text": text, "own": own, "everything": everything}
+        with open(f"{out}.json", "w") as file:
+            json.dump(facts, file)
+
+
+main(*sys.argv[1:])
