@@ -5,11 +5,12 @@ hosts are added up, and the score is read from the total, in float64 on the host
 nothing. A class that is absent has no score: NaN in the array of all classes, and left out of means. That is the rule
 of mmsegmentation and of torchmetrics' macro averages; scikit-learn's `jaccard_score` counts such a class as 0 instead.
 
-`checkerboard_score` looks at logits alone, and asks for no mask.
+`checkerboard_score` looks at logits alone, and asks for no mask. `detection_scores` ranks all boxes of a split, and so
+takes them at once.
 """
 
 from segjax.metrics.boundary_iou import boundary_iou, boundary_iou_counts, mean_boundary_iou
-from segjax.metrics.calibration import calibration_counts, expected_calibration_error
+from segjax.metrics.calibration import attribute_calibration_counts, calibration_counts, expected_calibration_error
 from segjax.metrics.checkerboard import checkerboard_score, power_spectrum
 from segjax.metrics.confusion import (
     class_accuracy,
@@ -30,8 +31,13 @@ from segjax.metrics.contours import (
     mean_boundary_f1,
     mean_hausdorff_95,
 )
+from segjax.metrics.detection import DetectionScores, detection_scores
+from segjax.metrics.localization import LocalizationScores, localization_counts, localization_scores
 
 __all__ = [
+    "DetectionScores",
+    "LocalizationScores",
+    "attribute_calibration_counts",
     "boundary_f1",
     "boundary_f1_counts",
     "boundary_iou",
@@ -40,12 +46,15 @@ __all__ = [
     "checkerboard_score",
     "class_accuracy",
     "confusion_matrix",
+    "detection_scores",
     "dice",
     "expected_calibration_error",
     "frequency_weighted_iou",
     "hausdorff_95",
     "hausdorff_95_counts",
     "iou",
+    "localization_counts",
+    "localization_scores",
     "mean_accuracy",
     "mean_boundary_f1",
     "mean_boundary_iou",

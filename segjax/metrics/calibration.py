@@ -1,9 +1,11 @@
 """Expected calibration error: how far a model's confidence is from its accuracy."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from segjax.metrics.scores import ratio
@@ -29,18 +31,36 @@ def calibration_counts(
     mask = jnp.asarray(mask, jnp.int32)
     confidence = jax.nn.softmax(logits.astype(jnp.float32), axis=-1).max(-1)
     right = logits.argmax(-1) == mask
-    bin_of = jnp.clip(jnp.ceil(confidence * bins).astype(jnp.int32) - 1, 0, bins - 1)
-    bin_of = jnp.where(mask == ignore, bins, bin_of)
-    values = jnp.stack([jnp.ones_like(confidence), confidence, right.astype(jnp.float32)], axis=-1)
-
-    def one_row(bin_of: Array, values: Array) -> Array:
-        return jnp.zeros((bins, 3), jnp.float32).at[bin_of].add(values, mode="drop")
-
     # Row by row, so that no running float32 sum grows large beside what is added to it.
-    return jax.vmap(jax.vmap(one_row))(bin_of, values).sum((0, 1))
+    by_row = jax.vmap(jax.vmap(partial(_row_counts, bins=bins)))
+    return by_row(confidence, right.astype(jnp.float32), mask != ignore).sum((0, 1))
+
+
+def attribute_calibration_counts(
+    scores: Float[Array | np.ndarray, "*n a"], attributes: Float[Array | np.ndarray, "*n a"], *, bins: int = 15
+) -> Float[Array, "a {bins} 3"]:
+    """For each attribute and bin of its score: objects, their summed scores and summed true scores; adds up.
+
+    Scores are probabilities in 0..1, and true ones in 0..1 or NaN where nobody annotated one, which is not counted.
+    `expected_calibration_error` reads one attribute's counts, or all of them from `counts.sum(0)`. Float32, and works
+    under `jit`; raises ValueError if the shapes differ.
+    """
+    if scores.shape != attributes.shape:
+        raise ValueError(f"scores have shape {scores.shape} and attributes {attributes.shape}: expected the same.")
+    confidence, true = (jnp.asarray(each, jnp.float32).reshape(-1, scores.shape[-1]).T for each in (scores, attributes))
+    known = ~jnp.isnan(true)
+    return jax.vmap(partial(_row_counts, bins=bins))(confidence, jnp.where(known, true, 0), known)
+
+
+def _row_counts(
+    confidence: Float[Array, "length"], right: Float[Array, "length"], counted: Bool[Array, "length"], bins: int
+) -> Float[Array, "{bins} 3"]:
+    bin_of = jnp.clip(jnp.ceil(confidence * bins).astype(jnp.int32) - 1, 0, bins - 1)
+    values = jnp.stack([jnp.ones_like(confidence), confidence, right], axis=-1)
+    return jnp.zeros((bins, 3), jnp.float32).at[jnp.where(counted, bin_of, bins)].add(values, mode="drop")
 
 
 def expected_calibration_error(counts: ArrayLike) -> float:
-    """Mean gap between confidence and accuracy over bins, weighted by pixels (Guo et al. 2017); NaN without pixels."""
+    """Mean gap of confidence and accuracy, bins weighted by pixels or objects (Guo et al. 2017); NaN without any."""
     pixels, confidence, right = np.asarray(counts, np.float64).T
     return float(ratio(np.abs(confidence - right).sum(), pixels.sum()))

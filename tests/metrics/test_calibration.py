@@ -67,3 +67,36 @@ def test_nothing_counted_has_no_error():
 def test_shapes_that_do_not_match_are_refused():
     with pytest.raises(ValueError, match=r"\(1, 4, 4, 3\) and the mask \(1, 4, 5\)"):
         metrics.calibration_counts(np.zeros((1, 4, 4, 3)), np.zeros((1, 4, 5), int))
+
+
+def test_attributes_are_binned_by_their_scores_where_they_are_annotated():
+    bins = 10
+    counts_of = jax.jit(partial(metrics.attribute_calibration_counts, bins=bins))
+
+    @settings(max_examples=10, deadline=None, derandomize=True)
+    @given(st.integers(0, 2**32 - 1))
+    def check(seed):
+        rng = np.random.default_rng(seed)
+        scores = rng.random((2, 9, 3)).astype(np.float32)
+        scores[0, :2] = [[0, 1, 0.5], [1, 0.2, 0]]
+        attributes = rng.choice([0, 1, 0.5, np.nan], scores.shape).astype(np.float32)
+        expected = np.zeros((3, bins, 3))
+        for i, j, k in np.argwhere(~np.isnan(attributes)):
+            p = scores[i, j, k]
+            m = next(m for m in range(bins) if p <= np.float32((m + 1) / bins) or m == bins - 1)
+            expected[k, m] += [1, p, attributes[i, j, k]]
+        counts = np.asarray(counts_of(scores, attributes))
+        np.testing.assert_allclose(counts, expected, rtol=1e-5)
+        gaps = np.abs(expected[..., 1] - expected[..., 2]).sum(1) / expected[..., 0].sum(1)
+        errors = [metrics.expected_calibration_error(each) for each in counts]
+        np.testing.assert_allclose(errors, gaps, rtol=1e-5)
+
+    check()
+
+
+def test_attributes_nobody_annotated_have_no_error():
+    counts = metrics.attribute_calibration_counts(np.full((2, 3), 0.5), np.full((2, 3), np.nan))
+    assert np.all(np.asarray(counts) == 0)
+    assert np.isnan(metrics.expected_calibration_error(counts.sum(0)))
+    with pytest.raises(ValueError, match=r"scores have shape \(2, 3\) and attributes \(3,\)"):
+        metrics.attribute_calibration_counts(np.zeros((2, 3)), np.zeros(3))

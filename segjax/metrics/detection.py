@@ -1,0 +1,120 @@
+"""COCO's scores of many boxes: average precision and average recall."""
+
+import contextlib
+import io
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from segjax.metrics.scores import mean
+
+if TYPE_CHECKING:
+    from pycocotools.coco import COCO
+
+
+class DetectionScores(NamedTuple):
+    """Scores in 0..1; NaN for a class without a true box, which no mean counts."""
+
+    ap: float
+    """Average precision: the mean over recalls 0, 0.01 .. 1, IoU thresholds 0.5, 0.55 .. 0.95 and classes."""
+    ap50: float
+    """At the IoU threshold 0.5 alone."""
+    ap75: float
+    ar: float
+    """Average recall: what is found in the end, its mean over the same thresholds and classes."""
+    class_ap: Float[np.ndarray, "k"]
+    class_ap50: Float[np.ndarray, "k"]
+
+
+def detection_scores(
+    boxes: Float[np.ndarray, "n d 4"],
+    scores: Float[np.ndarray, "n d"],
+    labels: Int[np.ndarray, "n d"],
+    true_boxes: Float[np.ndarray, "n m 4"],
+    true_labels: Int[np.ndarray, "n m"],
+    crowd: Bool[np.ndarray, "n m"] | None = None,
+    *,
+    num_classes: int,
+    max_boxes: int = 100,
+) -> DetectionScores:
+    """COCO's scores for all images of a split at once, computed by pycocotools (of the extra `train`).
+
+    Boxes are (x, y, w, h) in pixels; a label below 0 pads them, and a score of NaN is no detection. The `max_boxes`
+    best detections of each image and class count; of equal scores the first goes first. A true box in `crowd` need not
+    be found, and a detection whose own area lies inside it, to the share of the threshold, is not wrong. Images without
+    true boxes count too: leave out those that only fill a batch. COCO's small, medium and large are not told apart.
+    Raises ValueError where shapes do not match or a true label is not below `num_classes`.
+    """
+    crowd = np.zeros(true_labels.shape, bool) if crowd is None else crowd
+    found, true = scores.shape, true_labels.shape
+    if (
+        len(found) != 2
+        or len(true) != 2
+        or found[0] != true[0]
+        or (boxes.shape, labels.shape) != ((*found, 4), found)
+        or (true_boxes.shape, crowd.shape) != ((*true, 4), true)
+    ):
+        raise ValueError(
+            f"boxes have shape {boxes.shape}, scores {scores.shape} and labels {labels.shape}, true boxes "
+            f"{true_boxes.shape}, labels {true_labels.shape} and crowd {crowd.shape}: "
+            "expected (n, d, 4), (n, d) and (n, d), (n, m, 4), (n, m) and (n, m)."
+        )
+    if true_labels.max(initial=-1) >= num_classes:
+        raise ValueError(f"a true box has label {true_labels.max()}: expected less than num_classes, {num_classes}.")
+    from pycocotools.cocoeval import COCOeval
+
+    labels = np.where(np.isnan(scores), -1, labels)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints as it goes
+        truth = _as_coco(true_boxes, true_labels, num_classes, crowd=crowd)
+        evaluation = COCOeval(truth, _as_coco(boxes, labels, num_classes, scores=scores), "bbox")
+        evaluation.params.maxDets = [max_boxes]
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, np.inf]], ["all"]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    # By threshold, recall and class, and by threshold and class; -1 where there is no true box.
+    precision, recall = evaluation.eval["precision"][..., 0, 0], evaluation.eval["recall"][..., 0, 0]
+    average = np.where(precision[:, 0] < 0, np.nan, precision.mean(axis=1))
+    return DetectionScores(
+        ap=mean(average.mean(0)),
+        ap50=mean(average[0]),
+        ap75=mean(average[5]),
+        ar=mean(np.where(recall[0] < 0, np.nan, recall.mean(0))),
+        class_ap=average.mean(0),
+        class_ap50=average[0],
+    )
+
+
+def _as_coco(
+    boxes: Float[np.ndarray, "n m 4"],
+    labels: Int[np.ndarray, "n m"],
+    num_classes: int,
+    *,
+    scores: Float[np.ndarray, "n m"] | None = None,
+    crowd: Bool[np.ndarray, "n m"] | None = None,
+) -> "COCO":
+    """What reading a file of COCO's format would give."""
+    from pycocotools.coco import COCO
+
+    images, places = np.nonzero((labels >= 0) & (labels < num_classes))
+    chosen = boxes[images, places].astype(np.float64)
+    chosen[:, 2:] = chosen[:, 2:].clip(0)
+    columns = {
+        "id": np.arange(1, len(images) + 1),  # it takes a match with number 0 for none
+        "image_id": images,
+        "category_id": labels[images, places],
+        "bbox": chosen,
+        "area": chosen[:, 2] * chosen[:, 3],
+        "iscrowd": np.zeros(len(images), int) if crowd is None else crowd[images, places].astype(int),
+        "score": np.zeros(len(images)) if scores is None else scores[images, places].astype(np.float64),
+    }
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    coco = COCO()
+    dataset: Any = {
+        "images": [{"id": image} for image in range(len(boxes))],
+        "categories": [{"id": label} for label in range(num_classes)],
+        "annotations": [dict(zip(columns, row, strict=True)) for row in rows],
+    }
+    coco.dataset = dataset
+    coco.createIndex()
+    return coco
