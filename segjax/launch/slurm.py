@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import submitit
+from submitit.core.utils import FailedJobError
+
 from segjax.train.errors import ExperimentError
 
 _NUMBERS = ("nodes", "gpus", "tasks", "cpus")
