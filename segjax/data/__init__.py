@@ -3,12 +3,14 @@
 from segjax.data.augment import Augment
 from segjax.data.batches import Batch, test_batches, train_batches
 from segjax.data.check import check
+from segjax.data.coco import coco
 from segjax.data.folder import FolderDefaults, folder, folder_defaults
 from segjax.data.islands import islands
 from segjax.data.land_cover import land_cover
 from segjax.data.nuclei import nuclei
 from segjax.data.record import IGNORE, DataError, Dataset, Record, Source
 from segjax.data.tfds import oxford_iiit_pet, tfds_dataset
+from segjax.data.voc import voc
 
 __all__ = [
     "IGNORE",
@@ -20,6 +22,7 @@ __all__ = [
     "Record",
     "Source",
     "check",
+    "coco",
     "folder",
     "folder_defaults",
     "islands",
@@ -29,4 +32,5 @@ __all__ = [
     "test_batches",
     "tfds_dataset",
     "train_batches",
+    "voc",
 ]

@@ -1,5 +1,6 @@
 """Names, numbers and colours of classes: classes.txt, and colours where nobody chose any."""
 
+import colorsys
 import json
 import re
 from pathlib import Path
@@ -30,6 +31,16 @@ def voc_palette(classes: int) -> tuple[Colour, ...]:
             sum((number >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8)) for channel in range(3)
         )
         return red, green, blue
+
+    return tuple(colour(number) for number in range(classes))
+
+
+def bright_palette(classes: int) -> tuple[Colour, ...]:
+    """Give that many bright colours for frames around objects, neighbours far apart: hues by the golden angle."""
+
+    def colour(number: int) -> Colour:
+        red, green, blue = colorsys.hsv_to_rgb((0.03 + 0.381966 * number) % 1, 0.9, 1.0)
+        return round(255 * red), round(255 * green), round(255 * blue)
 
     return tuple(colour(number) for number in range(classes))
 

@@ -2,14 +2,18 @@
 
 import os
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
 from segjax.data.classes import Colour
 from segjax.data.images import read_image, read_mask, shown
+from segjax.data.mask_report import Report, Seen
 from segjax.data.record import DataError
-from segjax.data.report import Report, Seen
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLUMNS = 4
 _SIDE = 512
@@ -50,6 +54,11 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
         )
     ]
     figure.legend(handles=handles[:24], loc="outside lower center", ncols=min(len(handles), 6), fontsize=7)
+    save_figure(figure, path)
+
+
+def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
+    """Write a figure into an image file; raises DataError where that cannot be done."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # names in scripts that the font lacks are drawn as boxes
         try:

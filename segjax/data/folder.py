@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from segjax.data.check import check, size_sentence
 from segjax.data.classes import ClassList, Colour
 from segjax.data.images import read_image, read_mask, shown
 from segjax.data.layouts import Pair
+from segjax.data.mask_check import check_masks, size_sentence
+from segjax.data.mask_report import Report
 from segjax.data.record import IGNORE, DataError, Dataset, Record
-from segjax.data.report import Report
 from segjax.data.splits import write_lists
 
 _MOST_WEIGHT = 10.0
@@ -139,7 +139,7 @@ def _checked(root: str | os.PathLike[str]) -> Report:
     """Check once in a process, or again after errors: they may have been mended."""
     key = os.path.realpath(root)
     if key not in _clean:
-        report = check(root)
+        report = check_masks(root)
         report.refuse()
         _clean[key] = report
     return _clean[key]

@@ -147,7 +147,7 @@ def _layout(root: Path) -> tuple[Layout, list[tuple[str, Path, Path]]]:
     others = ", ".join(f"{layout.images} + {layout.masks}" for layout in LAYOUTS[1:])
     raise DataError(
         f"{name} has no folders that are understood: put pictures in images/ and masks of the same names in masks/ "
-        f"(also understood: {others})."
+        f"(also understood: {others}; and boxes in a JSON file of COCO's format or XML files in Annotations/)."
     )
 
 

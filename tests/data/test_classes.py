@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from segjax.data.classes import numbered_classes, read_classes, read_nnunet_classes, voc_palette
+from segjax.data.classes import bright_palette, numbered_classes, read_classes, read_nnunet_classes, voc_palette
 from segjax.data.record import DataError
 
 
@@ -72,3 +72,11 @@ def test_nnunet_names_its_labels(tmp_path):
 def test_classes_without_names_are_numbered():
     assert numbered_classes(2).names == ("background", "foreground")
     assert numbered_classes(3).names == ("class 0", "class 1", "class 2")
+
+
+def test_bright_colours_differ():
+    colours = bright_palette(12)
+    assert bright_palette(3) == colours[:3]
+    distances = [max(abs(a - b) for a, b in zip(one, other, strict=True)) for one in colours for other in colours]
+    assert sorted(distances)[12] > 50  # apart from each one's distance to itself
+    assert min(max(colour) for colour in colours) == 255

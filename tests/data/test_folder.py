@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segjax.data.check import check
 from segjax.data.folder import FolderDefaults, FolderSource, folder, folder_defaults
+from segjax.data.mask_check import check_masks as check
 from segjax.data.record import DataError
 
 

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from segjax.data.check import check
 from segjax.data.examples import overlay
+from segjax.data.mask_check import check_masks as check
+from segjax.data.problems import print_report
 from segjax.data.record import DataError
-from segjax.data.report import print_report
 
 
 def errors(report):
@@ -267,7 +267,7 @@ def test_what_a_user_may_not_read_is_listed(make_folder):
     # Root may read everything, so another user checks.
     code = """
 import os, sys
-from segjax.data.check import check
+from segjax.data.mask_check import check_masks as check
 if os.getuid() == 0:
     os.chdir(sys.argv[1])
     os.setgroups([])
