@@ -48,8 +48,7 @@ def attribute_calibration_counts(
     if scores.shape != attributes.shape:
         raise ValueError(f"scores have shape {scores.shape} and attributes {attributes.shape}: expected the same.")
     confidence, true = (jnp.asarray(each, jnp.float32).reshape(-1, scores.shape[-1]).T for each in (scores, attributes))
-    known = ~jnp.isnan(true)
-    return jax.vmap(partial(_row_counts, bins=bins))(confidence, jnp.where(known, true, 0), known)
+    return jax.vmap(partial(_row_counts, bins=bins))(confidence, true, ~jnp.isnan(true))
 
 
 def _row_counts(

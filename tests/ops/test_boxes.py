@@ -196,7 +196,7 @@ def test_nms_at_its_edges():
     # An overlap of exactly the threshold does not suppress; boxes without area overlap nothing; NaN is no score.
     assert boxes.nms(row, scores, max_boxes=5).tolist() == [1, 0, 3, -1, -1]
     assert boxes.nms(row, scores, max_boxes=5, threshold=0.49).tolist() == [1, 3, -1, -1, -1]
-    assert boxes.nms(row[2:], scores[:2], max_boxes=2).tolist() == [0, 1]
+    assert boxes.nms(row[2:], np.ones(2, np.float32), max_boxes=2).tolist() == [0, 1]
     assert boxes.nms(row[:0], scores[:0], max_boxes=2).tolist() == [-1, -1]
     gradient = jax.grad(lambda row: row[boxes.nms(row, scores, max_boxes=1)].sum())(jnp.asarray(row))
     np.testing.assert_array_equal(gradient, np.outer([0, 1, 0, 0], [1, 1, 1, 1]))

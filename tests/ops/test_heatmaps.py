@@ -115,6 +115,16 @@ def test_images_without_boxes_are_empty():
         assert np.all(targets.counted)
 
 
+def test_a_crowd_is_not_counted_but_for_the_objects_in_it():
+    boxes = np.array([[[4, 4, 24, 20], [12, 12, 4, 4], [4, 4, 24, 20]]], np.float32)
+    targets = targets_of(boxes, np.array([[1, 1, 0]]), np.array([[True, False, False]]))
+    expected = np.ones((*SIZE, CLASSES), bool)
+    expected[1:6, 1:7, 1] = False
+    expected[3, 3, 1] = True
+    np.testing.assert_array_equal(targets.counted[0], expected)
+    assert targets.owner[0, 3, 3] == 1, "a crowd owns no cell"
+
+
 def test_attributes_lie_at_their_objects_centre():
     boxes = np.array([[[0, 0, 8, 8], [20, 12, 4, 4], [0, 0, 0, 0]]], np.float32)
     targets = targets_of(boxes, np.array([[0, 2, -1]]), np.zeros((1, 3), bool))
