@@ -1,0 +1,203 @@
+"""The grid: every upsampler in every decoder family behind one encoder, as published and with parameters matched.
+
+The encoder is the same to the last initial parameter: three stages of two 3x3 convolutions, of `width`, `2 * width` and
+`4 * width` channels, each followed by a 2x2 max-pooling, so that what the decoders climb from lies at stride 8.
+
+| family | decoder |
+|---|---|
+| FCN | class scores at stride 8, which the upsampler alone brings to the image (Long et al. 2015) |
+| SegNet | two convolutions after every upsampling, the mirror image of the encoder (Badrinarayanan et al. 2017) |
+| U-Net | the same, each with the encoder's features of that size beside it (Ronneberger et al. 2015) |
+| U-Net, no skips | U-Net without those features |
+
+FCN scores after two more convolutions, the first 3x3. SegNet differs from U-Net without skips in the widths: its stages
+narrow before they hand on to the finer level, and its last convolution is 3x3.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Literal, NamedTuple, get_args
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from segjax import upsampling
+from segjax.encoders import ConvEncoder
+from segjax.layers import batch_norm
+from segjax.models import ScoreFCN, SegNet, UNet
+
+Family = Literal["fcn", "segnet", "unet", "unet_no_skips"]
+Size = Literal["published", "matched"]
+FAMILIES: dict[Family, str] = {"fcn": "FCN", "segnet": "SegNet", "unet": "U-Net", "unet_no_skips": "U-Net, no skips"}
+"""The families and what a table calls them."""
+CONTROL = "bilinear"
+"""What all others are compared with, and whose parameters they are matched to."""
+TWIN = "bilinear_again"
+"""The control under another name, started from other parameters: what chance alone does."""
+UPSAMPLERS: dict[str, str] = {
+    "nearest": "nearest",
+    "bilinear": "bilinear",
+    "max_unpool": "max-unpool",
+    "conv_transpose_2x2": "transposed conv 2x2",
+    "conv_transpose_3x3": "transposed conv 3x3",
+    "conv_transpose_3x3_bilinear": "transposed conv 3x3, bilinear start",
+    "resize_conv": "resize-conv",
+    "pixel_shuffle": "pixel shuffle",
+    "pixel_shuffle_icnr": "pixel shuffle, ICNR start",
+    "carafe": "CARAFE",
+    "dysample": "DySample",
+}
+"""The upsamplers and what a table calls them."""
+LABELS = UPSAMPLERS | {TWIN: "bilinear, again"}
+TOLERANCE = 0.02
+"""How far from the control's a matched decoder's number of parameters may be."""
+LEVELS = 3
+"""Stages of the encoder and, but in FCN, of the decoder."""
+STRIDE = 2**LEVELS
+"""Of the deepest features."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network on one data set; its runs differ by their seed alone."""
+
+    data: str
+    family: Family
+    upsampler: str
+    width: int
+    """Channels of the encoder at full resolution."""
+    decoder: tuple[int, ...]
+    """Channels of the decoder at each level, finest first; of FCN's, which has none there, at the deepest alone."""
+    squeeze: int = 1
+    """What the channels that CARAFE's kernels are predicted from are divided by, below `width`."""
+
+    @property
+    def name(self) -> str:
+        """A name that no other cell has, fit for a file."""
+        widths = "_".join(map(str, self.decoder)) + (f"_q{self.squeeze}" if self.squeeze > 1 else "")
+        return f"{self.data}-{self.family}-{self.upsampler}-w{self.width}-d{widths}"
+
+
+class Place(NamedTuple):
+    """Where a cell stands in the tables."""
+
+    data: str
+    size: Size
+    family: Family
+    upsampler: str
+
+
+def published(data: str, family: Family, upsampler: str, width: int) -> Cell:
+    """The cell whose decoder mirrors the encoder."""
+    widths = tuple(width * 2**level for level in range(LEVELS))
+    return Cell(data, family, upsampler, width, widths[-1:] if family == "fcn" else widths)
+
+
+def network(cell: Cell, num_classes: int) -> nn.Module:
+    """The cell's model: a normalised image in, logits out."""
+    stages = tuple((cell.width * 2**level,) * 2 for level in range(LEVELS))
+    upsample = _upsampler(cell)
+    if cell.family == "fcn":
+        return ScoreFCN(
+            num_classes,
+            skips=0,
+            stages=stages,
+            hidden=cell.decoder[0],
+            window=3,
+            dropout=0.0,
+            norm=batch_norm,
+            upsample=upsample,
+            jump=False,
+        )
+    if cell.family == "segnet":
+        finer = (cell.decoder[0], *cell.decoder)
+        return SegNet(num_classes, stages, tuple(zip(cell.decoder, finer, strict=False)), upsample=upsample)
+    return UNet(
+        num_classes,
+        widths=(*cell.decoder, stages[-1][0]),
+        skips=cell.family == "unet",
+        upsample=upsample,
+        encoder=ConvEncoder((*stages, ())),
+    )
+
+
+def _upsampler(cell: Cell) -> Callable[..., upsampling.Upsampling]:
+    if cell.upsampler == TWIN:
+        return upsampling.BY_NAME[CONTROL]
+    if cell.upsampler == "conv_transpose_3x3_bilinear":
+        return partial(upsampling.ConvTranspose, window=3, kernel_init=upsampling.bilinear_init)
+    if cell.upsampler == "carafe":
+        # The paper's 64 channels are for networks of 256; here they shrink as the network does.
+        return partial(upsampling.Carafe, compressed=max(1, cell.width // cell.squeeze))
+    return upsampling.BY_NAME[cell.upsampler]
+
+
+@cache
+def parameters(cell: Cell, num_classes: int) -> tuple[int, int]:
+    """Of the whole network, and of what follows the encoder; counted from shapes alone."""
+    image = jax.ShapeDtypeStruct((1, STRIDE, STRIDE, 3), np.float32)
+    init = partial(network(cell, num_classes).init, train=False)
+    tree = jax.eval_shape(init, jax.random.key(0), image)["params"]
+    counts = {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in tree.items()}
+    total = sum(counts.values())
+    return total, total - counts["encoder"]
+
+
+def matched(cell: Cell, num_classes: int) -> Cell:
+    """The published cell with its decoder scaled to the control's parameters; itself where it has as many already.
+
+    CARAFE's own convolutions do not shrink with the decoder, so they are squeezed until they leave room for it. Raises
+    ValueError where nothing gives as many parameters within `TOLERANCE`.
+    """
+    goal = parameters(published(cell.data, cell.family, CONTROL, cell.width), num_classes)[1]
+
+    def excess(candidate: Cell) -> float:
+        return parameters(candidate, num_classes)[1] / goal - 1
+
+    def off(candidate: Cell) -> float:
+        return abs(excess(candidate))
+
+    best = cell
+    for squeeze in (1, 2, 4, 8) if cell.upsampler == "carafe" else (1,):
+        low, high = 0.0, 2.0
+        while off(best) > TOLERANCE and high - low > 0.01:
+            scale = (low + high) / 2
+            middle = replace(cell, decoder=tuple(max(1, round(scale * w)) for w in cell.decoder), squeeze=squeeze)
+            best = min(best, middle, key=off)
+            low, high = (scale, high) if excess(middle) < 0 else (low, scale)
+        # All widths at once take too large steps: try their neighbours one by one.
+        for widths in itertools.product(*((w, w - 1, w + 1) for w in best.decoder)):
+            if off(best) > TOLERANCE and min(widths) > 0:
+                best = min(best, replace(best, decoder=widths), key=off)
+    if off(best) > TOLERANCE:
+        raise ValueError(
+            f"No width of {cell.name}'s decoder brings its parameters within {TOLERANCE:.0%} of the {goal} of "
+            f"{CONTROL}: the nearest is off by {off(best):.1%}; take a larger width."
+        )
+    return best
+
+
+def grid(
+    data: str,
+    num_classes: int,
+    width: int,
+    families: Iterable[Family] = get_args(Family),
+    upsamplers: Iterable[str] = tuple(UPSAMPLERS),
+    match: Iterable[Family] = get_args(Family),
+) -> dict[Place, Cell]:
+    """Every place in the tables of a data set with the cell that stands there; one cell may stand in two.
+
+    The control and its twin are always among them; only the families of `match` get matched decoders.
+    """
+    names = dict.fromkeys((CONTROL, TWIN, *upsamplers))
+    places = {}
+    for family in families:
+        for name in names:
+            cell = published(data, family, name, width)
+            places[Place(data, "published", family, name)] = cell
+            if family in match:
+                places[Place(data, "matched", family, name)] = matched(cell, num_classes)
+    return places

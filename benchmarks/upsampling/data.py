@@ -1,0 +1,157 @@
+"""The data sets of the benchmark by name, and what training and scoring want to know of one."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from segjax.data import (
+    IGNORE,
+    Augment,
+    DataError,
+    Dataset,
+    Record,
+    Source,
+    folder,
+    land_cover,
+    oxford_iiit_pet,
+    tfds_dataset,
+)
+
+SAMPLE = 200
+"""Training records from which mean, standard deviation and crop are worked out."""
+PROBES = 32
+"""Test tiles whose logits are looked at for checkerboards."""
+SHOWN = 4
+"""Of those, how many are shown in the report."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, opened."""
+
+    name: str
+    dataset: Dataset
+    train: Source
+    test: Source
+    augment: Augment
+    gamma: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """Of the training images in 0..1 after gamma, by channel."""
+    probes: UInt8[np.ndarray, "n side side c"]
+    """Squares of test images, spread evenly over the split."""
+    probe_masks: UInt8[np.ndarray, "n side side"]
+    shown: tuple[int, ...]
+    """The probes with the most class boundaries in them."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the mask has."""
+        return len(self.dataset.class_names)
+
+
+def dataset_of(name: str) -> Dataset:
+    """The data set: land_cover_4, land_cover_7, islands, tfds:NAME[:class,class,...], or the path of a folder.
+
+    Nothing is opened but a folder, which is checked. Raises DataError where there is none of that name.
+    """
+    if name in ("land_cover_4", "land_cover_7"):
+        return land_cover(groups=4 if name.endswith("4") else 7)
+    if name == "islands":
+        from segjax.data.islands import islands
+
+        return _without_boxes(islands("one"))
+    if name.startswith("tfds:"):
+        _, builder, *classes = name.split(":")
+        if builder == "oxford_iiit_pet" and not classes:
+            return oxford_iiit_pet()
+        if not classes:
+            raise DataError(f"{name} does not say its classes: name them as in {name}:background,object.")
+        return tfds_dataset(builder, classes[0].split(","))
+    if Path(name).is_dir():
+        return folder(name)
+    raise DataError(f"{name} is no data set: take land_cover_4, land_cover_7, islands, tfds:NAME:classes, or a folder.")
+
+
+def slug(name: str) -> str:
+    """The data set's name, fit for a file."""
+    return re.sub(r"\W+", "_", Path(name).name if Path(name).is_dir() else name)
+
+
+@cache
+def load(name: str) -> Data:
+    """Open both splits and look at some of the records; once in a process."""
+    dataset = dataset_of(name)
+    train, test = dataset.open("train"), dataset.open("test")
+    from_space = name.startswith("land_cover") or name == "islands"
+    gamma = 0.5 if from_space else 1.0  # these pictures are dark
+    sample = [train[int(i)]["image"] for i in _spread(len(train), SAMPLE)]
+    pixels = np.concatenate([image.reshape(-1, image.shape[-1]) for image in sample]) / 255.0
+    pixels **= gamma
+    side = int(np.median([min(image.shape[:2]) for image in sample])) // 32 * 32
+    side = min(max(side, 32), 256)
+    found = [test[int(i)] for i in _spread(len(test), PROBES)]
+    squares = [record for record in found if min(record["image"].shape[:2]) >= side]
+    if not squares:
+        raise DataError(f"{name}: none of its test images is as large as the training crops of {side}x{side}.")
+    masks = np.stack([_mask(record)[:side, :side] for record in squares])
+    return Data(
+        name=slug(name),
+        dataset=dataset,
+        train=train,
+        test=test,
+        augment=Augment(crop=(side, side), flip_horizontal=True, flip_vertical=from_space),
+        gamma=gamma,
+        mean=tuple(np.round(pixels.mean(0), 3).tolist()),
+        std=tuple(np.round(np.maximum(pixels.std(0), 1 / 255), 3).tolist()),
+        probes=np.stack([record["image"][:side, :side] for record in squares]),
+        probe_masks=masks,
+        shown=tuple(sorted(np.argsort([-_boundaries(mask) for mask in masks])[:SHOWN].tolist())),
+    )
+
+
+@dataclass(frozen=True)
+class _Masked:
+    """Records of which only image and mask are left."""
+
+    source: Source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Record:
+        record = self.source[index]
+        return Record(image=record["image"], mask=_mask(record))
+
+
+def _without_boxes(dataset: Dataset) -> Dataset:
+    """The same with its mask alone, whose class 0 is what is none of the objects."""
+    open_split: Callable[[str], Source] = dataset.open
+    return Dataset(
+        dataset.name,
+        ("background", *dataset.class_names),
+        ((40, 40, 60), *dataset.palette),
+        lambda split: _Masked(open_split(split)),
+    )
+
+
+def _mask(record: Record) -> UInt8[np.ndarray, "h w"]:
+    if "mask" not in record:
+        raise DataError("A record has no mask: the benchmark needs a set for segmentation.")
+    return record["mask"]
+
+
+def _spread(size: int, count: int) -> np.ndarray:
+    return np.unique(np.linspace(0, size - 1, min(size, count)).round().astype(int))
+
+
+def _boundaries(mask: UInt8[np.ndarray, "h w"]) -> int:
+    known = mask != IGNORE
+    down = (mask[1:] != mask[:-1]) & known[1:] & known[:-1]
+    across = (mask[:, 1:] != mask[:, :-1]) & known[:, 1:] & known[:, :-1]
+    return int(down.sum() + across.sum())

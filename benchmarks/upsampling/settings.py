@@ -1,0 +1,45 @@
+"""What `--quick` and `--full` run."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+from benchmarks.upsampling.cells import UPSAMPLERS, Family
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How far the benchmark goes; every cell gets the same of everything here."""
+
+    data: tuple[str, ...]
+    width: int
+    """Channels of the encoder at full resolution."""
+    steps: int
+    batch_size: int
+    seeds: int
+    match: tuple[Family, ...] = get_args(Family)
+    """The families whose decoders are also run with matched parameters."""
+    families: tuple[Family, ...] = get_args(Family)
+    upsamplers: tuple[str, ...] = tuple(UPSAMPLERS)
+    learning_rate: float = 1e-2
+    """The highest of a one-cycle cosine schedule of AdamW."""
+    rounds: int = 7
+    """Of the races that time the cells."""
+
+
+QUICK = Settings(
+    data=("land_cover_4",),
+    width=8,
+    steps=150,
+    batch_size=8,
+    seeds=3,
+    match=("segnet", "unet_no_skips"),
+    rounds=5,
+)
+FULL = Settings(
+    data=("land_cover_4", "land_cover_7", "islands"),
+    width=16,
+    steps=600,
+    batch_size=32,
+    seeds=5,
+    learning_rate=4e-3,
+)
