@@ -1,7 +1,7 @@
 import os
 import signal
-import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -10,15 +10,18 @@ import pytest
 from segjax.launch import local
 from segjax.train import ExperimentError
 
-# Every process adds up the ranks on its device, with the others.
+# The processes add up their ranks on their devices. Then the first one fails, while the other waits for it.
 ADD = """
 from segjax.train import distributed
-distributed.start(timeout=60)
-import jax
-from jax.experimental import multihost_utils
-total = multihost_utils.process_allgather(jax.numpy.array(jax.process_index() + 1)).sum()
-print(f"{jax.process_index() + 1} of {jax.process_count()} adds up to {total}")
-print("and", distributed.agree(lambda: f"{jax.process_index()} speaks"))
+with distributed.joined(timeout=60):
+    import jax
+    from jax.experimental import multihost_utils
+    total = multihost_utils.process_allgather(jax.numpy.array(jax.process_index() + 1)).sum()
+    print(f"{jax.process_index() + 1} of {jax.process_count()} adds up to {total}")
+    print("and", distributed.agree(lambda: f"{jax.process_index()} speaks"))
+    if jax.process_index() == 0:
+        raise ValueError("enough")
+    multihost_utils.sync_global_devices("never")
 """
 
 # Writes a file when it is ready for signals, and one that says which came.
@@ -45,12 +48,15 @@ def wait_for(*paths: Path) -> None:
         time.sleep(0.02)
 
 
-def test_two_processes_find_each_other(capfd: pytest.CaptureFixture[str]):
-    assert local.start(python(ADD), 2) == 0
-    said = capfd.readouterr().out.splitlines()
+def test_two_processes_work_together_until_one_fails(capfd: pytest.CaptureFixture[str]):
+    began = time.monotonic()
+    assert local.start(python(ADD), 2) == 1
+    assert time.monotonic() - began < 60  # JAX would have waited for the other for five minutes
+    said = capfd.readouterr()
     for rank in (0, 1):
-        assert f"[{rank}] {rank + 1} of 2 adds up to 3" in said
-        assert f"[{rank}] and 0 speaks" in said
+        assert f"[{rank}] {rank + 1} of 2 adds up to 3" in said.out.splitlines()
+        assert f"[{rank}] and 0 speaks" in said.out.splitlines()
+    assert "[0] ValueError: enough" in said.err.splitlines()
 
 
 def test_one_process_is_alone(capfd: pytest.CaptureFixture[str]):
@@ -76,8 +82,8 @@ def test_when_one_dies_the_others_are_ended_and_the_exit_code_is_its(
     said = capfd.readouterr().err.splitlines()
     assert "[1] no more" in said
     assert "segjax: process 1 failed with exit code 7; the others are ended." in said
-    assert (tmp_path / f"got_{signal.SIGTERM}_0").exists()
-    assert (tmp_path / f"got_{signal.SIGTERM}_2").exists()
+    assert (tmp_path / f"got_{signal.SIGTERM.value}_0").exists()
+    assert (tmp_path / f"got_{signal.SIGTERM.value}_2").exists()
 
 
 def test_one_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -98,14 +104,21 @@ def test_one_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_launcher_reaches_every_process(tmp_path: Path, number: int):
-    code = f"import sys; from segjax.launch import local\nsys.exit(local.start([sys.executable, '-c', {WAIT!r}], 2))"
-    launcher = subprocess.Popen(python(code), cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
-    wait_for(tmp_path / "ready_0", tmp_path / "ready_1")
-    launcher.send_signal(number)
-    assert launcher.wait(timeout=30) == 128 + number
-    assert (tmp_path / f"got_{int(number)}_0").exists()
-    assert (tmp_path / f"got_{int(number)}_1").exists()
+def test_a_signal_reaches_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals):
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(number)
+
+    def send() -> None:
+        wait_for(tmp_path / "ready_0", tmp_path / "ready_1")
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert local.start(python(WAIT), 2) == 128 + number
+    sender.join()
+    assert (tmp_path / f"got_{number.value}_0").exists()
+    assert (tmp_path / f"got_{number.value}_1").exists()
+    assert signal.getsignal(number) is before
 
 
 def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
