@@ -10,6 +10,7 @@ from segjax.data.land_cover import land_cover
 from segjax.data.nuclei import nuclei
 from segjax.data.record import IGNORE, DataError, Dataset, Record, Source
 from segjax.data.tfds import oxford_iiit_pet, tfds_dataset
+from segjax.data.trees import trees
 from segjax.data.voc import voc
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "test_batches",
     "tfds_dataset",
     "train_batches",
+    "trees",
     "voc",
 ]
