@@ -2,13 +2,16 @@
 
 from typing import Literal
 
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
 from segjax import losses, models, upsampling
 from segjax.data import Augment, land_cover
 from segjax.layers import Normalized
-from segjax.train import Experiment
+from segjax.train import Experiment, kernels
+from segjax.train import schedule as make_schedule
+from segjax.train.optimizer import Schedule
 
 
 def experiment(
@@ -21,7 +24,14 @@ def experiment(
     steps: int = 300,
     batch_size: int = 32,
     learning_rate: float = 4e-3,
+    schedule: Schedule = "one_cycle",
+    warmup: int = 0,
     weight_decay: float = 1e-4,
+    clip: float | None = None,
+    ema: float | None = None,
+    accumulate: int = 1,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    remat: bool = False,
     evaluate_every: int = 50,
     seed: int = 0,
 ) -> Experiment:
@@ -36,8 +46,15 @@ def experiment(
         groups: Land cover classes: 4, or the finer 7.
         steps: Updates of the parameters.
         batch_size: Tiles a step.
-        learning_rate: The highest of a one-cycle cosine schedule.
-        weight_decay: AdamW's.
+        learning_rate: The highest of the schedule.
+        schedule: How the learning rate changes.
+        warmup: Steps of linear rise before the schedule; one_cycle has its own.
+        weight_decay: AdamW's, of kernels alone.
+        clip: The largest norm of the gradient; none where it is not given.
+        ema: How much of the averaged weights a step keeps, such as 0.99; no averages where it is not given.
+        accumulate: In how many parts a batch is worked through.
+        dtype: What is computed in; parameters, statistics and loss stay float32.
+        remat: Whether stages are computed again in the backward pass, to save memory.
         evaluate_every: Steps between two looks at the test split.
         seed: Decides initial parameters, order of the data and augmentation.
     """
@@ -60,16 +77,24 @@ def experiment(
         network = models.FullResolutionCNN(num_classes, widths=(2 * width,) * (depth + 1))
     if upsample is not None:
         network = network.clone(upsample=upsampling.BY_NAME[upsample])
+    network = network.clone(dtype=jnp.dtype(dtype))
+    if model != "full_resolution":
+        network = network.clone(remat=remat)
 
-    schedule = optax.cosine_onecycle_schedule(steps, learning_rate)
+    rate = make_schedule(schedule, learning_rate, steps, warmup)
+    optimizer = optax.adamw(rate, weight_decay=weight_decay, mask=kernels)
+    if clip is not None:
+        optimizer = optax.chain(optax.clip_by_global_norm(clip), optimizer)
     return Experiment(
         model=Normalized(network, mean=(0.39, 0.40, 0.40), std=(0.20, 0.17, 0.17), gamma=0.5),
         data=data,
         loss=losses.cross_entropy,
-        optimizer=optax.adamw(schedule, weight_decay=weight_decay),
+        optimizer=optimizer,
         steps=steps,
         batch_size=batch_size,
         augment=Augment(flip_horizontal=True, flip_vertical=True),
         evaluate_every=evaluate_every,
         seed=seed,
+        ema=ema,
+        accumulate=accumulate,
     )

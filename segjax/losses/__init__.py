@@ -7,6 +7,7 @@ boxes, heatmaps and attributes take what they say.
 from segjax.losses.attributes import attribute_cross_entropy
 from segjax.losses.boundary import boundary_loss, signed_distance
 from segjax.losses.boxes import ciou_loss, diou_loss, giou_loss, l1_loss, smooth_l1_loss
+from segjax.losses.deep_supervision import deep_supervision
 from segjax.losses.heatmap import heatmap_focal
 from segjax.losses.lovasz import lovasz_softmax
 from segjax.losses.pieces import upsampled_cross_entropy, upsampled_sums
@@ -22,6 +23,7 @@ __all__ = [
     "ciou_loss",
     "cross_entropy",
     "cross_entropy_sums",
+    "deep_supervision",
     "dice",
     "diou_loss",
     "focal",

@@ -32,11 +32,13 @@ class DeconvNet(nn.Module):
     norm: Callable[..., nn.Module] | None = batch_norm
     upsample: Callable[..., nn.Module] = MaxUnpool
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
+    """Whether stages are computed again in the backward pass, which saves most of the memory for activations."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
         """Logits of the image's size, float32."""
-        block = partial(ConvBlock, norm=self.norm, dtype=self.dtype)
+        block = partial(ConvBlock, norm=self.norm, dtype=self.dtype, remat=self.remat)
         levels = ConvEncoder((*self.stages, ()), block, name="encoder")(image, train=train)
         deepest = levels[-1].features
         rows, columns, width = deepest.shape[1:]

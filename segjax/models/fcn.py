@@ -29,13 +29,15 @@ class FCN(nn.Module):
     norm: Callable[..., nn.Module] | None = batch_norm
     upsample: Callable[..., nn.Module] = partial(ConvTranspose, window=3)
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
+    """Whether stages are computed again in the backward pass, which saves most of the memory for activations."""
     encoder: nn.Module | None = None
     """Any encoder with a level per width; None for one of plain convolutions."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
         """Logits of the image's size, float32."""
-        block = partial(ConvBlock, norm=self.norm, dtype=self.dtype)
+        block = partial(ConvBlock, norm=self.norm, dtype=self.dtype, remat=self.remat)
         stages = tuple((width,) * self.convs for width in self.widths)
         encoder = self.encoder or ConvEncoder(stages, block, name="encoder")
         levels = encoder(image, train=train)
@@ -64,6 +66,8 @@ class ScoreFCN(nn.Module):
     upsample: Callable[..., nn.Module] = bilinear_conv_transpose
     jump: bool = True
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
+    """Whether stages are computed again in the backward pass, which saves most of the memory for activations."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
@@ -73,7 +77,7 @@ class ScoreFCN(nn.Module):
                 f"ScoreFCN cannot fuse the scores of {self.skips} poolings above the last of {len(self.stages)}: "
                 "lower skips, or add stages."
             )
-        block = partial(ConvBlock, norm=self.norm, dtype=self.dtype)
+        block = partial(ConvBlock, norm=self.norm, dtype=self.dtype, remat=self.remat)
         levels = ConvEncoder((*self.stages, ()), block, name="encoder")(image, train=train)
         x = levels[-1].features
         for name, window in (("fc6", self.window), ("fc7", 1)):

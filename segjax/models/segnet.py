@@ -30,11 +30,13 @@ class SegNet(nn.Module):
     norm: Callable[..., nn.Module] | None = batch_norm
     upsample: Callable[..., nn.Module] = MaxUnpool
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
+    """Whether stages are computed again in the backward pass, which saves most of the memory for activations."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
         """Logits of the image's size, float32."""
-        block = partial(ConvBlock, window=self.window, norm=self.norm, dtype=self.dtype)
+        block = partial(ConvBlock, window=self.window, norm=self.norm, dtype=self.dtype, remat=self.remat)
         levels = ConvEncoder((*self.stages, ()), block, name="encoder")(image, train=train)
         block = partial(block, activation=self.decoder_activation)
         decoder = Decoder(self.decoder_stages, self.upsample, block=block, dtype=self.dtype, name="decoder")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -29,19 +30,31 @@ class UNet(nn.Module):
     norm: Callable[..., nn.Module] | None = batch_norm
     upsample: Callable[..., nn.Module] = ConvTranspose
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
+    """Whether stages are computed again in the backward pass, which saves most of the memory for activations."""
     encoder: nn.Module | None = None
     """Any encoder with a level per width; None for one of plain convolutions."""
+    deep_supervision: bool = False
+    """Whether training gets the logits of every level of the decoder, finest first, for `losses.deep_supervision`."""
 
     @nn.compact
-    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
-        """Logits of the image's size, float32."""
-        block = partial(ConvBlock, norm=self.norm, dtype=self.dtype)
+    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Any:
+        """Logits of the image's size, float32; with `deep_supervision`, a tuple of them by level in training."""
+        block = partial(ConvBlock, norm=self.norm, dtype=self.dtype, remat=self.remat)
         stages = tuple((width,) * self.convs for width in self.widths)
         encoder = self.encoder or ConvEncoder(stages, block, name="encoder")
         levels = encoder(image, train=train)
-        decoder = Decoder(stages[:-1], self.upsample, self.skips, block, self.dtype, name="decoder")
+        decoder = Decoder(
+            stages[:-1], self.upsample, self.skips, block, self.dtype, self.deep_supervision, name="decoder"
+        )
         x = decoder(levels[-1].features, levels, train=train)
-        return nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="head")(x)
+        if not self.deep_supervision:
+            return nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="head")(x)
+        logits = tuple(
+            nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name=f"head{i}" if i > 1 else "head")(features)
+            for i, features in enumerate(x, start=1)
+        )
+        return logits if train else logits[0]
 
 
 def unet(num_classes: int = 2, base: int = 64) -> UNet:

@@ -5,6 +5,7 @@ from segjax.train.errors import ExperimentError
 from segjax.train.experiment import Experiment, Loss, remember
 from segjax.train.interruption import Interrupted
 from segjax.train.loop import train, train_together
+from segjax.train.optimizer import kernels, schedule
 from segjax.train.run import Run
 from segjax.train.segmentation import Scores, Segmentation
 from segjax.train.task import Task
@@ -19,7 +20,9 @@ __all__ = [
     "Scores",
     "Segmentation",
     "Task",
+    "kernels",
     "remember",
+    "schedule",
     "train",
     "train_together",
 ]

@@ -1,0 +1,90 @@
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from segjax import losses
+from segjax.data import Dataset
+from segjax.models import UNet
+from segjax.train import Experiment, Segmentation
+from segjax.train.state import TrainState
+from segjax.train.step import one_step
+
+DATA = Dataset("noise", ("a", "b"), ((0, 0, 0),) * 2, lambda split: [])
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
+BATCH = {
+    "image": RNG.integers(0, 255, (6, 8, 8, 3)).astype(np.uint8),
+    "mask": RNG.integers(0, 2, (6, 8, 8)).astype(np.uint8),
+}
+
+
+class Plain(nn.Module):
+    """No batch normalisation, so that a batch is no more than its parts."""
+
+    @nn.compact
+    def __call__(self, image, *, train):
+        return nn.Conv(2, (3, 3), dtype=jnp.float32)(nn.relu(nn.Conv(4, (3, 3))(image / 255)))
+
+
+def steps(count: int, model: nn.Module = Plain(), **settings):
+    experiment = Experiment(model, DATA, losses.cross_entropy, optax.sgd(0.1, 0.9), steps=1, batch_size=6, **settings)
+    task = Segmentation(DATA)
+    variables = model.init(KEY, BATCH["image"], train=False)
+    state = TrainState.initial(variables, experiment.optimizer, task.zero(), ema=experiment.ema is not None)
+    step = jax.jit(partial(one_step, key=KEY, experiment=experiment, task=task))
+    states = [state]
+    for _ in range(count):
+        states.append(step(states[-1], BATCH))
+    return states
+
+
+def assert_close(found, expected, rtol=1e-5):
+    scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * scale), found, expected)
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole():
+    whole, parts = steps(2), steps(2, accumulate=3)
+    assert_close(parts[-1].params, whole[-1].params)
+    assert_close(parts[-1].tally, whole[-1].tally)
+    assert float(jnp.abs(whole[-1].params["Conv_0"]["kernel"] - whole[0].params["Conv_0"]["kernel"]).max()) > 1e-3
+
+
+def test_a_batch_in_parts_needs_the_memory_of_a_part():
+    def bytes_of(accumulate: int) -> int:
+        model = UNet(2, (8, 16))
+        experiment = Experiment(
+            model, DATA, losses.cross_entropy, optax.sgd(0.1), steps=1, batch_size=8, accumulate=accumulate
+        )
+        task = Segmentation(DATA)
+        image = jax.ShapeDtypeStruct((8, 32, 32, 3), jnp.uint8)
+        variables = jax.eval_shape(partial(model.init, train=False), KEY, image)
+        initial = partial(TrainState.initial, optimizer=experiment.optimizer, counts=task.zero())
+        batch = {"image": image, "mask": jax.ShapeDtypeStruct((8, 32, 32), jnp.uint8)}
+        step = jax.jit(partial(one_step, experiment=experiment, task=task))
+        memory = step.lower(jax.eval_shape(initial, variables), batch, KEY).compile().memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
+
+    assert bytes_of(4) < 0.4 * bytes_of(1)
+
+
+def test_averaged_weights_follow_the_plain_formula_and_hold_the_statistics():
+    states = steps(4, UNet(2, (4, 4)), ema=0.3)
+    expected = jax.tree.map(lambda x: np.asarray(x, np.float64), states[0].variables)
+    for number, state in enumerate(states[1:]):
+        decay = min(0.3, (1 + number) / (10 + number))
+        expected = jax.tree.map(lambda a, b, d=decay: d * a + (1 - d) * np.asarray(b), expected, state.variables)
+    assert_close(states[-1].ema, expected, rtol=1e-6)
+    assert states[-1].ema.keys() == {"params", "batch_stats"}
+
+
+def test_numbers_are_float32_whatever_is_computed_in():
+    state = steps(2, UNet(2, (4, 4), dtype=jnp.bfloat16))[-1]
+    kept = (state.params, state.batch_stats, state.opt_state, state.tally.loss)
+    assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
+    assert np.isfinite(state.tally.loss)
