@@ -17,6 +17,7 @@ from segjax.data import (
     Record,
     Source,
     folder,
+    islands,
     land_cover,
     oxford_iiit_pet,
     tfds_dataset,
@@ -63,8 +64,6 @@ def dataset_of(name: str) -> Dataset:
     if name in ("land_cover_4", "land_cover_7"):
         return land_cover(groups=4 if name.endswith("4") else 7)
     if name == "islands":
-        from segjax.data.islands import islands
-
         return _without_boxes(islands("one"))
     if name.startswith("tfds:"):
         _, builder, *classes = name.split(":")

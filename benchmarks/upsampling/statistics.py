@@ -11,7 +11,7 @@ What is assumed: residuals are independent and normal, with one variance for all
 something about other seeds, on this test split; the test images are not taken as a sample of others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +62,7 @@ def contrast(scores: Float[np.ndarray, "operators seeds"], weights: Float[np.nda
     return _estimate(float(weights @ scores.mean(1)), float(np.sqrt(variance * (weights**2).sum() / seeds)), freedom)
 
 
-def against(scores: Mapping[str, Sequence[float]], control: str) -> dict[str, Comparison]:
+def against(scores: Mapping[str, ArrayLike], control: str) -> dict[str, Comparison]:
     """Every operator but the control against it, seed by seed; `scores` holds one score a seed, in the same order."""
     table = np.array(list(scores.values()), np.float64)
     names = list(scores)

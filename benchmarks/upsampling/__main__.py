@@ -1,0 +1,81 @@
+"""The upsampling benchmark: `python -m benchmarks.upsampling [--quick|--full] [--out DIR]`.
+
+Trains what has not been trained yet, times it, and writes report.md and report.html into the folder. It can be stopped
+or killed at any time; the same command goes on where it was. `--quick` is for two CPU cores and 25 minutes.
+"""
+
+import argparse
+import dataclasses
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any, get_args
+
+from benchmarks.upsampling import report
+from benchmarks.upsampling.cells import UPSAMPLERS, Family
+from benchmarks.upsampling.results import Results
+from benchmarks.upsampling.run import plan, run
+from benchmarks.upsampling.settings import FULL, QUICK
+from benchmarks.upsampling.workers import default_workers
+from segjax.data import DataError
+
+
+def main() -> int:
+    options = make_parser().parse_args()
+    changes: dict[str, Any] = {
+        key: getattr(options, key)
+        for key in ("data", "families", "upsamplers", "match", "width", "steps", "batch_size", "seeds", "rounds")
+        if getattr(options, key) is not None
+    }
+    changes = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
+    settings = dataclasses.replace(FULL if options.full else QUICK, **changes)
+    folder = options.out or Path("runs") / "upsampling" / ("full" if options.full else "quick")
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        places = plan(settings)
+        failures = run(settings, places, folder, options.workers or default_workers())
+    except KeyboardInterrupt:
+        print(f"Stopped; what is done is in {folder}, and the same command goes on.", file=sys.stderr)
+        return 130
+    except DataError as error:
+        print(f"upsampling: {error}", file=sys.stderr)
+        return 1
+    command = " ".join(["python -m benchmarks.upsampling", *sys.argv[1:]])
+    report.write(settings, places, Results(folder), command)
+    for failure in failures:
+        print(f"upsampling: {failure}", file=sys.stderr)
+    print(folder / "report.html")
+    return 1 if failures else 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.upsampling", description="Every upsampler in every decoder family, all else alike."
+    )
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="small networks, 3 seeds: 25 minutes on 2 cores (default)")
+    size.add_argument("--full", action="store_true", help="three data sets, larger networks, 5 seeds")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results [runs/upsampling/quick or full]")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes, each with a core [all cores]")
+    change = parser.add_argument_group("instead of what --quick or --full says")
+    change.add_argument(
+        "--data", nargs="+", metavar="NAME", help="land_cover_4, land_cover_7, islands, tfds:NAME:class,..., a folder"
+    )
+    change.add_argument("--families", nargs="+", choices=get_args(Family), metavar="NAME", help="decoder families")
+    change.add_argument("--match", nargs="*", choices=get_args(Family), metavar="NAME", help="those matched as well")
+    change.add_argument("--upsamplers", nargs="+", choices=UPSAMPLERS, metavar="NAME", help="and bilinear, always")
+    change.add_argument("--width", type=int, metavar="N", help="channels of the encoder at full resolution")
+    change.add_argument("--steps", type=int, metavar="N")
+    change.add_argument("--batch-size", type=int, metavar="N")
+    change.add_argument("--seeds", type=int, metavar="N")
+    change.add_argument("--rounds", type=int, metavar="N", help="of the races that time")
+    return parser
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
