@@ -68,7 +68,7 @@ def read_photo(wheel: Path, name: str) -> tuple[UInt8[np.ndarray, "h w 3"], Floa
 def tiles(image: UInt8[np.ndarray, "h w 3"], boxes: Float32[np.ndarray, "m 4"], step: int) -> list[Record]:
     """Cut a photo into tiles about `step` pixels apart, from its first to its last pixel in both directions."""
     rows, columns = (
-        np.linspace(0, size - TILE, max(1, round((size - TILE) / step)) + 1).round().astype(int)
+        np.linspace(0, size - TILE, max(round((size - TILE) / step), size > TILE) + 1).round().astype(int)
         for size in image.shape[:2]
     )
     return [_tile(image, boxes, row, column) for row in rows for column in columns]

@@ -44,7 +44,7 @@ def test_photos_become_tiles_of_one_size(photos):
     dataset = trees()
     assert dataset.class_names == ("tree",)
     train, test = dataset.open("train"), dataset.open("test")
-    assert len(train) == 3 * 1 + 1 + 1 * 2
+    assert len(train) == 3 * 2 + 1 + 2 * 2
     assert len(test) == 2 * 3
     for source in (train, test):
         for i in range(len(source)):
@@ -55,12 +55,12 @@ def test_photos_become_tiles_of_one_size(photos):
             assert kinds == ["float32", "int32", "bool"]
     large = photos[PHOTOS["train"][0]]
     np.testing.assert_array_equal(train[0]["image"], large[:256, :256])
-    np.testing.assert_array_equal(train[2]["image"], large[-256:, :256])
+    np.testing.assert_array_equal(train[4]["image"], large[-256:, :256])
     # The corners of VOC are counted from 1 and inside.
     np.testing.assert_array_equal(train[0]["boxes"], [[10, 20, 30, 40]])
-    np.testing.assert_array_equal(train[3]["boxes"], [[0, 0, 256, 256]])
-    np.testing.assert_array_equal(train[5]["boxes"], [[255, 255, 1, 1], [0, 96, 6, 50]])
-    assert train[5]["crowd"].tolist() == [False, True]
+    np.testing.assert_array_equal(train[6]["boxes"], [[0, 0, 256, 256]])
+    np.testing.assert_array_equal(train[10]["boxes"], [[255, 255, 1, 1], [0, 96, 6, 50]])
+    assert train[10]["crowd"].tolist() == [False, True]
     (batch,) = data.test_batches([test[i] for i in range(6)], 6)
     assert (batch["labels"] == -1).all()
 
