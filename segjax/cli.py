@@ -52,11 +52,12 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     import jax
 
     from segjax.train import Interrupted, Layout, distributed, train_together
-    from segjax.train.devices import is_first_process
+    from segjax.train.devices import is_first_process, keep_compiled_programs
     from segjax.train.seeds import report_seeds
 
     if parsed.devices is not None:
         jax.config.update("jax_num_cpu_devices", parsed.devices)  # where there is nothing but a CPU, share it
+    keep_compiled_programs()
     layout = Layout(parsed.devices, parsed.strategy, parsed.space, parsed.shard_optimizer)
     with distributed.joined():
         folder, runs = _named_runs(parsed, knobs)

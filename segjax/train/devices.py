@@ -14,6 +14,7 @@ import numpy as np
 from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from segjax.data.fetch import data_dir
 from segjax.train.errors import ExperimentError
 
 Tree = TypeVar("Tree")
@@ -152,6 +153,16 @@ class Program:
             return 0
         shared = memory.alias_size_in_bytes
         return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes - shared
+
+
+def keep_compiled_programs() -> None:
+    """Keep what is compiled, in `compiled` beside the data, so that the next run with the same step starts at once.
+
+    A folder that jax was given before (`JAX_COMPILATION_CACHE_DIR`) is used instead; `JAX_ENABLE_COMPILATION_CACHE=0`
+    keeps nothing.
+    """
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(data_dir() / "compiled"))
 
 
 def compile_step(step: Callable[..., Any], **jit_arguments: Any) -> Any:
