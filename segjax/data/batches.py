@@ -34,6 +34,8 @@ class Batch(TypedDict):
     """With boxes: the class of every one, -1 where there is none."""
     crowd: NotRequired[Bool[np.ndarray, "n m"]]
     """With boxes: the ones that neither train nor score, although they have a class."""
+    valid: NotRequired[Bool[np.ndarray, "n"]]
+    """With boxes: whether there is a record in this place, which may well have no box."""
     attributes: NotRequired[Float32[np.ndarray, "n m a"]]
     """NaN where nobody gave a score and where there is no box."""
 
@@ -112,8 +114,8 @@ def test_batches(
 
     What is missing in the last batch is filled with black images whose mask is 255 and whose labels are -1 everywhere;
     so are smaller records at the bottom and the right, up to the batch's largest height and width, and these to a
-    multiple of 64, so that a set of many sizes compiles few steps. Counts that ignore 255 are exact. An image without
-    boxes looks like a missing one where records have no mask: the latter come after all others.
+    multiple of 64, so that a set of many sizes compiles few steps. Counts that ignore 255 are exact; where records have
+    boxes, `valid` tells a missing one from one without any.
 
     Args:
         source: At least one record; with several shards, all of one size, since each must know its batches' size.
@@ -189,6 +191,7 @@ def _empty(example: Record, batch_size: int, shape: tuple[int, ...], max_boxes: 
         batch["boxes"] = np.zeros((batch_size, max_boxes, 4), np.float32)
         batch["labels"] = np.full((batch_size, max_boxes), -1, np.int32)
         batch["crowd"] = np.zeros((batch_size, max_boxes), bool)
+        batch["valid"] = np.zeros(batch_size, bool)
         if "attributes" in example:
             attributes = example["attributes"].shape[1]
             batch["attributes"] = np.full((batch_size, max_boxes, attributes), np.nan, np.float32)
@@ -203,6 +206,7 @@ def _fill(batch: Batch, records: Sequence[tuple[int, Record]]) -> Batch:
         if "mask" in batch:
             batch["mask"][place, :height, :width] = record["mask"]
         if "boxes" in batch:
+            batch["valid"][place] = True
             count, most = len(record["boxes"]), batch["boxes"].shape[1]
             if count > most:
                 raise DataError(f"Record {number} has {count} boxes and a batch has room for {most}: raise max_boxes.")

@@ -10,6 +10,7 @@ from segjax.losses.boxes import ciou_loss, diou_loss, giou_loss, l1_loss, smooth
 from segjax.losses.deep_supervision import deep_supervision
 from segjax.losses.heatmap import heatmap_focal
 from segjax.losses.lovasz import lovasz_softmax
+from segjax.losses.objects import center_loss, localization_loss
 from segjax.losses.pieces import upsampled_cross_entropy, upsampled_sums
 from segjax.losses.pixelwise import cross_entropy, cross_entropy_sums, focal, focal_sums, ohem_cross_entropy
 from segjax.losses.region import dice, focal_tversky, jaccard, tversky
@@ -20,6 +21,7 @@ __all__ = [
     "Loss",
     "attribute_cross_entropy",
     "boundary_loss",
+    "center_loss",
     "ciou_loss",
     "cross_entropy",
     "cross_entropy_sums",
@@ -33,6 +35,7 @@ __all__ = [
     "heatmap_focal",
     "jaccard",
     "l1_loss",
+    "localization_loss",
     "lovasz_softmax",
     "ohem_cross_entropy",
     "signed_distance",

@@ -1,13 +1,16 @@
-"""Models: an image in, logits of its size out; one family a file."""
+"""Models: an image in, logits of its size or boxes out; one family a file."""
 
 from collections.abc import Callable
 
 import flax.linen as nn
 
+from segjax.models.centernet import CenterNet, Centers
 from segjax.models.decoder import Decoder
 from segjax.models.deconvnet import DeconvNet, deconvnet
+from segjax.models.detections import Detections
 from segjax.models.fcn import FCN, ScoreFCN, fcn8s, fcn16s, fcn32s
 from segjax.models.full_resolution import FullResolutionCNN
+from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
 from segjax.models.segnet import SegNet, segnet, segnet_basic
 from segjax.models.unet import UNet, unet
 
@@ -25,9 +28,17 @@ PUBLISHED: dict[str, Callable[..., nn.Module]] = {
 __all__ = [
     "FCN",
     "PUBLISHED",
+    "CenterNet",
+    "Centers",
     "Decoder",
     "DeconvNet",
+    "Detections",
+    "ExtremePointBox",
     "FullResolutionCNN",
+    "Localizer",
+    "Located",
+    "MaskBox",
+    "RegressedBox",
     "ScoreFCN",
     "SegNet",
     "UNet",

@@ -1,9 +1,11 @@
 """Training: experiments, tasks, the loop, run folders, scores and pictures."""
 
+from segjax.train.detection import Detection, Objects
 from segjax.train.devices import Layout
 from segjax.train.errors import ExperimentError
 from segjax.train.experiment import Experiment, Loss, remember
 from segjax.train.interruption import Interrupted
+from segjax.train.localization import Localization, OneObject
 from segjax.train.loop import train, train_together
 from segjax.train.optimizer import kernels, schedule
 from segjax.train.run import Run
@@ -11,11 +13,15 @@ from segjax.train.segmentation import Scores, Segmentation
 from segjax.train.task import Task
 
 __all__ = [
+    "Detection",
     "Experiment",
     "ExperimentError",
     "Interrupted",
     "Layout",
+    "Localization",
     "Loss",
+    "Objects",
+    "OneObject",
     "Run",
     "Scores",
     "Segmentation",

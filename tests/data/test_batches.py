@@ -151,7 +151,7 @@ def test_boxes_are_padded_to_one_length_and_come_back_as_they_were():
         kinds = {name: np.asarray(values).dtype for name, values in batch.items()}
         assert kinds == {
             "image": np.uint8, "mask": np.uint8, "boxes": np.float32, "labels": np.int32, "crowd": np.bool_,
-            "attributes": np.float32,
+            "valid": np.bool_, "attributes": np.float32,
         }  # fmt: skip
         for place, record in enumerate(chosen):
             real = batch["labels"][place] >= 0
@@ -161,6 +161,8 @@ def test_boxes_are_padded_to_one_length_and_come_back_as_they_were():
             np.testing.assert_array_equal(batch["mask"][place], record["mask"])
     # The record that is missing in the last batch, and every place without a box.
     assert (second["labels"][2] == -1).all()
+    assert (first["labels"][1] == -1).all()
+    assert (first["valid"].tolist(), second["valid"].tolist()) == ([True] * 3, [True, True, False])
     nowhere = first["labels"] < 0
     assert (first["labels"][nowhere] == -1).all()
     assert not first["crowd"][nowhere].any()
@@ -170,7 +172,7 @@ def test_boxes_are_padded_to_one_length_and_come_back_as_they_were():
 
 def test_batches_have_what_records_have():
     (batch,) = data.test_batches(boxed([2, 1]), 2)
-    assert batch.keys() == {"image", "boxes", "labels", "crowd"}
+    assert batch.keys() == {"image", "boxes", "labels", "crowd", "valid"}
     assert batch["boxes"].shape == (2, 128, 4)
     assert not batch["crowd"].any()
     assert next(data.train_batches(textured(2), 2, seed=0)).keys() == {"image", "mask"}

@@ -1,0 +1,45 @@
+"""Losses of whole objects, made of those of boxes, classes and heatmaps."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from segjax.losses.boxes import ciou_loss, l1_loss
+from segjax.losses.heatmap import heatmap_focal
+from segjax.losses.pixelwise import cross_entropy
+from segjax.ops import CenterTargets
+
+
+def localization_loss(
+    box: Float[Array, "n 4"],
+    logits: Float[Array, "n k"],
+    true_box: Float[Array, "n 4"],
+    label: Int[Array, "n"],
+    *,
+    class_weight: float = 1.0,
+) -> Float[Array, ""]:
+    """Complete IoU loss of one box an image, and `class_weight` times the cross-entropy of its class.
+
+    Boxes are (x, y, w, h) in pixels; an image with a label below 0 has no object and adds nothing.
+    """
+    of_class = cross_entropy(logits[:, None, None], label[:, None, None])
+    return ciou_loss(box, true_box, label >= 0) + class_weight * of_class
+
+
+def center_loss(
+    heatmap: Float[Array, "n h w k"],
+    size: Float[Array, "n h w 2"],
+    offset: Float[Array, "n h w 2"],
+    targets: CenterTargets,
+    *,
+    size_weight: float = 0.1,
+) -> Float[Array, ""]:
+    """CenterNet's loss (Zhou et al. 2019): focal of the heatmap's logits, L1 of size and offset at the true centres.
+
+    Sizes and offsets are in cells, as in `ops.center_targets`; the paper's L1 sums x and y, hence the factors of 2.
+    """
+    there = targets.owner >= 0
+    of_heatmap = heatmap_focal(heatmap, targets.heatmap, targets.counted)
+    of_size, of_offset = (
+        2 * l1_loss(found, true, there) for found, true in ((size, targets.size), (offset, targets.offset))
+    )
+    return jnp.asarray(of_heatmap + size_weight * of_size + of_offset)

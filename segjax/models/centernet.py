@@ -1,0 +1,100 @@
+"""CenterNet: every object as a point, the peak of a heatmap, with its size and its scores."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.nn.initializers import constant
+from jaxtyping import Array, Bool, Float, Int
+
+from segjax import ops
+from segjax.layers import ConvBlock
+from segjax.models.decoder import Decoder
+from segjax.models.detections import Detections
+from segjax.upsampling import Bilinear
+
+
+class Centers(struct.PyTreeNode):
+    """Maps of objects' centres; what each is compared with is in `ops.CenterTargets`."""
+
+    heatmap: Float[Array, "n h w k"]
+    """Logits of an object of each class having its centre in the cell."""
+    size: Float[Array, "n h w 2"]
+    """Width and height of that object, in cells."""
+    offset: Float[Array, "n h w 2"]
+    """From the upper left corner of the cell to the centre, in cells."""
+    attributes: Float[Array, "n h w a"] | None
+    """Logits of the object's attributes."""
+    stride: int = struct.field(pytree_node=False)
+    """Pixels of the image in a cell, along each axis."""
+
+    def targets(
+        self, true_boxes: Float[Array, "n m 4"], labels: Int[Array, "n m"], crowd: Bool[Array, "n m"] | None = None
+    ) -> ops.CenterTargets:
+        """What these maps are compared with; boxes in pixels of the image, labels below 0 where there is none."""
+        size, num_classes = self.heatmap.shape[1:3], self.heatmap.shape[3]
+        return ops.center_targets(true_boxes, labels, crowd, size=size, stride=self.stride, num_classes=num_classes)
+
+    def detections(self, max_boxes: int = 100) -> Detections:
+        """The `max_boxes` highest peaks of each image, which stand for non-maximum suppression."""
+        peaks = ops.find_peaks(self.heatmap, max_boxes)
+        attributes = self.attributes
+        return Detections(
+            boxes=ops.boxes_at_peaks(peaks, self.size, self.offset, stride=self.stride),
+            labels=peaks.labels,
+            scores=peaks.scores,
+            class_scores=jax.nn.sigmoid(ops.values_at_peaks(peaks, self.heatmap)),
+            attributes=None if attributes is None else jax.nn.sigmoid(ops.values_at_peaks(peaks, attributes)),
+        )
+
+
+class CenterNet(nn.Module):
+    """Objects as points (Zhou et al. 2019): an encoder-decoder, and a head each for heatmap, size, offset, attributes.
+
+    The decoder climbs as many levels as it has stages; where it ends above the finest one, a cell is several pixels.
+    """
+
+    num_classes: int
+    encoder: nn.Module
+    stages: tuple[tuple[int, ...], ...]
+    """Widths of the decoder's convolutions, finest first: one stage for every level that it climbs from the deepest."""
+    num_attributes: int = 0
+    upsample: Callable[..., nn.Module] = Bilinear
+    hidden: int = 64
+    """Channels of the 3x3 convolution of each head."""
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Centers:
+        """The maps, float32."""
+        levels = self.encoder(image, train=train)
+        decoder = Decoder(self.stages, self.upsample, skips=True, name="decoder")
+        x = decoder(levels[-1].features, levels[-len(self.stages) - 1 :], train=train)
+
+        def head(name: str, features: int, bias: float = 0.0) -> Float[Array, "n h w features"]:
+            hidden = ConvBlock((self.hidden,), norm=None, name=f"{name}_hidden")(x, train=train)
+            last = partial(nn.Conv, features, (1, 1), dtype=jnp.float32, bias_init=constant(bias))
+            return last(name=name)(hidden)
+
+        return Centers(
+            heatmap=head("heatmap", self.num_classes, _RARE),
+            size=head("size", 2),
+            offset=head("offset", 2, 0.5),
+            attributes=head("attributes", self.num_attributes) if self.num_attributes else None,
+            stride=_stride(image.shape[1:3], x.shape[1:3]),
+        )
+
+
+_RARE = -math.log((1 - 0.1) / 0.1)
+"""So that a heatmap begins at 0.1 everywhere: most cells have no object (Lin et al. 2017, "Focal Loss")."""
+
+
+def _stride(size: tuple[int, ...], cells: tuple[int, ...]) -> int:
+    """How often an image was halved, rounding up, to so many cells, as a power of two."""
+    stride = 1
+    while any(-(-pixels // stride) > count for pixels, count in zip(size, cells, strict=True)):
+        stride *= 2
+    return stride

@@ -1,0 +1,144 @@
+"""Localizer: the box and the class of one object, with three ways to read the box from an encoder's levels."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from segjax import ops
+from segjax.encoders import Level
+from segjax.models.decoder import Decoder
+from segjax.models.detections import Detections
+from segjax.ops import boxes
+from segjax.upsampling import Bilinear
+
+
+class Located(NamedTuple):
+    """Where the one object of each image is."""
+
+    box: Float[Array, "n 4"]
+    """(x, y, w, h) in pixels of the image."""
+    logits: Float[Array, "n k"]
+    """Of its classes."""
+    mask: Float[Array, "n h w d"] | None = None
+    """Logits of every pixel, background first, where the box was read from a mask."""
+
+    def detections(self, max_boxes: int = 1) -> Detections:
+        """The one object of each image, as a model of many gives them."""
+        del max_boxes
+        scores = jax.nn.softmax(self.logits)[:, None]
+        return Detections(self.box[:, None], scores.argmax(-1), scores.max(-1), scores)
+
+
+class Localizer(nn.Module):
+    """An encoder, whose levels `head` reads a box from, and whose deepest level, pooled, tells the class."""
+
+    num_classes: int
+    encoder: nn.Module
+    head: nn.Module
+    """`RegressedBox`, `ExtremePointBox` or `MaskBox`: called as `head(levels, (height, width), train=...)`."""
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Located:
+        """The box, the logits of the classes, and those of the mask if the head makes one; float32."""
+        levels = self.encoder(image, train=train)
+        box, mask = self.head(levels, image.shape[1:3], train=train)
+        deepest = levels[-1].features
+        pooled = jnp.concatenate([deepest.mean((1, 2)), deepest.max((1, 2))], axis=-1)
+        return Located(box, nn.Dense(self.num_classes, dtype=jnp.float32, name="classes")(pooled), mask)
+
+
+class RegressedBox(nn.Module):
+    """A box by dense layers on the deepest level, averaged over a grid of cells.
+
+    The grid keeps where something is, which one average over the whole image would leave to what the padding gives
+    away. The centre lies in the image, and the size is at most the image's.
+    """
+
+    grid: int = 4
+    """Cells along each axis."""
+    width: int = 128
+
+    @nn.compact
+    def __call__(
+        self, levels: tuple[Level, ...], size: tuple[int, int], *, train: bool
+    ) -> tuple[Float[Array, "n 4"], None]:
+        """The box in pixels of an image of `size`, and no mask."""
+        x = ops.adaptive_avg_pool(levels[-1].features, self.grid)
+        x = nn.relu(nn.Dense(self.width, name="hidden")(x.reshape(len(x), -1)))
+        x = jax.nn.sigmoid(nn.Dense(4, dtype=jnp.float32, name="box")(x))
+        return boxes.convert(x * jnp.array([size[1], size[0]] * 2, jnp.float32), "cxcywh", "xywh"), None
+
+
+class ExtremePointBox(nn.Module):
+    """A box by four heatmaps: its left, top, right and bottom sides run through the soft-argmax of one each.
+
+    Each map learns to peak where the object reaches farthest to one side (Zhou, Zhuo and Krähenbühl 2019, "Bottom-up
+    Object Detection by Grouping Extreme and Center Points"), which can be seen there, where a corner lies off the
+    object. The position is the mean of a softmax over cells, finer than a cell, and has a gradient (Luvizon et al.
+    2019).
+    """
+
+    stages: tuple[tuple[int, ...], ...]
+    """Widths of the decoder's convolutions, finest first: one stage for every level that it climbs from the deepest."""
+    upsample: Callable[..., nn.Module] = Bilinear
+
+    @nn.compact
+    def __call__(
+        self, levels: tuple[Level, ...], size: tuple[int, int], *, train: bool
+    ) -> tuple[Float[Array, "n 4"], None]:
+        """The box in pixels of an image of `size`, and no mask."""
+        decoder = Decoder(self.stages, self.upsample, skips=True, name="decoder")
+        x = decoder(levels[-1].features, levels[-len(self.stages) - 1 :], train=train)
+        maps = nn.Conv(4, (1, 1), dtype=jnp.float32, name="extremes")(x)
+        points = ops.soft_argmax(maps) * jnp.array([size[1] / maps.shape[2], size[0] / maps.shape[1]])
+        low = jnp.stack([points[:, 0, 0], points[:, 1, 1]], axis=-1)
+        high = jnp.stack([points[:, 2, 0], points[:, 3, 1]], axis=-1)
+        return jnp.concatenate([low, high - low], axis=-1), None
+
+
+class MaskBox(nn.Module):
+    """The box around the mask of a segmentation model.
+
+    It is the smallest box around what hangs together with the most probable place, where a pixel counts that is at
+    least half as probable as the most probable one: other objects do not widen it, and it is never empty. It has no
+    gradient; a loss of the mask trains it.
+    """
+
+    num_classes: int
+    """Of the mask, of which the first is the background."""
+    stages: tuple[tuple[int, ...], ...]
+    """Widths of the decoder's convolutions, finest first: one stage for every level that it climbs from the deepest."""
+    upsample: Callable[..., nn.Module] = Bilinear
+
+    @nn.compact
+    def __call__(
+        self, levels: tuple[Level, ...], size: tuple[int, int], *, train: bool
+    ) -> tuple[Float[Array, "n 4"], Float[Array, "n h w d"]]:
+        """The box in pixels of an image of `size`, and the mask's logits in that size."""
+        decoder = Decoder(self.stages, self.upsample, skips=True, name="decoder")
+        x = decoder(levels[-1].features, levels[-len(self.stages) - 1 :], train=train)
+        logits = ops.resize(nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="mask")(x), size)
+        probability = 1 - jax.nn.softmax(jax.lax.stop_gradient(logits))[..., 0]
+        return boxes.from_mask(main_part(probability)), logits
+
+
+def main_part(probability: Float[Array, "n h w"]) -> Bool[Array, "n h w"]:
+    """What hangs together, also by corners, with the most probable place, at least half as probable as its best pixel.
+
+    The place is where the mean over 5x5 pixels is highest, so that one bright pixel does not decide.
+    """
+    smooth = jax.lax.reduce_window(probability, 0.0, jax.lax.add, (1, 5, 5), (1, 1, 1), "SAME")
+    inside = probability >= probability.max((1, 2), keepdims=True) / 2
+    smooth = jnp.where(inside, smooth, -1)
+    seed = smooth == smooth.max((1, 2), keepdims=True)
+
+    def grow(part: tuple[Array, Array]) -> tuple[Array, Array]:
+        wider = jax.lax.reduce_window(part[1], False, jax.lax.bitwise_or, (1, 3, 3), (1, 1, 1), "SAME") & inside
+        return part[1], wider
+
+    nothing = jnp.zeros_like(seed)
+    return jax.lax.while_loop(lambda part: jnp.any(part[0] != part[1]), grow, (nothing, seed))[1]

@@ -1,0 +1,147 @@
+"""Detection as a task: a box, a class and scores for every object of an image."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+from segjax import metrics
+from segjax.data import Dataset, Record, Source
+from segjax.inference.box_overlay import notes
+from segjax.ops import boxes
+from segjax.train.box_pictures import Shown, draw_box_curves, draw_box_predictions
+from segjax.train.state import Variables
+from segjax.train.task import Batch
+
+_DRAWN = 0.3
+"""The score from which a box is drawn."""
+
+
+class Objects(NamedTuple):
+    """What is known of the objects of each image."""
+
+    boxes: Float[Array, "n m 4"]
+    """(x, y, w, h) in pixels."""
+    labels: Int[Array, "n m"]
+    """Their classes; -1 where there is no object."""
+    crowd: Bool[Array, "n m"]
+    """Which are neither trained on nor scored."""
+    attributes: Float[Array, "n m a"] | None
+    """In 0..1, NaN where nobody annotated one; None where records have none."""
+
+
+class Detection:
+    """What the `detections(max_boxes)` of a model's outputs are, against all boxes of each record, by COCO's scores.
+
+    Where the data set has attributes, the calibration of their scores is measured too: of the attributes at each true
+    box's best match of its class with an IoU of 0.5 or more.
+    """
+
+    headline = "ap50"
+    size = None
+    """Pictures are seen in their own size."""
+
+    def __init__(self, data: Dataset, max_boxes: int = 100) -> None:
+        self._data = data
+        self._num_classes = len(data.class_names)
+        self._max_boxes = max_boxes
+
+    def targets(self, batch: Batch) -> Objects:
+        """All boxes of a batch."""
+        return Objects(batch["boxes"], batch["labels"], batch["crowd"], batch.get("attributes"))
+
+    def zero(self) -> dict[str, Any]:
+        """Nothing: what COCO's scores rank is all boxes of a split."""
+        return {}
+
+    def count(self, outputs: Any, batch: Batch) -> dict[str, Any]:
+        """Nothing."""
+        del outputs, batch
+        return {}
+
+    def summary(self, counts: dict[str, Any]) -> dict[str, float]:
+        """Nothing."""
+        del counts
+        return {}
+
+    def measure(self, outputs: Any, batch: Batch) -> dict[str, Any]:
+        """The boxes found and the true ones."""
+        found = outputs.detections(self._max_boxes)
+        measured = {
+            "boxes": found.boxes,
+            "scores": found.scores,
+            "labels": found.labels,
+            "true_boxes": batch["boxes"],
+            "true_labels": batch["labels"],
+            "crowd": batch["crowd"],
+            "valid": batch["valid"],
+        }
+        if found.attributes is not None and "attributes" in batch:
+            measured["calibration"] = _attribute_counts(found, batch)
+        return measured
+
+    def scores(self, measured: Iterable[dict[str, np.ndarray]]) -> dict[str, Any]:
+        """AP50, AP75, AP and AR over a split, and AP50 and AP of each class."""
+        parts = list(measured)
+        calibration = [part.pop("calibration") for part in parts if "calibration" in part]
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        valid = whole.pop("valid")
+        found = metrics.detection_scores(
+            **{name: value[valid] for name, value in whole.items()},
+            num_classes=self._num_classes,
+            max_boxes=self._max_boxes,
+        )
+        scores: dict[str, Any] = {name: _known(getattr(found, name)) for name in ("ap50", "ap75", "ap", "ar")}
+        scores["class_ap50"] = dict(zip(self._data.class_names, map(_known, found.class_ap50), strict=True))
+        scores["class_ap"] = dict(zip(self._data.class_names, map(_known, found.class_ap), strict=True))
+        if calibration:
+            counts = np.sum(np.asarray(calibration, np.float64), axis=0)
+            errors = (_known(metrics.expected_calibration_error(one)) for one in counts)
+            scores["calibration_error"] = dict(zip(self._data.attribute_names, errors, strict=True))
+        return scores
+
+    def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        """The training loss, and the test split's AP50 and AP."""
+        draw_box_curves(folder, rows, ("ap50", "ap"))
+
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+        """Test records with their true and predicted boxes: some spread evenly, and those that are worst."""
+        apply = jax.jit(
+            lambda variables, image: model.apply(variables, image, train=False).detections(self._max_boxes)  # type: ignore[union-attr]
+        )
+
+        def predict(record: Record) -> Shown:
+            found = jax.tree.map(lambda x: np.asarray(x)[0], apply(variables, record["image"][None]))
+            shown = found.scores >= _DRAWN
+            crowd = record.get("crowd", np.zeros(len(record["boxes"]), bool))
+            true = [record["boxes"][~crowd], record["labels"][~crowd]]
+            overlap = np.asarray(boxes.pairwise(true[0], found.boxes[shown]))
+            alike = (overlap >= 0.5) & (true[1][:, None] == found.labels[shown])
+            right = min(int(alike.any(1).sum()), int(alike.any(0).sum()))
+            inside = np.asarray(boxes.pairwise(record["boxes"][crowd], found.boxes[shown])) > 0
+            wrong = int((~alike.any(0) & ~inside.any(0)).sum())
+            caption = f"{right} of {len(true[0])} found, {wrong} wrong"
+            drawn = notes(found, self._data.class_names, self._data.attribute_names, least=_DRAWN)
+            return Shown(record, drawn, (right + 1) / (len(true[0]) + wrong + 1), caption)
+
+        draw_box_predictions(folder, source, predict, self._data)
+
+
+def _attribute_counts(found: Any, batch: Batch) -> Float[Array, "a bins 3"]:
+    """The calibration counts of what was found for true boxes: at the best overlap, if it is at least a half."""
+    overlap = boxes.pairwise(batch["boxes"], found.boxes)
+    alike = (batch["labels"][:, :, None] == found.labels[:, None]) & (batch["labels"] >= 0)[:, :, None]
+    overlap = jnp.where(alike & ~batch["crowd"][:, :, None], overlap, 0)
+    best = overlap.argmax(-1)
+    scores = jnp.take_along_axis(found.attributes, best[..., None], 1)
+    known = jnp.where((overlap.max(-1) >= 0.5)[..., None], batch["attributes"], jnp.nan)
+    return metrics.attribute_calibration_counts(scores, known)
+
+
+def _known(score: Any) -> float | None:
+    return None if np.isnan(score) else float(score)
