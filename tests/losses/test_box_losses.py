@@ -104,9 +104,9 @@ def test_any_boxes_have_finite_losses_and_gradients(boxes, truth):
 
 
 def test_the_losses_of_points_are_those_of_torchvision_where_it_has_any():
-    boxes = np.array([[3, 3, 0, 0], [3, 3, 0, 0], [3, 3, 0, 2], [0, 0, 0, 0]], np.float32)
-    truth = np.array([[3, 3, 0, 0], [5, 4, 0, 0], [2, 2, 6, 6], [1, 1, 2, 2]], np.float32)
-    ours = every_loss(boxes, truth, None)
+    boxes = np.array([[[3, 3, 0, 0], [3, 3, 0, 0], [3, 3, 0, 2], [0, 0, 0, 0]]] * 3, np.float32)
+    truth = np.array([[[3, 3, 0, 0], [5, 4, 0, 0], [2, 2, 6, 6], [1, 1, 2, 2]]] * 3, np.float32)
+    ours = every_loss(boxes, truth, np.ones((3, 4), bool))
     expected = overlap_losses(torch.tensor(boxes).double(), torch.tensor(truth).double())
     for name in ("giou", "diou"):
         np.testing.assert_allclose(ours[name][0], expected[name].mean(), rtol=1e-6)
@@ -129,10 +129,16 @@ def test_what_is_not_counted_changes_nothing():
         assert np.all(np.asarray(gradients) == 0), name
 
 
-def test_bfloat16_is_computed_in_float32_and_all_boxes_count_unless_said():
+def test_all_boxes_count_unless_said():
+    boxes, truth, _ = example(3, 10)
+    expected = every_loss(boxes, truth, np.ones((3, 4), bool))["l1"][0]
+    np.testing.assert_allclose(losses.l1_loss(jnp.asarray(boxes), jnp.asarray(truth)), expected, rtol=1e-6)
+
+
+def test_bfloat16_is_computed_in_float32():
     boxes, truth, _ = example(2, 10)
     boxes, truth = jnp.asarray(boxes, jnp.bfloat16), jnp.asarray(truth, jnp.bfloat16)
-    wide = every_loss(boxes.astype(jnp.float32), truth.astype(jnp.float32), None)
+    wide = every_loss(boxes.astype(jnp.float32), truth.astype(jnp.float32), np.ones((3, 4), bool))
     for name, (value, gradients) in every_loss(boxes, truth, np.ones((3, 4), bool)).items():
         assert value.dtype == jnp.float32, name
         assert gradients[0].dtype == jnp.bfloat16, name

@@ -17,7 +17,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from segjax import ops
 
 BATCH, ROWS, COLUMNS, CHANNELS = 8, 6, 5, 8
-OVERLAPS = ops.boxes.iou, ops.boxes.giou, ops.boxes.diou, ops.boxes.ciou
 COLLECTIVE = re.compile(r"\b(all-gather|all-to-all|collective-permute|all-reduce|reduce-scatter)(?:-start)?\(")
 
 
@@ -47,11 +46,10 @@ def pooled(**geometry) -> Callable:
 
 
 def all_of_boxes(a: Array, b: Array) -> Array:
-    """Every overlap of the boxes that suppression keeps, after a letterbox there and back."""
+    """Overlaps of the boxes that suppression keeps with others that were letterboxed there and back."""
     kept = jax.vmap(lambda a: a[ops.boxes.nms(a, a[:, 3], max_boxes=4)])(ops.boxes.clip(a, (20, 30)))
     there = ops.boxes.letterbox((20, 30), 64)
-    overlaps = [ops.boxes.pairwise(kept, there.boxes_back(there.boxes(b)), overlap) for overlap in OVERLAPS]
-    return jnp.stack(overlaps)
+    return ops.boxes.pairwise(kept, there.boxes_back(there.boxes(b)), ops.boxes.ciou)
 
 
 def targets_of(boxes: Array) -> ops.CenterTargets:

@@ -96,11 +96,17 @@ def test_a_box_overlaps_itself_wholly_wherever_it_is(box):
 
 def test_two_points_and_two_lines():
     """No area anywhere: IoU is 0, and the rest is what separates them."""
-    at, right, below = np.array([[4.0, 4, 0, 0], [7, 4, 0, 0], [7, 8, 0, 0]])
-    assert boxes.iou(at, right) == boxes.iou(at, at) == boxes.giou(at, at) == boxes.giou(at, right) == 0
-    assert boxes.giou(at, below) == boxes.diou(at, below) == boxes.diou(at, right) == boxes.ciou(at, below) == -1
-    flat, upright = np.array([[0.0, 0, 8, 0], [0, 0, 0, 8]])
-    assert float(boxes.ciou(flat, upright)) == pytest.approx(-32 / 128 - 1 / 2)
+    at, right, below = jnp.array([[4.0, 4, 0, 0], [7, 4, 0, 0], [7, 8, 0, 0]])
+    flat, upright = jnp.array([[0.0, 0, 8, 0], [0, 0, 0, 8]])
+    cases = {
+        (0, 0, 0, 0): (at, at),
+        (0, 0, -1, -1): (at, right),
+        (0, -1, -1, -1): (at, below),
+        (0, -1, -32 / 128, -32 / 128 - 1 / 2): (flat, upright),
+    }
+    for expected, pair in cases.items():
+        values = {name: float(value) for name, (value, _) in every_pair(*pair).items()}
+        assert values == pytest.approx(dict(zip(OVERLAPS, expected, strict=True)))
 
 
 def test_a_box_without_size_feels_that_it_should_grow():
@@ -198,7 +204,7 @@ def test_nms_at_its_edges():
     assert boxes.nms(row, scores, max_boxes=5, threshold=0.49).tolist() == [1, 3, -1, -1, -1]
     assert boxes.nms(row[2:], np.ones(2, np.float32), max_boxes=2).tolist() == [0, 1]
     assert boxes.nms(row[:0], scores[:0], max_boxes=2).tolist() == [-1, -1]
-    gradient = jax.grad(lambda row: row[boxes.nms(row, scores, max_boxes=1)].sum())(jnp.asarray(row))
+    gradient = jax.jit(jax.grad(lambda row: row[boxes.nms(row, scores, max_boxes=1)].sum()))(row)
     np.testing.assert_array_equal(gradient, np.outer([0, 1, 0, 0], [1, 1, 1, 1]))
 
 
@@ -275,11 +281,13 @@ def test_the_soft_box_is_the_expected_one_and_so_is_its_gradient():
     p = np.array([0.0, 0.3, 0.9, 0.4])
     row = jnp.array(p[None], jnp.float32)
     x, w = expected_box_by_hand(p)
-    np.testing.assert_allclose(boxes.from_probabilities(row), [x, 0, w, 0.9], rtol=1e-5)
+    box, gradients = jax.jit(lambda row: (boxes.from_probabilities(row), jax.jacobian(boxes.from_probabilities)(row)))(
+        row
+    )
+    np.testing.assert_allclose(box, [x, 0, w, 0.9], rtol=1e-5)
     # The expected width is linear in the probability of each pixel.
     slope = [expected_box_by_hand(np.where(i, 1, p))[1] - expected_box_by_hand(np.where(i, 0, p))[1] for i in np.eye(4)]
-    gradient = jax.grad(lambda row: boxes.from_probabilities(row)[2])(row)[0]
-    np.testing.assert_allclose(gradient, slope, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gradients[2, 0], slope, rtol=1e-5, atol=1e-6)
 
 
 def test_the_soft_box_has_finite_gradients_at_its_edges():

@@ -13,9 +13,15 @@ from segjax import ops
 SIZE, STRIDE, CLASSES = (9, 13), 4.0, 3
 
 
-@jax.jit
-def targets_of(boxes, labels, crowd):
-    return ops.center_targets(boxes, labels, crowd, size=SIZE, stride=STRIDE, num_classes=CLASSES)
+make_targets = jax.jit(partial(ops.center_targets, size=SIZE, stride=STRIDE, num_classes=CLASSES))
+
+
+def targets_of(boxes, labels, crowd) -> ops.CenterTargets:
+    """Padded to one shape, so that it compiles once."""
+    n, m = labels.shape
+    boxes = np.pad(boxes, ((0, 4 - n), (0, 24 - m), (0, 0)))
+    labels, crowd = (np.pad(each, ((0, 4 - n), (0, 24 - m)), constant_values=-1) for each in (labels, crowd))
+    return jax.tree.map(lambda each: each[:n], make_targets(boxes, labels, crowd))
 
 
 def radius_by_hand(w: float, h: float, least: float) -> float:
@@ -129,7 +135,7 @@ def test_attributes_lie_at_their_objects_centre():
     boxes = np.array([[[0, 0, 8, 8], [20, 12, 4, 4], [0, 0, 0, 0]]], np.float32)
     targets = targets_of(boxes, np.array([[0, 2, -1]]), np.zeros((1, 3), bool))
     scores = np.array([[[0.1, np.nan], [0.3, 0.4], [5, 5]]], np.float32)
-    placed = np.array(targets.attributes(scores)[0])
+    placed = np.array(targets.attributes(jnp.asarray(scores))[0])
     np.testing.assert_array_equal(placed[1, 1], scores[0, 0])
     np.testing.assert_array_equal(placed[3, 5], scores[0, 1])
     placed[1, 1] = placed[3, 5] = np.nan

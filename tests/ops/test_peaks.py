@@ -50,7 +50,7 @@ def test_peaks_are_those_of_the_loop(shape, most):
 
 def test_logits_in_bfloat16_and_without_number():
     logits = jnp.full((1, 4, 5, 2), -3, jnp.bfloat16).at[0, 2, 3, 1].set(2).at[0, 0, 0, 0].set(jnp.nan)
-    peaks = ops.find_peaks(logits, 2)
+    peaks = jax.jit(partial(ops.find_peaks, max_boxes=2))(logits)
     assert peaks.scores.dtype == jnp.float32
     assert (peaks.labels[0, 0], peaks.rows[0, 0], peaks.columns[0, 0]) == (1, 2, 3)
     assert float(peaks.scores[0, 0]) == pytest.approx(1 / (1 + np.exp(-2)), rel=1e-6)
@@ -66,17 +66,27 @@ def test_boxes_and_values_are_read_where_the_peaks_are():
         columns=jnp.array([[1, 6, 0], [3, 0, 0]]),
     )
     size, offset = rng.normal(size=(2, 2, 5, 7, 2)).astype(np.float32)
-    boxes = ops.boxes_at_peaks(peaks, size, offset, stride=8)
+
+    def read(size, offset):
+        return ops.boxes_at_peaks(peaks, size, offset, stride=8), ops.values_at_peaks(peaks, offset)
+
+    boxes, values = jax.jit(read)(size, offset)
     for i, j in ((0, 0), (0, 1), (1, 0)):
         row, column = int(peaks.rows[i, j]), int(peaks.columns[i, j])
         w, h = np.maximum(size[i, row, column], 0)
         x, y = offset[i, row, column]
         np.testing.assert_allclose(boxes[i, j], 8 * np.array([column + x - w / 2, row + y - h / 2, w, h]), rtol=1e-5)
-        np.testing.assert_array_equal(ops.values_at_peaks(peaks, offset)[i, j], offset[i, row, column])
+        np.testing.assert_array_equal(values[i, j], offset[i, row, column])
     assert np.all(np.asarray(boxes)[[0, 1, 1], [2, 1, 2]] == 0)
-    assert (
-        ops.boxes_at_peaks(peaks, size.astype(jnp.bfloat16), offset.astype(jnp.bfloat16), stride=8).dtype == jnp.float32
-    )
+    narrow = jax.ShapeDtypeStruct(size.shape, jnp.bfloat16)
+    assert jax.eval_shape(read, narrow, narrow)[0].dtype == jnp.float32
+
+
+@jax.jit
+def soft_argmax_and_slope(logits):
+    """The positions, and the gradient of every x."""
+    at, pull = jax.vjp(ops.soft_argmax, logits)
+    return at, pull(jnp.broadcast_to(jnp.array([1.0, 0.0]), at.shape))[0]
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
@@ -88,17 +98,20 @@ def test_soft_argmax_is_the_mean_position(seed):
     share /= share.sum((1, 2), keepdims=True)
     rows, columns = np.mgrid[:5, :7] + 0.5
     x, y = (np.einsum("nhwk,hw->nk", share, at) for at in (columns, rows))
-    at, pull = jax.vjp(ops.soft_argmax, logits)
+    at, gradient = soft_argmax_and_slope(logits)
     np.testing.assert_allclose(at, np.stack([x, y], -1), rtol=1e-5)
     slope = share * (columns[None, ..., None] - x[:, None, None])
-    np.testing.assert_allclose(pull(jnp.zeros((2, 3, 2)).at[..., 0].set(1))[0], slope, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-3, atol=1e-5)
 
 
 def test_soft_argmax_of_extremes():
-    far = jnp.full((1, 4, 6, 1), -1e4, jnp.bfloat16).at[0, 3, 0, 0].set(1e4)
-    np.testing.assert_array_equal(ops.soft_argmax(far), [[[0.5, 3.5]]])
-    np.testing.assert_allclose(ops.soft_argmax(jnp.zeros((1, 4, 6, 1))), [[[3, 2]]], rtol=1e-6)
-    np.testing.assert_allclose(ops.soft_argmax(jnp.full((1, 1, 1, 2), 5.0)), [[[0.5, 0.5]] * 2], rtol=1e-6)
+    far = np.full((1, 4, 6, 2), -1e4, np.float32)
+    far[0, 3, 0, 0], far[..., 1] = 1e4, 0
+    at, gradient = soft_argmax_and_slope(jnp.asarray(far, jnp.bfloat16))
+    np.testing.assert_allclose(at, [[[0.5, 3.5], [3, 2]]], rtol=1e-6)
+    assert at.dtype == jnp.float32
+    assert np.all(np.isfinite(np.asarray(gradient, np.float32)))
+    np.testing.assert_array_equal(soft_argmax_and_slope(jnp.full((1, 1, 1, 2), 5.0))[0], [[[0.5, 0.5]] * 2])
 
 
 @pytest.mark.parametrize(
