@@ -1,8 +1,9 @@
 """Batches of records by Grain: read and augmented in threads, and the same for any number of hosts and threads."""
 
 import functools
+import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 import numpy as np
@@ -50,6 +51,7 @@ def train_batches(
     shard: tuple[int, int] = (0, 1),
     threads: int = 2,
     max_boxes: int = MAX_BOXES,
+    damaged: Callable[[int, DataError], None] | None = None,
 ) -> Iterator[Batch]:
     """Shuffled, augmented batches without end, of which number k is a pure function of `seed` and k.
 
@@ -66,10 +68,14 @@ def train_batches(
             parts of every batch.
         threads: How many read and augment; batches are computed ahead of their use, two for each thread.
         max_boxes: How many boxes every image has room for.
+        damaged: Called, from the threads that read, with the number of a record that cannot be read and with what it
+            raised; then the record that comes next in its epoch takes its place too. Without it, a record that cannot
+            be read is an error.
 
     Raises:
         ValueError: No records, a batch size that does not divide, or a negative seed or start.
-        DataError: While iterating, where records of a batch differ in size, have too many boxes or cannot be read.
+        DataError: While iterating, where records of a batch differ in size, have too many boxes or cannot be read; or
+            what `damaged` raises.
     """
     import grain
 
@@ -85,9 +91,17 @@ def train_batches(
 
     def read(number: int) -> tuple[int, Record]:
         epoch, place = divmod(number, len(source))
-        index = int(order(epoch)[place])
-        record = source[index]
-        return index, record if augment is None else augment(record, _generator(seed, "augment", number))
+        for next_place in itertools.chain(range(place, len(source)), range(place)):
+            index = int(order(epoch)[next_place])
+            try:
+                record = source[index]
+            except DataError as error:
+                if damaged is None:
+                    raise
+                damaged(index, error)
+            else:
+                return index, record if augment is None else augment(record, _generator(seed, "augment", number))
+        raise DataError("No record of the training split can be read.")
 
     def part(number: int) -> Batch:
         first = number * batch_size + index * size

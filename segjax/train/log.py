@@ -29,7 +29,7 @@ class Log:
         self._steps = steps
         self._headline = headline
         self._speaks = speaks
-        self._console = Console(file=sys.stderr, quiet=not speaks)
+        self._console = Console(file=sys.stderr)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -65,6 +65,11 @@ class Log:
 
     def say(self, sentence: str) -> None:
         """Print a line above the bar."""
+        if self._speaks:
+            self.say_here(sentence)
+
+    def say_here(self, sentence: str) -> None:
+        """Print a line about what this process alone can know."""
         self._console.print(sentence, soft_wrap=True, markup=False, highlight=False)
 
     def start(self, step: int, what: str) -> None:

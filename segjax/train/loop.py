@@ -15,6 +15,7 @@ from jaxtyping import Array
 from segjax.data import Source, test_batches, train_batches
 from segjax.train import devices
 from segjax.train.checkpoints import Checkpoints
+from segjax.train.damaged import Damaged
 from segjax.train.devices import Layout, Placement
 from segjax.train.diagnose import first_bad_layer
 from segjax.train.errors import ExperimentError
@@ -79,7 +80,8 @@ def train_together(
         stack.enter_context(devices.memory_errors(experiment.batch_size, experiment.accumulate))
         log.waiting(f"Opening {data.name}")
         train_source, test_source = data.open("train"), data.open("test")
-        image = np.zeros((1, *train_source[0]["image"].shape), np.uint8)
+        damaged = Damaged(train_source, log.say_here)
+        image = np.zeros((1, *damaged.example()["image"].shape), np.uint8)
         devices.check_rows(experiment.model, jax.ShapeDtypeStruct(image.shape, np.uint8), layout.space)
 
         groups = devices.spread(layout, experiment.batch_size, len(pairs))
@@ -94,7 +96,7 @@ def train_together(
                 member.seconds = progress["train_seconds"]
             if speaks:
                 member.run.forget_metrics_after(step)
-            member.batches = _batches(member.experiment, train_source, step)
+            member.batches = _batches(member.experiment, train_source, step, damaged)
         log.waiting("Compiling the training step")
         together = [[m for m in members if m.placement is group] for group, _ in groups]
         programs = [_compile(group, task) for group in together]
@@ -109,7 +111,7 @@ def train_together(
         )
         zero = jax.device_get(Tally.zero(task.zero()))  # on the host, where no step can use it up
         profiler = stack.enter_context(Profile(pairs[0][1].path if profile else None, first=step + LOG_EVERY))
-        reports: list[dict[str, Any]] = [{} for _ in members]
+        reports: list[dict[str, Any]] = [_report(step, member.seconds) for member in members]
         began, counted = time.perf_counter(), step
         speed.start()
         while step < steps and not (stop.signal is not None and not devices.several_processes()):
@@ -126,7 +128,7 @@ def train_together(
             if step % LOG_EVERY == 0 or last:
                 log.train(step, [_summary(member.state.tally, task) for member in members], speed.lap(step - counted))
                 for member in members:
-                    _look_after_skipped(member, task, train_source, counted, log)
+                    _look_after_skipped(member, task, train_source, damaged, counted, log)
                     member.state = member.state.replace(tally=member.placement.replicate(zero))
                 counted = step
                 if devices.several_processes() and devices.anyone(stop.signal is not None) and not last:
@@ -142,7 +144,7 @@ def train_together(
                     if speaks:
                         task.draw_curves(member.run.path, log.rows[i])
                     progress = _progress(member, image, began)
-                    reports[i] = {"steps": step, "train_seconds": round(progress["train_seconds"], 1)}
+                    reports[i] = _report(step, progress["train_seconds"])
                     member.checkpoints.save(step, member.state, progress, best[i][task.headline])
                 speed.start()
         if step < steps:
@@ -162,6 +164,8 @@ def train_together(
                 variables = member.state.ema or member.state.variables
                 task.draw_predictions(member.run.path, experiment.model, variables, test_source)
                 report = {name: row[name] for name in ("test", "ema") if name in row} | reports[i]
+                if damaged.numbers:
+                    report["damaged_records"] = sorted(damaged.numbers)
                 report |= {"parameters": parameter_count(member.state.params)} | speed.report()
                 member.run.write_json("report.json", report)
         return results
@@ -182,10 +186,10 @@ def _member(experiment: Experiment, run: Run, placement: Placement, task: Task, 
     )
 
 
-def _batches(experiment: Experiment, source: Source, start: int) -> Iterator[Any]:
+def _batches(experiment: Experiment, source: Source, start: int, damaged: Damaged) -> Iterator[Any]:
     shard = (jax.process_index(), jax.process_count())
     size, seed, augment = experiment.batch_size, experiment.seed, experiment.augment
-    return train_batches(source, size, seed=seed, augment=augment, start=start, shard=shard)
+    return train_batches(source, size, seed=seed, augment=augment, start=start, shard=shard, damaged=damaged)
 
 
 def _compile(group: Sequence[Member], task: Task) -> devices.Program:
@@ -228,6 +232,10 @@ def _progress(member: Member, image: np.ndarray, began: float) -> dict[str, floa
     return {"train_seconds": member.seconds + time.perf_counter() - began, "channels": image.shape[-1]}
 
 
+def _report(step: int, seconds: float) -> dict[str, Any]:
+    return {"steps": step, "train_seconds": round(seconds, 1)}
+
+
 def _summary(tally: Tally, task: Task) -> dict[str, Any]:
     tally = jax.device_get(tally)
     if not tally.steps:
@@ -236,13 +244,13 @@ def _summary(tally: Tally, task: Task) -> dict[str, Any]:
     return means | task.summary(tally.counts)
 
 
-def _look_after_skipped(member: Member, task: Task, source: Source, counted: int, log: Log) -> None:
+def _look_after_skipped(member: Member, task: Task, source: Source, damaged: Damaged, counted: int, log: Log) -> None:
     """Save the batch of a step that was skipped since step `counted`, and stop after too many in a row."""
     last, in_a_row = int(member.state.skipped.last), int(member.state.skipped.in_a_row)
     if last <= counted:
         return
     experiment = member.experiment
-    batch = next(_batches(experiment, source, last - 1))
+    batch = next(_batches(experiment, source, last - 1, damaged))
     folder = member.run.path / "skipped"
     folder.mkdir(exist_ok=True)
     file = folder / f"batch_of_step_{last}.npz"

@@ -282,6 +282,32 @@ def test_a_record_that_cannot_be_read_says_so_in_its_own_words():
     assert str(caught.value) == "picture5.png cannot be read: delete it."
 
 
+def test_the_next_record_takes_the_place_of_one_that_is_damaged():
+    found = []
+    whole = take(data.train_batches(Numbered(10), 2, seed=0), 10)
+    expected = np.concatenate([batch["mask"][:, 0, 0] for batch in whole])
+    for epoch in (0, 10):
+        place = epoch + expected[epoch : epoch + 10].tolist().index(5)
+        expected[place] = expected[epoch + (place + 1) % 10]
+    batches = take(data.train_batches(Broken(10), 2, seed=0, damaged=lambda *one: found.append(one)), 10)
+    np.testing.assert_array_equal(np.concatenate([batch["mask"][:, 0, 0] for batch in batches]), expected)
+    assert {(number, str(error)) for number, error in found} == {(5, "picture5.png cannot be read: delete it.")}
+    late = take(data.train_batches(Broken(10), 2, seed=0, start=4, damaged=lambda *_: None), 6)
+    assert_same(late, batches[4:])
+
+
+def test_when_nothing_can_be_read_there_is_an_end():
+    found = []
+
+    class Ruins(Numbered):
+        def __getitem__(self, index, /) -> Record:
+            raise DataError("ash")
+
+    with pytest.raises(DataError, match="No record of the training split can be read"):
+        take(data.train_batches(Ruins(3), 1, seed=0, damaged=lambda *one: found.append(one)), 1)
+    assert {number for number, _ in found} == {0, 1, 2}
+
+
 @pytest.mark.parametrize(
     ("source", "size", "shard", "said"),
     [
