@@ -37,24 +37,35 @@ class Squares:
 
 
 class Small(nn.Module):
+    width: int
+
     @nn.compact
     def __call__(self, image, *, train):
-        x = nn.Conv(8, (3, 3), name="conv1")(image)
+        x = nn.Conv(self.width, (3, 3), name="conv1")(image)
         x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9, name="norm1")(x))
         x = nn.Dropout(0.1, deterministic=not train)(x)
         return nn.Conv(2, (1, 1), name="head")(x)
 
 
-def experiment(steps: int = 40, learning_rate: float = 3e-2, evaluate_every: int = 20, seed: int = 0) -> Experiment:
+def experiment(
+    steps: int = 40,
+    learning_rate: float = 3e-2,
+    evaluate_every: int = 20,
+    width: int = 8,
+    train_size: int = 10,
+    accumulate: int = 1,
+    ema: float | None = None,
+    seed: int = 0,
+) -> Experiment:
     """Two colours."""
     data = Dataset(
         name="squares",
         class_names=("ground", "square"),
         palette=((40, 40, 40), (240, 180, 60)),
-        open=lambda split: Squares(10, 0) if split == "train" else Squares(7, 1),
+        open=lambda split: Squares(train_size, 0) if split == "train" else Squares(7, 1),
     )
     return Experiment(
-        model=Normalized(Small(), mean=(0.3,) * 3, std=(0.3,) * 3),
+        model=Normalized(Small(width), mean=(0.3,) * 3, std=(0.3,) * 3),
         data=data,
         loss=losses.cross_entropy,
         optimizer=optax.adam(learning_rate),
@@ -63,8 +74,16 @@ def experiment(steps: int = 40, learning_rate: float = 3e-2, evaluate_every: int
         augment=Augment(flip_horizontal=True),
         evaluate_every=evaluate_every,
         seed=seed,
+        accumulate=accumulate,
+        ema=ema,
     )
 '''
+
+
+@pytest.fixture(scope="session")
+def squares_text() -> str:
+    """What the experiment file holds."""
+    return SQUARES
 
 
 @pytest.fixture

@@ -1,13 +1,19 @@
 """Saving and restoring a run, on Orbax."""
 
-from functools import partial
+import contextlib
+import functools
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
+from absl import logging as absl_logging
 from flax import linen as nn
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
@@ -36,7 +42,10 @@ class Checkpoints:
         )
 
     def save(self, step: int, state: TrainState, progress: Progress, score: float | None = None) -> None:
-        """Begin to save; returns as soon as the arrays are copied."""
+        """Begin to save; returns as soon as the arrays are copied.
+
+        Raises OSError where this checkpoint, or the one before it, cannot be written; those before are whole.
+        """
         if step in self._manager.all_steps():
             return
         rest = state.replace(params={}, batch_stats={}, ema={})
@@ -49,7 +58,8 @@ class Checkpoints:
         if state.ema:
             items["ema"] = ocp.args.StandardSave(state.ema)
         metrics = None if score is None else {"score": score}
-        self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
+        with self._writing():
+            self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
     def latest(self) -> int:
         """The step of the newest complete checkpoint; 0 where there is none yet."""
@@ -57,17 +67,18 @@ class Checkpoints:
 
     def restore(self, step: int, state: TrainState) -> tuple[TrainState, Progress]:
         """The checkpoint of that step, in the shape of `state` and where `state` is placed."""
-        self._check(step, "variables", state.variables)
         rest = state.replace(params={}, batch_stats={}, ema={})
+        for item, expected in (("variables", state.variables), ("ema", state.ema), ("state", rest)):
+            if expected:
+                _check_shapes(self._manager, step, item, expected)
         items = {
             "variables": ocp.args.StandardRestore(abstract(state.variables)),
             "state": ocp.args.StandardRestore(abstract(rest)),
             "progress": ocp.args.JsonRestore(),
         }
         if state.ema:
-            self._check(step, "ema", state.ema)
             items["ema"] = ocp.args.StandardRestore(abstract(state.ema))
-        restored = self._read(step, ocp.args.Composite(**items))
+        restored = _read(self._manager, step, ocp.args.Composite(**items))
         variables = restored["variables"]
         state = restored["state"].replace(
             params=variables["params"],
@@ -77,18 +88,25 @@ class Checkpoints:
         return state, restored["progress"]
 
     def wait(self) -> None:
-        """Return when everything is on disk."""
-        self._manager.wait_until_finished()
+        """Return when everything is on disk; raises OSError where it cannot be written."""
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Finish what is being saved and let go of the folder."""
-        self._manager.close()
+        """Finish what is being saved and let go of the folder; raises OSError where it cannot be written."""
+        with self._writing():
+            self._manager.close()
 
-    def _check(self, step: int, item: str, expected: Any) -> None:
-        _check_shapes(self._manager, step, item, expected)
-
-    def _read(self, step: int, arguments: ocp.args.Composite) -> Any:
-        return _read(self._manager, step, arguments)
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say what the system said, whoever asked it to write: Orbax passes TensorStore's errors on as ValueError."""
+        try:
+            yield
+        except ValueError as error:
+            code = re.search(r"os_error_code='(\d+)'", str(error))
+            if code is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(self._manager.directory)) from error
 
 
 def read_variables(folder: Path, model: nn.Module, which: Which = "last") -> tuple[int, Variables, Progress]:
@@ -102,7 +120,7 @@ def read_variables(folder: Path, model: nn.Module, which: Which = "last") -> tup
             raise ExperimentError(f"{folder} holds no complete checkpoint yet; train for longer, then try again.")
         progress = _read(manager, step, ocp.args.Composite(progress=ocp.args.JsonRestore()))["progress"]
         image = jax.ShapeDtypeStruct((1, 32, 32, int(progress["channels"])), np.uint8)
-        expected = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
+        expected = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), image)
         item = "ema" if (folder / str(step) / "ema").exists() else "variables"
         _check_shapes(manager, step, item, expected)
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -116,7 +134,7 @@ def _score(metrics: dict[str, float]) -> float:
 
 
 def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
-    logging.set_verbosity(logging.FATAL)  # what goes wrong is raised as well, and said once
+    _say_once()
     return ocp.CheckpointManager(
         folder.absolute(),
         options=ocp.CheckpointManagerOptions(best_fn=_score, **options),
@@ -130,14 +148,35 @@ def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
     )
 
 
+@functools.cache
+def _say_once() -> None:
+    """What goes wrong in Orbax's threads is raised as well; keep what else they print about it off the screen."""
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    say = sys.unraisablehook
+
+    def hook(what: Any) -> None:
+        # When one array cannot be read or written, the others are given up, and each would print a traceback.
+        given_up = str(what.exc_value) == "Event loop is closed" or "orbax" in repr(what.object)
+        if not given_up:
+            say(what)
+
+    sys.unraisablehook = hook
+
+
 def _read(manager: ocp.CheckpointManager, step: int, arguments: ocp.args.Composite) -> Any:
     try:
         return manager.restore(step, args=arguments)
     except Exception as error:
-        raise ExperimentError(
-            f"{manager.directory}/{step} is damaged ({_first_line(error)}); delete that folder, "
-            "and the checkpoint before it will be used."
-        ) from error
+        raise _damaged(manager, step, error) from error
+
+
+def _damaged(manager: ocp.CheckpointManager, step: int, error: Exception | str) -> ExperimentError:
+    said = error if isinstance(error, str) else _first_line(error)
+    return ExperimentError(
+        f"{manager.directory}/{step} is damaged ({said}); "
+        "delete that folder, and the checkpoint before it will be used."
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -145,22 +184,29 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_shapes(manager: ocp.CheckpointManager, step: int, item: str, expected: Any) -> None:
-    """Name the first parameter in which a checkpoint and a model differ."""
-    name = jax.tree_util.keystr
-    folder = manager.directory
+    """Name the first array in which a checkpoint and an experiment differ."""
     try:
-        found = manager.item_metadata(step)[item]
-        leaves = jax.tree_util.tree_leaves_with_path(found)
+        found = _shapes(manager.item_metadata(step)[item])
     except Exception as error:
-        raise ExperimentError(f"{folder}/{step} is damaged ({_first_line(error)}); delete that folder.") from error
-    shapes = {name(path): tuple(leaf.shape) for path, leaf in leaves}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(expected):
-        shape = shapes.pop(name(path), None)
-        if shape != tuple(leaf.shape):
-            has = "does not have it" if shape is None else f"has it as {shape}"
+        raise _damaged(manager, step, error) from error
+    if not found:
+        raise _damaged(manager, step, f"its {item} are missing")
+    where = f"{manager.directory}/{step}"
+    for name, shape in _shapes(expected).items():
+        other = found.pop(name, None)
+        if other != shape:
+            has = "does not have it" if other is None else f"has it as {other}"
             raise ExperimentError(
-                f"{folder}: the model has {name(path)} of shape {tuple(leaf.shape)}, the checkpoint {has}; "
+                f"{where}: the experiment has {name} of shape {shape}, the checkpoint {has}; "
                 "the experiment file in the run folder must be the one that it was trained with."
             )
-    if shapes:
-        raise ExperimentError(f"{folder}: the checkpoint has {next(iter(shapes))}, which the model does not have.")
+    if found:
+        raise ExperimentError(
+            f"{where}: the checkpoint has {next(iter(found))}, which the experiment does not have; "
+            "the experiment file in the run folder must be the one that it was trained with."
+        )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}
