@@ -131,8 +131,6 @@ def train_together(
                     _look_after_skipped(member, task, train_source, damaged, counted, log)
                     member.state = member.state.replace(tally=member.placement.replicate(zero))
                 counted = step
-                if devices.several_processes() and devices.anyone(stop.signal is not None) and not last:
-                    break
             if step % experiment.evaluate_every == 0 or last:
                 speed.lap(step - counted)
                 counted = step
@@ -147,6 +145,9 @@ def train_together(
                     reports[i] = _report(step, progress["train_seconds"])
                     member.checkpoints.save(step, member.state, progress, best[i][task.headline])
                 speed.start()
+            # After the test row of this step, which a resumed run would not write any more.
+            if step % LOG_EVERY == 0 and devices.several_processes() and devices.anyone(stop.signal is not None):
+                break
         if step < steps:
             for member in members:
                 member.checkpoints.save(step, member.state, _progress(member, image, began))
