@@ -1,3 +1,5 @@
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -8,12 +10,12 @@ RNG = np.random.default_rng(0)
 
 
 def test_levels_are_weighed_and_compared_with_the_nearest_pixel_of_the_mask():
-    mask = RNG.integers(0, 3, (2, 7, 5))
-    levels = [RNG.standard_normal((2, *size, 3)).astype(np.float32) for size in ((7, 5), (4, 3), (2, 2))]
+    mask = jnp.asarray(RNG.integers(0, 3, (2, 7, 5)))
+    levels = [jnp.asarray(RNG.standard_normal((2, *size, 3)), jnp.float32) for size in ((7, 5), (4, 3), (2, 2))]
     total = 0.0
     for logits, weight in zip(levels, (4, 2, 1), strict=True):
         rows, columns = logits.shape[1:3]
-        nearest = np.array(
+        nearest = jnp.array(
             [[[mask[n, int((i + 0.5) * 7 / rows), int((j + 0.5) * 5 / columns)] for j in range(columns)]
               for i in range(rows)] for n in range(2)]
         )  # fmt: skip
@@ -26,12 +28,10 @@ def test_levels_are_weighed_and_compared_with_the_nearest_pixel_of_the_mask():
 
 def test_weights_that_are_not_as_many_as_the_levels_are_refused():
     with pytest.raises(ValueError, match="deep_supervision has 1 weights, but the model returned logits of 2 levels"):
-        losses.deep_supervision(losses.dice, weights=(1,))([np.zeros((1, 4, 4, 2))] * 2, np.zeros((1, 4, 4), int))
+        losses.deep_supervision(losses.dice, weights=(1,))([jnp.zeros((1, 4, 4, 2))] * 2, jnp.zeros((1, 4, 4), int))
 
 
 def test_a_unet_gives_every_level_in_training_and_the_finest_in_evaluation():
-    import jax
-
     image = np.zeros((1, 9, 8, 3), np.float32)
     model = UNet(3, (4, 4, 4), deep_supervision=True)
     variables = model.init(jax.random.key(0), image, train=False)
