@@ -129,26 +129,32 @@ def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
 
 
 def predict(parsed: argparse.Namespace, _: list[str]) -> int:
-    """`segjax predict RUN PATH... --out DIR`: an index PNG with a palette and an overlay of every picture."""
-    from segjax import inference
+    """`segjax predict RUN PATH... --out DIR` or `segjax predict RUN --video IN --out OUT`: masks or boxes."""
+    if bool(parsed.paths) == (parsed.video is not None):
+        return _fail("name pictures to predict, or one video with --video IN --out OUT.mp4.")
+    from segjax.inference.runs import predict_frames, predict_pictures
     from segjax.train.load import load_experiment
 
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
-    data = experiment.data
-    summary = inference.predict_files(
-        experiment.model,
+    if parsed.video is not None:
+        video, out = Path(parsed.video), Path(parsed.out)
+        summary = predict_frames(experiment, variables, video, out, tile=parsed.tile, least=parsed.score)
+        print(f"{summary.frames} frames, {summary.frames_per_second:.1f} frames/s", file=sys.stderr)
+        print(parsed.out)
+        return 0
+    pictures = predict_pictures(
+        experiment,
         variables,
         [Path(path) for path in parsed.paths],
         Path(parsed.out),
-        class_names=data.class_names,
-        palette=data.palette,
         tile=parsed.tile,
         margin=parsed.margin,
         tta=parsed.tta,
         probabilities=parsed.probabilities,
+        least=parsed.score,
     )
     print(parsed.out)
-    return 1 if summary.failed else 0
+    return 1 if pictures.failed else 0
 
 
 def models(parsed: argparse.Namespace, _: list[str]) -> int:
@@ -268,10 +274,11 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--checkpoint", choices=("last", "best"), default="last", help="which checkpoint [last]")
     argument(command, "--json", action="store_true", help="print JSON")
 
-    command = add(commands, "predict", predict, "label every pixel of pictures")
+    command = add(commands, "predict", predict, "label every pixel of pictures or a video, or find the objects")
     argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
     argument(command, "--checkpoint", choices=("last", "best"), default="last", help="which checkpoint [last]")
-    argument(command, "paths", nargs="+", metavar="PATH", help="pictures, folders or globs", complete=file)
+    argument(command, "paths", nargs="*", metavar="PATH", help="pictures, folders or globs", complete=file)
+    argument(command, "--video", metavar="IN", help="a video file instead; --out is one too then", complete=file)
     argument(command, "--out", required=True, metavar="DIR", help="folder for the results", complete=folder)
     argument(command, "--tile", type=int, metavar="N", help="side of the overlapping tiles that large pictures get")
     argument(command, "--margin", type=int, metavar="N", help="pixels of a tile that are thrown away at its edges")
@@ -283,6 +290,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="T",
         help="average over flips and scales: hflip, vflip, factors such as 0.75",
     )
+    argument(command, "--score", type=float, metavar="S", help="leave out boxes that are scored lower [0.3]")
     argument(command, "--probabilities", choices=("npy", "png"), help="also write the class probabilities")
 
     command = add(commands, "models", models, "list the published models, their parameters and FLOPs")

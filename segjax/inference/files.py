@@ -87,9 +87,9 @@ def predict_files(
     pictures, failed = find_pictures(paths)
     stems = name_results(pictures, [".png", "_overlay.png", ".tif", *endings], Path(out))
     done = []
-    with Progress(*_COLUMNS, console=Console(stderr=True)) as progress:
+    with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
         for problem in failed:
-            _say(progress, problem)
+            say(progress, problem)
         bar = progress.add_task("", total=len(pictures))
         for number, (picture, stem) in enumerate(zip(pictures, stems, strict=True), start=1):
             results = [Path(f"{stem}{ending}") for ending in (".png", "_overlay.png", ".tif", *endings)]
@@ -110,7 +110,7 @@ def predict_files(
                 done.append(results[0])
             except DataError as error:
                 failed.append(str(error))
-                _say(progress, failed[-1])
+                say(progress, failed[-1])
             except OSError as error:
                 raise InferenceError(
                     f"the results of {shown(picture.file)} cannot be written to {shown(results[0].parent)} "
@@ -126,10 +126,12 @@ class _Speed(ProgressColumn):
         return Text(f"{task.completed / task.elapsed:.3g} images/s" if task.elapsed else "")
 
 
-_COLUMNS = (BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn(elapsed_when_finished=True))
+COLUMNS = (BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn(elapsed_when_finished=True))
+"""Of the bar that shows how far a prediction has come."""
 
 
-def _say(progress: Progress, sentence: str) -> None:
+def say(progress: Progress, sentence: str) -> None:
+    """Print a sentence above the bar."""
     progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 

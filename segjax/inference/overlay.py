@@ -29,18 +29,22 @@ def draw_overlay(
     The legend names the classes that occur, the most frequent first, with their share of the pixels.
     """
     counts = np.bincount(mask.ravel(), minlength=len(class_names))
-    image, mask = _fitted(image, mask)
-    colours = np.array(palette, np.uint8)[mask]
-    tinted = cv2.addWeighted(image, 0.55, colours, 0.45, 0)
-    borders = np.zeros(mask.shape, bool)
-    borders[:, :-1] |= mask[:, :-1] != mask[:, 1:]
-    borders[:-1] |= mask[:-1] != mask[1:]
-    tinted[borders] = _BORDER
+    tinted = tint(*_fitted(image, mask), palette)
     legend = _legend(tinted.shape[1], counts, class_names, palette)
     picture = Image.new("RGB", (legend.width, len(tinted) + legend.height), _BACKGROUND)
     picture.paste(Image.fromarray(tinted))
     picture.paste(legend, (0, len(tinted)))
     return picture
+
+
+def tint(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"], palette: Palette) -> np.ndarray:
+    """The image in its own size, tinted with the colours of its mask, and white where classes meet."""
+    tinted = cv2.addWeighted(image, 0.55, np.array(palette, np.uint8)[mask], 0.45, 0)
+    borders = np.zeros(mask.shape, bool)
+    borders[:, :-1] |= mask[:, :-1] != mask[:, 1:]
+    borders[:-1] |= mask[:-1] != mask[1:]
+    tinted[borders] = _BORDER
+    return tinted
 
 
 def _fitted(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,83 @@
+"""The objects in one image of any size."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import jax
+import numpy as np
+from flax import linen as nn
+from jaxtyping import UInt8
+
+from segjax.inference.errors import InferenceError
+from segjax.inference.prediction import Variables
+from segjax.models import Detections
+from segjax.ops import boxes
+
+
+def predict_boxes(
+    model: nn.Module,
+    variables: Variables,
+    image: UInt8[np.ndarray, "h w c"],
+    *,
+    size: tuple[int, int] | None = None,
+    max_boxes: int = 100,
+    least: float = 0.0,
+) -> Detections:
+    """The objects of one image, best first, as NumPy arrays without the axis of images, inside the image.
+
+    Args:
+        model: called as `model.apply(variables, images, train=False)`; what it returns has `detections(max_boxes)`.
+        variables: what `model.apply` takes, as `segjax.load` gives them.
+        image: one image as the model takes it, without the batch axis.
+        size: height and width that the image is fitted into, with black around it where its aspect is another; None
+            takes it whole, in its own size. A model of one object an image needs the size that it was trained with.
+        max_boxes: how many objects at most.
+        least: the score that they have at least.
+
+    Raises:
+        InferenceError: an image without three axes or without pixels, or a device without the memory for it.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3 or not image.size:
+        raise InferenceError(f"predict_boxes takes one image (h, w, c) with pixels in it, but got {image.shape}.")
+    own = image.shape[:2]
+    fitted = boxes.letterbox(own, size or own)
+    seen = _fit(image, fitted)
+    try:
+        found = jax.device_get(_compiled(model, seen.shape, max_boxes)(variables, seen))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise InferenceError(
+            f"{own[0]}x{own[1]} pixels at once are too many for the device's memory: make the picture smaller."
+        ) from error
+    found = found._replace(boxes=np.asarray(boxes.clip(fitted.boxes_back(found.boxes), own)))
+    chosen = (found.labels >= 0) & (found.scores >= least) & (found.boxes[:, 2:] > 0).all(-1)
+    return jax.tree.map(lambda values: values[chosen], found)
+
+
+def _fit(image: np.ndarray, fitted: boxes.Letterbox) -> np.ndarray:
+    """As `Letterbox.image` does it, but averaging where the image shrinks, as data sets are made."""
+    if fitted.inner_size == fitted.output_size == fitted.input_size:
+        return image
+    (height, width), (top, left) = fitted.inner_size, fitted.corner
+    how = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
+    seen = np.zeros((*fitted.output_size, image.shape[2]), image.dtype)
+    resized = cv2.resize(image, (width, height), interpolation=how)
+    seen[top : top + height, left : left + width] = resized.reshape(height, width, -1)
+    return seen
+
+
+@functools.lru_cache(maxsize=64)  # and not jit's own cache, in which a folder of pictures of all sizes would pile up
+def _compiled(
+    model: nn.Module, shape: tuple[int, ...], max_boxes: int
+) -> Callable[[Variables, np.ndarray], Detections]:
+    del shape
+
+    def detections(variables: Variables, image: Any) -> Detections:
+        outputs: Any = model.apply(variables, image[None], train=False)
+        return jax.tree.map(lambda values: values[0], outputs.detections(max_boxes))
+
+    return jax.jit(detections)

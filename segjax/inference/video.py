@@ -1,0 +1,95 @@
+"""Every frame of a video, one after the other."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from rich.console import Console
+from rich.progress import Progress
+
+from segjax.data.images import shown
+from segjax.inference.errors import InferenceError
+from segjax.inference.files import COLUMNS
+
+Frame = UInt8[np.ndarray, "h w 3"]
+CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
+"""What OpenCV writes everywhere, by the suffix of the file."""
+
+
+class VideoSummary(NamedTuple):
+    """What became of a video."""
+
+    frames: int
+    seconds: float
+    """From the second frame on, since the model is compiled for the first: reading, predicting and writing together."""
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames a second, 0 for a video of a single one."""
+        return (self.frames - 1) / self.seconds if self.frames > 1 else 0.0
+
+
+def predict_video(
+    change: Callable[[Frame], Frame], video: str | os.PathLike[str], out: str | os.PathLike[str]
+) -> VideoSummary:
+    """Write a video whose frames are those of another, changed; one at a time, whatever the length.
+
+    Frames are RGB. What `change` makes of them may have another size than they, the same for all. The result plays as
+    fast as the video did, has no sound, and is whole or not there.
+
+    Raises:
+        InferenceError: the video cannot be read, the result's name has no suffix of `CODECS`, or it cannot be written.
+    """
+    video, out = Path(video), Path(out)
+    codec = CODECS.get(out.suffix.lower())
+    if codec is None:
+        raise InferenceError(f"{shown(out)} is no video: end it in {', '.join(CODECS)}.")
+    if not video.is_file():
+        raise InferenceError(f"{shown(video)} is not there: check the name.")
+    if out.exists() and out.samefile(video):
+        raise InferenceError(f"{shown(out)} is the video to read and would be overwritten: give --out another name.")
+    reader = cv2.VideoCapture(str(video))
+    partial = out.with_name(f".segjax-{os.getpid()}{out.suffix}")
+    writer = None
+    frames, begin = 0, time.perf_counter()
+    try:
+        total = reader.get(cv2.CAP_PROP_FRAME_COUNT)
+        rate = reader.get(cv2.CAP_PROP_FPS) or 25.0
+        with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
+            bar = progress.add_task("", total=total if total > 0 else None)
+            while True:
+                there, frame = reader.read()
+                if not there:
+                    break
+                changed = change(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+                if writer is None:
+                    out.parent.mkdir(parents=True, exist_ok=True)
+                    size = changed.shape[1], changed.shape[0]
+                    writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*codec), rate, size)
+                    if not writer.isOpened():
+                        raise InferenceError(f"{shown(out)} cannot be written: give --out a file of yours, or .avi.")
+                writer.write(cv2.cvtColor(changed, cv2.COLOR_RGB2BGR))
+                frames += 1
+                if frames == 1:
+                    begin = time.perf_counter()
+                progress.advance(bar)
+        if writer is None:
+            raise InferenceError(f"{shown(video)} has no frame that can be read: convert it to MP4.")
+        seconds = time.perf_counter() - begin
+        writer.release()
+        partial.replace(out)
+    except OSError as error:
+        raise InferenceError(f"{shown(out)} cannot be written ({error.strerror}): give another --out.") from error
+    finally:
+        reader.release()
+        if writer is not None:
+            writer.release()
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return VideoSummary(frames, seconds)
