@@ -10,6 +10,7 @@ from segjax.data.land_cover import land_cover
 from segjax.data.nuclei import nuclei
 from segjax.data.record import IGNORE, DataError, Dataset, Record, Source
 from segjax.data.tfds import oxford_iiit_pet, tfds_dataset
+from segjax.data.tfds_boxes import tfds_boxes, wider_face
 from segjax.data.trees import trees
 from segjax.data.voc import voc
 
@@ -31,8 +32,10 @@ __all__ = [
     "nuclei",
     "oxford_iiit_pet",
     "test_batches",
+    "tfds_boxes",
     "tfds_dataset",
     "train_batches",
     "trees",
     "voc",
+    "wider_face",
 ]

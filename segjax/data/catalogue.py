@@ -23,9 +23,34 @@ CATALOGUE = (
         "segjax train experiments/nuclei.py",
     ),
     Entry(
+        "islands",
+        "Islands and lakes of Blue Marble with their boxes: one in a crop, or all in a tile; fetched by itself (30 MB).",
+        "segjax train experiments/islands.py, islands_many.py or islands_multitask.py",
+    ),
+    Entry(
+        "trees",
+        "951 boxes around tree crowns in four aerial photos, in tiles of 256x256; fetched by itself (21 MB).",
+        "segjax train experiments/trees.py",
+    ),
+    Entry(
         "oxford_iiit_pet",
         "Cats and dogs with trimaps, by TFDS's own builder, which downloads 800 MB.",
         "segjax train experiments/pets_unet.py",
+    ),
+    Entry(
+        "wider_face",
+        "Faces in photos of crowds, by TFDS's own builder, which downloads 3.7 GB.",
+        "segjax.data.wider_face() in an experiment; tfds_boxes() for other sets of TFDS with boxes",
+    ),
+    Entry(
+        "COCO's format",
+        "Your pictures with boxes, outlines and scores in a JSON file; `segjax data check PATH` looks for mistakes.",
+        "segjax.data.coco() in an experiment, as in experiments/faces_emotions.py --images DIR --train FILE",
+    ),
+    Entry(
+        "Pascal VOC",
+        "Your pictures with boxes in XML files; `segjax data check PATH` looks for mistakes.",
+        "segjax.data.voc() in an experiment",
     ),
     Entry(
         "a folder",

@@ -57,13 +57,11 @@ def tfds_dataset(
     def open_split(split: str) -> TfdsSource:
         if split not in ("train", "test"):
             raise ValueError(f"{name} has the splits train and test, not {split!r}.")
-        builder = _builder(name, data_dir)
-        image, mask = _keys(builder, image_key, mask_key)
-        if not builder.is_prepared():
-            if not download:
-                raise DataError(f"{name} is not prepared in {builder.data_path}: open it once with `download=True`.")
-            _prepare(builder)
-        examples = _examples(builder, train if split == "train" else test)
+        builder = open_builder(name, data_dir)
+        image = choose_image(builder, image_key, "picture", 3)
+        mask = choose_image(builder, mask_key, "mask", 1)
+        prepare(builder, download)
+        examples = read_examples(builder, train if split == "train" else test)
         return TfdsSource(examples, name, image, mask, len(class_names), levels)
 
     colours = tuple(palette) if palette else voc_palette(len(class_names))
@@ -120,7 +118,8 @@ class TfdsSource:
         return {"image": image, "mask": mask}
 
 
-def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
+def open_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
+    """The builder of a set, as `tfds.builder`; raises DataError where there is none or it needs a missing package."""
     import tensorflow_datasets as tfds
 
     try:
@@ -132,35 +131,38 @@ def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         raise DataError(f"TensorFlow Datasets cannot open '{name}' ({_line(error)}): mend the name.") from error
 
 
-def _image_features(builder: Any) -> dict[str, Any]:
+def image_features(builder: Any) -> dict[str, Any]:
+    """The features that are pictures or masks, by name."""
     import tensorflow_datasets as tfds
 
     return {key: feature for key, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)}
 
 
-def _keys(builder: Any, image_key: str | None, mask_key: str | None) -> tuple[str, str]:
-    images = _image_features(builder)
+def choose_image(builder: Any, key: str | None, what: str, channels: int) -> str:
+    """The image feature of that name, or the only one of so many channels; raises DataError where that is unclear."""
+    images = image_features(builder)
     shapes = ", ".join(f"'{key}' {feature.shape}" for key, feature in images.items()) or "none"
-
-    def chosen(key: str | None, what: str, channels: int) -> str:
-        if key in images:
-            return key
-        if key is not None:
-            raise DataError(f"{builder.name} has no image feature '{key}': choose of {shapes}.")
-        fitting = [key for key, feature in images.items() if feature.shape[-1] == channels]
-        if len(fitting) != 1:
-            raise DataError(
-                f"{builder.name} has {len(fitting)} image features of {channels} channels that may be the {what}: say "
-                f"which with image_key and mask_key (there are: {shapes}), or choose a set for segmentation."
-            )
-        return fitting[0]
-
-    return chosen(image_key, "picture", 3), chosen(mask_key, "mask", 1)
+    if key in images:
+        return key
+    if key is not None:
+        raise DataError(f"{builder.name} has no image feature '{key}': choose of {shapes}.")
+    fitting = [key for key, feature in images.items() if feature.shape[-1] == channels]
+    if len(fitting) != 1:
+        raise DataError(
+            f"{builder.name} has {len(fitting)} image features of {channels} channels that may be the {what}: say "
+            f"which with image_key and mask_key (there are: {shapes}), or choose a set for segmentation."
+        )
+    return fitting[0]
 
 
-def _prepare(builder: Any) -> None:
+def prepare(builder: Any, download: bool) -> None:
+    """Download and prepare a set where that was not done yet; raises DataError where it fails or may not be done."""
     import tensorflow_datasets as tfds
 
+    if builder.is_prepared():
+        return
+    if not download:
+        raise DataError(f"{builder.name} is not prepared in {builder.data_path}: open it once with `download=True`.")
     try:
         with _without_tensorflow(builder):
             builder.download_and_prepare(
@@ -174,11 +176,12 @@ def _prepare(builder: Any) -> None:
         ) from error
 
 
-def _examples(builder: Any, split: str) -> Sequence[Any]:
+def read_examples(builder: Any, split: str) -> Sequence[Any]:
+    """The examples of a split with pictures still encoded; raises DataError where they cannot be read."""
     import tensorflow_datasets as tfds
 
     try:
-        encoded = {key: tfds.decode.SkipDecoding() for key in _image_features(builder)}
+        encoded = {key: tfds.decode.SkipDecoding() for key in image_features(builder)}
         return builder.as_data_source(split=split, decoders=encoded)
     except NotImplementedError:
         raise DataError(
@@ -194,16 +197,18 @@ def _examples(builder: Any, split: str) -> Sequence[Any]:
 
 @contextmanager
 def _without_tensorflow(builder: Any) -> Iterator[None]:
-    """Take two needless uses of TensorFlow away: opening files, and mending pictures that segjax reads as they are.
+    """Take needless uses of TensorFlow away: opening files, and mending pictures that segjax reads as they are.
 
-    Archives are unpacked through `tf.io.gfile`; and the pets' builder re-encodes a dozen files that are not the JPEG
-    which their name says.
+    Archives are unpacked through `tf.io.gfile`, and the builder of WIDER FACE reads its lists through it; the pets'
+    builder re-encodes a dozen files that are not the JPEG which their name says.
     """
     from tensorflow_datasets.core.download import extractor
 
     files = SimpleNamespace(compat=SimpleNamespace(as_text=str), io=SimpleNamespace(gfile=SimpleNamespace(GFile=open)))
     module = sys.modules[type(builder).__module__]
     replacements = [(extractor, "tf", files), (module, "_CORRUPT_SAMPLES", ())]
+    if builder.name == "wider_face":
+        replacements.append((module, "tf", files))
     replacements = [(owner, name, value) for owner, name, value in replacements if name in vars(owner)]
     kept = [(owner, name, vars(owner)[name]) for owner, name, _ in replacements]
     for owner, name, value in replacements:
