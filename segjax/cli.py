@@ -1,6 +1,7 @@
 """The `segjax` command. Only arguments are parsed here; jax is imported inside the command that needs it."""
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--resume" in arguments and arguments[1].startswith("-"):
         arguments.insert(1, "")  # no EXPERIMENT, or a knob's value would be taken for it
     parsed, rest = parser.parse_known_args(arguments)
-    if rest and parsed.command not in (train, launch):
+    if rest and parsed.command not in (train, launch, sweep):
         parser.error(f"unknown argument {rest[0]}; `segjax {arguments[0]} --help` lists what there is.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are not for this audience
     try:
@@ -90,18 +91,11 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
 
     jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
 
-    # All processes, now and when a job is queued again, go on in one folder, which is made before any of them starts.
-    def command(folder: Path) -> list[str]:
-        options = ["--strategy", parsed.strategy, "--space", str(parsed.space)]
-        options += ["--devices", str(parsed.devices)] if parsed.devices is not None else []
-        options += ["--shard-optimizer"] * parsed.shard_optimizer + ["--profile"] * parsed.profile
-        return [sys.executable, "-m", "segjax.cli", "train", "--resume", str(folder.absolute()), *options]
-
     if parsed.local is not None:
         from segjax.launch import local
 
         folder, _ = _named_runs(parsed, knobs)
-        code = local.start(command(folder), parsed.local)
+        code = local.start(_training(parsed, folder), parsed.local)
     else:
         from segjax.launch import slurm
 
@@ -109,11 +103,48 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
         resources = slurm.Resources.parse(parsed.slurm)
         folder, runs = _named_runs(parsed, knobs)
         name = f"segjax {runs[0].configuration()['experiment']}"
-        job, output = slurm.submit(command(folder), folder / "slurm", name, resources, saves=runs[0].checkpoints)
+        job, output = slurm.submit(
+            _training(parsed, folder), folder / "slurm", name, resources, saves=runs[0].checkpoints
+        )
         print(f"SLURM job {job}. Its first task writes to {output}, the others beside it.", file=sys.stderr)
         code = 0
     print(folder)
     return code
+
+
+def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
+    """`segjax sweep EXPERIMENT --knob a,b --other 1e-3,1e-4 --seeds 0,1,2`: every combination, and one table."""
+    if parsed.experiment is None or "--help" in knobs or "-h" in knobs:
+        parsed.parser.print_help()
+        return 0
+    print("Loading jax, flax and orbax ...", file=sys.stderr)
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
+
+    from segjax.launch.sweep import run_here, submit
+    from segjax.train.run import default_folder
+    from segjax.train.sweep import Sweep, report
+
+    file = Path(parsed.experiment)
+    out = Path(parsed.out) if parsed.out else default_folder(file)
+    planned = Sweep.plan(file, knobs, out, parsed.seeds)
+    resources = None
+    if parsed.slurm is not None:
+        from segjax.launch import slurm
+
+        slurm.check_here()
+        resources = slurm.Resources.parse(parsed.slurm)
+    failed = planned.prepare()
+    waiting = [one for one in planned.combinations if not one.finished and one.folder not in failed]
+    command = functools.partial(_training, parsed)
+    if resources is None:
+        failed |= run_here(command, waiting)
+    else:
+        submit(command, waiting, resources)
+    print(report(planned, failed))
+    print(out)
+    return 1 if failed else 0
 
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
@@ -269,6 +300,25 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder)
     argument(command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder)
 
+    command = add(
+        commands,
+        "sweep",
+        sweep,
+        "train an experiment with every combination of some knobs' values, and compare them in one table",
+        add_help=False,
+        usage="segjax sweep EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob a,b --other 1e-3,1e-4 ...] [--slurm ...]",
+    )
+    layout(command)
+    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(
+        command,
+        "--out",
+        metavar="DIR",
+        help="folder of the sweep; the same command with the same one goes on; runs/<experiment>/<time> otherwise",
+        complete=folder,
+    )
+    argument(command, "--slurm", metavar="KEY=VALUE,...", help="a job for every combination, as with `segjax launch`")
+
     command = add(commands, "evaluate", evaluate, "score a run on the test split")
     argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
     argument(command, "--checkpoint", choices=("last", "best"), default="last", help="which checkpoint [last]")
@@ -330,6 +380,17 @@ def _named_runs(parsed: argparse.Namespace, knobs: list[str]) -> tuple[Path, lis
     if not parsed.experiment:
         return Path(parsed.resume), old_runs(Path(parsed.resume), knobs)
     return new_runs(Path(parsed.experiment), knobs, Path(parsed.out) if parsed.out else None, parsed.seeds)
+
+
+def _training(parsed: argparse.Namespace, folder: Path) -> list[str]:
+    """The command that goes on in a run folder, which is made before it starts.
+
+    So all processes, now and when a job is queued again, go on in one folder.
+    """
+    options = ["--strategy", parsed.strategy, "--space", str(parsed.space)]
+    options += ["--devices", str(parsed.devices)] if parsed.devices is not None else []
+    options += ["--shard-optimizer"] * parsed.shard_optimizer + ["--profile"] * parsed.profile
+    return [sys.executable, "-m", "segjax.cli", "train", "--resume", str(folder.absolute()), *options]
 
 
 def _print_scores(scores: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,12 @@ def submit(command: Sequence[str], folder: Path, name: str, resources: Resources
         said = str(error).strip().rpartition("\n")[2].rpartition("sbatch: error: ")[2]
         raise ExperimentError(f"sbatch refuses the job: {said}; change what --slurm asks for.") from error
     return job.job_id, job.task(0).paths.stdout
+
+
+def is_active(job: str) -> bool:
+    """Whether a job is queued or running."""
+    done = subprocess.run(["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True)
+    return bool(done.stdout.strip())  # a job that is long over is an error to squeue
 
 
 def _parameters(name: str, resources: Resources, saves: Path) -> dict[str, Any]:
