@@ -35,6 +35,8 @@ class Augment:
     """Swap top and bottom in half of the records."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Least and greatest magnification, log-uniform. Far below 0.5 it aliases."""
+    quarter_turns: bool = False
+    """Turn by 0, 90, 180 or 270 degrees, which leaves boxes as tight as they were. For square results."""
     rotate: float = 0.0
     """Greatest rotation to either side about the middle of the result, in degrees."""
     brightness: float = 0.0
@@ -50,6 +52,8 @@ class Augment:
             raise ValueError(f"Augment's crop is a height and a width of at least 1 pixel, not {self.crop}.")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"Augment's scale is the least and the greatest factor, both positive, not {self.scale}.")
+        if self.quarter_turns and self.crop is not None and self.crop[0] != self.crop[1]:
+            raise ValueError(f"Augment's quarter_turns need a square crop, not {self.crop}.")
         for name in ("brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"Augment's {name} is between 0 and 1, not {getattr(self, name)}.")
@@ -74,6 +78,8 @@ class Augment:
         mirror = [
             -1.0 if wanted and rng.random() < 0.5 else 1.0 for wanted in (self.flip_horizontal, self.flip_vertical)
         ]
+        if self.quarter_turns:
+            angle += rng.integers(4) * np.pi / 2
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         linear = turn @ np.diag(mirror) / scale
         middle = np.array([size[1], size[0]]) / 2

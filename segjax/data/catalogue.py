@@ -24,7 +24,7 @@ CATALOGUE = (
     ),
     Entry(
         "islands",
-        "Islands and lakes of Blue Marble with their boxes: one in a crop, or all in a tile; fetched by itself (30 MB).",
+        "Islands and lakes of Blue Marble with boxes: one in a crop, or all in a tile; fetched by itself (30 MB).",
         "segjax train experiments/islands.py, islands_many.py or islands_multitask.py",
     ),
     Entry(

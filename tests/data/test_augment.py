@@ -93,6 +93,24 @@ def test_a_quarter_turn_is_exactly_numpys():
     np.testing.assert_array_equal(result["mask"], np.rot90(record["mask"]))
 
 
+def test_quarter_turns_are_exactly_numpys_with_boxes_as_tight_as_they_were():
+    record = picture(31, 31)
+    record["mask"][:] = 0
+    record["mask"][4:9, 10:25] = 1
+    record["boxes"] = np.array([[10, 4, 15, 5]], np.float32)
+    seen = set()
+    for seed in range(20):
+        result = Augment(quarter_turns=True)(record, rng(seed))
+        turns = [k for k in range(4) if np.array_equal(result["image"], np.rot90(record["image"], k))]
+        assert len(turns) == 1
+        np.testing.assert_array_equal(result["mask"], np.rot90(record["mask"], turns[0]))
+        rows, columns = np.nonzero(result["mask"] == 1)
+        box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+        np.testing.assert_allclose(boxes_of(result), [box], atol=1e-5)
+        seen.add(turns[0])
+    assert seen == {0, 1, 2, 3}
+
+
 def test_magnification_interpolates_between_pixel_centres():
     record = Record(
         image=np.array([[[0], [100]]], np.uint8),
@@ -320,6 +338,7 @@ def test_one_channel_and_one_pixel():
         ({"crop": (0, 4)}, "crop is a height and a width"),
         ({"scale": (2.0, 1.0)}, "scale is the least and the greatest"),
         ({"scale": (0.0, 1.0)}, "scale is the least and the greatest"),
+        ({"quarter_turns": True, "crop": (4, 5)}, "quarter_turns need a square crop"),
         ({"contrast": 1.5}, "contrast is between 0 and 1, not 1.5"),
     ],
 )
