@@ -256,7 +256,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     def layout(command: argparse.ArgumentParser) -> None:
         argument(command, "--seeds", type=_seeds, metavar="0,1,...", help="train these seeds side by side")
-        argument(command, "--devices", type=_count_or_auto, metavar="N|auto", help="how many to use [auto: all]")
+        argument(
+            command, "--devices", type=_count_or_auto, metavar="N|auto", help="how many each process uses [auto: all]"
+        )
         argument(
             command, "--strategy", choices=("jit", "pmap"), default="jit", help="one program, or one per device [jit]"
         )

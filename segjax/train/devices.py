@@ -26,7 +26,7 @@ class Layout:
     """How a run is laid out over devices. It decides speed and memory, and no number beyond rounding."""
 
     devices: int | None = None
-    """How many to use; None for all."""
+    """How many each process uses; None for all."""
     strategy: Strategy = "jit"
     """One program over a mesh, or one program per device that is mapped over the batch."""
     space: int = 1
@@ -246,11 +246,16 @@ def _chosen(layout: Layout, devices: list[jax.Device] | None) -> list[jax.Device
         raise ExperimentError("The strategy pmap runs in one process; use jit on several.")
     if layout.devices is None:
         return devices
-    if not 1 <= layout.devices <= len(devices):
+    here = [device for device in devices if device.process_index == jax.process_index()]
+    if not 1 <= layout.devices <= len(here):
         raise ExperimentError(
-            f"devices is {layout.devices}, but jax sees {len(devices)} ({devices[0].device_kind}); ask for fewer."
+            f"devices is {layout.devices}, but jax sees {len(here)} ({devices[0].device_kind}); ask for fewer."
         )
-    return devices[: layout.devices]
+    chosen: list[jax.Device] = []
+    for device in devices:
+        if sum(other.process_index == device.process_index for other in chosen) < layout.devices:
+            chosen.append(device)
+    return chosen
 
 
 def _synchronise(call: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:

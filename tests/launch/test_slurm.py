@@ -75,7 +75,7 @@ def test_two_tasks_train_together_and_go_on_after_preemption(
         )
     )
     folder = tmp_path / "run"
-    knobs = ["--steps", "60", "--evaluate-every", "10"]
+    knobs = ["--steps", "60", "--evaluate-every", "10", "--devices", "2"]
     assert main(["launch", str(squares), "--slurm", "tasks=2,time=10m", "--out", str(folder), *knobs]) == 0
     said = capsys.readouterr()
     found = re.search(r"SLURM job (\d+)\. Its first task writes to (\S+),", said.err)
@@ -101,7 +101,7 @@ def test_two_tasks_train_together_and_go_on_after_preemption(
         assert [row["step"] for row in run.metrics() if kind in row] == list(range(10, 61, 10))
     assert json.loads((folder / "report.json").read_text())["steps"] == 60
     assert [(where["processes"], where["devices"]) for where in run.configuration()["machines"]] == [
-        (2, {"cpu": 2})
+        (2, {"cpu": 4})
     ] * 2
 
 
