@@ -291,7 +291,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     layout(command)
     argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
-    argument(command, "--local", type=int, metavar="N", help="start N processes on this machine")
+    argument(command, "--local", type=_count, metavar="N", help="start N processes on this machine")
     argument(
         command,
         "--slurm",
@@ -413,6 +413,12 @@ def _seeds(text: str) -> list[int]:
         return [int(seed) for seed in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds, such as 0,1,2") from None
+
+
+def _count(text: str) -> int:
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
 
 
 def _count_or_auto(text: str) -> int | None:

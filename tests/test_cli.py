@@ -11,7 +11,9 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train"], ["--print-completion", "bash"], ["data", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train"], ["launch", "--help"], ["--print-completion", "bash"], ["data", "--help"]]
+)
 def test_help_and_completion_import_no_jax(arguments: list[str]):
     code = (
         "import sys; from segjax.cli import main\n"
@@ -47,6 +49,11 @@ def test_a_command_without_its_extra_says_which_one_to_install(tmp_path: Path):
         ),
         (["train", "--resume", "nowhere"], "nowhere is not a folder; name the folder that"),
         (["train", "--resume", "run", "--seeds", "3"], "--resume goes on with a run as it was; leave --seeds out"),
+        (["launch", "nowhere.py"], "say where to launch it: either --local 2 or, for example, --slurm nodes=2,gpus=8"),
+        (["launch", "nowhere.py", "--local", "2", "--slurm", "time=1h"], "say where to launch it: either --local 2"),
+        (["launch", "nowhere.py", "--local", "2"], "nowhere.py is not a file; name an experiment before its knobs"),
+        (["launch", "--local", "2"], "name an experiment file"),
+        (["launch", "--resume", "nowhere", "--local", "2"], "nowhere is not a folder; name the folder that"),
         (["evaluate", "nowhere"], "nowhere is not a folder"),
         (["predict", "nowhere", "x.png", "--out", "y"], "nowhere is not a folder"),
     ],
