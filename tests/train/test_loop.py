@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import subprocess
@@ -215,3 +216,39 @@ EXPERIMENTS = {file.stem: file for file in sorted(Path(__file__).parents[2].glob
 def test_experiments_in_the_repository_can_be_built(name: str):
     function = read_experiment(EXPERIMENTS[name])
     assert build(function, {}, EXPERIMENTS[name], {}).steps >= 1
+
+
+def test_a_profile_is_a_trace_that_perfetto_opens(squares: Path, tmp_path: Path):
+    assert main(["train", str(squares), "--steps", "20", "--out", str(tmp_path / "run"), "--profile"]) == 0
+    (trace,) = (tmp_path / "run" / "profile").rglob("perfetto_trace.json.gz")
+    events = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
+    assert len(events) > 100
+
+
+def test_the_best_checkpoint_outlives_the_last_ones(squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    # From step 30 on it climbs, and unlearns: the best is not among the last.
+    spoiling = "optax.adam(optax.piecewise_constant_schedule(learning_rate, {30: -30}))"
+    squares.write_text(squares.read_text().replace("optax.adam(learning_rate)", spoiling))
+    run = run_squares(squares, tmp_path / "run", steps=50, evaluate_every=10)
+    scores = {row["step"]: row["test"]["miou"] for row in run.metrics() if "test" in row}
+    best = max(scores, key=lambda step: (scores[step], step))
+    assert best <= 30, scores
+    kept = {int(folder.name) for folder in run.checkpoints.iterdir() if folder.name.isdigit()}
+    assert kept == {best, 40, 50}
+    assert main(["evaluate", str(run.path), "--checkpoint", "best", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["steps"], said["test"]["miou"]) == (best, scores[best])
+
+
+def test_a_step_that_was_compiled_before_is_found_again(squares: Path, tmp_path: Path):
+    environment = os.environ | {
+        "SEGJAX_DATA": str(tmp_path / "kept"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    seconds = []
+    for name in ("first", "second"):
+        command = [sys.executable, "-m", "segjax.cli", "train", str(squares), "--steps", "1"]
+        subprocess.run([*command, "--out", str(tmp_path / name)], env=environment, check=True, capture_output=True)
+        seconds.append(json.loads((tmp_path / name / "report.json").read_text())["compile_seconds"])
+    assert list((tmp_path / "kept" / "compiled").iterdir())
+    assert seconds[1] < seconds[0]
