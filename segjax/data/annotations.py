@@ -66,6 +66,9 @@ class Annotations:
             self.error("box", where, f"has the box {values}: write four numbers, x, y, width and height in pixels")
             return None
         x, y, width, height = numbers
+        inside = size is None or (x >= 0 and y >= 0 and x + width <= size[1] and y + height <= size[0])
+        if inside and width > 0 and height > 0:
+            return x, y, width, height
         said = f"has a box of {width:g}x{height:g} pixels at ({x:g}, {y:g})"
         if width < 0 or height < 0:
             self.error("box size", where, f"{said}: a size is positive, and x and y are of the upper left corner")
@@ -73,8 +76,7 @@ class Annotations:
         if width == 0 or height == 0:
             self.warn("empty box", where, f"{said}: it is left out")
             return None
-        if size is None:
-            return x, y, width, height
+        assert size is not None  # or else nothing is outside
         right, bottom = min(x + width, size[1]), min(y + height, size[0])
         left, top = max(x, 0.0), max(y, 0.0)
         if right <= left or bottom <= top:
