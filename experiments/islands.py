@@ -15,15 +15,17 @@ from segjax.train import Experiment, Localization, OneObject
 
 def experiment(
     way: Literal["regress", "extreme_points", "mask"] = "extreme_points",
-    width: int = 16,
-    steps: int = 600,
-    batch_size: int = 32,
+    width: int = 12,
+    steps: int = 400,
+    batch_size: int = 24,
     learning_rate: float = 3e-3,
     weight_decay: float = 1e-2,
     evaluate_every: int = 100,
     seed: int = 0,
 ) -> Experiment:
     """One box a picture, on Blue Marble: `segjax train experiments/islands.py`.
+
+    Always to answer with the mean box of the training pictures has a mean IoU of 0.11.
 
     Args:
         way: How the box is read: by dense layers, from soft-argmaxes of its four extreme points, or from a mask.

@@ -31,7 +31,7 @@ def predict_boxes(
         model: called as `model.apply(variables, images, train=False)`; what it returns has `detections(max_boxes)`.
         variables: what `model.apply` takes, as `segjax.load` gives them.
         image: one image as the model takes it, without the batch axis.
-        size: height and width that the image is fitted into, with black around it where its aspect is another; None
+        size: height and width that the image is fitted into, its edge repeated where its aspect is another; None
             takes it whole, in its own size. A model of one object an image needs the size that it was trained with.
         max_boxes: how many objects at most.
         least: the score that they have at least.
@@ -59,15 +59,15 @@ def predict_boxes(
 
 
 def _fit(image: np.ndarray, fitted: boxes.Letterbox) -> np.ndarray:
-    """As `Letterbox.image` does it, but averaging where the image shrinks, as data sets are made."""
+    """As `Letterbox.image` does it, but averaging where the image shrinks, and its edge repeated around it."""
     if fitted.inner_size == fitted.output_size == fitted.input_size:
         return image
     (height, width), (top, left) = fitted.inner_size, fitted.corner
+    bottom, right = fitted.output_size[0] - top - height, fitted.output_size[1] - left - width
     how = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
-    seen = np.zeros((*fitted.output_size, image.shape[2]), image.dtype)
     resized = cv2.resize(image, (width, height), interpolation=how)
-    seen[top : top + height, left : left + width] = resized.reshape(height, width, -1)
-    return seen
+    seen = cv2.copyMakeBorder(resized, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return seen.reshape(*fitted.output_size, -1)
 
 
 @functools.lru_cache(maxsize=64)  # and not jit's own cache, in which a folder of pictures of all sizes would pile up

@@ -41,7 +41,7 @@ def predict_video(
     """Write a video whose frames are those of another, changed; one at a time, whatever the length.
 
     Frames are RGB. What `change` makes of them may have another size than they, the same for all. The result plays as
-    fast as the video did, has no sound, and is whole or not there.
+    fast as the video did, has no sound, and is whole or not there; where a side is odd, its last pixels are repeated.
 
     Raises:
         InferenceError: the video cannot be read, the result's name has no suffix of `CODECS`, or it cannot be written.
@@ -67,7 +67,7 @@ def predict_video(
                 there, frame = reader.read()
                 if not there:
                     break
-                changed = change(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+                changed = _even(change(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)))
                 if writer is None:
                     out.parent.mkdir(parents=True, exist_ok=True)
                     size = changed.shape[1], changed.shape[0]
@@ -93,3 +93,9 @@ def predict_video(
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return VideoSummary(frames, seconds)
+
+
+def _even(frame: Frame) -> Frame:
+    """The frame with sides of even length: codecs that halve the colours leave the last row out otherwise."""
+    height, width = frame.shape[:2]
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else frame

@@ -11,6 +11,7 @@ from segjax.models.detections import Detections
 from segjax.models.fcn import FCN, ScoreFCN, fcn8s, fcn16s, fcn32s
 from segjax.models.full_resolution import FullResolutionCNN
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
+from segjax.models.multitask import Found, MultiTask
 from segjax.models.segnet import SegNet, segnet, segnet_basic
 from segjax.models.unet import UNet, unet
 
@@ -34,10 +35,12 @@ __all__ = [
     "DeconvNet",
     "Detections",
     "ExtremePointBox",
+    "Found",
     "FullResolutionCNN",
     "Localizer",
     "Located",
     "MaskBox",
+    "MultiTask",
     "RegressedBox",
     "ScoreFCN",
     "SegNet",

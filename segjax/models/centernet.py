@@ -17,6 +17,9 @@ from segjax.models.decoder import Decoder
 from segjax.models.detections import Detections
 from segjax.upsampling import Bilinear
 
+_RARE = -math.log((1 - 0.1) / 0.1)
+"""So that a heatmap begins at 0.1 everywhere: most cells have no object (Lin et al. 2017, "Focal Loss")."""
+
 
 class Centers(struct.PyTreeNode):
     """Maps of objects' centres; what each is compared with is in `ops.CenterTargets`."""
@@ -86,10 +89,6 @@ class CenterNet(nn.Module):
             attributes=head("attributes", self.num_attributes) if self.num_attributes else None,
             stride=_stride(image.shape[1:3], x.shape[1:3]),
         )
-
-
-_RARE = -math.log((1 - 0.1) / 0.1)
-"""So that a heatmap begins at 0.1 everywhere: most cells have no object (Lin et al. 2017, "Focal Loss")."""
 
 
 def _stride(size: tuple[int, ...], cells: tuple[int, ...]) -> int:

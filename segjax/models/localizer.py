@@ -46,9 +46,19 @@ class Localizer(nn.Module):
         """The box, the logits of the classes, and those of the mask if the head makes one; float32."""
         levels = self.encoder(image, train=train)
         box, mask = self.head(levels, image.shape[1:3], train=train)
-        deepest = levels[-1].features
-        pooled = jnp.concatenate([deepest.mean((1, 2)), deepest.max((1, 2))], axis=-1)
-        return Located(box, nn.Dense(self.num_classes, dtype=jnp.float32, name="classes")(pooled), mask)
+        return Located(box, ImageClass(self.num_classes, name="classes")(levels[-1].features), mask)
+
+
+class ImageClass(nn.Module):
+    """The class of an image by a dense layer on the mean and the maximum of each channel."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, features: Float[Array, "n h w c"]) -> Float[Array, "n num_classes"]:
+        """Logits, float32."""
+        pooled = jnp.concatenate([features.mean((1, 2)), features.max((1, 2))], axis=-1)
+        return nn.Dense(self.num_classes, dtype=jnp.float32, name="logits")(pooled)
 
 
 class RegressedBox(nn.Module):

@@ -7,6 +7,7 @@ from segjax.train.experiment import Experiment, Loss, remember
 from segjax.train.interruption import Interrupted
 from segjax.train.localization import Localization, OneObject
 from segjax.train.loop import train, train_together
+from segjax.train.multitask import MultiTask
 from segjax.train.optimizer import kernels, schedule
 from segjax.train.run import Run
 from segjax.train.segmentation import Scores, Segmentation
@@ -20,6 +21,7 @@ __all__ = [
     "Layout",
     "Localization",
     "Loss",
+    "MultiTask",
     "Objects",
     "OneObject",
     "Run",

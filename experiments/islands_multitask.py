@@ -1,0 +1,76 @@
+"""Mask, box and class of one island or lake at once, or one of them alone."""
+
+from typing import Literal
+
+import optax
+from jaxtyping import Array, Float
+
+from segjax import losses, models
+from segjax.data import Augment, islands
+from segjax.encoders import ConvEncoder
+from segjax.layers import Normalized
+from segjax.train import Experiment, MultiTask, OneObject
+
+
+def experiment(
+    tasks: Literal["all", "mask", "box"] = "all",
+    weights: Literal["fixed", "learned"] = "learned",
+    width: int = 12,
+    steps: int = 400,
+    batch_size: int = 24,
+    learning_rate: float = 3e-3,
+    weight_decay: float = 1e-2,
+    evaluate_every: int = 100,
+    seed: int = 0,
+) -> Experiment:
+    """One encoder for three tasks, on Blue Marble: `segjax train experiments/islands_multitask.py`.
+
+    Args:
+        tasks: What is trained: all, the mask alone, or the box with its class alone. The model is the same.
+        weights: Of the losses of all tasks: 1 for each, or learned as each task's uncertainty.
+        width: Channels at full resolution; every level doubles them, up to eight times.
+        steps: Updates of the parameters.
+        batch_size: Pictures a step.
+        learning_rate: The highest of a one-cycle cosine schedule.
+        weight_decay: AdamW's.
+        evaluate_every: Steps between two looks at the test split.
+        seed: Decides initial parameters, order of the data and augmentation.
+    """
+    data = islands("one")
+    num_classes = len(data.class_names)
+    stages = tuple((width * times,) * 2 for times in (1, 2, 4, 8, 8))
+    model = models.MultiTask(
+        num_classes,
+        ConvEncoder(stages),
+        mask=models.MaskBox(1 + num_classes, stages[:-1]),
+        box=models.ExtremePointBox(stages[1:-1]),
+    )
+
+    def loss(found: models.Found, truth: OneObject) -> Float[Array, ""]:
+        assert truth.mask is not None
+        each = {
+            "mask": losses.cross_entropy(found.mask, truth.mask) + losses.dice(found.mask, truth.mask),
+            "box": losses.ciou_loss(found.box, truth.box, truth.label >= 0),
+            "class": losses.cross_entropy(found.logits[:, None, None], truth.label[:, None, None]),
+        }
+        if tasks == "mask":
+            return each["mask"]
+        if tasks == "box":
+            return each["box"] + each["class"]
+        if weights == "fixed":
+            return each["mask"] + each["box"] + each["class"]
+        log_variances = {task: values.mean() for task, values in found.log_variances.items()}
+        return losses.uncertainty_weighted_sum(each, log_variances)
+
+    return Experiment(
+        model=Normalized(model, mean=(0.41, 0.49, 0.48), std=(0.20, 0.16, 0.20), gamma=0.5),
+        data=data,
+        task=lambda data: MultiTask(data, size=(64, 64)),
+        loss=loss,
+        optimizer=optax.adamw(optax.cosine_onecycle_schedule(steps, learning_rate), weight_decay=weight_decay),
+        steps=steps,
+        batch_size=batch_size,
+        augment=Augment(flip_horizontal=True, flip_vertical=True, brightness=0.2, contrast=0.2, saturation=0.2),
+        evaluate_every=evaluate_every,
+        seed=seed,
+    )

@@ -1,0 +1,137 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax import losses, models
+from segjax.encoders import ConvEncoder
+from segjax.models.localizer import main_part
+
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+KEY = jax.random.key(0)
+STAGES = ((4,), (6,), (8,))
+HEADS = {
+    "regress": models.RegressedBox(grid=2, width=8),
+    "extreme_points": models.ExtremePointBox(STAGES[1:-1]),
+    "mask": models.MaskBox(3, STAGES[:-1]),
+}
+
+
+def localizer(head: str) -> models.Localizer:
+    return models.Localizer(2, ConvEncoder(STAGES), HEADS[head])
+
+
+def flood(probability: np.ndarray) -> np.ndarray:
+    """The main part of one image, grown from its seed pixel by pixel."""
+    height, width = probability.shape
+    inside = probability >= probability.max() / 2
+    padded = np.pad(probability.astype(np.float64), 2)
+    mean = np.array([[padded[y : y + 5, x : x + 5].sum() for x in range(width)] for y in range(height)])
+    seed = np.unravel_index(np.where(inside, mean, -1).argmax(), mean.shape)
+    part, queue = {seed}, [seed]
+    while queue:
+        y, x = queue.pop()
+        for near in ((y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)):
+            if 0 <= near[0] < height and 0 <= near[1] < width and inside[near] and near not in part:
+                part.add(near)
+                queue.append(near)
+    mask = np.zeros(probability.shape, bool)
+    mask[tuple(zip(*part, strict=True))] = True
+    return mask
+
+
+def test_the_main_part_is_what_a_flood_reaches():
+    rng = np.random.default_rng(0)
+    probability = rng.random((12, 9, 13)).astype(np.float32) ** 2
+    probability[0, :, :] = 0.02  # a faint image has a main part too
+    probability[1] = 0
+    probability[1, 8, 12] = 1  # one pixel in a corner
+    probability[2] = 0.1
+    probability[2, 0, 0] = 0.9  # one bright pixel, and a larger object that is a little less so
+    probability[2, 4:8, 4:9] = 0.6
+    found = np.asarray(jit(main_part)(probability))
+    for one, mask in zip(probability, found, strict=True):
+        np.testing.assert_array_equal(mask, flood(one))
+    assert found[0].all()
+    assert found[1].sum() == 1
+    assert found[2].sum() == 20
+    assert 0 < found[3:].sum() < found[3:].size
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_images_of_any_size_get_a_box_inside_and_float32(head):
+    model = localizer(head)
+    for rows, columns in ((1, 1), (17, 30)):
+        image = jax.random.normal(KEY, (2, rows, columns, 3))
+        found, variables = jit(partial(model.init_with_output, train=False))(KEY, image)
+        assert found.box.shape == (2, 4)
+        assert found.logits.shape == (2, 2)
+        assert {x.dtype for x in jax.tree.leaves(found)} == {jnp.dtype("float32")}
+        assert (found.mask is None) == (head != "mask")
+        if found.mask is not None:
+            assert found.mask.shape == (2, rows, columns, 3)
+        if head != "extreme_points":  # whose sides are free of each other until they have learned
+            x, y, w, h = found.box.T
+            assert (found.box[:, 2:] > 0).all()
+            centre = np.array([x + w / 2, y + h / 2])
+            assert (centre >= 0).all()
+            assert (centre <= [[columns], [rows]]).all()
+        detections = found.detections()
+        assert detections.boxes.shape == (2, 1, 4)
+        np.testing.assert_allclose(detections.class_scores.sum(-1), 1, rtol=1e-6)
+        assert "classes" in variables["params"]
+
+
+def test_extreme_points_lie_where_their_maps_peak():
+    """With maps that peak at one cell each, the box runs through the middles of these cells."""
+    head = models.ExtremePointBox(((4,),))
+    levels = ConvEncoder(((4,), (4,))).init_with_output(KEY, jnp.zeros((1, 8, 12, 3)), train=False)[0]
+    variables = head.init(KEY, levels, (16, 24), train=False)
+    cells = {"left": (5, 2), "top": (1, 6), "right": (3, 9), "bottom": (6, 4)}  # row, column
+    maps = np.full((1, 8, 12, 4), -50, np.float32)
+    for channel, (row, column) in enumerate(cells.values()):
+        maps[0, row, column, channel] = 50
+
+    def peaked(call, arguments, keywords, context):
+        return jnp.asarray(maps) if context.module.name == "extremes" else call(*arguments, **keywords)
+
+    import flax.linen as nn
+
+    with nn.intercept_methods(peaked):
+        (box,), mask = head.apply(variables, levels, (16, 24), train=False)
+    assert mask is None
+    np.testing.assert_allclose(box, [5, 3, 19 - 5, 13 - 3], rtol=1e-5)  # cells of two pixels
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_parameter_learns(head):
+    model = localizer(head)
+    image = jax.random.normal(KEY, (2, 12, 12, 3))
+    box, label = jnp.array([[2.0, 3, 5, 4], [1, 1, 8, 9]]), jnp.array([0, 1])
+    variables = model.init(KEY, image, train=False)
+
+    def loss(params):
+        found, _ = model.apply({**variables, "params": params}, image, train=True, mutable=["batch_stats"])
+        total = losses.localization_loss(found.box, found.logits, box, label)
+        mask = jnp.zeros((2, 12, 12), jnp.int32).at[:, 3:6, 3:6].set(1)
+        return total if found.mask is None else total + losses.cross_entropy(found.mask, mask)
+
+    gradients = jit(jax.grad(loss))(variables["params"])
+    for path, leaf in jax.tree.leaves_with_path(gradients):
+        assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
+        assert np.abs(leaf).max() > 0, jax.tree_util.keystr(path)
+
+
+def test_multitask_has_the_outputs_of_both_and_weights_of_all():
+    model = models.MultiTask(2, ConvEncoder(STAGES), mask=HEADS["mask"], box=HEADS["extreme_points"])
+    found, variables = jit(partial(model.init_with_output, train=False))(KEY, jnp.ones((2, 9, 10, 3)))
+    assert found.mask.shape == (2, 9, 10, 3)
+    assert found.box.shape == (2, 4)
+    assert {task: values.tolist() for task, values in found.log_variances.items()} == {
+        "mask": [0, 0], "box": [0, 0], "class": [0, 0],
+    }  # fmt: skip
+    assert variables["params"]["log_variances"].shape == (3,)
+    assert found.detections().labels.shape == (2, 1)
