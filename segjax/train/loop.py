@@ -114,28 +114,36 @@ def train_together(
         reports: list[dict[str, Any]] = [_report(step, member.seconds) for member in members]
         began, counted = time.perf_counter(), step
         speed.start()
-        while step < steps and not (stop.signal is not None and not devices.several_processes()):
-            for group, program in zip(together, programs, strict=True):
-                waited = time.perf_counter()
-                batches = tuple(member.placement.batch(next(member.batches)) for member in group)
-                speed.waited += time.perf_counter() - waited
-                states = program.run(tuple(m.state for m in group), batches, tuple(m.key for m in group))
-                for member, state in zip(group, states, strict=True):
-                    member.state = state
-            step += 1
-            profiler.step(step, members[0].state)
-            last = step == steps
-            if step % LOG_EVERY == 0 or last:
-                log.train(step, [_summary(member.state.tally, task) for member in members], speed.lap(step - counted))
-                for member in members:
-                    _look_after_skipped(member, task, train_source, damaged, counted, log)
-                    member.state = member.state.replace(tally=member.placement.replicate(zero))
-                counted = step
-            if step % experiment.evaluate_every == 0 or last:
+        # A run that was stopped while it looked at the test split begins with that.
+        due = _is_due(step, experiment) and not any(row["step"] == step and "test" in row for row in log.rows[0])
+        while (step < steps or due) and not (stop.signal is not None and not devices.several_processes()):
+            if not due:
+                for group, program in zip(together, programs, strict=True):
+                    waited = time.perf_counter()
+                    batches = tuple(member.placement.batch(next(member.batches)) for member in group)
+                    speed.waited += time.perf_counter() - waited
+                    states = program.run(tuple(m.state for m in group), batches, tuple(m.key for m in group))
+                    for member, state in zip(group, states, strict=True):
+                        member.state = state
+                step += 1
+                profiler.step(step, members[0].state)
+                due = _is_due(step, experiment)
+                if step % LOG_EVERY == 0 or step == steps:
+                    log.train(
+                        step, [_summary(member.state.tally, task) for member in members], speed.lap(step - counted)
+                    )
+                    for member in members:
+                        _look_after_skipped(member, task, train_source, damaged, counted, log)
+                        member.state = member.state.replace(tally=member.placement.replicate(zero))
+                    counted = step
+            if due:
                 speed.lap(step - counted)
                 counted = step
                 log.waiting("Scoring the test split")
-                scores = _score(together, scoring, task, test_source)
+                scores = _score(together, scoring, task, test_source, stop)
+                if scores is None:
+                    break
+                due = False
                 log.test(step, scores)
                 best = scores.get("ema", scores["test"])
                 for i, member in enumerate(members):
@@ -148,7 +156,7 @@ def train_together(
             # After the test row of this step, which a resumed run would not write any more.
             if step % LOG_EVERY == 0 and devices.several_processes() and devices.anyone(stop.signal is not None):
                 break
-        if step < steps:
+        if step < steps or due:
             for member in members:
                 member.checkpoints.save(step, member.state, _progress(member, image, began))
                 member.checkpoints.close()
@@ -212,21 +220,32 @@ def _compile(group: Sequence[Member], task: Task) -> devices.Program:
     return group[0].placement.compile(step, states, tuple(batches), keys)
 
 
+def _is_due(step: int, experiment: Experiment) -> bool:
+    """Whether the test split is looked at after this step."""
+    return step > 0 and (step % experiment.evaluate_every == 0 or step == experiment.steps)
+
+
 def _score(
-    together: Sequence[Sequence[Member]], steps: Sequence[EvaluationStep], task: Task, source: Source
-) -> dict[str, list[dict[str, Any]]]:
-    """The scores of every run, with its weights as they are and as averaged."""
+    together: Sequence[Sequence[Member]],
+    steps: Sequence[EvaluationStep],
+    task: Task,
+    source: Source,
+    stop: StopRequest,
+) -> dict[str, list[dict[str, Any]]] | None:
+    """The scores of every run, with its weights as they are and as averaged; None where it was asked to stop."""
     scores: dict[str, list[dict[str, Any]]] = {}
     for group, step in zip(together, steps, strict=True):
         kinds = {"test": [m.state.variables for m in group]}
         if group[0].experiment.ema is not None:
             kinds["ema"] = [m.state.ema for m in group]
         batches = test_batches(source, group[0].experiment.batch_size, shard=(jax.process_index(), jax.process_count()))
+        if not devices.several_processes():  # several would have to agree after every batch
+            batches = itertools.takewhile(lambda _: stop.signal is None, batches)
         members = [variables for kind in kinds.values() for variables in kind]
         found = iter(evaluate(step, task, members, batches, group[0].placement))
         for kind, variables in kinds.items():
             scores.setdefault(kind, []).extend(next(found) for _ in variables)
-    return scores
+    return None if stop.signal is not None and not devices.several_processes() else scores
 
 
 def _progress(member: Member, image: np.ndarray, began: float) -> dict[str, float]:

@@ -101,6 +101,28 @@ def test_ctrl_c_saves_the_very_step_and_resume_goes_on(squares: Path, tmp_path: 
     assert run.metrics() == straight.metrics()
 
 
+def test_a_run_that_is_stopped_while_it_scores_begins_with_that_when_it_goes_on(squares: Path, tmp_path: Path):
+    straight = run_squares(squares, tmp_path / "straight", steps=20, evaluate_every=10)
+    text = squares.read_text()
+    # The signal comes while the test split, the one of 7 records, is read for the first time.
+    stopping = text.replace(
+        "        return self.records[index]",
+        "        if len(self.records) == 7 and index == 5:\n"
+        "            import os, signal\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        return self.records[index]",
+    )
+    squares.write_text(stopping)
+    run = Run.create(tmp_path / "stopped", squares, {"steps": 20, "evaluate_every": 10}, {})
+    with pytest.raises(Interrupted, match="Stopped at step 10"):
+        train(run.experiment(), run)
+    assert [sorted(row) for row in run.metrics()] == [["step", "train"]]
+    (run.path / "experiment.py").write_text(text)
+    train(run.experiment(), run)
+    assert bits(run) == bits(straight)
+    assert run.metrics() == straight.metrics()
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "named"),
     [
