@@ -25,7 +25,18 @@ def main() -> int:
     options = make_parser().parse_args()
     changes: dict[str, Any] = {
         key: getattr(options, key)
-        for key in ("data", "families", "upsamplers", "match", "width", "steps", "batch_size", "seeds", "rounds")
+        for key in (
+            "data",
+            "families",
+            "upsamplers",
+            "match",
+            "width",
+            "steps",
+            "batch_size",
+            "crop",
+            "seeds",
+            "rounds",
+        )
         if getattr(options, key) is not None
     }
     changes = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
@@ -68,6 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
     change.add_argument("--width", type=int, metavar="N", help="channels of the encoder at full resolution")
     change.add_argument("--steps", type=int, metavar="N")
     change.add_argument("--batch-size", type=int, metavar="N")
+    change.add_argument("--crop", type=int, metavar="N", help="height and width of training crops")
     change.add_argument("--seeds", type=int, metavar="N")
     change.add_argument("--rounds", type=int, metavar="N", help="of the races that time")
     return parser

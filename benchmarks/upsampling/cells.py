@@ -52,6 +52,14 @@ UPSAMPLERS: dict[str, str] = {
 }
 """The upsamplers and what a table calls them."""
 LABELS = UPSAMPLERS | {TWIN: "bilinear, again"}
+_SAME_SIZE = {
+    TWIN: CONTROL,
+    "nearest": CONTROL,
+    "conv_transpose_3x3_bilinear": "conv_transpose_3x3",
+    "resize_conv": "conv_transpose_3x3",
+    "pixel_shuffle_icnr": "pixel_shuffle",
+}
+"""Upsamplers with as many parameters as another, so that fewer networks are traced to be counted."""
 TOLERANCE = 0.02
 """How far from the control's a matched decoder's number of parameters may be."""
 LEVELS = 3
@@ -135,9 +143,13 @@ def _upsampler(cell: Cell) -> Callable[..., upsampling.Upsampling]:
     return upsampling.BY_NAME[cell.upsampler]
 
 
-@cache
 def parameters(cell: Cell, num_classes: int) -> tuple[int, int]:
     """Of the whole network, and of what follows the encoder; counted from shapes alone."""
+    return _parameters(replace(cell, upsampler=_SAME_SIZE.get(cell.upsampler, cell.upsampler)), num_classes)
+
+
+@cache
+def _parameters(cell: Cell, num_classes: int) -> tuple[int, int]:
     image = jax.ShapeDtypeStruct((1, STRIDE, STRIDE, 3), np.float32)
     init = partial(network(cell, num_classes).init, train=False)
     tree = jax.eval_shape(init, jax.random.key(0), image)["params"]

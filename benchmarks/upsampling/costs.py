@@ -21,13 +21,16 @@ from segjax.train.devices import Program
 def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: Path) -> None:
     """Race the training steps of all these cells, and then their inference, on one batch; a row of costs.jsonl each.
 
-    FLOPs are of inference on one image, a multiply-add counting as two; memory is what one call needs in all, with
-    arguments and results. On CPU the times are those of one core where the caller keeps to one.
+    A training step is of crops, inference of whole tiles. FLOPs are of inference on one image, a multiply-add counting
+    as two; memory is what one call needs in all, with arguments and results. On CPU the times are those of one core
+    where the caller keeps to one.
     """
     data = load(data_name)
     size = settings.batch_size
     images = np.resize(data.probes, (size, *data.probes.shape[1:]))
-    batch = {"image": images, "mask": np.resize(data.probe_masks, (size, *data.probe_masks.shape[1:]))}
+    crop = settings.crop or data.side
+    masks = np.resize(data.probe_masks, images.shape[:3])
+    batch = {"image": images[:, :crop, :crop], "mask": masks[:, :crop, :crop]}
     key = jax.random.key(0)
     rows, steps, inferences = {}, {}, {}
     for cell in cells:

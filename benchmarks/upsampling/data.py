@@ -11,7 +11,6 @@ from jaxtyping import UInt8
 
 from segjax.data import (
     IGNORE,
-    Augment,
     DataError,
     Dataset,
     Record,
@@ -27,7 +26,7 @@ SAMPLE = 200
 """Training records from which mean, standard deviation and crop are worked out."""
 PROBES = 32
 """Test tiles whose logits are looked at for checkerboards."""
-SHOWN = 4
+SHOWN = 3
 """Of those, how many are shown in the report."""
 
 
@@ -39,16 +38,21 @@ class Data:
     dataset: Dataset
     train: Source
     test: Source
-    augment: Augment
+    side: int
+    """Height and width of what the network is trained on and timed with, unless the settings say otherwise."""
+    flip_vertical: bool
+    """Whether the pictures have no upper side."""
     gamma: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
     """Of the training images in 0..1 after gamma, by channel."""
+    class_weights: tuple[float, ...]
+    """By median frequency (Eigen and Fergus 2015), as SegNet is trained: rare classes are learned in few steps too."""
     probes: UInt8[np.ndarray, "n side side c"]
     """Squares of test images, spread evenly over the split."""
     probe_masks: UInt8[np.ndarray, "n side side"]
     shown: tuple[int, ...]
-    """The probes with the most class boundaries in them."""
+    """Probes with many classes and clear boundaries between them."""
 
     @property
     def num_classes(self) -> int:
@@ -89,7 +93,8 @@ def load(name: str) -> Data:
     train, test = dataset.open("train"), dataset.open("test")
     from_space = name.startswith("land_cover") or name == "islands"
     gamma = 0.5 if from_space else 1.0  # these pictures are dark
-    sample = [train[int(i)]["image"] for i in _spread(len(train), SAMPLE)]
+    records = [train[int(i)] for i in _spread(len(train), SAMPLE)]
+    sample = [record["image"] for record in records]
     pixels = np.concatenate([image.reshape(-1, image.shape[-1]) for image in sample]) / 255.0
     pixels **= gamma
     side = int(np.median([min(image.shape[:2]) for image in sample])) // 32 * 32
@@ -99,18 +104,22 @@ def load(name: str) -> Data:
     if not squares:
         raise DataError(f"{name}: none of its test images is as large as the training crops of {side}x{side}.")
     masks = np.stack([_mask(record)[:side, :side] for record in squares])
+    pixels_of = np.sum([np.bincount(_mask(record).ravel(), minlength=256) for record in records], axis=0)
+    frequency = np.maximum(pixels_of[: len(dataset.class_names)], 1) / pixels_of[:IGNORE].sum()
     return Data(
         name=slug(name),
         dataset=dataset,
         train=train,
         test=test,
-        augment=Augment(crop=(side, side), flip_horizontal=True, flip_vertical=from_space),
+        side=side,
+        flip_vertical=from_space,
         gamma=gamma,
         mean=tuple(np.round(pixels.mean(0), 3).tolist()),
         std=tuple(np.round(np.maximum(pixels.std(0), 1 / 255), 3).tolist()),
+        class_weights=tuple(np.minimum(np.median(frequency) / frequency, 10).round(3).tolist()),
         probes=np.stack([record["image"][:side, :side] for record in squares]),
         probe_masks=masks,
-        shown=tuple(sorted(np.argsort([-_boundaries(mask) for mask in masks])[:SHOWN].tolist())),
+        shown=tuple(sorted(range(len(masks)), key=lambda i: _unclear(masks[i]))[:SHOWN]),
     )
 
 
@@ -149,8 +158,8 @@ def _spread(size: int, count: int) -> np.ndarray:
     return np.unique(np.linspace(0, size - 1, min(size, count)).round().astype(int))
 
 
-def _boundaries(mask: UInt8[np.ndarray, "h w"]) -> int:
-    known = mask != IGNORE
-    down = (mask[1:] != mask[:-1]) & known[1:] & known[:-1]
-    across = (mask[:, 1:] != mask[:, :-1]) & known[:, 1:] & known[:, :-1]
-    return int(down.sum() + across.sum())
+def _unclear(mask: UInt8[np.ndarray, "h w"]) -> tuple[int, int]:
+    """Sorts pictures with more classes of a twentieth of the pixels first, and of those the ones with less boundary."""
+    counts = np.bincount(mask[mask != IGNORE], minlength=1)
+    changes = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
+    return -int((counts >= mask.size / 20).sum()), int(changes)

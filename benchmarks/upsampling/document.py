@@ -2,12 +2,14 @@
 
 import base64
 import html
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 from benchmarks.report import markdown
 
@@ -65,13 +67,21 @@ class Document:
         figures.mkdir(exist_ok=True)
         for block in self.blocks:
             if isinstance(block, Picture):
-                # The same bytes for the same picture.
-                metadata = {"Date": None} if block.name.endswith(".svg") else {"Software": None}
-                block.figure.savefig(figures / block.name, dpi=100, metadata=metadata)
+                _save(block.figure, figures / block.name)
         lines = [f"# {self.title}", *(_markdown(block) for block in self.blocks)]
         (folder / "report.md").write_text("\n\n".join(lines) + "\n")
         body = "\n".join(_html(block, figures) for block in self.blocks)
         (folder / "report.html").write_text(_PAGE.format(title=html.escape(self.title), body=body, style=_STYLE))
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a figure: the same bytes for the same picture, and few of them."""
+    if path.suffix == ".svg":
+        figure.savefig(path, metadata={"Date": None})
+        return
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    Image.open(drawn).convert("RGB").quantize(200).save(path, optimize=True)
 
 
 def _markdown(block: Block) -> str:

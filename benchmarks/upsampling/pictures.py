@@ -50,7 +50,7 @@ def tiles(data: Data, predictions: Mapping[str, UInt8[np.ndarray, "n h w"]], lab
 
     In the enlarged squares the true boundary is drawn over what is predicted.
     """
-    count = min(3, len(data.shown))
+    count = len(data.shown)
     columns = {"image": "image", "truth": "truth"} | dict(labels)
     figure = Figure(figsize=(1.08 * len(columns) + 0.1, 2.2 * count + 0.75), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)  # type: ignore[union-attr]

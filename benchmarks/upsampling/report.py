@@ -42,7 +42,7 @@ def _introduction(outcome: Outcome, command: str) -> Iterator[Block]:
     yield Text(
         "Every upsampler in every decoder family that takes it, with all else held still: encoder, initial parameters "
         f"of the encoder, data, their order and augmentation, schedule. {settings.seeds} seeds of {settings.steps} "
-        f"steps of {settings.batch_size} images, base width {settings.width}."
+        f"steps of {settings.batch_size} crops, base width {settings.width}."
     )
     yield Text(f"`{command}` on {'; '.join(machines) or 'no machine yet'}. {'; '.join(packages)}.")
     absent = len(set(outcome.cells.values())) - len({outcome.cells[place] for place in outcome.runs})
@@ -183,8 +183,9 @@ def _costs(outcome: Outcome, data: str, family: Family) -> Table:
     return Table(
         head,
         rows,
-        f"Times are interleaved medians of a batch of {outcome.settings.batch_size}. Kept are the features of skips, "
-        "and pooling indices packed to two bits. Checkerboard scores are of stride 2, geometric means over seeds.",
+        f"Times are interleaved medians of a batch of {outcome.settings.batch_size}, crops in training and tiles in "
+        "inference. Kept are the features of skips, and pooling indices packed to two bits. Checkerboard scores are of "
+        "stride 2, geometric means over seeds.",
     )
 
 

@@ -72,17 +72,17 @@ class Results:
 
 def run_name(cell: Cell, settings: Settings, seed: int) -> str:
     """The name of a run: other settings have other names, so that one folder can hold both."""
-    return f"{cell.name}-b{settings.batch_size}-s{settings.steps}-l{settings.learning_rate:g}-{seed}"
+    return f"{cost_name(cell, settings)}-s{settings.steps}-l{settings.learning_rate:g}-{seed}"
 
 
 def cost_name(cell: Cell, settings: Settings) -> str:
     """The name of a cell's costs."""
-    return f"{cell.name}-b{settings.batch_size}"
+    return f"{cell.name}-b{settings.batch_size}" + (f"-c{settings.crop}" if settings.crop else "")
 
 
 def configuration(cell: Cell, settings: Settings) -> dict[str, Any]:
     """What a row says of how it came about."""
-    schedule = {key: getattr(settings, key) for key in ("steps", "batch_size", "learning_rate")}
+    schedule = {key: getattr(settings, key) for key in ("steps", "batch_size", "crop", "learning_rate")}
     return asdict(cell) | schedule
 
 

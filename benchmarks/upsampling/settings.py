@@ -16,11 +16,13 @@ class Settings:
     steps: int
     batch_size: int
     seeds: int
+    crop: int | None = None
+    """Height and width of training crops; None for what the data set suggests."""
     match: tuple[Family, ...] = get_args(Family)
     """The families whose decoders are also run with matched parameters."""
     families: tuple[Family, ...] = get_args(Family)
     upsamplers: tuple[str, ...] = tuple(UPSAMPLERS)
-    learning_rate: float = 1e-2
+    learning_rate: float = 1.5e-2
     """The highest of a one-cycle cosine schedule of AdamW."""
     rounds: int = 7
     """Of the races that time the cells."""
@@ -29,9 +31,10 @@ class Settings:
 QUICK = Settings(
     data=("land_cover_4",),
     width=8,
-    steps=150,
-    batch_size=8,
+    steps=240,
+    batch_size=16,
     seeds=3,
+    crop=32,  # a quarter of a tile: more steps of more different pixels in the same time
     match=("segnet", "unet_no_skips"),
     rounds=5,
 )

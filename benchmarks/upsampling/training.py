@@ -4,6 +4,7 @@ import itertools
 import time
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from benchmarks.upsampling.cells import TWIN, Cell, network
 from benchmarks.upsampling.data import Data
 from benchmarks.upsampling.settings import Settings
 from segjax import losses
-from segjax.data import train_batches
+from segjax.data import Augment, train_batches
 from segjax.layers import Normalized
 from segjax.train import Experiment, ExperimentError, Segmentation, devices
 from segjax.train.state import TrainState, Variables
@@ -53,15 +54,16 @@ class Trained(NamedTuple):
 def programs(cell: Cell, data: Data, settings: Settings) -> Programs:
     """The functions of a cell, compiled when they are called first."""
     model = Normalized(network(cell, data.num_classes), mean=data.mean, std=data.std, gamma=data.gamma)
+    crop = settings.crop or data.side
     schedule = optax.cosine_onecycle_schedule(settings.steps, settings.learning_rate)
     experiment = Experiment(
         model=model,
         data=data.dataset,
-        loss=losses.cross_entropy,
+        loss=partial(losses.cross_entropy, class_weights=np.array(data.class_weights)),
         optimizer=optax.adamw(schedule, weight_decay=1e-4),
         steps=settings.steps,
         batch_size=settings.batch_size,
-        augment=data.augment,
+        augment=Augment(crop=(crop, crop), flip_horizontal=True, flip_vertical=data.flip_vertical),
     )
     task = Segmentation(data.dataset)
     image = data.probes[:1]
