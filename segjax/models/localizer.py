@@ -105,8 +105,10 @@ class ExtremePointBox(nn.Module):
         x = decoder(levels[-1].features, levels[-len(self.stages) - 1 :], train=train)
         maps = nn.Conv(4, (1, 1), dtype=jnp.float32, name="extremes")(x)
         points = ops.soft_argmax(maps) * jnp.array([size[1] / maps.shape[2], size[0] / maps.shape[1]])
-        low = jnp.stack([points[:, 0, 0], points[:, 1, 1]], axis=-1)
-        high = jnp.stack([points[:, 2, 0], points[:, 3, 1]], axis=-1)
+        first = jnp.stack([points[:, 0, 0], points[:, 1, 1]], axis=-1)
+        second = jnp.stack([points[:, 2, 0], points[:, 3, 1]], axis=-1)
+        # Before they have learned they lie in any order, and a box of negative size would have no gradient.
+        low, high = jnp.minimum(first, second), jnp.maximum(first, second)
         return jnp.concatenate([low, high - low], axis=-1), None
 
 

@@ -73,26 +73,26 @@ def test_images_of_any_size_get_a_box_inside_and_float32(head):
         assert (found.mask is None) == (head != "mask")
         if found.mask is not None:
             assert found.mask.shape == (2, rows, columns, 3)
-        if head != "extreme_points":  # whose sides are free of each other until they have learned
-            x, y, w, h = found.box.T
-            assert (found.box[:, 2:] > 0).all()
-            centre = np.array([x + w / 2, y + h / 2])
-            assert (centre >= 0).all()
-            assert (centre <= [[columns], [rows]]).all()
+        x, y, w, h = found.box.T
+        assert (found.box[:, 2:] >= 0).all()
+        centre = np.array([x + w / 2, y + h / 2])
+        assert (centre >= 0).all()
+        assert (centre <= [[columns], [rows]]).all()
         detections = found.detections()
         assert detections.boxes.shape == (2, 1, 4)
         np.testing.assert_allclose(detections.class_scores.sum(-1), 1, rtol=1e-6)
         assert "classes" in variables["params"]
 
 
-def test_extreme_points_lie_where_their_maps_peak():
-    """With maps that peak at one cell each, the box runs through the middles of these cells."""
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1)])
+def test_extreme_points_lie_where_their_maps_peak(order):
+    """With maps that peak at one cell each, the box runs through the middles of these cells, whichever comes first."""
     head = models.ExtremePointBox(((4,),))
     levels = ConvEncoder(((4,), (4,))).init_with_output(KEY, jnp.zeros((1, 8, 12, 3)), train=False)[0]
     variables = head.init(KEY, levels, (16, 24), train=False)
     cells = {"left": (5, 2), "top": (1, 6), "right": (3, 9), "bottom": (6, 4)}  # row, column
     maps = np.full((1, 8, 12, 4), -50, np.float32)
-    for channel, (row, column) in enumerate(cells.values()):
+    for channel, (row, column) in zip(order, cells.values(), strict=True):
         maps[0, row, column, channel] = 50
 
     def peaked(call, arguments, keywords, context):
