@@ -103,9 +103,8 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
         resources = slurm.Resources.parse(parsed.slurm)
         folder, runs = _named_runs(parsed, knobs)
         name = f"segjax {runs[0].configuration()['experiment']}"
-        job, output = slurm.submit(
-            _training(parsed, folder), folder / "slurm", name, resources, saves=runs[0].checkpoints
-        )
+        saves = [runs[0].checkpoints]
+        [(job, output)] = slurm.submit([_training(parsed, folder)], folder / "slurm", name, resources, saves)
         print(f"SLURM job {job}. Its first task writes to {output}, the others beside it.", file=sys.stderr)
         code = 0
     print(folder)

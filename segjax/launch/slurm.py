@@ -80,22 +80,25 @@ def check_here() -> None:
         )
 
 
-def submit(command: Sequence[str], folder: Path, name: str, resources: Resources, saves: Path) -> tuple[str, Path]:
-    """Submit a job whose every task runs the command; returns its number and where its first task's output will be.
+def submit(
+    commands: Sequence[Sequence[str]], folder: Path, name: str, resources: Resources, saves: Sequence[Path]
+) -> list[tuple[str, Path]]:
+    """Submit a job whose every task runs the command, or an array of such jobs where there are several commands.
 
-    The job gets SIGTERM before its time limit, as it does from preemption. Where its tasks then end with code 143
-    (128 + SIGTERM), it is queued again and runs the same command, as long as new files in the folder `saves` show that
-    it gets on. Job files and output go to `folder`, which every node must see.
+    Returns, for each command, the number of its job and where the output of its first task will be. A job gets SIGTERM
+    before its time limit, as it does from preemption. Where its tasks then end with code 143 (128 + SIGTERM), it is
+    queued again and runs the same command, as long as new files in its folder of `saves` show that it gets on. Job
+    files and output go to `folder`, which every node must see.
     """
     executor = submitit.SlurmExecutor(folder.absolute())
-    executor.update_parameters(**_parameters(name, resources, saves.absolute()))
+    executor.update_parameters(**_parameters(name, resources, [path.absolute() for path in saves]))
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it raises, too
-            job = executor.submit(os.execv, command[0], list(command))
+        with contextlib.redirect_stderr(io.StringIO()), executor.batch():  # submitit prints what it raises, too
+            jobs = [executor.submit(os.execv, command[0], list(command)) for command in commands]
     except FailedJobError as error:
         said = str(error).strip().rpartition("\n")[2].rpartition("sbatch: error: ")[2]
         raise ExperimentError(f"sbatch refuses the job: {said}; change what --slurm asks for.") from error
-    return job.job_id, job.task(0).paths.stdout
+    return [(job.job_id, job.task(0).paths.stdout) for job in jobs]
 
 
 def is_active(job: str) -> bool:
@@ -104,7 +107,7 @@ def is_active(job: str) -> bool:
     return bool(done.stdout.strip())  # a job that is long over is an error to squeue
 
 
-def _parameters(name: str, resources: Resources, saves: Path) -> dict[str, Any]:
+def _parameters(name: str, resources: Resources, saves: Sequence[Path]) -> dict[str, Any]:
     asked = {"gpus_per_node": resources.gpus, "cpus_per_task": resources.cpus}
     # SIGTERM instead of submitit's own signal, so that a run needs to know of one alone. The earliest is a tenth of the
     # time before the limit, for short jobs.
@@ -123,7 +126,7 @@ def _parameters(name: str, resources: Resources, saves: Path) -> dict[str, Any]:
     }
 
 
-def _go_on_after_sigterm(saves: Path) -> list[str]:
+def _go_on_after_sigterm(saves: Sequence[Path]) -> list[str]:
     """The end of a job script: queue the job again if its tasks saved and stopped because they were told to.
 
     A job that somebody cancelled is no longer RUNNING here. The first attempts may have saved nothing, as a job can be
@@ -131,8 +134,9 @@ def _go_on_after_sigterm(saves: Path) -> list[str]:
     """
     return [
         "code=$?",
+        f"folders=({' '.join(shlex.quote(str(path)) for path in saves)})",
         'state=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T)',
-        f'saved=$(find {shlex.quote(str(saves))} -mindepth 1 -newermt "@$began" -print -quit)',
+        'saved=$(find "${folders[${SLURM_ARRAY_TASK_ID:-0}]}" -mindepth 1 -newermt "@$began" -print -quit)',
         'if [ "$code" = 143 ] && [ "$state" = RUNNING ]; then',
         '  if [ -n "$saved" ] || [ "${SLURM_RESTART_COUNT:-0}" -lt 3 ]; then',
         '    echo "Stopped after $(($(date +%s) - began)) s; queued again, to go on."',

@@ -61,19 +61,31 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
 def submit(
     command: Callable[[Path], list[str]], combinations: Sequence[Combination], resources: "slurm.Resources"
 ) -> None:
-    """Submit a job for every combination but those whose job is still queued or running.
-
-    They are no job array, because each job is queued again for reasons of its own.
-    """
+    """Submit a job array with a job for every combination but those whose job is still queued or running."""
     from segjax.launch import slurm  # needs submitit, which a sweep on this machine does not
 
+    waiting = []
     for combination in combinations:
-        runs, folder = open_runs(combination.folder), combination.folder / "slurm"
-        note = folder / "job.txt"
+        note = _note(combination)
         if note.exists() and slurm.is_active(note.read_text()):
             print(f"{combination}: SLURM job {note.read_text()} is not over yet.", file=sys.stderr)
-            continue
-        name = f"segjax {runs[0].configuration()['experiment']} {combination.folder.name}"
-        job, output = slurm.submit(command(combination.folder), folder, name, resources, saves=runs[0].checkpoints)
-        note.write_text(job)
+        else:
+            waiting.append(combination)
+    if not waiting:
+        return
+    runs = [open_runs(combination.folder)[0] for combination in waiting]
+    jobs = slurm.submit(
+        [command(combination.folder) for combination in waiting],
+        waiting[0].folder.parent / "slurm",
+        f"segjax {runs[0].configuration()['experiment']} sweep",
+        resources,
+        saves=[run.checkpoints for run in runs],
+    )
+    for combination, (job, output) in zip(waiting, jobs, strict=True):
+        _note(combination).write_text(job)
         print(f"{combination}: SLURM job {job}. Its first task writes to {output}.", file=sys.stderr)
+
+
+def _note(combination: Combination) -> Path:
+    """The file that holds the number of a combination's job."""
+    return combination.folder / "slurm_job.txt"

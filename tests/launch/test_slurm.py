@@ -118,7 +118,7 @@ def test_what_is_queued_again_and_what_is_not(ends: str, restarts: int, tmp_path
     from segjax.launch import slurm
 
     command = [shutil.which("bash") or "", "-c", f"echo attempt; {ends}"]
-    job, output = slurm.submit(command, tmp_path, "ends", Resources(minutes=2), saves=tmp_path / "saves")
+    [(job, output)] = slurm.submit([command], tmp_path, "ends", Resources(minutes=2), [tmp_path / "saves"])
     submitted.append(job)
     for attempt in range(restarts):
         wait_until(lambda: state(job)["Restarts"] == str(attempt + 1), "queueing again", output)  # noqa: B023
