@@ -161,7 +161,7 @@ def keep_compiled_programs() -> None:
     A folder that jax was given before (`JAX_COMPILATION_CACHE_DIR`) is used instead; `JAX_ENABLE_COMPILATION_CACHE=0`
     keeps nothing.
     """
-    if not jax.config.read("jax_compilation_cache_dir"):
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(data_dir() / "compiled"))
 
 
