@@ -66,7 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small networks, 3 seeds: 25 minutes on 2 cores (default)")
-    size.add_argument("--full", action="store_true", help="three data sets, larger networks, 5 seeds")
+    size.add_argument("--full", action="store_true", help="three data sets, larger networks, 5 seeds: for a GPU")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results [runs/upsampling/quick or full]")
     parser.add_argument("--workers", type=int, metavar="N", help="processes, each with a core [all cores]")
     change = parser.add_argument_group("instead of what --quick or --full says")

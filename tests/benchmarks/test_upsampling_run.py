@@ -125,3 +125,12 @@ def test_workers_keep_to_a_core_and_hand_exceptions_on(tmp_path):
         assert len(cores) == 1
     ((_, outcome),) = workers.work(int, [("no number",)], 1, tmp_path)
     assert isinstance(outcome, ValueError)
+
+
+def test_an_accelerator_is_not_shared(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(workers, "_keep_programs", lambda cache: None)
+    assert workers.default_workers() == 1
+    found = list(workers.work(os.getpid, [(), (0,)], 1, tmp_path))
+    assert found[0] == ((), os.getpid())
+    assert isinstance(found[1][1], TypeError)

@@ -1,4 +1,4 @@
-"""Run by test_layouts.py: a few steps of one experiment under one layout, and what comes out, as an .npz file.
+"""Run by test_device_layouts.py: a few steps of one experiment under one layout, and what comes out, as an .npz file.
 
 `python layouts.py OUT LAYOUT [PROCESS COUNT PORT]`
 """
