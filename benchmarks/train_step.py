@@ -174,7 +174,8 @@ def torch_calls(
 
     found = {}
     for name in ("torch", "torch.compile") if compiled else ("torch",):
-        network = load_variables(TorchUNet(CLASSES, base).to(memory_format=torch.channels_last), variables).to(device)
+        network: Any = TorchUNet(CLASSES, base)
+        network = load_variables(network.to(memory_format=torch.channels_last), variables).to(device)
         found[name] = calls(network, torch.compile(network) if name == "torch.compile" else network)
     return found
 

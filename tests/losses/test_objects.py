@@ -1,3 +1,5 @@
+# NumPy arrays stand in for those of jax.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 import jax
 import numpy as np
 import pytest

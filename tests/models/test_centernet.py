@@ -1,3 +1,5 @@
+# NumPy arrays stand in for those of jax.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 from functools import partial
 
 import jax

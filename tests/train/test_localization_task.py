@@ -1,3 +1,5 @@
+# NumPy arrays stand in for those of jax.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 """Tasks of boxes: their scores, and runs from training to prediction."""
 
 import json
