@@ -1,7 +1,7 @@
 """Data: where records come from, how they are augmented, and how they become batches. NumPy only, no jax."""
 
 from segjax.data.augment import Augment
-from segjax.data.batches import Batch, test_batches, train_batches
+from segjax.data.batches import MAX_BOXES, Batch, test_batches, train_batches
 from segjax.data.check import check
 from segjax.data.coco import coco
 from segjax.data.folder import FolderDefaults, folder, folder_defaults
@@ -16,6 +16,7 @@ from segjax.data.voc import voc
 
 __all__ = [
     "IGNORE",
+    "MAX_BOXES",
     "Augment",
     "Batch",
     "DataError",

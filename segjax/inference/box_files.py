@@ -38,6 +38,7 @@ def predict_box_files(
     palette: Palette,
     attribute_names: Sequence[str] = (),
     size: tuple[int, int] | None = None,
+    max_boxes: int = 100,
     least: float = 0.3,
 ) -> Summary:
     """Find the objects in picture files of any size and mode, and write what came of it below the folder `out`.
@@ -59,6 +60,7 @@ def predict_box_files(
         palette: the colour (red, green, blue in 0..255) of every class.
         attribute_names: of every attribute that the model scores.
         size: as in `predict_boxes`.
+        max_boxes: of one picture.
         least: the score from which an object is written and drawn.
 
     Raises:
@@ -77,7 +79,7 @@ def predict_box_files(
             target = Path(f"{stem}_boxes.png")
             try:
                 image = read_image(picture.file)
-                found = predict_boxes(model, variables, image, size=size, least=least)
+                found = predict_boxes(model, variables, image, size=size, max_boxes=max_boxes, least=least)
                 drawn = draw_boxes(image, notes(found, class_names, attribute_names), palette)
                 write_picture(target, drawn)
                 _add(coco, os.path.relpath(picture.file, picture.base), image.shape, found, attribute_names)

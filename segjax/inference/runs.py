@@ -46,6 +46,7 @@ def predict_pictures(
     for_masks = {"--tile": tile, "--margin": margin, "--tta": tta or None, "--probabilities": probabilities}
     _refuse(experiment, "finds boxes", for_masks)
     known |= {"attribute_names": data.attribute_names, "size": getattr(task, "size", None)}
+    known |= {"max_boxes": getattr(task, "max_boxes", 1)}
     return predict_box_files(experiment.model, variables, paths, out, least=LEAST if least is None else least, **known)
 
 
@@ -70,9 +71,10 @@ def predict_frames(
         return predict_video(labelled, video, out)
     _refuse(experiment, "finds boxes", {"--tile": tile})
     size, score = getattr(task, "size", None), LEAST if least is None else least
+    max_boxes = getattr(task, "max_boxes", 1)
 
     def located(frame: Frame) -> Frame:
-        found = predict_boxes(experiment.model, variables, frame, size=size, least=score)
+        found = predict_boxes(experiment.model, variables, frame, size=size, max_boxes=max_boxes, least=score)
         return np.asarray(draw_boxes(frame, notes(found, data.class_names, data.attribute_names), data.palette))
 
     return predict_video(located, video, out)

@@ -49,7 +49,8 @@ class Detection:
     def __init__(self, data: Dataset, max_boxes: int = 100) -> None:
         self._data = data
         self._num_classes = len(data.class_names)
-        self._max_boxes = max_boxes
+        self.max_boxes = max_boxes
+        """How many boxes of an image are predicted at most."""
 
     def targets(self, batch: Batch) -> Objects:
         """All boxes of a batch."""
@@ -71,7 +72,7 @@ class Detection:
 
     def measure(self, outputs: Any, batch: Batch) -> dict[str, Any]:
         """The boxes found and the true ones."""
-        found = outputs.detections(self._max_boxes)
+        found = outputs.detections(self.max_boxes)
         measured = {
             "boxes": found.boxes,
             "scores": found.scores,
@@ -94,7 +95,7 @@ class Detection:
         found = metrics.detection_scores(
             **{name: value[valid] for name, value in whole.items()},
             num_classes=self._num_classes,
-            max_boxes=self._max_boxes,
+            max_boxes=self.max_boxes,
         )
         scores: dict[str, Any] = {name: _known(getattr(found, name)) for name in ("ap50", "ap75", "ap", "ar")}
         scores["class_ap50"] = dict(zip(self._data.class_names, map(_known, found.class_ap50), strict=True))
@@ -112,7 +113,7 @@ class Detection:
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
         """Test records with their true and predicted boxes: some spread evenly, and those that are worst."""
         apply = jax.jit(
-            lambda variables, image: model.apply(variables, image, train=False).detections(self._max_boxes)  # type: ignore[union-attr]
+            lambda variables, image: model.apply(variables, image, train=False).detections(self.max_boxes)  # type: ignore[union-attr]
         )
 
         def predict(record: Record) -> Shown:

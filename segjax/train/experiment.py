@@ -21,7 +21,7 @@ import tyro
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from segjax.data import Augment, DataError, Dataset
+from segjax.data import MAX_BOXES, Augment, DataError, Dataset
 from segjax.train.errors import ExperimentError
 from segjax.train.segmentation import Segmentation
 from segjax.train.task import Task
@@ -61,9 +61,11 @@ class Experiment:
     they are scored beside the last ones, and are the ones that a run predicts with."""
     max_skipped: int = 10
     """After how many steps in a row without a finite loss and gradient the run stops; none of them is applied."""
+    max_boxes: int = MAX_BOXES
+    """How many boxes of an image a batch has room for, in training and in testing; an image with more is an error."""
 
     def __post_init__(self) -> None:
-        for field in ("steps", "batch_size", "evaluate_every", "accumulate", "max_skipped"):
+        for field in ("steps", "batch_size", "evaluate_every", "accumulate", "max_skipped", "max_boxes"):
             if getattr(self, field) < 1:
                 raise ExperimentError(f"{field} is {getattr(self, field)}; it must be at least 1.")
         if self.batch_size % self.accumulate:

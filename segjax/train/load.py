@@ -40,7 +40,7 @@ def evaluate_run(run: str | Path, which: Which = "last") -> dict[str, Any]:
     step, variables, progress = read_variables(folder.checkpoints, experiment.model, which)
     task = experiment.task(experiment.data)
     placement = Placement(Layout(), experiment.batch_size)
-    batches = test_batches(experiment.data.open("test"), experiment.batch_size)
+    batches = test_batches(experiment.data.open("test"), experiment.batch_size, max_boxes=experiment.max_boxes)
     evaluation_step = make_evaluation_step(experiment.model, task, placement)
     (scores,) = evaluate(evaluation_step, task, [placement.replicate(variables)], batches, placement)
     return {"test": scores, "steps": step, "train_seconds": round(progress["train_seconds"], 1)}

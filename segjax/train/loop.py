@@ -197,8 +197,16 @@ def _member(experiment: Experiment, run: Run, placement: Placement, task: Task, 
 
 def _batches(experiment: Experiment, source: Source, start: int, damaged: Damaged) -> Iterator[Any]:
     shard = (jax.process_index(), jax.process_count())
-    size, seed, augment = experiment.batch_size, experiment.seed, experiment.augment
-    return train_batches(source, size, seed=seed, augment=augment, start=start, shard=shard, damaged=damaged)
+    return train_batches(
+        source,
+        experiment.batch_size,
+        seed=experiment.seed,
+        augment=experiment.augment,
+        start=start,
+        shard=shard,
+        max_boxes=experiment.max_boxes,
+        damaged=damaged,
+    )
 
 
 def _compile(group: Sequence[Member], task: Task) -> devices.Program:
@@ -238,7 +246,8 @@ def _score(
         kinds = {"test": [m.state.variables for m in group]}
         if group[0].experiment.ema is not None:
             kinds["ema"] = [m.state.ema for m in group]
-        batches = test_batches(source, group[0].experiment.batch_size, shard=(jax.process_index(), jax.process_count()))
+        experiment, shard = group[0].experiment, (jax.process_index(), jax.process_count())
+        batches = test_batches(source, experiment.batch_size, shard=shard, max_boxes=experiment.max_boxes)
         if not devices.several_processes():  # several would have to agree after every batch
             batches = itertools.takewhile(lambda _: stop.signal is None, batches)
         members = [variables for kind in kinds.values() for variables in kind]
