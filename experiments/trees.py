@@ -49,7 +49,7 @@ def experiment(
         return losses.center_loss(found.heatmap, found.size, found.offset, targets)
 
     return Experiment(
-        model=Normalized(model, mean=(0.40, 0.42, 0.37), std=(0.20, 0.19, 0.17)),
+        model=Normalized(model, mean=(0.51, 0.57, 0.46), std=(0.23, 0.22, 0.16)),
         data=data,
         task=Detection,
         loss=loss,
