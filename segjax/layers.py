@@ -10,6 +10,8 @@ from jax.nn.initializers import he_normal
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
+from segjax import ops
+
 batch_norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
 """Batch normalisation with torch's momentum and epsilon; its statistics stay float32 whatever is computed in."""
 
@@ -48,6 +50,7 @@ class ConvBlock(nn.Module):
                 use_bias=self.norm is None,
                 kernel_init=he_normal(),
                 dtype=self.dtype,
+                conv_general_dilated_cls=lambda: _conv,
                 name=f"conv{i}",
             )(x)
             if self.norm is not None:
@@ -55,6 +58,11 @@ class ConvBlock(nn.Module):
             if self.activation is not None:
                 x = self.activation(x)
         return x
+
+
+def _conv(x: Array, kernel: Array, strides: Any, padding: Any, **_: Any) -> Array:
+    """What `nn.Conv` calls, where it has stride 1 and no dilation or groups."""
+    return ops.conv(x, kernel, padding)
 
 
 class Normalized(nn.Module):

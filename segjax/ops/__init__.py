@@ -3,6 +3,7 @@
 from segjax.ops import boxes
 from segjax.ops.avg_pool import adaptive_avg_pool, avg_pool
 from segjax.ops.carafe import carafe
+from segjax.ops.conv import conv
 from segjax.ops.conv_transpose import conv_transpose
 from segjax.ops.dysample import dysample
 from segjax.ops.grid_sample import grid_sample
@@ -25,6 +26,7 @@ __all__ = [
     "boxes_at_peaks",
     "carafe",
     "center_targets",
+    "conv",
     "conv_transpose",
     "dysample",
     "find_peaks",

@@ -1,0 +1,86 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from jax import lax
+from jax.test_util import check_grads
+
+from segjax.ops import conv
+
+
+def arrays(size, taps, dtype="float32"):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((*size, 3)).astype(dtype), rng.standard_normal((*taps, 3, 2)).astype(dtype)
+
+
+def reference(x, kernel, gradient, padding):
+    """torch in float64: the output, and the gradients of both."""
+    image = lambda a: torch.from_numpy(np.asarray(a, np.float64).transpose(0, 3, 1, 2))  # noqa: E731
+    tx = image(x).requires_grad_()
+    weight = torch.from_numpy(kernel.astype(np.float64).transpose(3, 2, 0, 1)).requires_grad_()
+    (top, bottom), (left, right) = padding
+    y = torch.nn.functional.conv2d(torch.nn.functional.pad(tx, (left, right, top, bottom)), weight)
+    dx, dkernel = torch.autograd.grad(y, (tx, weight), image(gradient))
+    back = lambda a: a.detach().numpy().transpose(0, 2, 3, 1)  # noqa: E731
+    return back(y), back(dx), dkernel.numpy().transpose(2, 3, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "taps", "padding"),
+    [
+        ((1, 16, 9), (3, 3), ((1, 1), (1, 1))),
+        ((2, 32, 5), (3, 3), ((1, 1), (1, 1))),
+        ((7, 21, 4), (5, 2), ((2, 1), (0, 1))),  # 20 rows
+        ((1, 18, 8), (3, 3), ((0, 0), (0, 0))),  # 16 rows
+        ((1, 19, 8), (4, 1), ((0, 0), (0, 0))),
+        ((1, 17, 8), (3, 3), ((1, 1), (1, 1))),  # 17 rows make no equal strips
+        ((1, 12, 8), (3, 3), ((1, 1), (1, 1))),  # 3 rows a strip are too few
+        ((8, 16, 8), (3, 3), ((1, 1), (1, 1))),  # enough images
+        ((1, 1, 1), (3, 3), ((1, 1), (1, 1))),
+    ],
+)
+def test_equals_torch(size, taps, padding):
+    x, kernel = arrays(size, taps)
+    y, pull = jax.vjp(jax.jit(lambda x, kernel: conv(x, kernel, padding)), x, kernel)
+    gradient = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+    expected = reference(x, kernel, gradient, padding)
+    for found, value in zip((y, *pull(gradient)), expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=0, atol=2e-6 * abs(value).max())
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_paddings_have_names(padding):
+    x, kernel = arrays((1, 18, 7), (3, 2))
+    plain = lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    np.testing.assert_array_equal(conv(x, kernel, padding), plain)
+
+
+def test_gradients_of_every_order():
+    x, kernel = arrays((1, 16, 3), (3, 3))
+    check_grads(lambda x, kernel: conv(jnp.sin(x), kernel, "SAME") ** 2, (x, kernel), order=2, modes=["rev"], rtol=2e-2)
+
+
+def test_keeps_bfloat16():
+    x, kernel = arrays((1, 16, 8), (3, 3))
+    low = (jnp.asarray(x, jnp.bfloat16), jnp.asarray(kernel, jnp.bfloat16))
+    y, pull = jax.vjp(lambda x, kernel: conv(x, kernel, "SAME"), *low)
+    assert {a.dtype for a in (y, *pull(y))} == {jnp.dtype(jnp.bfloat16)}
+    exact = jax.vjp(lambda x, kernel: conv(x, kernel, "SAME"), x, kernel)[1](np.asarray(y, np.float32))
+    for found, value in zip(pull(y), exact, strict=True):
+        np.testing.assert_allclose(np.asarray(found, np.float32), value, rtol=0, atol=2e-2 * float(abs(value).max()))
+
+
+def images_summed(images):
+    """How many images the convolution of the kernel's gradient sums over, as XLA:CPU would see it."""
+    x, kernel = arrays((images, 16, 8), (3, 3))
+    gradient = jax.make_jaxpr(jax.grad(lambda kernel: conv(x, kernel, "SAME").sum()))(kernel)
+    last = [equation for equation in gradient.eqns if equation.primitive.name == "conv_general_dilated"][-1]
+    numbers = last.params["dimension_numbers"]
+    return last.invars[0].aval.shape[numbers.lhs_spec[1]]
+
+
+def test_few_images_are_cut_into_strips():
+    assert images_summed(1) == 4
+    assert images_summed(7) == 28
+    assert images_summed(8) == 8
