@@ -16,11 +16,11 @@ from segjax.train import Experiment, Localization, OneObject
 def experiment(
     way: Literal["regress", "extreme_points", "mask"] = "extreme_points",
     width: int = 12,
-    steps: int = 400,
+    steps: int = 600,
     batch_size: int = 24,
     learning_rate: float = 3e-3,
     weight_decay: float = 1e-2,
-    evaluate_every: int = 100,
+    evaluate_every: int = 150,
     seed: int = 0,
 ) -> Experiment:
     """One box a picture, on Blue Marble: `segjax train experiments/islands.py`.
@@ -64,7 +64,14 @@ def experiment(
         optimizer=optax.adamw(optax.cosine_onecycle_schedule(steps, learning_rate), weight_decay=weight_decay),
         steps=steps,
         batch_size=batch_size,
-        augment=Augment(flip_horizontal=True, flip_vertical=True, brightness=0.2, contrast=0.2, saturation=0.2),
+        augment=Augment(
+            flip_horizontal=True,
+            flip_vertical=True,
+            quarter_turns=True,
+            brightness=0.2,
+            contrast=0.2,
+            saturation=0.2,
+        ),
         evaluate_every=evaluate_every,
         seed=seed,
     )
