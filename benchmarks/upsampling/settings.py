@@ -31,9 +31,10 @@ class Settings:
 QUICK = Settings(
     data=("land_cover_4",),
     width=8,
-    steps=240,
+    steps=400,
     batch_size=16,
     seeds=3,
+    learning_rate=8e-3,
     crop=32,  # a quarter of a tile: more steps of more different pixels in the same time
     match=("segnet", "unet_no_skips"),
     rounds=5,
