@@ -1,6 +1,5 @@
 """Training whatever has not been trained yet, and timing what has not been timed."""
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ def run(settings: Settings, places: Plan, folder: Path, workers: int) -> list[st
     results.mend()
     paths = {slug(name): name for name in settings.data}
     todo = missing(results.rows("results.jsonl"), dict.fromkeys(places.values()), settings)
-    jobs = [(cell, paths[cell.data], tuple(seeds), settings, folder, os.getpid()) for cell, seeds in todo]
+    jobs = [(cell, paths[cell.data], tuple(seeds), settings, folder) for cell, seeds in todo]
     count = sum(len(seeds) for _, seeds in todo)
     print(f"{count} of {len(set(places.values())) * settings.seeds} runs to do, {workers} at a time.", flush=True)
     failures, began = [], time.perf_counter()
@@ -48,14 +47,12 @@ def run(settings: Settings, places: Plan, folder: Path, workers: int) -> list[st
     return failures
 
 
-def train_cell(cell: Cell, data_name: str, seeds: Sequence[int], settings: Settings, folder: Path, parent: int) -> str:
+def train_cell(cell: Cell, data_name: str, seeds: Sequence[int], settings: Settings, folder: Path) -> str:
     """Train and score a cell with every one of these seeds, a row each; returns what to say of it."""
     data, results = load(data_name), Results(folder)
     program = programs(cell, data, settings)
     mious = []
     for seed in seeds:
-        if parent not in (os.getpid(), os.getppid()):
-            raise KeyboardInterrupt  # nobody waits for us any more
         name = run_name(cell, settings, seed)
         state = initial_state(cell, program, seed)
         before = look(program, state.variables, data)

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -57,9 +58,18 @@ def _here(function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]) -> Iter
 def _begin(cores: Any, cache: str) -> None:
     """Runs in a new worker before jax counts the cores."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent, which stops us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {cores.get()})
     _keep_programs(Path(cache))
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed stops nobody: without it a worker would wait for jobs for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _keep_programs(cache: Path) -> None:

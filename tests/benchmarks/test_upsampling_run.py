@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -134,3 +135,29 @@ def test_an_accelerator_is_not_shared(tmp_path, monkeypatch):
     found = list(workers.work(os.getpid, [(), (0,)], 1, tmp_path))
     assert found[0] == ((), os.getpid())
     assert isinstance(found[1][1], TypeError)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    script = (
+        "import os, sys, time; from pathlib import Path; from benchmarks.upsampling import workers\n"
+        "for _, pid in workers.work(os.getpid, [()], 1, Path(sys.argv[1])):\n"
+        "    print(pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    os.kill(worker, 0)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and _alive(worker):
+        time.sleep(0.05)
+    assert not _alive(worker)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z" if Path("/proc").exists() else True
