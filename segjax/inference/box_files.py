@@ -21,7 +21,7 @@ from segjax.inference.errors import InferenceError
 from segjax.inference.files import COLUMNS, Summary, say
 from segjax.inference.outputs import replacing, write_picture
 from segjax.inference.overlay import Palette
-from segjax.inference.pictures import find_pictures, name_results
+from segjax.inference.pictures import Picture, find_pictures, name_results
 from segjax.inference.prediction import Variables
 from segjax.models import Detections
 
@@ -75,14 +75,16 @@ def predict_box_files(
     with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
         for problem in failed:
             say(progress, problem)
-        for picture, stem in progress.track(list(zip(pictures, stems, strict=True)), description=""):
+        for picture, name, stem in progress.track(
+            list(zip(pictures, _file_names(pictures), stems, strict=True)), description=""
+        ):
             target = Path(f"{stem}_boxes.png")
             try:
                 image = read_image(picture.file)
                 found = predict_boxes(model, variables, image, size=size, max_boxes=max_boxes, least=least)
                 drawn = draw_boxes(image, notes(found, class_names, attribute_names), palette)
                 write_picture(target, drawn)
-                _add(coco, os.path.relpath(picture.file, picture.base), image.shape, found, attribute_names)
+                _add(coco, name, image.shape, found, attribute_names)
                 done.append(target)
             except DataError as error:
                 failed.append(str(error))
@@ -95,6 +97,15 @@ def predict_box_files(
     except OSError as error:
         raise _unwritable(Path(out) / COCO_FILE, error) from error
     return Summary(tuple(done), tuple(failed), time.monotonic() - begin)
+
+
+def _file_names(pictures: Sequence[Picture]) -> list[str]:
+    """What the annotations call each picture: its path below what it was found in, or below what holds all of them."""
+    names = [os.path.relpath(file, base) for file, base in pictures]
+    if len(set(names)) == len(names):
+        return names
+    common = os.path.commonpath([os.path.abspath(file.parent) for file, _ in pictures])
+    return [os.path.relpath(file, common) for file, _ in pictures]
 
 
 def _coco(class_names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
