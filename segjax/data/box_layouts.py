@@ -40,11 +40,13 @@ def find_boxes(root: str | os.PathLike[str]) -> FoundBoxes | None:
         DataError: there are annotations that cannot be read at all.
     """
     root = Path(root)
-    if root.is_file() and root.suffix.lower() == ".json":
+    if root.suffix.lower() == ".json" and not root.is_dir():
         return _coco(root, [root])
     for place in JSON_PLACES:
         if files := [path for path in sorted(root.glob(place)) if _looks_like_coco(path)]:
             return _coco(root, files)
+    if files := sorted(root.glob(JSON_PLACES[0])):  # one that is cut short, or not what COCO calls annotations
+        return _coco(root, files[:1])
     if root.name == "Annotations" and any(root.glob("*.xml")):
         root = root.parent
     return _voc(root) if any((root / "Annotations").glob("*.xml")) else None

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -205,6 +206,27 @@ def test_what_is_no_data_set_is_one_problem(tmp_path, save):
     assert "boxes in a JSON file of COCO's format" in check(tmp_path).errors[0].sentence
     report = checked(save(tmp_path / "x.json", "[]"))
     assert "x.json holds a list, as files of predictions do" in sentences(report)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"images": [', r"annotations/x.json is no JSON, or cut short \(.*\): export or copy it again\."),
+        ("", r"annotations/x.json is no JSON, or cut short"),
+        ("[1, 2]", r"annotations/x.json holds a list, as files of predictions do: give the file of annotations\."),
+        ('{"shapes": []}', r"annotations/x.json has no list of objects `images`: COCO's format has images,"),
+    ],
+)
+def test_a_file_among_annotations_that_is_none_is_named(make_set, text, sentence):
+    root = make_set({"annotations/x.json": 4}, "images")
+    (root / "annotations" / "x.json").write_text(text)
+    (found,) = sentences(checked(root))
+    assert re.search(sentence, found)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    (found,) = sentences(checked(tmp_path / "nowhere.json"))
+    assert found.endswith("nowhere.json cannot be read (No such file or directory): give the file of annotations.")
 
 
 def test_the_picture_of_examples_shows_boxes_with_their_classes(make_set, tmp_path):
