@@ -47,7 +47,7 @@ def predict_pictures(
     _refuse(experiment, "finds boxes", for_masks)
     known |= {"attribute_names": data.attribute_names, "size": getattr(task, "size", None)}
     known |= {"max_boxes": getattr(task, "max_boxes", 1)}
-    return predict_box_files(experiment.model, variables, paths, out, least=LEAST if least is None else least, **known)
+    return predict_box_files(experiment.model, variables, paths, out, least=_least(least), **known)
 
 
 def predict_frames(
@@ -70,7 +70,7 @@ def predict_frames(
 
         return predict_video(labelled, video, out)
     _refuse(experiment, "finds boxes", {"--tile": tile})
-    size, score = getattr(task, "size", None), LEAST if least is None else least
+    size, score = getattr(task, "size", None), _least(least)
     max_boxes = getattr(task, "max_boxes", 1)
 
     def located(frame: Frame) -> Frame:
@@ -78,6 +78,14 @@ def predict_frames(
         return np.asarray(draw_boxes(frame, notes(found, data.class_names, data.attribute_names), data.palette))
 
     return predict_video(located, video, out)
+
+
+def _least(score: float | None) -> float:
+    if score is None:
+        return LEAST
+    if 0 <= score <= 1:
+        return score
+    raise InferenceError(f"--score is {score:g}: a score is between 0 and 1.")
 
 
 def _refuse(experiment: Experiment, does: str, options: dict[str, Any]) -> None:

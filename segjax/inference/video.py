@@ -51,7 +51,8 @@ def predict_video(
     if codec is None:
         raise InferenceError(f"{shown(out)} is no video: end it in {', '.join(CODECS)}.")
     if not video.is_file():
-        raise InferenceError(f"{shown(video)} is not there: check the name.")
+        what = "a folder: name one video file" if video.is_dir() else "not there: check the name"
+        raise InferenceError(f"{shown(video)} is {what}.")
     if out.exists() and out.samefile(video):
         raise InferenceError(f"{shown(out)} is the video to read and would be overwritten: give --out another name.")
     reader = cv2.VideoCapture(str(video))
@@ -80,7 +81,10 @@ def predict_video(
                     begin = time.perf_counter()
                 progress.advance(bar)
         if writer is None:
-            raise InferenceError(f"{shown(video)} has no frame that can be read: convert it to MP4.")
+            raise InferenceError(
+                f"{shown(video)} has no frame that can be read: it is no video, or damaged, or of a codec that OpenCV "
+                "does not have; write it again as MP4."
+            )
         seconds = time.perf_counter() - begin
         writer.release()
         partial.replace(out)

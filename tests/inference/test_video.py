@@ -52,7 +52,9 @@ def test_every_frame_comes_out_changed_in_its_order(video: Path, tmp_path: Path,
         ("in.avi", "out.gif", r"out\.gif is no video: end it in \.mp4, \.mov, \.mkv, \.avi\."),
         ("nowhere.avi", "out.mp4", r"nowhere\.avi is not there: check the name\."),
         ("in.avi", "in.avi", r"is the video to read and would be overwritten"),
-        ("text.mp4", "out.mp4", r"text\.mp4 has no frame that can be read"),
+        ("text.mp4", "out.mp4", r"text\.mp4 has no frame that can be read: it is no video, or damaged"),
+        (".", "out.mp4", r" is a folder: name one video file\."),
+        ("in.avi", "text.mp4/out.mp4", r"text\.mp4/out\.mp4 cannot be written \(File exists\): give another --out\."),
     ],
 )
 def test_what_cannot_be_read_or_written_gets_one_sentence(

@@ -232,6 +232,8 @@ def test_one_object_from_training_to_prediction(coloured: Path, tmp_path: Path, 
     capsys.readouterr()
     assert main(["predict", str(run.path), str(tmp_path / "pictures"), "--out", str(tmp_path), "--tile", "256"]) == 1
     assert "a run on squares finds boxes: leave --tile out." in capsys.readouterr().err
+    assert main(["predict", str(run.path), str(tmp_path / "pictures"), "--out", str(tmp_path), "--score", "1.5"]) == 1
+    assert "--score is 1.5: a score is between 0 and 1." in capsys.readouterr().err
 
 
 def test_many_objects_are_learned_and_scored_with_the_images_that_have_none(coloured: Path, tmp_path: Path):
