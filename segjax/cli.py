@@ -53,7 +53,8 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     import jax
 
     from segjax.train import Interrupted, Layout, distributed, train_together
-    from segjax.train.devices import is_first_process, keep_compiled_programs
+    from segjax.train.compilation_cache import keep_compiled_programs
+    from segjax.train.devices import is_first_process
     from segjax.train.seeds import report_seeds
 
     if parsed.devices is not None:

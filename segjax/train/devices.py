@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -14,7 +14,6 @@ import numpy as np
 from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from segjax.data.fetch import data_dir
 from segjax.train.errors import ExperimentError
 
 Tree = TypeVar("Tree")
@@ -105,7 +104,7 @@ class Placement:
 
     def _pmap(self, step: Callable[..., Any]) -> Any:
         def mapped(states: Any, batches: Any, keys: Any) -> Any:
-            with nn.intercept_methods(_synchronise):
+            with nn.intercept_methods(_as_one_batch):
                 return step(states, batches, keys, axis="data")
 
         devices = list(self.mesh.devices.flat)
@@ -153,16 +152,6 @@ class Program:
             return 0
         shared = memory.alias_size_in_bytes
         return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes - shared
-
-
-def keep_compiled_programs() -> None:
-    """Keep what is compiled, in `compiled` beside the data, so that the next run with the same step starts at once.
-
-    A folder that jax was given before (`JAX_COMPILATION_CACHE_DIR`) is used instead; `JAX_ENABLE_COMPILATION_CACHE=0`
-    keeps nothing.
-    """
-    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
-        jax.config.update("jax_compilation_cache_dir", str(data_dir() / "compiled"))
 
 
 def compile_step(step: Callable[..., Any], **jit_arguments: Any) -> Any:
@@ -231,13 +220,11 @@ def is_first_process() -> bool:
     return jax.process_index() == 0
 
 
-def anyone(flag: bool) -> bool:
-    """Whether the flag is set in any process; every process must ask at the same point."""
-    if not several_processes():
-        return flag
+def gather(numbers: Sequence[float]) -> np.ndarray:
+    """The numbers of every process, a row each; every process must ask at the same point."""
     from jax.experimental import multihost_utils
 
-    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+    return np.asarray(multihost_utils.process_allgather(np.array(numbers, np.float32), tiled=False))
 
 
 def _chosen(layout: Layout, devices: list[jax.Device] | None) -> list[jax.Device]:
@@ -258,10 +245,16 @@ def _chosen(layout: Layout, devices: list[jax.Device] | None) -> list[jax.Device
     return chosen
 
 
-def _synchronise(call: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
-    """Make every batch normalisation take its statistics over the whole batch, whoever wrote the model."""
-    if isinstance(context.module, nn.BatchNorm) and context.module.axis_name is None:
-        object.__setattr__(context.module, "axis_name", "data")
+def _as_one_batch(call: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
+    """Make batch normalisation and dropout those of the whole batch, whoever wrote the model."""
+    module = context.module
+    if isinstance(module, nn.BatchNorm) and module.axis_name is None:
+        object.__setattr__(module, "axis_name", "data")
+    if isinstance(module, nn.Dropout) and context.method_name == "__call__":
+        # The key is the same on every device: draw for the whole batch, as one program over it does, and take a share.
+        x, *rest = arguments
+        whole = call(jnp.ones((x.shape[0] * jax.lax.axis_size("data"), *x.shape[1:]), x.dtype), *rest, **keywords)
+        return x * jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index("data") * x.shape[0], x.shape[0])
     return call(*arguments, **keywords)
 
 

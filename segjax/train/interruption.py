@@ -1,8 +1,18 @@
-"""Stopping between two steps, instead of anywhere, when someone asks."""
+"""Stopping between two steps or two batches of an evaluation, instead of anywhere, when someone asks."""
 
 import signal
 import threading
+import time
+from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
+from typing import TypeVar
+
+from segjax.train import devices
+
+Batch = TypeVar("Batch")
+
+AGREE_EVERY = 1.0
+"""Seconds between two times that several processes ask each other whether to stop."""
 
 
 class Interrupted(Exception):
@@ -13,12 +23,45 @@ class Interrupted(Exception):
         self.signal = signal_number
 
 
+class Stopped(Exception):
+    """An evaluation was given up, because training should stop."""
+
+
 class StopRequest:
     """While entered, the first Ctrl-C or SIGTERM only sets `signal`; a second one acts as it always does."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self._before = {}
+        self._agreed = False
+        self._asked = 0
+        self._interval = 1
+        self._since = time.monotonic()
+
+    def agreed(self) -> bool:
+        """Whether training should stop here, because this process or another was asked to; once true, it stays so.
+
+        Every process calls this at the same points and gets the same answer. They ask each other at every so many of
+        these points: as many as took `AGREE_EVERY` seconds before, by the slowest clock, which all of them know.
+        """
+        if not devices.several_processes():
+            return self.signal is not None
+        self._asked += 1
+        if not self._agreed and self._asked >= self._interval:
+            now = time.monotonic()
+            asked, seconds = devices.gather([self.signal is not None, now - self._since]).max(axis=0)
+            self._agreed = bool(asked)
+            # At most twice as many, as the points that come may be slower ones.
+            self._interval = max(1, int(self._asked * min(2.0, AGREE_EVERY / seconds)))
+            self._asked, self._since = 0, now
+        return self._agreed
+
+    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches; raises `Stopped` before the first that comes after `agreed`."""
+        for batch in batches:
+            if self.agreed():
+                raise Stopped
+            yield batch
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():

@@ -21,7 +21,7 @@ from segjax.train.diagnose import first_bad_layer
 from segjax.train.errors import ExperimentError
 from segjax.train.evaluate import EvaluationStep, evaluate, initial_variables, make_evaluation_step
 from segjax.train.experiment import Experiment, parameter_count
-from segjax.train.interruption import Interrupted, StopRequest
+from segjax.train.interruption import Interrupted, Stopped, StopRequest
 from segjax.train.log import Log
 from segjax.train.profile import Profile
 from segjax.train.run import Run
@@ -116,7 +116,7 @@ def train_together(
         speed.start()
         # A run that was stopped while it looked at the test split begins with that.
         due = _is_due(step, experiment) and not any(row["step"] == step and "test" in row for row in log.rows[0])
-        while (step < steps or due) and not (stop.signal is not None and not devices.several_processes()):
+        while (step < steps or due) and not stop.agreed():
             if not due:
                 for group, program in zip(together, programs, strict=True):
                     waited = time.perf_counter()
@@ -140,8 +140,9 @@ def train_together(
                 speed.lap(step - counted)
                 counted = step
                 log.waiting("Scoring the test split")
-                scores = _score(together, scoring, task, test_source, stop)
-                if scores is None:
+                try:
+                    scores = _score(together, scoring, task, test_source, stop)
+                except Stopped:
                     break
                 due = False
                 log.test(step, scores)
@@ -153,9 +154,6 @@ def train_together(
                     reports[i] = _report(step, progress["train_seconds"])
                     member.checkpoints.save(step, member.state, progress, best[i][task.headline])
                 speed.start()
-            # After the test row of this step, which a resumed run would not write any more.
-            if step % LOG_EVERY == 0 and devices.several_processes() and devices.anyone(stop.signal is not None):
-                break
         if step < steps or due:
             for member in members:
                 member.checkpoints.save(step, member.state, _progress(member, image, began))
@@ -239,8 +237,8 @@ def _score(
     task: Task,
     source: Source,
     stop: StopRequest,
-) -> dict[str, list[dict[str, Any]]] | None:
-    """The scores of every run, with its weights as they are and as averaged; None where it was asked to stop."""
+) -> dict[str, list[dict[str, Any]]]:
+    """The scores of every run, with its weights as they are and as averaged; raises `Stopped` where it should stop."""
     scores: dict[str, list[dict[str, Any]]] = {}
     for group, step in zip(together, steps, strict=True):
         kinds = {"test": [m.state.variables for m in group]}
@@ -248,13 +246,11 @@ def _score(
             kinds["ema"] = [m.state.ema for m in group]
         experiment, shard = group[0].experiment, (jax.process_index(), jax.process_count())
         batches = test_batches(source, experiment.batch_size, shard=shard, max_boxes=experiment.max_boxes)
-        if not devices.several_processes():  # several would have to agree after every batch
-            batches = itertools.takewhile(lambda _: stop.signal is None, batches)
         members = [variables for kind in kinds.values() for variables in kind]
-        found = iter(evaluate(step, task, members, batches, group[0].placement))
+        found = iter(evaluate(step, task, members, stop.watch(batches), group[0].placement))
         for kind, variables in kinds.items():
             scores.setdefault(kind, []).extend(next(found) for _ in variables)
-    return None if stop.signal is not None and not devices.several_processes() else scores
+    return scores
 
 
 def _progress(member: Member, image: np.ndarray, began: float) -> dict[str, float]:

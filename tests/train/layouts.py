@@ -1,6 +1,6 @@
-"""Run by test_device_layouts.py: a few steps of one experiment under one layout, and what comes out, as an .npz file.
+"""Run by test_device_layouts.py: a few steps of one experiment under some layouts, and what comes out, as .npz files.
 
-`python layouts.py OUT LAYOUT [PROCESS COUNT PORT]`
+`python layouts.py FOLDER LAYOUT,LAYOUT [PROCESS COUNT PORT]`
 """
 
 import json
@@ -17,7 +17,6 @@ from segjax import losses, metrics, upsampling
 from segjax.data import Dataset
 from segjax.encoders import ConvEncoder
 from segjax.layers import ConvBlock, Normalized
-from segjax.models.decoder import Decoder
 from segjax.train import Experiment, Layout
 from segjax.train.devices import Placement
 from segjax.train.evaluate import initial_variables
@@ -37,21 +36,21 @@ LAYOUTS = {
 
 
 class Everything(nn.Module):
-    """Every upsampler in a decoder of its own, on one encoder with batch normalisation."""
+    """A decoder with every upsampler at once, on an encoder with batch normalisation; dropout before the head."""
 
     @nn.compact
     def __call__(self, image, *, train):
         dtype = jnp.dtype(FLOAT)
         block = partial(ConvBlock, dtype=dtype)
-        levels = ConvEncoder(((4,), (6,)), block, name="encoder")(image.astype(dtype), train=train)
+        finest, deepest = ConvEncoder(((4,), (6,)), block, name="encoder")(image.astype(dtype), train=train)
         climbs = [
-            Decoder(((4,),), upsample, skips=i % 2 == 0, block=block, dtype=dtype, name=name)(
-                levels[-1].features, levels, train=train
-            )
-            for i, (name, upsample) in enumerate(upsampling.BY_NAME.items())
+            upsample(features=4, dtype=dtype, name=name)(deepest.features, finest)
+            for name, upsample in upsampling.BY_NAME.items()
             if name not in ("conv_transpose_bilinear", "pixel_shuffle_icnr")  # others with another start
         ]
-        return nn.Conv(3, (1, 1), dtype=dtype, param_dtype=dtype, name="head")(jnp.concatenate(climbs, -1))
+        x = block((6,), name="decoder")(jnp.concatenate([finest.features, *climbs], -1), train=train)
+        x = nn.Dropout(0.2, deterministic=not train)(x)
+        return nn.Conv(3, (1, 1), dtype=dtype, param_dtype=dtype, name="head")(x)
 
 
 def loss(logits, mask):
@@ -59,7 +58,7 @@ def loss(logits, mask):
     return losses.cross_entropy(logits, mask) + losses.dice(logits, mask)
 
 
-def main(out: str, name: str, *processes: str) -> None:
+def main(folder: str, names: str, *processes: str) -> None:
     if processes:
         number, count, port = map(int, processes)
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -71,40 +70,41 @@ def main(out: str, name: str, *processes: str) -> None:
     }
     batch["mask"][0] = 255  # the devices' shares count different numbers of pixels
     batch["mask"][3, :20] = 255
+    share = 8 // jax.process_count()
+    mine = {k: v[jax.process_index() * share :][:share] for k, v in batch.items()}
     data = Dataset("noise", ("a", "b", "c"), ((0, 0, 0),) * 3, lambda split: [])
     model = Normalized(Everything(), mean=(0.5,) * 3, std=(0.3,) * 3)
-    # Plain descent of rate 1: the change of the parameters is the gradient. Averages ride along to be sharded.
+    # The trace is the gradient of the first step, and then a sum of both. Averages ride along to be sharded.
     optimizer = optax.chain(optax.trace(0.5), optax.sgd(1.0))
     experiment = Experiment(model, data, loss, optimizer, steps=2, batch_size=8, ema=0.9)
     task = Segmentation(data)
     key = jax.random.key(0)
-    variables = jax.tree.map(lambda x: x.astype(FLOAT), initial_variables(model, batch["image"][:1], key))
-    state = TrainState.initial(variables, optimizer, task.zero(), ema=True)
-    placement = Placement(LAYOUTS[name], 8)
-    share = 8 // jax.process_count()
-    mine = {k: v[jax.process_index() * share :][:share] for k, v in batch.items()}
-    placed, on_devices = placement.state(state), placement.batch(mine)
+    variables = jax.tree.map(lambda x: np.asarray(x, FLOAT), initial_variables(model, batch["image"][:1], key))
+    state = jax.device_get(TrainState.initial(variables, optimizer, task.zero(), ema=True))
 
     def step(states, batches, keys, axis=None):
         return one_step(states, batches, keys, experiment=experiment, task=task, axis=axis)
 
-    program = placement.compile(step, placed, on_devices, placement.replicate(key))
-    found = {}
-    for number in (1, 2):
-        placed = program.run(placed, on_devices, placement.replicate(key))
-        kept = {"params": placed.params, "batch_stats": placed.batch_stats, "ema": placed.ema, "tally": placed.tally}
-        kept = jax.device_get(jax.jit(lambda x: x, out_shardings=placement.everywhere)(kept))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(kept):
-            found[f"{number}{jax.tree_util.keystr(path)}"] = leaf
-    found["miou"] = np.asarray(metrics.mean_iou(kept["tally"].counts))
-    if jax.process_index() == 0:
-        np.savez(out, **found)
-        text = program.compiled.as_text() if name != "pmap" else ""
-        own = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves((placed.opt_state, placed.ema)))
-        everything = sum(x.nbytes for x in jax.tree.leaves((placed.opt_state, placed.ema)))
-        facts = {"text": text, "own": own, "everything": everything}
-        with open(f"{out}.json", "w") as file:
-            json.dump(facts, file)
+    for name in names.split(","):
+        placement = Placement(LAYOUTS[name], 8)
+        placed, on_devices = placement.state(state), placement.batch(mine)
+        program = placement.compile(step, placed, on_devices, placement.replicate(key))
+        found = {}
+        for number in (1, 2):
+            placed = program.run(placed, on_devices, placement.replicate(key))
+            kept = {"params": placed.params, "batch_stats": placed.batch_stats, "ema": placed.ema}
+            kept |= {"gradients": placed.opt_state[0].trace, "tally": placed.tally}
+            for path, leaf in jax.tree_util.tree_leaves_with_path(kept):
+                found[f"{number}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)
+        found["miou"] = np.asarray(metrics.mean_iou(found["2['tally'].counts"]))
+        if jax.process_index() == 0:
+            np.savez(f"{folder}/{name}.npz", **found)
+            text = program.compiled.as_text() if name != "pmap" else ""
+            own = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves((placed.opt_state, placed.ema)))
+            everything = sum(x.nbytes for x in jax.tree.leaves((placed.opt_state, placed.ema)))
+            facts = {"text": text, "own": own, "everything": everything}
+            with open(f"{folder}/{name}.json", "w") as file:
+                json.dump(facts, file)
 
 
 main(*sys.argv[1:])

@@ -1,11 +1,17 @@
+import json
 import os
+import re
+import signal
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import jax
 import pytest
+from forks import Forks
 
 from segjax.train import ExperimentError, distributed
 
@@ -162,3 +168,49 @@ def test_alone_everything_is_agreed_and_errors_pass():
         raise ValueError("mine")
     with pytest.raises(ExperimentError, match="no"):
         distributed.agree(lambda: (_ for _ in ()).throw(ExperimentError("no")))
+
+
+SLOW = """
+        import time
+        time.sleep(READING)
+        return self.records[index]"""
+
+
+def test_a_stop_that_one_process_is_asked_for_comes_soon_in_slow_steps_and_within_an_evaluation(
+    squares: Path, tmp_path: Path, forks: Forks
+):
+    text = squares.read_text().replace("Squares(7, 1)", "Squares(1000, 1)")
+    squares.write_text("READING = 0.1\n" + text.replace("\n        return self.records[index]", SLOW))
+    run = tmp_path / "run"
+    file = run / "metrics.jsonl"
+
+    def train_until(row: int, *arguments: str | Path) -> str:
+        """Two processes, of which the second gets SIGTERM after that row of the log; what the first says last."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        processes = []
+        for rank in "01":
+            named = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": rank}
+            first = f"import os; os.environ.update({named})\n"
+            first += "from segjax.train import interruption; interruption.AGREE_EVERY = 0.2"  # in two steps
+            processes.append(forks.start("train", *arguments, first=first))
+        end = time.monotonic() + 60
+        while not (file.exists() and f'"step": {row}' in file.read_text()):
+            assert not any(process.ended for process in processes), processes[0].said
+            assert time.monotonic() < end, processes[0].said
+            time.sleep(0.01)
+        time.sleep(0.3)  # some steps
+        asked = time.monotonic()
+        os.kill(processes[1].process, signal.SIGTERM)
+        assert [process.wait() for process in processes] == [143, 143], processes[0].said
+        assert time.monotonic() - asked < 30  # the evaluation would take 50 s
+        return processes[0].said.splitlines()[-2]
+
+    knobs = ("--steps", "40", "--evaluate-every", "20")
+    said = train_until(10, squares, "--out", run, *knobs)
+    step = int(re.match(r"Stopped at step (\d+); everything up to there is saved", said)[1])  # type: ignore[index]
+    assert 10 <= step < 20
+    said = train_until(20, "--resume", run)
+    assert said.startswith("Stopped at step 20; everything up to there is saved")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [sorted(row) for row in rows] == [["step", "train"]] * 2

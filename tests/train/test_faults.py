@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,6 @@ from forks import Fork, Forks
 import segjax
 from segjax.data import DataError
 from segjax.train import ExperimentError, Run, train
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    forks = Forks(tmp_path_factory.mktemp("forks"))
-    yield forks
-    forks.close()
 
 
 @pytest.fixture(scope="module")
@@ -316,3 +308,17 @@ def test_a_damaged_test_record_is_never_replaced(squares: Path, tmp_path: Path):
     tear(squares, test_records=(6,))
     with pytest.raises(DataError, match=r"^picture6.png cannot be read: delete it\."):
         run_squares(squares, tmp_path / "run", steps=2)
+
+
+def test_a_compiled_program_that_was_torn_by_a_kill_is_written_anew(squares: Path, tmp_path: Path, forks: Forks):
+    kept = tmp_path / "kept"
+    first = f"jax.config.update('jax_compilation_cache_dir', {str(kept)!r})"
+    assert forks.run("train", squares, "--out", tmp_path / "one", "--steps", "1", first=first)[0] == 0
+    sizes = {program: program.stat().st_size for program in kept.glob("jit_step-*-cache")}
+    assert sizes
+    for program, size in sizes.items():
+        os.truncate(program, size // 2)
+    code, said = forks.run("train", squares, "--out", tmp_path / "two", "--steps", "1", first=first)
+    assert code == 0, said
+    assert "compilation cache" not in said
+    assert all(program.stat().st_size > 0.9 * size for program, size in sizes.items())

@@ -2,7 +2,6 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,6 @@ from segjax.cli import main
 from segjax.launch.sweep import run_here
 from segjax.train import ExperimentError
 from segjax.train.sweep import Combination, Sweep
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    forks = Forks(tmp_path_factory.mktemp("forks"))
-    yield forks
-    forks.close()
-
 
 # Once, in the second of the combinations: kills the sweep, and then itself.
 KILL = """
