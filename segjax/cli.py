@@ -219,12 +219,14 @@ def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
     from segjax.data import check
     from segjax.data.problems import print_report
 
-    report = check(parsed.path, picture=parsed.picture)
+    picture = Path(parsed.picture)
+    earlier = picture.stat().st_mtime_ns if picture.exists() else None
+    report = check(parsed.path, picture=picture)
     if parsed.json:
         print(json.dumps(report.to_json(), indent=2))
     else:
         print_report(report)
-        if Path(parsed.picture).exists():
+        if picture.exists() and picture.stat().st_mtime_ns != earlier:
             print(f"Examples are drawn in {parsed.picture}.")
     return 1 if report.errors else 0
 

@@ -253,3 +253,7 @@ def test_the_command(make_set, capsys, monkeypatch, tmp_path):
     edit(root / "train.json", lambda parsed: parsed["annotations"][0].update(bbox=[1, 1, -1, 1]))
     assert cli.main(["data", "check", str(root), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["errors"] == 1
+    assert cli.main(["data", "check", str(root)]) == 1
+    assert "Examples are drawn in data_check.png." in capsys.readouterr().out
+    assert cli.main(["data", "check", "nowhere"]) == 1
+    assert "Examples" not in capsys.readouterr().out  # those that are there are of another data set
