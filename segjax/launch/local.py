@@ -13,6 +13,7 @@ from glob import glob
 from types import FrameType
 from typing import IO, TextIO
 
+from segjax.launch.tied import tied
 from segjax.train.errors import ExperimentError
 
 GRACE_SECONDS = 5.0
@@ -28,7 +29,8 @@ def start(command: Sequence[str], processes: int) -> int:
     """Run a command as several processes that find each other; returns the exit code of the first that failed, or 0.
 
     Every line of output is passed on behind the number of its process. SIGINT and SIGTERM reach every process. When
-    one fails the others are asked to end, and killed where they do not. On a machine with GPUs each process gets its
+    one fails the others are asked to end, and killed where they do not. On Linux they get SIGTERM too when this process
+    is killed. On a machine with GPUs each process gets its
     even share of them; raises `ExperimentError` where there is none.
     """
     environments = _environments(processes)
@@ -46,7 +48,7 @@ def start(command: Sequence[str], processes: int) -> int:
         for index, environment in enumerate(environments):
             # A session of its own, so that Ctrl-C in a terminal reaches it once, through here.
             child = subprocess.Popen(
-                command,
+                tied(command),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

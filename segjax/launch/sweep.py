@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from segjax.launch.tied import tied
 from segjax.train.seeds import open_runs
 from segjax.train.sweep import Combination
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 def run_here(command: Callable[[Path], list[str]], combinations: Sequence[Combination]) -> dict[Path, str]:
     """Run the combinations one after the other, each in a process of its own that has all devices.
 
-    `command` makes the command that trains what is in a folder. Returns what those that failed said last, by folder.
+    `command` makes the command that trains what is in a folder; on Linux it gets SIGTERM when this process is killed.
+    Returns what those that failed said last, by folder.
     Raises SystemExit, with the exit code that a shell would see, where this process is asked to end.
     """
     failed: dict[Path, str] = {}
@@ -37,7 +39,7 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
     """The exit code of a command, as a shell says it, and its last line on stderr, all of which is passed on."""
     # A session of its own, so that Ctrl-C in a terminal reaches it once, through here.
     child = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+        tied(command), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
     )
 
     def pass_on(number: int, frame: FrameType | None) -> None:

@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -119,6 +120,15 @@ def test_a_signal_reaches_every_process(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / f"got_{number.value}_0").exists()
     assert (tmp_path / f"got_{number.value}_1").exists()
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
+def test_the_processes_end_with_the_one_that_started_them(tmp_path: Path):
+    code = f"from segjax.launch import local; local.start([{sys.executable!r}, '-c', {WAIT!r}], 2)"
+    with subprocess.Popen(python(code), cwd=tmp_path, stderr=subprocess.DEVNULL) as launcher:
+        wait_for(tmp_path / "ready_0", tmp_path / "ready_1")
+        launcher.kill()
+    wait_for(*(tmp_path / f"got_{signal.SIGTERM.value}_{rank}" for rank in (0, 1)))
 
 
 def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):

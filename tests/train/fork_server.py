@@ -42,8 +42,6 @@ def wait(process: int, output: str) -> None:
 
 for name in ("segjax.train.seeds", "scipy.stats"):  # what commands import when they need it
     importlib.import_module(name)
-jax.config.update("jax_compilation_cache_dir", sys.argv[1])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 for line in sys.stdin:
     command = json.loads(line)
     if (process := os.fork()) == 0:
