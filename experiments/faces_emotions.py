@@ -31,7 +31,8 @@ def experiment(
     """CenterNet with eight scores a face: `segjax train experiments/faces_emotions.py --images DIR --train FILE`.
 
     The annotations' `attributes` have the scores, of 0 to 1: {"happy": 0.9, "surprise": 0.2}; a face may lack any.
-    Its category is "face". No accuracy on faces was measured.
+    Its category is "face". No accuracy on faces was measured, because no package registry has a set of faces; a test
+    trains on a few made-up pictures. The knobs are guesses.
 
     Args:
         images: The folder of the pictures.

@@ -26,10 +26,10 @@ def experiment(
 ) -> Experiment:
     """CenterNet on WIDER FACE: `segjax train experiments/wider_face.py`.
 
-    It has not been trained: no package registry has the set, and its 3.7 GB could not be fetched where this was written.
-    No accuracy on faces was measured, and the knobs are guesses; it has only been run for two steps, on a few made-up
-    pictures in archives like the published ones. It scores all faces of the validation pictures that are not marked
-    invalid, which is none of the benchmark's own subsets (easy, medium, hard).
+    It has not been trained: no package registry has the set, and its 3.7 GB could not be fetched. No accuracy on faces
+    was measured, and the knobs are guesses; it has only been run for two steps, on a few made-up pictures in archives
+    like the published ones. It scores all faces of the validation pictures that are not marked invalid, which is none
+    of the benchmark's own subsets (easy, medium, hard).
 
     Args:
         upsample: The upsampler of the decoder.
