@@ -54,7 +54,7 @@ def main() -> None:
             make_video(video, blue_marble(), frames)
             for run in options.runs:
                 result = out / f"{run.name}-{frames}.mp4"
-                command = [sys.executable, "-m", "segjax.cli", "predict", str(run), "--video", str(video)]
+                command = [sys.executable, "-m", "segjax", "predict", str(run), "--video", str(video)]
                 found = measured([*command, "--out", str(result)])
                 speed = re.search(rf"{frames} frames, ([\d.]+) frames/s", found.said)
                 assert speed, found.said

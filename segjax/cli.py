@@ -394,7 +394,7 @@ def _training(parsed: argparse.Namespace, folder: Path) -> list[str]:
     options = ["--strategy", parsed.strategy, "--space", str(parsed.space)]
     options += ["--devices", str(parsed.devices)] if parsed.devices is not None else []
     options += ["--shard-optimizer"] * parsed.shard_optimizer + ["--profile"] * parsed.profile
-    return [sys.executable, "-m", "segjax.cli", "train", "--resume", str(folder.absolute()), *options]
+    return [sys.executable, "-m", "segjax", "train", "--resume", str(folder.absolute()), *options]
 
 
 def _print_scores(scores: dict[str, Any]) -> None:
@@ -434,7 +434,3 @@ def _count_or_auto(text: str) -> int | None:
 def _fail(sentence: str) -> int:
     print(f"segjax: {sentence}", file=sys.stderr)
     return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -26,6 +26,11 @@ def test_help_and_completion_import_no_jax(arguments: list[str]):
     assert "segjax" in done.stdout + done.stderr
 
 
+def test_the_package_runs_as_the_command():
+    done = subprocess.run([sys.executable, "-m", "segjax", "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("segjax "), done.stderr
+
+
 def test_a_command_without_its_extra_says_which_one_to_install(tmp_path: Path):
     file = tmp_path / "experiment.py"
     file.write_text("")

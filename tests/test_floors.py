@@ -9,6 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "segjax"
 FLOORS = [
+    {"__main__"},
     {"cli"},
     {"launch"},
     {"train", "inference"},

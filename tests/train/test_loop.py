@@ -269,7 +269,7 @@ def test_a_step_that_was_compiled_before_is_found_again(squares: Path, tmp_path:
     }
     seconds = []
     for name in ("first", "second"):
-        command = [sys.executable, "-m", "segjax.cli", "train", str(squares), "--steps", "1"]
+        command = [sys.executable, "-m", "segjax", "train", str(squares), "--steps", "1"]
         subprocess.run([*command, "--out", str(tmp_path / name)], env=environment, check=True, capture_output=True)
         seconds.append(json.loads((tmp_path / name / "report.json").read_text())["compile_seconds"])
     assert list((tmp_path / "kept" / "compiled").iterdir())
