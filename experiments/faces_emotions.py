@@ -32,7 +32,7 @@ def experiment(
 
     The annotations' `attributes` have the scores, of 0 to 1: {"happy": 0.9, "surprise": 0.2}; a face may lack any.
     Its category is "face". No accuracy on faces was measured, because no package registry has a set of faces; a test
-    trains on a few made-up pictures. The knobs are guesses.
+    takes one gradient on a few made-up pictures. The knobs are guesses.
 
     Args:
         images: The folder of the pictures.

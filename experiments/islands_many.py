@@ -14,11 +14,11 @@ def experiment(
     upsample: upsampling.Upsampler = "bilinear",
     width: int = 16,
     crop: int = 128,
-    steps: int = 400,
+    steps: int = 1000,
     batch_size: int = 8,
     learning_rate: float = 2e-3,
     weight_decay: float = 1e-2,
-    evaluate_every: int = 100,
+    evaluate_every: int = 200,
     seed: int = 0,
 ) -> Experiment:
     """CenterNet on tiles of Blue Marble: `segjax train experiments/islands_many.py`.
@@ -63,6 +63,7 @@ def experiment(
             crop=(crop, crop),
             flip_horizontal=True,
             flip_vertical=True,
+            quarter_turns=True,
             scale=(0.8, 1.25),
             brightness=0.2,
             contrast=0.2,
