@@ -35,6 +35,14 @@ on_slurm = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
 
 @pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs compile in half the time, and each program once."""
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
+@pytest.fixture
 def submitted() -> Iterator[list[str]]:
     """Jobs of a test, which leaves none behind."""
     jobs: list[str] = []
@@ -58,14 +66,10 @@ def state(job: str) -> dict[str, str]:
 
 
 @on_slurm
+@pytest.mark.usefixtures("quick")
 def test_two_tasks_train_together_and_go_on_after_preemption(
-    squares: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    submitted: list[str],
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], submitted: list[str]
 ):
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")  # compiles in half the time
     # Reading takes a while, but no processor, so that the run is still going when it is stopped.
     text = squares.read_text()
     squares.write_text(
@@ -92,7 +96,7 @@ def test_two_tasks_train_together_and_go_on_after_preemption(
     stopped = int(re.search(r"Stopped at step (\d+); everything up to there is saved", output.read_text())[1])  # type: ignore[index]
     assert 10 <= stopped < 60
     wait_until(lambda: state(job)["JobState"] == "PENDING", "waiting for the second attempt", output)
-    ask("scontrol", "update", f"JobId={job}", "StartTime=now+3seconds")  # SLURM waits two minutes otherwise
+    ask("scontrol", "update", f"JobId={job}", "StartTime=now")  # SLURM waits two minutes otherwise
     wait_until(lambda: state(job)["JobState"] not in ("PENDING", "RUNNING", "COMPLETING"), "the end", output)
 
     assert state(job)["JobState"] == "COMPLETED", output.read_text()
@@ -103,6 +107,33 @@ def test_two_tasks_train_together_and_go_on_after_preemption(
     assert [(where["processes"], where["devices"]) for where in run.configuration()["machines"]] == [
         (2, {"cpu": 4})
     ] * 2
+
+
+@on_slurm
+@pytest.mark.usefixtures("quick")
+def test_a_sweep_is_one_job_array(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], submitted: list[str]
+):
+    out = tmp_path / "sweep"
+    command = ["sweep", str(squares), "--out", str(out), "--learning-rate", "1e-2,1e-1", "--steps", "2"]
+    command += ["--devices", "1", "--slurm", "time=5m"]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    array, indices = zip(*re.findall(r"learning_rate \S+: SLURM job (\d+)_(\d+)\. Its first", said.err), strict=True)
+    submitted.append(array[0])
+    assert set(array) == {submitted[0]}
+    assert indices == ("0", "1")
+    assert "0 of 2 combinations" in (out / "sweep.md").read_text()
+
+    assert main(command) == 0  # what is queued or running is not submitted again
+    assert "Its first task writes to" not in capsys.readouterr().err
+    wait_until(lambda: not ask("squeue", "--noheader", f"--jobs={array[0]}"), "the end")
+    assert main(command) == 0
+    assert "SLURM job" not in capsys.readouterr().err  # and nor is what is finished
+    rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert [row["varied"] for row in rows] == [{"learning_rate": "0.01"}, {"learning_rate": "0.1"}]
+    assert all(row["test"]["miou"]["mean"] > 0 for row in rows)
+    assert (out / "sweep.png").exists()
 
 
 @on_slurm
@@ -123,7 +154,7 @@ def test_what_is_queued_again_and_what_is_not(ends: str, restarts: int, tmp_path
     for attempt in range(restarts):
         wait_until(lambda: state(job)["Restarts"] == str(attempt + 1), "queueing again", output)  # noqa: B023
         wait_until(lambda: state(job)["JobState"] == "PENDING", "waiting for another attempt", output)
-        ask("scontrol", "update", f"JobId={job}", "StartTime=now+3seconds")
+        ask("scontrol", "update", f"JobId={job}", "StartTime=now")
     if ends.startswith("sleep"):
         wait_until(lambda: output.exists() and "attempt" in output.read_text(), "the start", output)
         ask("scancel", job)
