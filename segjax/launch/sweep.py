@@ -39,7 +39,12 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
     """The exit code of a command, as a shell says it, and its last line on stderr, all of which is passed on."""
     # A session of its own, so that Ctrl-C in a terminal reaches it once, through here.
     child = subprocess.Popen(
-        tied(command), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+        tied(command),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
     )
 
     def pass_on(number: int, frame: FrameType | None) -> None:
