@@ -1,0 +1,40 @@
+"""The `segjax` command. Only arguments are parsed here; jax is imported inside the command that needs it."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from segjax.cli.parser import make_parser
+from segjax.cli.say import fail
+from segjax.cli.training import launch, sweep, train
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code, after one sentence on stderr where something is wrong."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = make_parser()
+    if "--resume" in arguments and arguments[1].startswith("-"):
+        arguments.insert(1, "")  # no EXPERIMENT, or a knob's value would be taken for it
+    parsed, rest = parser.parse_known_args(arguments)
+    if rest and parsed.command not in (train, launch, sweep):
+        parser.error(f"unknown argument {rest[0]}; `segjax {arguments[0]} --help` lists what there is.")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are not for this audience
+    try:
+        return parsed.command(parsed, rest)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "segjax":
+            raise
+        extra = "launch" if error.name == "submitit" else "train"
+        return fail(f"`segjax {arguments[0]}` needs {error.name}; install it with `pip install 'segjax[{extra}]'`.")
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        what = f"{error.filename}: " if error.filename else ""
+        fail(f"{what}{error.strerror}; what was saved before is whole. Make room or mend it, then run again.")
+        sys.stderr.flush()
+        os._exit(1)  # on a full disk every background writer would add its own traceback to the sentence
+    except Exception as error:
+        # Recognised by name, because importing the classes would import jax before it is needed.
+        if type(error).__name__ not in {"ExperimentError", "DataError", "InferenceError"}:
+            raise
+        return fail(str(error))

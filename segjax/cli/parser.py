@@ -1,0 +1,161 @@
+"""The whole command line."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from segjax import __version__
+from segjax.cli.runs import data_check, data_list, evaluate, models, predict
+from segjax.cli.training import launch, sweep, train
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line, for `main` and for shell completion."""
+    parser = argparse.ArgumentParser(
+        prog="segjax", description="Semantic segmentation and object localization in JAX.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"segjax {__version__}")
+    try:
+        import shtab
+    except ModuleNotFoundError:  # the base install completes nothing
+        file = folder = None
+    else:
+        shtab.add_argument_to(parser, "--print-completion", help="print a shell completion script")
+        file, folder = shtab.FILE, shtab.DIRECTORY
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(group: Any, name: str, run: Callable[..., int], help: str, **settings: Any) -> argparse.ArgumentParser:
+        command = group.add_parser(name, help=help, description=help, allow_abbrev=False, **settings)
+        command.set_defaults(command=run, parser=command)
+        return command
+
+    def argument(command: argparse.ArgumentParser, *names: str, complete: Any = None, **settings: Any) -> None:
+        action = command.add_argument(*names, **settings)
+        if complete is not None:
+            action.complete = complete  # type: ignore[attr-defined]
+
+    def layout(command: argparse.ArgumentParser) -> None:
+        argument(command, "--seeds", type=_seeds, metavar="0,1,...", help="train these seeds side by side")
+        argument(
+            command, "--devices", type=_count_or_auto, metavar="N|auto", help="how many each process uses [auto: all]"
+        )
+        argument(
+            command, "--strategy", choices=("jit", "pmap"), default="jit", help="one program, or one per device [jit]"
+        )
+        argument(
+            command, "--space", type=int, default=1, metavar="N", help="split the rows of images over N devices [1]"
+        )
+        argument(command, "--shard-optimizer", action="store_true", help="split the optimizer's state over the devices")
+        argument(command, "--profile", action="store_true", help="trace five steps for TensorBoard and Perfetto")
+
+    command = add(
+        commands,
+        "train",
+        train,
+        "train an experiment; `segjax train EXPERIMENT --help` lists its knobs",
+        add_help=False,
+        usage="segjax train (EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob value ...] | --resume RUN) [options]",
+    )
+    layout(command)
+    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder)
+    argument(command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder)
+
+    command = add(
+        commands,
+        "launch",
+        launch,
+        "train an experiment in several processes: here, or as a SLURM job that goes on after preemption",
+        add_help=False,
+        usage="segjax launch (EXPERIMENT [--out DIR] [--knob value ...] | --resume RUN) (--local N | --slurm ...)",
+    )
+    layout(command)
+    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(command, "--local", type=_count, metavar="N", help="start N processes on this machine")
+    argument(
+        command,
+        "--slurm",
+        metavar="KEY=VALUE,...",
+        help="submit a job: nodes=2,gpus=8,time=4h; also tasks (a node, without GPUs), cpus (a task), mem, partition, "
+        "account, qos, constraint, reservation, exclude",
+    )
+    argument(command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder)
+    argument(command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder)
+
+    command = add(
+        commands,
+        "sweep",
+        sweep,
+        "train an experiment with every combination of some knobs' values, and compare them in one table",
+        add_help=False,
+        usage="segjax sweep EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob a,b --other 1e-3,1e-4 ...] [--slurm ...]",
+    )
+    layout(command)
+    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(
+        command,
+        "--out",
+        metavar="DIR",
+        help="folder of the sweep; the same command with the same one goes on; runs/<experiment>/<time> otherwise",
+        complete=folder,
+    )
+    argument(command, "--slurm", metavar="KEY=VALUE,...", help="a job for every combination, as with `segjax launch`")
+
+    command = add(commands, "evaluate", evaluate, "score a run on the test split")
+    argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
+    argument(command, "--checkpoint", choices=("last", "best"), default="last", help="which checkpoint [last]")
+    argument(command, "--json", action="store_true", help="print JSON")
+
+    command = add(commands, "predict", predict, "label every pixel of pictures or a video, or find the objects")
+    argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
+    argument(command, "--checkpoint", choices=("last", "best"), default="last", help="which checkpoint [last]")
+    argument(command, "paths", nargs="*", metavar="PATH", help="pictures, folders or globs", complete=file)
+    argument(command, "--video", metavar="IN", help="a video file instead; --out is one too then", complete=file)
+    argument(command, "--out", required=True, metavar="DIR", help="folder for the results", complete=folder)
+    argument(command, "--tile", type=int, metavar="N", help="side of the overlapping tiles that large pictures get")
+    argument(command, "--margin", type=int, metavar="N", help="pixels of a tile that are thrown away at its edges")
+    argument(
+        command,
+        "--tta",
+        nargs="*",
+        default=(),
+        metavar="T",
+        help="average over flips and scales: hflip, vflip, factors such as 0.75",
+    )
+    argument(command, "--score", type=float, metavar="S", help="leave out boxes that are scored lower [0.3]")
+    argument(command, "--probabilities", choices=("npy", "png"), help="also write the class probabilities")
+
+    command = add(commands, "models", models, "list the published models, their parameters and FLOPs")
+    argument(command, "--json", action="store_true", help="print JSON")
+
+    data = commands.add_parser("data", help="list data sets, or check one of yours").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    command = add(data, "list", data_list, "list the data sets")
+    argument(command, "--json", action="store_true", help="print JSON")
+    command = add(data, "check", data_check, "read a whole data set and list every problem at once")
+    argument(command, "path", metavar="PATH", help="a folder, or a JSON file of COCO's format", complete=file)
+    argument(command, "--picture", metavar="FILE", default="data_check.png", help="a PNG of examples [%(default)s]")
+    argument(command, "--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds, such as 0,1,2") from None
+
+
+def _count(text: str) -> int:
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
+
+
+def _count_or_auto(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number of devices nor auto")

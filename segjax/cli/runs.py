@@ -1,0 +1,92 @@
+"""The commands that look: at runs, pictures, models and data."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from segjax.cli.say import fail, print_scores
+
+
+def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax evaluate RUN`: score the newest checkpoint on the test split."""
+    from segjax.train.load import evaluate_run
+
+    report = evaluate_run(parsed.run, parsed.checkpoint)
+    if parsed.json:
+        print(json.dumps(report, indent=2))
+    else:
+        print_scores(report["test"])
+    return 0
+
+
+def predict(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax predict RUN PATH... --out DIR` or `segjax predict RUN --video IN --out OUT`: masks or boxes."""
+    if bool(parsed.paths) == (parsed.video is not None):
+        return fail("name pictures to predict, or one video with --video IN --out OUT.mp4.")
+    from segjax.inference.runs import predict_frames, predict_pictures
+    from segjax.train.load import load_experiment
+
+    experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
+    if parsed.video is not None:
+        video, out = Path(parsed.video), Path(parsed.out)
+        summary = predict_frames(experiment, variables, video, out, tile=parsed.tile, least=parsed.score)
+        print(f"{summary.frames} frames, {summary.frames_per_second:.1f} frames/s", file=sys.stderr)
+        print(parsed.out)
+        return 0
+    pictures = predict_pictures(
+        experiment,
+        variables,
+        [Path(path) for path in parsed.paths],
+        Path(parsed.out),
+        tile=parsed.tile,
+        margin=parsed.margin,
+        tta=parsed.tta,
+        probabilities=parsed.probabilities,
+        least=parsed.score,
+    )
+    print(parsed.out)
+    return 1 if pictures.failed else 0
+
+
+def models(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax models`: every published model with its parameters and FLOPs."""
+    from segjax.models.summary import summaries
+
+    if parsed.json:
+        print(json.dumps(list(summaries()), indent=2))
+        return 0
+    print(f"{'model':<24}{'parameters':>14}{'FLOPs at 256x256':>20}   paper")
+    for row in summaries():
+        print(f"{row['name']:<24}{row['parameters']:>14,}{row['flops'] / 1e9:>18.1f} G   {row['paper']}", flush=True)
+    return 0
+
+
+def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax data list`: the data sets that segjax fetches by itself, and those it reads."""
+    from segjax.data.catalogue import CATALOGUE
+
+    rows = [entry._asdict() for entry in CATALOGUE]
+    if parsed.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        print(f"{row['name']:<18}{row['what']}\n{'':<18}{row['use']}")
+    return 0
+
+
+def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax data check PATH`: read everything and list every problem at once."""
+    from segjax.data import check
+    from segjax.data.problems import print_report
+
+    picture = Path(parsed.picture)
+    earlier = picture.stat().st_mtime_ns if picture.exists() else None
+    report = check(parsed.path, picture=picture)
+    if parsed.json:
+        print(json.dumps(report.to_json(), indent=2))
+    else:
+        print_report(report)
+        if picture.exists() and picture.stat().st_mtime_ns != earlier:
+            print(f"Examples are drawn in {parsed.picture}.")
+    return 1 if report.errors else 0

@@ -1,0 +1,148 @@
+"""The commands that train."""
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+from segjax.cli.say import fail, print_scores
+
+
+def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
+    """`segjax train EXPERIMENT [--knob value ...]` or `segjax train --resume RUN`."""
+    if parsed.experiment is None and parsed.resume is None and ("--help" in knobs or "-h" in knobs):
+        parsed.parser.print_help()
+        return 0
+    if (problem := _names_no_run(parsed, knobs)) is not None:
+        return fail(problem)
+    import jax
+
+    from segjax.train import Interrupted, Layout, distributed, train_together
+    from segjax.train.compilation_cache import keep_compiled_programs
+    from segjax.train.devices import is_first_process
+    from segjax.train.seeds import report_seeds
+
+    if parsed.devices is not None:
+        jax.config.update("jax_num_cpu_devices", parsed.devices)  # where there is nothing but a CPU, share it
+    keep_compiled_programs()
+    layout = Layout(parsed.devices, parsed.strategy, parsed.space, parsed.shard_optimizer)
+    with distributed.joined():
+        folder, runs = _named_runs(parsed, knobs)
+        pairs = [(run.experiment(), run) for run in runs]
+        try:
+            scores = train_together(pairs, layout, profile=parsed.profile)
+        except Interrupted as stopped:
+            if is_first_process():
+                print(f"{stopped} Go on with: segjax train --resume {folder}", file=sys.stderr)
+                print(folder)
+            return 128 + stopped.signal
+        if is_first_process():
+            headline = pairs[0][0].task(pairs[0][0].data).headline
+            print_scores(report_seeds(folder, runs, scores, headline) if len(runs) > 1 else scores[0])
+            print(folder)
+        return 0
+
+
+def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
+    """`segjax launch EXPERIMENT --local N [--knob value ...]`, or `--slurm nodes=2,gpus=8,time=4h`."""
+    helps = "--help" in knobs or "-h" in knobs
+    if parsed.experiment is None and parsed.resume is None and helps:
+        parsed.parser.print_help()
+        return 0
+    if (parsed.local is None) == (parsed.slurm is None) and not helps:
+        return fail("say where to launch it: either --local 2 or, for example, --slurm nodes=2,gpus=8,time=4h.")
+    if (problem := _names_no_run(parsed, knobs)) is not None:
+        return fail(problem)
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
+
+    if parsed.local is not None:
+        from segjax.launch import local
+
+        folder, _ = _named_runs(parsed, knobs)
+        code = local.start(_training(parsed, folder), parsed.local)
+    else:
+        from segjax.launch import slurm
+
+        slurm.check_here()
+        resources = slurm.Resources.parse(parsed.slurm)
+        folder, runs = _named_runs(parsed, knobs)
+        name = f"segjax {runs[0].configuration()['experiment']}"
+        saves = [runs[0].checkpoints]
+        [(job, output)] = slurm.submit([_training(parsed, folder)], folder / "slurm", name, resources, saves)
+        print(f"SLURM job {job}. Its first task writes to {output}, the others beside it.", file=sys.stderr)
+        code = 0
+    print(folder)
+    return code
+
+
+def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
+    """`segjax sweep EXPERIMENT --knob a,b --other 1e-3,1e-4 --seeds 0,1,2`: every combination, and one table."""
+    if parsed.experiment is None or "--help" in knobs or "-h" in knobs:
+        parsed.parser.print_help()
+        return 0
+    print("Loading jax, flax and orbax ...", file=sys.stderr)
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
+
+    from segjax.launch.sweep import run_here, submit
+    from segjax.train.run import default_folder
+    from segjax.train.sweep import Sweep, report
+
+    file = Path(parsed.experiment)
+    out = Path(parsed.out) if parsed.out else default_folder(file)
+    planned = Sweep.plan(file, knobs, out, parsed.seeds)
+    resources = None
+    if parsed.slurm is not None:
+        from segjax.launch import slurm
+
+        slurm.check_here()
+        resources = slurm.Resources.parse(parsed.slurm)
+    failed = planned.prepare()
+    waiting = [one for one in planned.combinations if not one.finished and one.folder not in failed]
+    command = functools.partial(_training, parsed)
+    if resources is None:
+        failed |= run_here(command, waiting)
+    else:
+        submit(command, waiting, resources)
+    print(report(planned, failed))
+    print(out)
+    return 1 if failed else 0
+
+
+def _names_no_run(parsed: argparse.Namespace, knobs: list[str]) -> str | None:
+    """What is wrong where arguments name neither a new run nor one to go on with."""
+    if not parsed.experiment and parsed.resume is None:
+        return "name an experiment file, such as experiments/land_cover.py, or a run with --resume RUN."
+    extra = {"--out": parsed.out, "--seeds": parsed.seeds, parsed.experiment: parsed.experiment}
+    if parsed.resume is not None and any(extra.values()):
+        wrong = next(name for name, value in extra.items() if value)
+        return f"--resume goes on with a run as it was; leave {wrong} out."
+    if parsed.experiment and not Path(parsed.experiment).is_file():
+        return f"{parsed.experiment} is not a file; name an experiment before its knobs, as in `segjax train FILE`."
+    if "--help" not in knobs and "-h" not in knobs:
+        print("Loading jax, flax and orbax ...", file=sys.stderr)
+    return None
+
+
+def _named_runs(parsed: argparse.Namespace, knobs: list[str]) -> tuple[Path, list[Any]]:
+    """The folder that the arguments name and its runs; a new one where they name an experiment."""
+    from segjax.train.request import new_runs, old_runs
+
+    if not parsed.experiment:
+        return Path(parsed.resume), old_runs(Path(parsed.resume), knobs)
+    return new_runs(Path(parsed.experiment), knobs, Path(parsed.out) if parsed.out else None, parsed.seeds)
+
+
+def _training(parsed: argparse.Namespace, folder: Path) -> list[str]:
+    """The command that goes on in a run folder, which is made before it starts.
+
+    So all processes, now and when a job is queued again, go on in one folder.
+    """
+    options = ["--strategy", parsed.strategy, "--space", str(parsed.space)]
+    options += ["--devices", str(parsed.devices)] if parsed.devices is not None else []
+    options += ["--shard-optimizer"] * parsed.shard_optimizer + ["--profile"] * parsed.profile
+    return [sys.executable, "-m", "segjax", "train", "--resume", str(folder.absolute()), *options]
