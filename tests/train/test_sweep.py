@@ -12,11 +12,13 @@ from segjax.launch.sweep import run_here
 from segjax.train import ExperimentError, Run
 from segjax.train.sweep import Combination, Sweep
 
-# Once, in the second of the combinations: kills the sweep, which should end what it has started, too.
+# Once, in some step of the second of the combinations: kills the sweep, and has time until that ends this run, too.
 KILL = """
-        if MARK.exists() and self.size == 12:
+        if self.size == 12 and next(self.reads) == 90 and MARK.exists():
             MARK.unlink()
+            self.pause = 0.1
             os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(self.pause)
         return self.records[index]"""
 
 
@@ -35,33 +37,37 @@ def test_every_combination_is_trained_once_and_a_killed_sweep_goes_on(squares: P
     mark = tmp_path / "mark"
     mark.touch()
     text = squares.read_text().replace("\n        return self.records[index]", KILL)
-    text = text.replace("        self.records = []\n", "        self.records = []\n        self.size = size\n")
-    squares.write_text(f"import os, signal\nfrom pathlib import Path\nMARK = Path({str(mark)!r})\n{text}")
+    counting = "        self.size, self.pause, self.reads = size, 0, itertools.count()\n"
+    text = text.replace("        self.records = []\n", f"        self.records = []\n{counting}")
+    squares.write_text(
+        f"import itertools, os, signal, time\nfrom pathlib import Path\nMARK = Path({str(mark)!r})\n{text}"
+    )
     out = tmp_path / "sweep"
-    command = ["sweep", squares, "--out", out, "--train-size", "10,12", "--learning-rate", "1e-2,-1", "--steps=6"]
+    command = ["sweep", squares, "--out", out, "--train-size", "10,12", "--learning-rate", "1e-3,-1", "--steps=20"]
     command += ["--seeds", "0,1", "--devices", "1"]
     code, said = forks.run(*command)
     assert code == 128 + signal.SIGKILL, said
     assert not mark.exists()
-    first, *rest = [out / f"train_size={size},learning_rate={rate}" for size in (10, 12) for rate in ("0.01", "-1.0")]
+    first, *rest = [out / f"train_size={size},learning_rate={rate}" for size in (10, 12) for rate in ("0.001", "-1.0")]
     assert (first / "report.json").exists()
     finished = (first / "report.json").stat().st_mtime_ns
     wait_until_free(Run(rest[1] / "seed0"))
-    assert not Run(rest[1] / "seed0").metrics()  # it was stopped, too
+    (saved,) = (rest[1] / "seed0" / "checkpoints").iterdir()  # it was asked to stop
+    assert int(saved.name) < 20
 
     code, said = forks.run(*command)
     assert code == 0, said
     assert (first / "report.json").stat().st_mtime_ns == finished
-    assert "[1/2] train_size 12, learning_rate 0.01" in said
+    assert "[1/2] train_size 12, learning_rate 0.001" in said
 
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     assert [row["varied"] for row in rows] == [
-        {"train_size": size, "learning_rate": rate} for size in ("10", "12") for rate in ("0.01", "-1.0")
+        {"train_size": size, "learning_rate": rate} for size in ("10", "12") for rate in ("0.001", "-1.0")
     ]
     for row, folder in zip(rows, (first, *rest), strict=True):
         scores = [json.loads((folder / f"seed{seed}" / "report.json").read_text())["test"] for seed in (0, 1)]
         assert row["scores"] == scores
-        assert row["knobs"]["steps"] == 6
+        assert row["knobs"]["steps"] == 20
         mean = sum(score["miou"] for score in scores) / 2
         # Student's t for one degree of freedom, and the deviation of a mean of two.
         width = 12.7062 * abs(scores[0]["miou"] - scores[1]["miou"]) / 2
@@ -80,7 +86,7 @@ def test_every_combination_is_trained_once_and_a_killed_sweep_goes_on(squares: P
     code, said = forks.run(*command[:-5], "--steps", "7", *command[-4:])
     assert code == 1
     assert said.splitlines()[-1] == (
-        f"segjax: {first} was made with steps 6, not 7; "
+        f"segjax: {first} was made with steps 20, not 7; "
         "repeat the sweep with the same values, or give --out another name."
     )
 
