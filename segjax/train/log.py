@@ -8,9 +8,17 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from tensorboardX import SummaryWriter
 
 from segjax.train.run import Run
+
+# tensorboardX imports torch where it finds it, for the name of a type alone; that takes a second.
+torch = sys.modules.get("torch")
+sys.modules["torch"] = torch  # type: ignore[assignment]  (None: it is not found)
+try:
+    from tensorboardX import SummaryWriter
+finally:
+    if torch is None:
+        del sys.modules["torch"]
 
 Rows = list[dict[str, Any]]
 
