@@ -206,19 +206,6 @@ def test_a_folder_that_is_in_use_is_refused(squares: Path, tmp_path: Path):
     assert (tmp_path / "run" / "thesis.tex").read_text() == "three years"
 
 
-def test_four_devices_train_as_one_does(squares: Path, tmp_path: Path):
-    script = (
-        "import sys; from pathlib import Path; from segjax.train import Run, train\n"
-        "run = Run(Path(sys.argv[1])); train(run.experiment(), run)"
-    )
-    for name, devices in (("one", 1), ("four", 4)):
-        Run.create(tmp_path / name, squares, {"steps": 10}, {})
-        environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-        subprocess.run([sys.executable, "-c", script, str(tmp_path / name)], env=environment, check=True)
-    losses = [Run(tmp_path / name).metrics()[0]["train"]["loss"] for name in ("one", "four")]
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
-
-
 def test_what_a_run_remembers_outlives_its_data(squares: Path, tmp_path: Path):
     text = squares.read_text().replace("import Experiment\n", "import Experiment, remember\n")
     text = text.replace("mean=(0.3,) * 3", "mean=tuple(remember('mean', lambda: eval(Path(MEAN).read_text())))")
