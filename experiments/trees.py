@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from segjax import losses, models, upsampling
 from segjax.data import Augment, trees
 from segjax.encoders import ConvEncoder
-from segjax.layers import Normalized
+from segjax.layers import Standardized
 from segjax.train import Detection, Experiment, Objects
 
 
@@ -49,7 +49,7 @@ def experiment(
         return losses.center_loss(found.heatmap, found.size, found.offset, targets)
 
     return Experiment(
-        model=Normalized(model, mean=(0.51, 0.57, 0.46), std=(0.23, 0.22, 0.16)),
+        model=Standardized(model),  # each photo has a light and a haze of its own
         data=data,
         task=Detection,
         loss=loss,

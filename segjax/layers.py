@@ -87,3 +87,20 @@ class Normalized(nn.Module):
             )
         x = (jnp.asarray(image, jnp.float32) / 255) ** self.gamma
         return self.model((x - jnp.array(self.mean)) / jnp.array(self.std), train=train)
+
+
+class Standardized(nn.Module):
+    """A model that takes images of any numbers, and sees each channel of each image with mean 0 and deviation 1.
+
+    For images whose light, haze or units differ from one to the next, as nnU-Net has it for all but CT (Isensee et al.
+    2021). What is seen then depends on the whole image: tiles of one picture are each standardised by themselves.
+    """
+
+    model: nn.Module
+
+    @nn.compact
+    def __call__(self, image: Num[Array, "n h w c"], *, train: bool) -> Any:
+        """What `model` makes of the standardised image; a channel of one value is 0 everywhere."""
+        x = jnp.asarray(image, jnp.float32)
+        x = x - x.mean((1, 2), keepdims=True)
+        return self.model(x / (x.std((1, 2), keepdims=True) + 1e-5), train=train)

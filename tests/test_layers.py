@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segjax.layers import ConvBlock, Normalized
+from segjax.layers import ConvBlock, Normalized, Standardized
 
 KEY = jax.random.key(0)
 
@@ -146,3 +146,16 @@ def test_a_block_that_is_computed_again_keeps_names_and_numbers_and_little_else(
     (gradients, held), (same, less) = backward(kept), backward(again)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), same, gradients)
     assert less < 0.4 * held
+
+
+def test_standardized_takes_out_light_and_haze():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 200, (3, 5, 7, 2)).astype(np.uint8)
+    image[2, ..., 1] = 9
+    seen = Standardized(Echo(())).apply({}, image, train=False)
+    expected = image - image.mean((1, 2), keepdims=True)
+    expected[:2] /= image[:2].std((1, 2), keepdims=True)
+    expected[2, ..., 0] /= image[2, ..., 0].std()
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
+    hazy = image * np.array([0.5, 0.25]) + np.array([40.0, 90.0])
+    np.testing.assert_allclose(Standardized(Echo(())).apply({}, hazy, train=False), seen, atol=1e-3)
