@@ -64,6 +64,8 @@ def _data_set(outcome: Outcome, data: Data, results: Results) -> Iterator[Block]
         [[t.claim, f"**{t.verdict}**", t.found, t.source] for t in trends(outcome, data.name)],
         "A trend holds where the whole 95% interval lies on the predicted side. Points are hundredths of a score.",
     )
+    yield Heading("At a glance")
+    yield _glance(outcome, data.name)
     yield Heading("Against bilinear")
     yield Picture(
         f"differences_{data.name}.svg",
@@ -113,6 +115,24 @@ def _data_set(outcome: Outcome, data: Data, results: Results) -> Iterator[Block]
             f"{FAMILIES[family]}, as published, seed 0: test tiles, and below each where most of the boundary is, "
             "with the true boundary drawn over the prediction.",
         )
+
+
+def _glance(outcome: Outcome, data: str) -> Table:
+    families = outcome.families(data, "published")
+    scores = {"miou": "mIoU", "boundary_f1": "boundary F1"}
+    tables = {(f, score): outcome.table(data, "published", f, score) for f in families for score in scores}
+    compared = {key: against(table, CONTROL) if CONTROL in table else {} for key, table in tables.items()}
+    rows = []
+    for name, label in UPSAMPLERS.items():
+        row = [label]
+        for key, table in tables.items():
+            text = f"{table[name].mean():.3f}" if name in table else ""
+            found = compared[key].get(name)
+            row.append(f"**{text}**" if found is not None and found.adjusted_p < 0.05 else text)
+        rows.append(row)
+    head = ["upsampler", *(f"{FAMILIES[family]}: {title}" for family in families for title in scores.values())]
+    caption = "Decoders as published. **Bold**: differs from bilinear, p < 0.05 after Holm's correction by column."
+    return Table(head, [row for row in rows if any(row[1:])], caption)
 
 
 def _scores(outcome: Outcome, data: str, size: Size, family: Family) -> Table:
