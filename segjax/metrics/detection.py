@@ -25,6 +25,10 @@ class DetectionScores(NamedTuple):
     """Average recall: what is found in the end, its mean over the same thresholds and classes."""
     class_ap: Float[np.ndarray, "k"]
     class_ap50: Float[np.ndarray, "k"]
+    class_f1: Float[np.ndarray, "k"]
+    """The best F1 at the IoU threshold 0.5, over the recalls 0, 0.01 .. 1 and with COCO's interpolated precision."""
+    class_threshold: Float[np.ndarray, "k"]
+    """The score from which boxes must be taken for that F1; NaN where no box is right."""
 
 
 def detection_scores(
@@ -74,6 +78,10 @@ def detection_scores(
         evaluation.accumulate()
     # By threshold, recall and class, and by threshold and class; -1 where there is no true box.
     precision, recall = evaluation.eval["precision"][..., 0, 0], evaluation.eval["recall"][..., 0, 0]
+    recalls, reached = evaluation.params.recThrs[:, None], evaluation.eval["scores"][0, ..., 0, 0]
+    f1 = 2 * precision[0] * recalls / (precision[0] + recalls).clip(1e-9)
+    best = f1.argmax(axis=0)[None]
+    best_f1 = np.take_along_axis(f1, best, 0)[0]
     average = np.where(precision[:, 0] < 0, np.nan, precision.mean(axis=1))
     return DetectionScores(
         ap=mean(average.mean(0)),
@@ -82,6 +90,8 @@ def detection_scores(
         ar=mean(np.where(recall[0] < 0, np.nan, recall.mean(0))),
         class_ap=average.mean(0),
         class_ap50=average[0],
+        class_f1=np.where(precision[0, 0] < 0, np.nan, best_f1),
+        class_threshold=np.where(best_f1 > 0, np.take_along_axis(reached, best, 0)[0], np.nan),
     )
 
 

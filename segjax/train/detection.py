@@ -98,8 +98,8 @@ class Detection:
             max_boxes=self.max_boxes,
         )
         scores: dict[str, Any] = {name: _known(getattr(found, name)) for name in ("ap50", "ap75", "ap", "ar")}
-        scores["class_ap50"] = dict(zip(self._data.class_names, map(_known, found.class_ap50), strict=True))
-        scores["class_ap"] = dict(zip(self._data.class_names, map(_known, found.class_ap), strict=True))
+        for name in ("class_ap50", "class_ap", "class_f1", "class_threshold"):
+            scores[name] = dict(zip(self._data.class_names, map(_known, getattr(found, name)), strict=True))
         if calibration:
             counts = np.sum(np.asarray(calibration, np.float64), axis=0)
             errors = (_known(metrics.expected_calibration_error(one)) for one in counts)

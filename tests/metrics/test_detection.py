@@ -40,6 +40,7 @@ def scores_by_hand(boxes, scores, labels, true_boxes, true_labels, crowd, most: 
     """COCO's protocol, threshold by threshold, class by class, image by image, recall by recall."""
     precision = np.full((len(THRESHOLDS), CLASSES), np.nan)
     recall = precision.copy()
+    f1, at_score = np.full((2, CLASSES), np.nan)
     for t, threshold in enumerate(THRESHOLDS):
         for label in range(CLASSES):
             ranked, objects = [], 0
@@ -56,7 +57,14 @@ def scores_by_hand(boxes, scores, labels, true_boxes, true_labels, crowd, most: 
             recalls, precisions = right / objects, right / np.arange(1, len(right) + 1)
             at = [precisions[recalls >= least].max(initial=0) for least in np.linspace(0, 1, 101)]
             precision[t, label], recall[t, label] = np.mean(at), recalls.max(initial=0)
-    return {"precision": precision, "recall": recall}
+            if t == 0:
+                kept = [score for score, verdict in sorted(ranked, key=lambda each: -each[0]) if verdict is not None]
+                f1[label] = 0.0
+                for least, reached in zip(np.linspace(0, 1, 101), at, strict=True):
+                    value = 2 * reached * least / max(reached + least, 1e-9)
+                    if value > f1[label]:
+                        f1[label], at_score[label] = value, kept[np.argmax(recalls >= least)]
+    return {"precision": precision, "recall": recall, "f1": f1, "threshold": at_score}
 
 
 def example(seed: int, images: int = 4, found: int = 9, true: int = 4):
@@ -86,6 +94,8 @@ def test_scores_are_those_of_the_loop(seed, most):
     by_class = expected["precision"].mean(0)
     np.testing.assert_allclose(scores.class_ap, by_class, atol=1e-9)
     np.testing.assert_allclose(scores.class_ap50, expected["precision"][0], atol=1e-9)
+    np.testing.assert_allclose(scores.class_f1, expected["f1"], atol=1e-9)
+    np.testing.assert_allclose(scores.class_threshold, expected["threshold"], atol=1e-9)
     whole = by_class[known].mean(), expected["precision"][0, known].mean(), expected["precision"][5, known].mean()
     np.testing.assert_allclose([scores.ap, scores.ap50, scores.ap75], whole, atol=1e-9)
     assert scores.ar == pytest.approx(expected["recall"][:, known].mean(), abs=1e-9)
@@ -133,6 +143,8 @@ def test_without_true_boxes_there_is_no_score(images):
     assert np.isnan(scores[:4]).all()
     assert np.isnan(scores.class_ap).all()
     assert np.isnan(scores.class_ap50).all()
+    assert np.isnan(scores.class_f1).all()
+    assert np.isnan(scores.class_threshold).all()
 
 
 def test_half_of_the_objects_and_a_wrong_guess():

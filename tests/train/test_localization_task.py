@@ -174,7 +174,7 @@ def test_what_is_found_where_there_is_no_record_is_not_counted(place, expected):
     score = task.scores([task.measure(found, batch)])
     assert score["ap50"] == pytest.approx(expected, abs=1e-6)
     assert score["class_ap50"]["b"] is None
-    assert set(score) == {"ap50", "ap75", "ap", "ar", "class_ap50", "class_ap"}
+    assert set(score) == {"ap50", "ap75", "ap", "ar", "class_ap50", "class_ap", "class_f1", "class_threshold"}
 
 
 def test_attributes_of_what_was_found_are_calibrated():
