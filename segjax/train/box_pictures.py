@@ -53,10 +53,12 @@ def draw_box_curves(folder: Path, rows: list[dict[str, Any]], scores: Sequence[s
     save(figure, folder, "curves.png")
 
 
-def draw_box_predictions(folder: Path, source: Source, predict: Callable[[Record], Shown], data: Dataset) -> None:
+def draw_box_predictions(
+    folder: Path, source: Source, predict: Callable[[list[Record]], list[Shown]], data: Dataset
+) -> None:
     """Write predictions.png: test records spread evenly, and below them the worst; the true boxes are white."""
     count = min(len(source), _LOOKED_AT)
-    looked_at = [predict(source[int(i)]) for i in np.linspace(0, len(source) - 1, count).round().astype(int)]
+    looked_at = predict([source[int(i)] for i in np.linspace(0, len(source) - 1, count).round().astype(int)])
     some = [looked_at[i] for i in np.unique(np.linspace(0, count - 1, _COLUMNS).round().astype(int))]
     worst = sorted(looked_at, key=lambda shown: shown.score)[: len(some)]
     figure = Figure(figsize=(2.6 * len(some) + 0.4, 6.2), layout="constrained")

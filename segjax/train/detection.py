@@ -18,9 +18,6 @@ from segjax.train.box_pictures import Shown, draw_box_curves, draw_box_predictio
 from segjax.train.state import Variables
 from segjax.train.task import Batch
 
-_DRAWN = 0.3
-"""The score from which a box is drawn."""
-
 
 class Objects(NamedTuple):
     """What is known of the objects of each image."""
@@ -111,26 +108,53 @@ class Detection:
         draw_box_curves(folder, rows, ("ap50", "ap"))
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
-        """Test records with their true and predicted boxes: some spread evenly, and those that are worst."""
+        """Test records with their true and predicted boxes: some spread evenly, and those that are worst.
+
+        Boxes are drawn from the score on that is best for their class, by F1 over the records looked at.
+        """
         apply = jax.jit(
             lambda variables, image: model.apply(variables, image, train=False).detections(self.max_boxes)  # type: ignore[union-attr]
         )
 
-        def predict(record: Record) -> Shown:
-            found = jax.tree.map(lambda x: np.asarray(x)[0], apply(variables, record["image"][None]))
-            shown = found.scores >= _DRAWN
-            crowd = record.get("crowd", np.zeros(len(record["boxes"]), bool))
-            true = [record["boxes"][~crowd], record["labels"][~crowd]]
-            overlap = np.asarray(boxes.pairwise(true[0], found.boxes[shown]))
-            alike = (overlap >= 0.5) & (true[1][:, None] == found.labels[shown])
-            right = min(int(alike.any(1).sum()), int(alike.any(0).sum()))
-            inside = np.asarray(boxes.pairwise(record["boxes"][crowd], found.boxes[shown])) > 0
-            wrong = int((~alike.any(0) & ~inside.any(0)).sum())
-            caption = f"{right} of {len(true[0])} found, {wrong} wrong"
-            drawn = notes(found, self._data.class_names, self._data.attribute_names, least=_DRAWN)
-            return Shown(record, drawn, (right + 1) / (len(true[0]) + wrong + 1), caption)
+        def predict(records: list[Record]) -> list[Shown]:
+            found = [jax.tree.map(lambda x: np.asarray(x)[0], apply(variables, r["image"][None])) for r in records]
+            least = self._thresholds(records, found)
+            kept = [one._replace(labels=np.where(one.scores >= least[one.labels], one.labels, -1)) for one in found]
+            return [self._show(record, one) for record, one in zip(records, kept, strict=True)]
 
         draw_box_predictions(folder, source, predict, self._data)
+
+    def _thresholds(self, records: list[Record], found: list[Any]) -> Float[np.ndarray, "k"]:
+        """The score from which boxes of each class are best taken; 0.3 where no score is any good."""
+        most = max(len(record["boxes"]) for record in records)
+
+        def padded(values: np.ndarray, fill: float) -> np.ndarray:
+            return np.concatenate([values, np.full((most - len(values), *values.shape[1:]), fill, values.dtype)])
+
+        true = [
+            (padded(r["boxes"], 0), padded(r["labels"], -1), padded(r.get("crowd", np.zeros(len(r["boxes"]), bool)), 0))
+            for r in records
+        ]
+        true_boxes, true_labels, crowd = (np.stack(values) for values in zip(*true, strict=True))
+        columns = [np.stack([getattr(one, name) for one in found]) for name in ("boxes", "scores", "labels")]
+        best = metrics.detection_scores(
+            *columns, true_boxes, true_labels, crowd, num_classes=self._num_classes, max_boxes=self.max_boxes
+        ).class_threshold
+        return np.where(np.isnan(best), 0.3, best)
+
+    def _show(self, record: Record, found: Any) -> Shown:
+        """A record with those of the boxes found that have a label."""
+        shown = found.labels >= 0
+        crowd = record.get("crowd", np.zeros(len(record["boxes"]), bool))
+        true = [record["boxes"][~crowd], record["labels"][~crowd]]
+        overlap = np.asarray(boxes.pairwise(true[0], found.boxes[shown]))
+        alike = (overlap >= 0.5) & (true[1][:, None] == found.labels[shown])
+        right = min(int(alike.any(1).sum()), int(alike.any(0).sum()))
+        inside = np.asarray(boxes.pairwise(record["boxes"][crowd], found.boxes[shown])) > 0
+        wrong = int((~alike.any(0) & ~inside.any(0)).sum())
+        caption = f"{right} of {len(true[0])} found, {wrong} wrong"
+        drawn = notes(found, self._data.class_names, self._data.attribute_names)
+        return Shown(record, drawn, (right + 1) / (len(true[0]) + wrong + 1), caption)
 
 
 def _attribute_counts(found: Any, batch: Batch) -> Float[Array, "a bins 3"]:

@@ -103,7 +103,7 @@ class Localization:
             found = jax.tree.map(lambda x: np.asarray(x)[0], outputs.detections())
             return Shown(record, notes(found, self._data.class_names), overlap * (label == true), caption)
 
-        draw_box_predictions(folder, source, predict, self._data)
+        draw_box_predictions(folder, source, lambda records: [*map(predict, records)], self._data)
 
     def _by_class(self, scores: Float[np.ndarray, "k"]) -> dict[str, float | None]:
         return dict(zip(self._data.class_names, map(_known, scores), strict=True))

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -16,7 +18,7 @@ from segjax import data as segdata
 from segjax.cli import main
 from segjax.data import Dataset
 from segjax.models import Detections
-from segjax.train import Detection, Localization, MultiTask, Run, train
+from segjax.train import Detection, Localization, MultiTask, Run, detection, train
 
 COLOURED = '''
 """Coloured squares on a dark ground, of which some pictures have several."""
@@ -175,6 +177,27 @@ def test_what_is_found_where_there_is_no_record_is_not_counted(place, expected):
     assert score["ap50"] == pytest.approx(expected, abs=1e-6)
     assert score["class_ap50"]["b"] is None
     assert set(score) == {"ap50", "ap75", "ap", "ar", "class_ap50", "class_ap", "class_f1", "class_threshold"}
+
+
+def test_boxes_are_drawn_from_the_score_that_is_best_for_their_class():
+    class Fixed(nn.Module):
+        @nn.compact
+        def __call__(self, image, *, train):
+            boxes = jnp.array([[[2, 2, 6, 6], [9, 9, 5, 5], [0, 9, 4, 4], [9, 0, 4, 4]]], jnp.float32)
+            labels, scores = jnp.array([[0, 0, 1, 0]]), jnp.array([[0.2, 0.1, 0.25, 0.05]])
+            return Several(Detections(boxes, labels, scores, jnp.zeros((1, 4, 2))))
+
+    records = [record([[2, 2, 6, 6]], [0]), record([[2, 2, 6, 6]], [0]), record([], [])]
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            detection, "draw_box_predictions", lambda folder, source, predict, data: drawn.extend(predict(source))
+        )
+        Detection(DATA).draw_predictions(Path(), Fixed(), {}, records)
+    # Of class 0 no box below 0.2 is right, and of class 1 none at all.
+    found = ["1 of 1 found, 0 wrong", "1 of 1 found, 0 wrong", "0 of 0 found, 1 wrong"]
+    assert [shown.caption for shown in drawn] == found
+    assert [[line for note in shown.notes for line in note.lines] for shown in drawn] == [["a 0.20"]] * 3
 
 
 def test_attributes_of_what_was_found_are_calibrated():
