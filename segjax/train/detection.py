@@ -136,9 +136,15 @@ class Detection:
             for r in records
         ]
         true_boxes, true_labels, crowd = (np.stack(values) for values in zip(*true, strict=True))
-        columns = [np.stack([getattr(one, name) for one in found]) for name in ("boxes", "scores", "labels")]
         best = metrics.detection_scores(
-            *columns, true_boxes, true_labels, crowd, num_classes=self._num_classes, max_boxes=self.max_boxes
+            np.stack([one.boxes for one in found]),
+            np.stack([one.scores for one in found]),
+            np.stack([one.labels for one in found]),
+            true_boxes,
+            true_labels,
+            crowd,
+            num_classes=self._num_classes,
+            max_boxes=self.max_boxes,
         ).class_threshold
         return np.where(np.isnan(best), 0.3, best)
 

@@ -91,6 +91,7 @@ def cases() -> dict[str, Case]:
         "grid_sample, nearest": Case(lambda x, at: ops.grid_sample(x, at, "nearest", "border"), (x, grid)),
         "pixel_shuffle": Case(lambda x: ops.pixel_shuffle(x, 2), (x,)),
         "pixel_unshuffle": Case(lambda x: ops.pixel_unshuffle(x, 2), (noise(BATCH, *fine, 2),)),
+        "conv": Case(lambda x, k: ops.conv(x, k, "SAME"), (x, noise(3, 3, CHANNELS, 3)), 1),
         "conv_transpose, 2x2": Case(lambda x, k: ops.conv_transpose(x, k, 2), (x, noise(2, 2, CHANNELS, 3)), 1),
         "conv_transpose, 3x3": Case(lambda x, k: ops.conv_transpose(x, k, 2, 1, 1), (x, noise(3, 3, CHANNELS, 3)), 1),
         "conv_transpose, 8x8": Case(lambda x, k: ops.conv_transpose(x, k, 4, 2), (x, noise(8, 8, CHANNELS, 3)), 1),
