@@ -51,7 +51,7 @@ def test_equals_torch(size, taps, padding):
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 def test_paddings_have_names(padding):
-    x, kernel = arrays((1, 18, 7), (3, 2))
+    x, kernel = map(jnp.asarray, arrays((1, 18, 7), (3, 2)))
     plain = lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
     np.testing.assert_array_equal(conv(x, kernel, padding), plain)
 
@@ -73,7 +73,7 @@ def test_keeps_bfloat16():
 
 def images_summed(images):
     """How many images the convolution of the kernel's gradient sums over, as XLA:CPU would see it."""
-    x, kernel = arrays((images, 16, 8), (3, 3))
+    x, kernel = map(jnp.asarray, arrays((images, 16, 8), (3, 3)))
     gradient = jax.make_jaxpr(jax.grad(lambda kernel: conv(x, kernel, "SAME").sum()))(kernel)
     last = [equation for equation in gradient.eqns if equation.primitive.name == "conv_general_dilated"][-1]
     numbers = last.params["dimension_numbers"]
