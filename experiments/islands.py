@@ -25,7 +25,8 @@ def experiment(
 ) -> Experiment:
     """One box a picture, on Blue Marble: `segjax train experiments/islands.py`.
 
-    Always to answer with the mean box of the training pictures has a mean IoU of 0.11.
+    Localization accuracy over seeds 0, 1 and 2: 0.805 ± 0.080 from extreme points, 0.762 ± 0.054 from a mask, 0.505 ±
+    0.091 by regression; 75 s a seed on 2 CPU cores. Always to answer with the mean box has a mean IoU of 0.11.
 
     Args:
         way: How the box is read: by dense layers, from soft-argmaxes of its four extreme points, or from a mask.

@@ -23,6 +23,8 @@ def experiment(
 ) -> Experiment:
     """CenterNet on tiles of Blue Marble: `segjax train experiments/islands_many.py`.
 
+    AP50 0.185 on 38 test boxes with seed 0, which is few to score on and to learn from.
+
     Args:
         upsample: The upsampler of the decoder.
         width: Channels at full resolution; every level doubles them, up to eight times.
