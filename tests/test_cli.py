@@ -31,6 +31,12 @@ def test_the_package_runs_as_the_command():
     assert done.stdout.startswith("segjax "), done.stderr
 
 
+def test_a_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m segjax data list | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_a_command_without_its_extra_says_which_one_to_install(tmp_path: Path):
     file = tmp_path / "experiment.py"
     file.write_text("")

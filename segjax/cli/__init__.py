@@ -20,12 +20,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unknown argument {rest[0]}; `segjax {arguments[0]} --help` lists what there is.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are not for this audience
     try:
-        return parsed.command(parsed, rest)
+        code = parsed.command(parsed, rest)
+        sys.stdout.flush()
+        return code
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "segjax":
             raise
         extra = "launch" if error.name == "submitit" else "train"
         return fail(f"`segjax {arguments[0]}` needs {error.name}; install it with `pip install 'segjax[{extra}]'`.")
+    except BrokenPipeError:  # who reads has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain of it at its exit
+        return 128 + 13  # as if SIGPIPE had ended it
     except OSError as error:
         if error.strerror is None:
             raise
