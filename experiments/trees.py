@@ -14,14 +14,16 @@ def experiment(
     upsample: upsampling.Upsampler = "bilinear",
     width: int = 16,
     crop: int = 128,
-    steps: int = 600,
+    steps: int = 2000,
     batch_size: int = 8,
     learning_rate: float = 2e-3,
     weight_decay: float = 1e-2,
-    evaluate_every: int = 200,
+    evaluate_every: int = 500,
     seed: int = 0,
 ) -> Experiment:
     """CenterNet on three photos of forests, scored on a fourth: `segjax train experiments/trees.py`.
+
+    AP50 0.348 with seed 0, after 5 minutes on 2 CPU cores; 0.280 after 600 steps.
 
     Args:
         upsample: The upsampler of the decoder.
