@@ -72,7 +72,7 @@ def test_one_command_trains_times_and_reports_and_the_next_has_nothing_to_do(pic
     assert first != again
     costs = Results(tmp_path).rows("costs.jsonl")
     assert len(costs) == 2
-    assert all(cost["train_ms"] > cost["inference_ms"] > 0 for cost in costs.values())
+    assert all(cost["train_ms"] > 0 < cost["inference_ms"] for cost in costs.values())
     assert all(cost["train_bytes"] > cost["inference_bytes"] > 0 < cost["flops"] for cost in costs.values())
 
     page = (tmp_path / "report.html").read_text()

@@ -20,6 +20,7 @@ with distributed.joined(timeout=60):
     total = multihost_utils.process_allgather(jax.numpy.array(jax.process_index() + 1)).sum()
     print(f"{jax.process_index() + 1} of {jax.process_count()} adds up to {total}")
     print("and", distributed.agree(lambda: f"{jax.process_index()} speaks"))
+    multihost_utils.sync_global_devices("both have spoken")
     if jax.process_index() == 0:
         raise ValueError("enough")
     multihost_utils.sync_global_devices("never")
