@@ -1,4 +1,4 @@
-"""Convolution of stride 1 whose kernel learns fast from few images on a CPU."""
+"""Convolution of stride 1 by whatever computes it fastest on a CPU."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,6 +8,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from segjax.ops import winograd
+
+_WIDE, _WIDE_GRADIENT = 64, 128
+"""Channels from which on Winograd's transforms cost less than the multiplications that they save."""
 _ENOUGH = 8
 """Images from which on strips gain nothing."""
 _STRIPS = 4
@@ -15,47 +19,67 @@ _SHORTEST = 4
 """Rows of a strip, below which the rows that strips share weigh more than what they gain."""
 
 Padding = str | Sequence[tuple[int, int]]
+Pads = tuple[tuple[int, int], ...]
 
 
 def conv(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw c k"], padding: Padding) -> Float[Array, "n oh ow k"]:
     """The convolution of `lax.conv_general_dilated`, channels last, stride 1, not flipped; `padding` as it takes it.
 
-    XLA:CPU's gradient of the kernel sums over images innermost, and takes up to twice as long with one image as with
-    several of as many pixels in all. With fewer than 8 images the sum is therefore over four strips of rows of each: at
-    1 x 512 x 512 it takes 0.53 (32 channels), 0.57 (64 to 32) and at 4 x 256 x 256 0.71 of the time. Elsewhere, and
-    where a batch may lie on several devices, whose strips would have to meet, it is lax's.
+    On a CPU a 3x3 convolution of 64 channels or more to as many is Winograd's (`segjax.ops.winograd`), and so are its
+    gradients; the kernel's from 128 on. It takes TIMES of the time of XLA's. Below, the kernel's
+    gradient is summed over four strips of rows where there are fewer than 8 images: XLA:CPU sums over images innermost.
+    Elsewhere, and where a batch may lie on several devices, whose strips would have to meet, it is lax's.
     """
     pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (1, 1), padding) if isinstance(padding, str) else padding
-    rows = x.shape[1] + sum(pads[0]) - kernel.shape[0] + 1
-    helps = len(x) < _ENOUGH and rows % _STRIPS == 0 and rows >= _STRIPS * _SHORTEST
-    if helps and jax.default_backend() == "cpu" and jax.device_count() == 1:
-        return _conv(x, kernel, tuple(map(tuple, pads)))
+    pads = tuple(map(tuple, pads))
+    if jax.default_backend() == "cpu" and jax.device_count() == 1:
+        return _conv(x, kernel, pads)
     return _plain(x, kernel, pads)
 
 
-def _plain(x: Array, kernel: Array, pads: Sequence[tuple[int, int]]) -> Array:
+def _plain(x: Array, kernel: Array, pads: Pads) -> Array:
     return lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _conv(x: Array, kernel: Array, pads: tuple[tuple[int, int], ...]) -> Array:
-    return _plain(x, kernel, pads)
+def _fastest(x: Array, kernel: Array, pads: Pads) -> Array:
+    return (winograd.convolve if _winograd_helps(x, kernel, pads, _WIDE) else _plain)(x, kernel, pads)
 
 
-def _forward(x: Array, kernel: Array, pads: tuple[tuple[int, int], ...]) -> tuple[Array, tuple[Array, Array]]:
-    return _plain(x, kernel, pads), (x, kernel)
+def _winograd_helps(x: Array, kernel: Array, pads: Pads, wide: int) -> bool:
+    height, width = (size + sum(pad) - 2 for size, pad in zip(x.shape[1:3], pads, strict=True))
+    narrow, broad = min(kernel.shape[2:]), max(kernel.shape[2:])
+    exact = jnp.finfo(x.dtype).bits >= 32
+    # The kernel is transformed, too, at each call: that has to be little beside the pixels.
+    worth = narrow >= wide and len(x) * height * width >= 2 * broad
+    return exact and kernel.shape[:2] == (3, 3) and worth and min(min(pad) for pad in pads) >= 0
 
 
-def _backward(pads: tuple[tuple[int, int], ...], kept: tuple[Array, Array], upstream: Array) -> tuple[Array, Array]:
+_conv = partial(jax.custom_vjp, nondiff_argnums=(2,))(_fastest)
+
+
+def _forward(x: Array, kernel: Array, pads: Pads) -> tuple[Array, tuple[Array, Array]]:
+    return _fastest(x, kernel, pads), (x, kernel)
+
+
+def _backward(pads: Pads, kept: tuple[Array, Array], upstream: Array) -> tuple[Array, Array]:
     x, kernel = kept
-    (dx,) = jax.linear_transpose(lambda x: _plain(x, kernel, pads), x)(upstream)
+    around = tuple((taps - 1 - low, taps - 1 - high) for taps, (low, high) in zip(kernel.shape[:2], pads, strict=True))
+    dx = _fastest(upstream, kernel[::-1, ::-1].swapaxes(2, 3), around)
+    if _winograd_helps(x, kernel, pads, _WIDE_GRADIENT):
+        return dx, winograd.kernel_gradient(x, upstream, pads)
+    rows = upstream.shape[1]
+    if len(x) < _ENOUGH and rows % _STRIPS == 0 and rows >= _STRIPS * _SHORTEST:
+        return dx, _gradient_over_strips(x, kernel, upstream, pads)
+    return dx, jax.linear_transpose(lambda kernel: _plain(x, kernel, pads), kernel)(upstream)[0]
+
+
+def _gradient_over_strips(x: Array, kernel: Array, upstream: Array, pads: Pads) -> Array:
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     rows = upstream.shape[1] // _STRIPS
     reach = rows + kernel.shape[0] - 1
     strips = jnp.concatenate([padded[:, i * rows : i * rows + reach] for i in range(_STRIPS)])
     of_strips = jnp.concatenate(jnp.split(upstream, _STRIPS, axis=1))
-    (dkernel,) = jax.linear_transpose(lambda kernel: _plain(strips, kernel, ((0, 0), (0, 0))), kernel)(of_strips)
-    return dx, dkernel
+    return jax.linear_transpose(lambda kernel: _plain(strips, kernel, ((0, 0), (0, 0))), kernel)(of_strips)[0]
 
 
 _conv.defvjp(_forward, _backward)
