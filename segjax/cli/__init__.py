@@ -4,13 +4,16 @@ import os
 import sys
 from collections.abc import Sequence
 
+from segjax.cli.pages import start_again_with_huge_pages
 from segjax.cli.parser import make_parser
 from segjax.cli.say import fail
+from segjax.cli.runs import evaluate, predict
 from segjax.cli.training import launch, sweep, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code, after one sentence on stderr where something is wrong."""
+    typed = arguments is None
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = make_parser()
     if "--resume" in arguments and arguments[1].startswith("-"):
@@ -18,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed, rest = parser.parse_known_args(arguments)
     if rest and parsed.command not in (train, launch, sweep):
         parser.error(f"unknown argument {rest[0]}; `segjax {arguments[0]} --help` lists what there is.")
+    if typed and parsed.command in (train, sweep, evaluate, predict):
+        start_again_with_huge_pages()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are not for this audience
     try:
         code = parsed.command(parsed, rest)

@@ -12,7 +12,7 @@ from segjax.ops import winograd
 
 _WIDE, _WIDE_GRADIENT = 64, 128
 """Channels from which on Winograd's transforms cost less than the multiplications that they save."""
-_ENOUGH = 8
+_ENOUGH = 4
 """Images from which on strips gain nothing."""
 _STRIPS = 4
 _SHORTEST = 4
@@ -27,7 +27,7 @@ def conv(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw c k"], padding:
 
     On a CPU a 3x3 convolution of 64 channels or more to as many is Winograd's (`segjax.ops.winograd`), and so are its
     gradients; the kernel's from 128 on. It takes TIMES of the time of XLA's. Below, the kernel's
-    gradient is summed over four strips of rows where there are fewer than 8 images: XLA:CPU sums over images innermost.
+    gradient is summed over four strips of rows where there are fewer than 4 images: XLA:CPU sums over images innermost.
     Elsewhere, and where a batch may lie on several devices, whose strips would have to meet, it is lax's.
     """
     pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (1, 1), padding) if isinstance(padding, str) else padding

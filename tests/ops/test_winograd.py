@@ -1,0 +1,103 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from segjax.ops import conv, winograd
+
+PADS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 0), (1, 2))]
+
+
+def plain(x, kernel, pads):
+    return lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def noise(*shape, seed=0, dtype="float32"):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def relative_error(found, expected):
+    return float(np.abs(np.asarray(found, np.float64) - expected).max() / np.abs(expected).max())
+
+
+def by_hand(x, kernel, pads):
+    """The convolution, tap by tap, in NumPy's float64."""
+    x = np.pad(np.asarray(x, np.float64), ((0, 0), *pads, (0, 0)))
+    height, width = x.shape[1] - 2, x.shape[2] - 2
+    return sum(
+        np.einsum("nhwc,ck->nhwk", x[:, p : p + height, q : q + width], np.float64(kernel[p, q]))
+        for p in range(3)
+        for q in range(3)
+    )
+
+
+@pytest.mark.parametrize("pads", PADS)
+@pytest.mark.parametrize("size", [(2, 6, 8), (1, 7, 5), (1, 4, 9), (3, 3, 3)])
+def test_is_the_convolution_in_float64(size, pads):
+    with jax.enable_x64(True):
+        x, kernel = noise(*size, 5, dtype="float64"), noise(3, 3, 5, 4, seed=1, dtype="float64")
+        expected = by_hand(x, kernel, pads)
+        assert relative_error(winograd.convolve(jnp.asarray(x), jnp.asarray(kernel), pads), expected) < 1e-14
+        upstream = noise(*expected.shape, seed=2, dtype="float64")
+        _, pull = jax.vjp(lambda kernel: plain(x, kernel, pads), kernel)
+        assert relative_error(winograd.kernel_gradient(x, upstream, pads), pull(upstream)[0]) < 1e-13
+
+
+def test_an_image_of_one_pixel():
+    x, kernel = noise(2, 1, 1, 3), noise(3, 3, 3, 4)
+    assert relative_error(winograd.convolve(x, kernel, PADS[0]), by_hand(x, kernel, PADS[0])) < 1e-6
+
+
+def test_in_float32_it_is_as_exact_as_the_plain_sum():
+    x, kernel = noise(2, 32, 32, 128), noise(3, 3, 128, 128)
+    exact = by_hand(x, kernel, PADS[0])
+    with_plain = relative_error(plain(x, kernel, PADS[0]), exact)
+    assert relative_error(winograd.convolve(x, kernel, PADS[0]), exact) < max(3 * with_plain, 2e-6)
+
+
+def matrix_products(function, *arguments):
+    return str(jax.make_jaxpr(function)(*arguments)).count("dot_general[")
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "taps", "products", "with_gradients"),
+    [
+        ((1, 16, 18), (64, 64), 3, 16, 32),  # and the gradient of x
+        ((1, 16, 17), (96, 64), 3, 16, 32),
+        ((1, 18, 18), (128, 160), 3, 16, 48),  # and that of the kernel
+        ((1, 16, 18), (63, 64), 3, 0, 0),
+        ((1, 16, 18), (64, 32), 3, 0, 0),
+        ((1, 16, 18), (64, 64), 1, 0, 0),
+        ((1, 8, 16), (64, 66), 3, 0, 0),  # fewer than 2 x 66 pixels
+    ],
+)
+def test_wide_convolutions_take_it_and_give_what_is_right(size, channels, taps, products, with_gradients):
+    x, kernel = noise(*size, channels[0]), noise(taps, taps, *channels) / np.sqrt(9 * channels[0])
+    pads = ((taps // 2, taps // 2),) * 2
+    with_vjp = lambda x, kernel: jax.vjp(lambda x, kernel: conv(x, kernel, "SAME"), x, kernel)  # noqa: E731
+    y, pull = with_vjp(x, kernel)
+    upstream = noise(*y.shape, seed=3)
+    assert matrix_products(lambda x, kernel: conv(x, kernel, "SAME"), x, kernel) == products
+    assert matrix_products(lambda *a: with_vjp(*a)[1](upstream), x, kernel) == with_gradients
+    expected, pull_plain = jax.vjp(lambda x, kernel: plain(x, kernel, pads), x, kernel)
+    for found, value in zip((y, *pull(upstream)), (expected, *pull_plain(upstream)), strict=True):
+        assert relative_error(found, value) < 3e-6
+
+
+def test_bfloat16_and_negative_padding_are_left_to_xla():
+    x, kernel = noise(1, 32, 32, 64), noise(3, 3, 64, 64)
+    low = jnp.asarray(x, jnp.bfloat16), jnp.asarray(kernel, jnp.bfloat16)
+    assert matrix_products(lambda *a: conv(*a, "SAME"), *low) == 0
+    assert matrix_products(lambda *a: conv(*a, ((-1, 0), (0, 0))), x, kernel) == 0
+    y, pull = jax.vjp(lambda x: conv(x, kernel, ((4, 3), (0, 0))), x)  # its gradient takes rows away
+    expected, pull_plain = jax.vjp(lambda x: plain(x, kernel, ((4, 3), (0, 0))), x)
+    assert relative_error(y, expected) < 2e-6
+    assert relative_error(pull(y)[0], pull_plain(y)[0]) < 2e-6
+
+
+def test_under_vmap_and_jit():
+    x, kernel = noise(3, 1, 16, 16, 64), noise(3, 3, 3, 64, 64)
+    found = jax.jit(jax.vmap(lambda x, kernel: conv(x, kernel, "SAME")))(x, kernel)
+    expected = np.stack([plain(a, b, PADS[0]) for a, b in zip(x, kernel, strict=True)])
+    assert relative_error(found, expected) < 2e-6
