@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.cli.parser import make_parser
-from segjax.cli.say import fail
 from segjax.cli.runs import evaluate, predict
+from segjax.cli.say import fail
 from segjax.cli.training import launch, sweep, train
 
 

@@ -26,9 +26,10 @@ def conv(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw c k"], padding:
     """The convolution of `lax.conv_general_dilated`, channels last, stride 1, not flipped; `padding` as it takes it.
 
     On a CPU a 3x3 convolution of 64 channels or more to as many is Winograd's (`segjax.ops.winograd`), and so are its
-    gradients; the kernel's from 128 on. It takes TIMES of the time of XLA's. Below, the kernel's
-    gradient is summed over four strips of rows where there are fewer than 4 images: XLA:CPU sums over images innermost.
-    Elsewhere, and where a batch may lie on several devices, whose strips would have to meet, it is lax's.
+    gradients, the kernel's from 128 on: U-Net's inference takes 0.85 (base 32) and 0.76 (base 64) of the time that it
+    takes with XLA's. Otherwise the kernel's gradient is summed over four strips of rows where there are fewer than 4
+    images, because XLA:CPU sums over images innermost: 1 x 512 x 512 pixels of 32 channels take 0.53 of the time.
+    Elsewhere, in 16 bits, and where a batch may lie on several devices, whose strips would have to meet, it is lax's.
     """
     pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (1, 1), padding) if isinstance(padding, str) else padding
     pads = tuple(map(tuple, pads))

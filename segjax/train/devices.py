@@ -140,7 +140,10 @@ class Program:
 
     @property
     def flops(self) -> float:
-        """Floating point operations of one call on one device, by the compiler's count; 0 where it does not say."""
+        """Floating point operations of one call on one device, by the compiler's count; 0 where it does not say.
+
+        On a CPU Winograd's convolutions count what they compute, which is less than the convolutions they replace.
+        """
         costs = self.compiled.cost_analysis() or {}
         return float(costs.get("flops", 0.0))
 

@@ -83,14 +83,14 @@ def peak_flops() -> float:
 
 
 def _measured(device: Any, _found: dict[Any, float] = {}) -> float:  # noqa: B006
-    """The fastest of a few products of float32 matrices."""
+    """The fastest of some products of float32 matrices: threads that others left spinning slow the first ones down."""
     if device not in _found:
         n = 1024
         matrix = jax.device_put(jnp.ones((n, n)), device)
         product = jax.jit(jnp.matmul)
         product(matrix, matrix).block_until_ready()
         times = []
-        for _ in range(5):
+        for _ in range(25):
             began = time.perf_counter()
             product(matrix, matrix).block_until_ready()
             times.append(time.perf_counter() - began)
