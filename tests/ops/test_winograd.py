@@ -14,7 +14,7 @@ def plain(x, kernel, pads):
 
 
 def noise(*shape, seed=0, dtype="float32"):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 
 def relative_error(found, expected):
@@ -25,11 +25,12 @@ def by_hand(x, kernel, pads):
     """The convolution, tap by tap, in NumPy's float64."""
     x = np.pad(np.asarray(x, np.float64), ((0, 0), *pads, (0, 0)))
     height, width = x.shape[1] - 2, x.shape[2] - 2
-    return sum(
-        np.einsum("nhwc,ck->nhwk", x[:, p : p + height, q : q + width], np.float64(kernel[p, q]))
+    taps = [
+        np.einsum("nhwc,ck->nhwk", x[:, p : p + height, q : q + width], np.asarray(kernel[p, q], np.float64))
         for p in range(3)
         for q in range(3)
-    )
+    ]
+    return np.sum(taps, axis=0)
 
 
 @pytest.mark.parametrize("pads", PADS)
@@ -38,7 +39,7 @@ def test_is_the_convolution_in_float64(size, pads):
     with jax.enable_x64(True):
         x, kernel = noise(*size, 5, dtype="float64"), noise(3, 3, 5, 4, seed=1, dtype="float64")
         expected = by_hand(x, kernel, pads)
-        assert relative_error(winograd.convolve(jnp.asarray(x), jnp.asarray(kernel), pads), expected) < 1e-14
+        assert relative_error(winograd.convolve(x, kernel, pads), expected) < 1e-14
         upstream = noise(*expected.shape, seed=2, dtype="float64")
         _, pull = jax.vjp(lambda kernel: plain(x, kernel, pads), kernel)
         assert relative_error(winograd.kernel_gradient(x, upstream, pads), pull(upstream)[0]) < 1e-13
@@ -73,7 +74,7 @@ def matrix_products(function, *arguments):
     ],
 )
 def test_wide_convolutions_take_it_and_give_what_is_right(size, channels, taps, products, with_gradients):
-    x, kernel = noise(*size, channels[0]), noise(taps, taps, *channels) / np.sqrt(9 * channels[0])
+    x, kernel = noise(*size, channels[0]), noise(taps, taps, *channels) / float(9 * channels[0]) ** 0.5
     pads = ((taps // 2, taps // 2),) * 2
     with_vjp = lambda x, kernel: jax.vjp(lambda x, kernel: conv(x, kernel, "SAME"), x, kernel)  # noqa: E731
     y, pull = with_vjp(x, kernel)
@@ -87,9 +88,9 @@ def test_wide_convolutions_take_it_and_give_what_is_right(size, channels, taps, 
 
 def test_bfloat16_and_negative_padding_are_left_to_xla():
     x, kernel = noise(1, 32, 32, 64), noise(3, 3, 64, 64)
-    low = jnp.asarray(x, jnp.bfloat16), jnp.asarray(kernel, jnp.bfloat16)
-    assert matrix_products(lambda *a: conv(*a, "SAME"), *low) == 0
-    assert matrix_products(lambda *a: conv(*a, ((-1, 0), (0, 0))), x, kernel) == 0
+    low = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    assert matrix_products(lambda x, kernel: conv(x, kernel, "SAME"), *low) == 0
+    assert matrix_products(lambda x, kernel: conv(x, kernel, ((-1, 0), (0, 0))), x, kernel) == 0
     y, pull = jax.vjp(lambda x: conv(x, kernel, ((4, 3), (0, 0))), x)  # its gradient takes rows away
     expected, pull_plain = jax.vjp(lambda x: plain(x, kernel, ((4, 3), (0, 0))), x)
     assert relative_error(y, expected) < 2e-6
