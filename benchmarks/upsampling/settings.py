@@ -36,6 +36,7 @@ QUICK = Settings(
     seeds=3,
     learning_rate=8e-3,
     crop=32,  # a quarter of a tile: more steps of more different pixels in the same time
+    match=("segnet", "unet_no_skips"),
     rounds=5,
 )
 FULL = Settings(
