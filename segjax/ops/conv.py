@@ -32,7 +32,7 @@ def conv(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw c k"], padding:
     Elsewhere, in 16 bits, and where a batch may lie on several devices, whose strips would have to meet, it is lax's.
     """
     pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (1, 1), padding) if isinstance(padding, str) else padding
-    pads = tuple(map(tuple, pads))
+    pads = tuple((low, high) for low, high in pads)
     if jax.default_backend() == "cpu" and jax.device_count() == 1:
         return _conv(x, kernel, pads)
     return _plain(x, kernel, pads)
