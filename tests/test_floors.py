@@ -19,6 +19,7 @@ FLOORS = [
     {"layers", "upsampling"},
     {"losses", "metrics"},
     {"ops"},
+    {"errors"},
 ]
 HEIGHT = {name: len(FLOORS) - i for i, names in enumerate(FLOORS) for name in names}
 BASE = {"jax", "jaxlib", "flax", "numpy", "jaxtyping", "scipy", "segjax"}  # scipy: jax needs it itself

@@ -18,7 +18,7 @@ from benchmarks.upsampling.results import Results
 from benchmarks.upsampling.run import plan, run
 from benchmarks.upsampling.settings import FULL, QUICK
 from benchmarks.upsampling.workers import default_workers
-from segjax.data import DataError
+from segjax.errors import DataError
 
 
 def main() -> int:

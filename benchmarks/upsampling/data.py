@@ -9,18 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from segjax.data import (
-    IGNORE,
-    DataError,
-    Dataset,
-    Record,
-    Source,
-    folder,
-    islands,
-    land_cover,
-    oxford_iiit_pet,
-    tfds_dataset,
-)
+from segjax.data import IGNORE, Dataset, Record, Source, folder, islands, land_cover, oxford_iiit_pet, tfds_dataset
+from segjax.errors import DataError
 
 SAMPLE = 200
 """Training records from which mean, standard deviation and crop are worked out."""

@@ -39,14 +39,14 @@ class Comparison(NamedTuple):
     """After Holm's correction for all operators that are compared with the control."""
 
 
-def mean(scores: Float[np.ndarray, "seeds"]) -> Estimate:
+def mean(scores: Float[np.ndarray, " seeds"]) -> Estimate:
     """The mean over seeds, by Student's t."""
     seeds = len(scores)
     error = float(np.std(scores, ddof=1) / np.sqrt(seeds)) if seeds > 1 else np.nan
     return _estimate(float(np.mean(scores)), error, seeds - 1)
 
 
-def contrast(scores: Float[np.ndarray, "operators seeds"], weights: Float[np.ndarray, "operators"]) -> Estimate:
+def contrast(scores: Float[np.ndarray, "operators seeds"], weights: Float[np.ndarray, " operators"]) -> Estimate:
     """The sum of the operators' means times their weights, which add up to zero.
 
     The residual variance is that of the whole table, so operators of weight 0 help to estimate it. Raises ValueError

@@ -14,7 +14,7 @@ from benchmarks.upsampling.settings import Settings
 SCORES = {"miou": "mIoU", "boundary_f1": "boundary F1", "boundary_iou": "boundary IoU"}
 """The scores that operators are compared by, and what a table calls them."""
 
-Table = dict[str, Float[np.ndarray, "seeds"]]
+Table = dict[str, Float[np.ndarray, " seeds"]]
 """One score of every operator, seed by seed."""
 
 

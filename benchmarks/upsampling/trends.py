@@ -174,7 +174,7 @@ def _between(tables: Sequence[Table], first: Sequence[str], second: Sequence[str
     """What the first operators' mean has more than the second's, over all tables."""
     stacked = np.concatenate([np.stack(list(table.values())) for table in tables])
     names = [name for table in tables for name in table]
-    weights: Float[np.ndarray, operators] = np.array(
+    weights: Float[np.ndarray, " operators"] = np.array(
         [(name in first) / len(first) - (name in second) / len(second) for name in names]
     )
     return contrast(stacked, weights / len(tables))

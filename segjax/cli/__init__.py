@@ -9,6 +9,7 @@ from segjax.cli.parser import make_parser
 from segjax.cli.runs import evaluate, predict
 from segjax.cli.say import fail
 from segjax.cli.training import launch, sweep, train
+from segjax.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,8 +44,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fail(f"{what}{error.strerror}; what was saved before is whole. Make room or mend it, then run again.")
         sys.stderr.flush()
         os._exit(1)  # on a full disk every background writer would add its own traceback to the sentence
-    except Exception as error:
-        # Recognised by name, because importing the classes would import jax before it is needed.
-        if type(error).__name__ not in {"ExperimentError", "DataError", "InferenceError"}:
-            raise
+    except UserError as error:
         return fail(str(error))

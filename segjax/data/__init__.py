@@ -8,11 +8,12 @@ from segjax.data.folder import FolderDefaults, folder, folder_defaults
 from segjax.data.islands import islands
 from segjax.data.land_cover import land_cover
 from segjax.data.nuclei import nuclei
-from segjax.data.record import IGNORE, DataError, Dataset, Record, Source
+from segjax.data.record import IGNORE, Dataset, Record, Source
 from segjax.data.tfds import oxford_iiit_pet, tfds_dataset
 from segjax.data.tfds_boxes import tfds_boxes, wider_face
 from segjax.data.trees import trees
 from segjax.data.voc import voc
+from segjax.errors import DataError
 
 __all__ = [
     "IGNORE",

@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float32, Int32, UInt8
 from segjax.data.images import read_image, shown
 from segjax.data.layouts import Problem
 from segjax.data.problems import refuse
-from segjax.data.record import DataError, Record
+from segjax.data.record import Record
 from segjax.data.splits import TEST_SHARE
+from segjax.errors import DataError
 
 _ROUNDING = 1.0
 """Boxes that reach so many pixels over the border are clipped without a word: tools round them."""
@@ -30,8 +31,8 @@ class Annotated:
     size: tuple[int, int] | None
     """Height and width as the annotations say, None where they do not."""
     boxes: Float32[np.ndarray, "m 4"]
-    labels: Int32[np.ndarray, "m"]
-    crowd: Bool[np.ndarray, "m"]
+    labels: Int32[np.ndarray, " m"]
+    crowd: Bool[np.ndarray, " m"]
     attributes: Float32[np.ndarray, "m a"]
     segmentations: tuple[Any, ...] = ()
     """Of every box its polygons or run lengths, None where there are none; empty unless they were asked for."""

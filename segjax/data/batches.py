@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
 from segjax.data.augment import Augment
-from segjax.data.record import IGNORE, DataError, Record, Source
+from segjax.data.record import IGNORE, Record, Source
+from segjax.errors import DataError
 
 if TYPE_CHECKING:
     import grain
@@ -35,7 +36,7 @@ class Batch(TypedDict):
     """With boxes: the class of every one, -1 where there is none."""
     crowd: NotRequired[Bool[np.ndarray, "n m"]]
     """With boxes: the ones that neither train nor score, although they have a class."""
-    valid: NotRequired[Bool[np.ndarray, "n"]]
+    valid: NotRequired[Bool[np.ndarray, " n"]]
     """With boxes: whether there is a record in this place, which may well have no box."""
     attributes: NotRequired[Float32[np.ndarray, "n m a"]]
     """NaN where nobody gave a score and where there is no box."""

@@ -16,7 +16,7 @@ from segjax.data.images import read_image, shown
 from segjax.data.layouts import Problem
 from segjax.data.outlines import draw_mask
 from segjax.data.problems import duplicates
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 
 def check_boxes(

@@ -9,8 +9,8 @@ from segjax.data.annotations import Annotated, Annotations, share_out
 from segjax.data.coco import read_coco
 from segjax.data.images import shown
 from segjax.data.layouts import TEST_NAMES, TRAIN_NAMES
-from segjax.data.record import DataError
 from segjax.data.voc import annotation_files, listed_files, read_voc
+from segjax.errors import DataError
 
 JSON_PLACES = ("annotations/*.json", "*.json", "*/*.json")
 """Where files of COCO's format are looked for; the first place that has some is taken.

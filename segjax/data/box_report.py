@@ -15,7 +15,7 @@ from segjax.data.classes import Colour, bright_palette
 from segjax.data.images import shown
 from segjax.data.layouts import Problem
 from segjax.data.problems import problem_facts, refuse, say, size_facts, size_line
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from segjax.data.box_layouts import find_boxes
 from segjax.data.box_report import BoxReport
 from segjax.data.mask_check import check_masks
 from segjax.data.mask_report import Report
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 
 def check(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segjax.data.images import Colours, shown
-from segjax.data.record import IGNORE, DataError
+from segjax.data.record import IGNORE
+from segjax.errors import DataError
 
 Colour = tuple[int, int, int]
 

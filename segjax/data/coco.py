@@ -13,7 +13,8 @@ from segjax.data.annotations import Annotated, AnnotatedSource, Annotations, is_
 from segjax.data.classes import bright_palette
 from segjax.data.images import shown
 from segjax.data.outlines import draw_mask
-from segjax.data.record import IGNORE, DataError, Dataset
+from segjax.data.record import IGNORE, Dataset
+from segjax.errors import DataError
 
 _FilePath = str | os.PathLike[str]
 

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from segjax.data.classes import Colour
 from segjax.data.images import read_image, read_mask, shown
 from segjax.data.mask_report import Report, Seen
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

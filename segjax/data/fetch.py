@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 
 def data_dir() -> Path:

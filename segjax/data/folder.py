@@ -13,8 +13,9 @@ from segjax.data.images import read_image, read_mask, shown
 from segjax.data.layouts import Pair
 from segjax.data.mask_check import check_masks, size_sentence
 from segjax.data.mask_report import Report
-from segjax.data.record import IGNORE, DataError, Dataset, Record
+from segjax.data.record import IGNORE, Dataset, Record
 from segjax.data.splits import write_lists
+from segjax.errors import DataError
 
 _MOST_WEIGHT = 10.0
 
@@ -80,7 +81,7 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
 class FolderSource:
     """Pairs of files, read when they are asked for."""
 
-    def __init__(self, pairs: tuple[Pair, ...], classes: ClassList, levels: UInt8[np.ndarray, "256"] | None):
+    def __init__(self, pairs: tuple[Pair, ...], classes: ClassList, levels: UInt8[np.ndarray, " 256"] | None):
         """Take pairs that `check` has read, with what it found masks to mean."""
         self.pairs, self.classes, self.levels = pairs, classes, levels
 

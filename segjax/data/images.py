@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from segjax.data.record import IGNORE, DataError
+from segjax.data.record import IGNORE
+from segjax.errors import DataError
 
 MAX_PIXELS = 400_000_000
 """Larger pictures are refused by their header, before any memory is taken for their pixels."""
@@ -63,7 +64,7 @@ def read_mask(
     path: _FilePath,
     *,
     colours: Colours | None = None,
-    levels: UInt8[np.ndarray, "256"] | None = None,
+    levels: UInt8[np.ndarray, " 256"] | None = None,
     data: bytes | None = None,
 ) -> UInt8[np.ndarray, "h w"]:
     """Read a mask file as the class of every pixel, 255 where it is ignored.
@@ -104,7 +105,7 @@ def mask_classes(
     path: _FilePath,
     *,
     colours: Colours | None = None,
-    levels: UInt8[np.ndarray, "256"] | None = None,
+    levels: UInt8[np.ndarray, " 256"] | None = None,
 ) -> UInt8[np.ndarray, "h w"]:
     """Turn what `decode_mask` read into classes; `read_mask` says how."""
     if mask.ndim == 3 and not colours and (mask == mask[..., :1]).all():

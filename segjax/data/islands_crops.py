@@ -49,8 +49,8 @@ class Example(NamedTuple):
     image: UInt8[np.ndarray, "h w 3"]
     mask: UInt8[np.ndarray, "h w"]
     boxes: Float32[np.ndarray, "m 4"]
-    labels: Int32[np.ndarray, "m"]
-    crowd: Bool[np.ndarray, "m"]
+    labels: Int32[np.ndarray, " m"]
+    crowd: Bool[np.ndarray, " m"]
     x: float
     """Of the picture's middle, in pixels of the whole image."""
     y: float

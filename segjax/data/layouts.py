@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from segjax.data.classes import ClassList, read_classes, read_nnunet_classes
 from segjax.data.images import SUFFIXES, shown
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "testing", "val", "valid", "validation")

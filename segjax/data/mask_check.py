@@ -19,8 +19,9 @@ from segjax.data.images import Colours, decode_mask, mask_classes, read_image, s
 from segjax.data.layouts import Found, Pair, Problem, find
 from segjax.data.mask_report import Report, Seen
 from segjax.data.problems import duplicates
-from segjax.data.record import IGNORE, DataError
+from segjax.data.record import IGNORE
 from segjax.data.splits import Splits, split
+from segjax.errors import DataError
 
 _SMALLEST = 8
 """A side, in pixels, below which a picture is more likely a mistake than a picture."""
@@ -125,19 +126,19 @@ def size_sentence(pair: Pair, image: tuple[int, ...], mask: tuple[int, ...]) -> 
     )
 
 
-def _counts(mask: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, "256"]:
+def _counts(mask: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, " 256"]:
     # In pieces: bincount makes eight bytes of every pixel.
     pieces = np.array_split(mask.ravel(), math.ceil(mask.size / 2**22))
     return np.sum([np.bincount(piece, minlength=256) for piece in pieces], axis=0)
 
 
-def _moved(counts: Int64[np.ndarray, "256"], levels: UInt8[np.ndarray, "256"]) -> Int64[np.ndarray, "256"]:
+def _moved(counts: Int64[np.ndarray, " 256"], levels: UInt8[np.ndarray, " 256"]) -> Int64[np.ndarray, " 256"]:
     moved = np.zeros(256, np.int64)
     np.add.at(moved, levels, counts)
     return moved
 
 
-def _meaning(found: Found, seen: list[Seen]) -> tuple[ClassList, UInt8[np.ndarray, "256"] | None]:
+def _meaning(found: Found, seen: list[Seen]) -> tuple[ClassList, UInt8[np.ndarray, " 256"] | None]:
     """What the values of grey masks stand for: the classes, and the class of every value where that is another one."""
     total = sum((one.counts for one in seen if not one.coloured), np.zeros(256, np.int64))
     values = set(np.flatnonzero(total).tolist())

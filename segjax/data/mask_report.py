@@ -24,12 +24,12 @@ class Seen:
     pair: Pair
     size: tuple[int, int] | None
     """Height and width of the picture."""
-    mean: Float64[np.ndarray, "3"]
+    mean: Float64[np.ndarray, " 3"]
     """Of every channel of the picture, in 0..1."""
-    std: Float64[np.ndarray, "3"]
+    std: Float64[np.ndarray, " 3"]
     digest: bytes
     """Of the decoded picture: equal pictures have equal ones, whatever format they are saved in."""
-    counts: Int64[np.ndarray, "256"]
+    counts: Int64[np.ndarray, " 256"]
     """How many pixels of the mask have each value."""
     coloured: bool
     """The values of the mask come from a table of colours."""
@@ -49,7 +49,7 @@ class Report:
     tool: str
     """Whose layout the folder has."""
     classes: ClassList
-    levels: UInt8[np.ndarray, "256"] | None
+    levels: UInt8[np.ndarray, " 256"] | None
     """The class of every grey level, where it is not that number itself."""
     splits: Splits
     train: tuple[Seen, ...]
@@ -72,7 +72,7 @@ class Report:
         """Raise DataError with the first ten errors, if there are any."""
         refuse(self.root, self.problems)
 
-    def frequencies(self, seen: Sequence[Seen]) -> Float64[np.ndarray, "k"]:
+    def frequencies(self, seen: Sequence[Seen]) -> Float64[np.ndarray, " k"]:
         """The share of every class in the pixels that are not ignored; zeros where there are none."""
         counts = sum((one.counts for one in seen), np.zeros(256, np.int64))[: len(self.classes.names)]
         return counts / max(1, counts.sum())

@@ -7,7 +7,8 @@ from jaxtyping import Bool, UInt8
 
 from segjax.data.annotations import Annotated
 from segjax.data.images import shown
-from segjax.data.record import IGNORE, DataError
+from segjax.data.record import IGNORE
+from segjax.errors import DataError
 
 
 def draw_mask(picture: Annotated, size: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from segjax.data.fetch import data_dir, first_line, unwritable
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 
 def prepared(builder: type[tfds.core.GeneratorBasedBuilder], config: str, split: str) -> list[Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from segjax.data.images import shown
 from segjax.data.layouts import Problem
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 
 class AnyReport(Protocol):

@@ -11,10 +11,6 @@ IGNORE = 255
 """The mask value of a pixel that neither trains nor scores."""
 
 
-class DataError(Exception):
-    """Data that cannot be had or read. Its message is one sentence that names the file and says what to do."""
-
-
 class Record(TypedDict):
     """One picture with what is known about it: the same things for every record of a source."""
 
@@ -23,9 +19,9 @@ class Record(TypedDict):
     """The class of every pixel; 255 is ignored."""
     boxes: NotRequired[Float32[np.ndarray, "m 4"]]
     """(x, y, w, h) in pixels: the top-left corner and the size, so that a whole image is (0, 0, w, h)."""
-    labels: NotRequired[Int32[np.ndarray, "m"]]
+    labels: NotRequired[Int32[np.ndarray, " m"]]
     """The class of every box, from 0; always there with boxes."""
-    crowd: NotRequired[Bool[np.ndarray, "m"]]
+    crowd: NotRequired[Bool[np.ndarray, " m"]]
     """Boxes around many objects at once, COCO's `iscrowd`, which neither train nor score; without it none is."""
     attributes: NotRequired[Float32[np.ndarray, "m a"]]
     """Scores of every box in 0..1, one for each of the set's `attribute_names`; NaN where nobody gave one."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from segjax.data.images import SUFFIXES, shown
 from segjax.data.layouts import TEST_NAMES, TRAIN_NAMES, Found, Pair
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 TEST_SHARE = 0.2
 

@@ -14,7 +14,8 @@ from jaxtyping import UInt8
 
 from segjax.data.classes import Colour, voc_palette
 from segjax.data.images import read_image, read_mask
-from segjax.data.record import IGNORE, DataError, Dataset, Record
+from segjax.data.record import IGNORE, Dataset, Record
+from segjax.errors import DataError
 
 
 def tfds_dataset(
@@ -93,7 +94,7 @@ class TfdsSource:
     image_key: str
     mask_key: str
     num_classes: int
-    levels: UInt8[np.ndarray, "256"] | None
+    levels: UInt8[np.ndarray, " 256"] | None
     """The class of every mask value, where it is not that value itself."""
 
     def __len__(self) -> int:

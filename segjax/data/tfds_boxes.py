@@ -9,8 +9,9 @@ import numpy as np
 
 from segjax.data.classes import bright_palette
 from segjax.data.images import read_image
-from segjax.data.record import DataError, Dataset, Record
+from segjax.data.record import Dataset, Record
 from segjax.data.tfds import choose_image, open_builder, prepare, read_examples
+from segjax.errors import DataError
 
 CROWD_KEYS = ("is_crowd", "is_difficult", "invalid")
 """What COCO, Pascal VOC and WIDER FACE call objects that neither train nor score."""

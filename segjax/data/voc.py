@@ -11,7 +11,8 @@ import numpy as np
 from segjax.data.annotations import Annotated, AnnotatedSource, Annotations, share_out
 from segjax.data.classes import bright_palette
 from segjax.data.images import SUFFIXES, shown
-from segjax.data.record import DataError, Dataset
+from segjax.data.record import Dataset
+from segjax.errors import DataError
 
 _FilePath = str | os.PathLike[str]
 

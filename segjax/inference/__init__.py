@@ -1,9 +1,9 @@
 """Inference: what a trained model says of one image of any size, of picture files, and of every frame of a video."""
 
+from segjax.errors import InferenceError
 from segjax.inference.box_files import predict_box_files
 from segjax.inference.boxes import predict_boxes
 from segjax.inference.context import receptive_radius
-from segjax.inference.errors import InferenceError
 from segjax.inference.files import Summary, predict_files
 from segjax.inference.prediction import predict, predict_mask, predict_strips
 from segjax.inference.video import VideoSummary, predict_video

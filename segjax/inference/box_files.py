@@ -13,11 +13,10 @@ from flax import linen as nn
 from rich.console import Console
 from rich.progress import Progress
 
-from segjax.data import DataError
 from segjax.data.images import read_image, shown
+from segjax.errors import DataError, InferenceError
 from segjax.inference.box_overlay import draw_boxes, notes
 from segjax.inference.boxes import predict_boxes
-from segjax.inference.errors import InferenceError
 from segjax.inference.files import COLUMNS, Summary, say
 from segjax.inference.outputs import replacing, write_picture
 from segjax.inference.overlay import Palette

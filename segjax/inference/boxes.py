@@ -10,7 +10,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import UInt8
 
-from segjax.inference.errors import InferenceError
+from segjax.errors import InferenceError
 from segjax.inference.prediction import Variables
 from segjax.models import Detections
 from segjax.ops import boxes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segjax.data.images import SUFFIXES, shown
-from segjax.inference.errors import InferenceError
+from segjax.errors import InferenceError
 
 
 class Picture(NamedTuple):

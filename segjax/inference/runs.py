@@ -7,10 +7,10 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from segjax.errors import InferenceError
 from segjax.inference.box_files import predict_box_files
 from segjax.inference.box_overlay import draw_boxes, notes
 from segjax.inference.boxes import predict_boxes
-from segjax.inference.errors import InferenceError
 from segjax.inference.files import Summary, predict_files
 from segjax.inference.overlay import tint
 from segjax.inference.prediction import Variables, predict_mask

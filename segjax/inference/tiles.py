@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from segjax.inference.errors import InferenceError
+from segjax.errors import InferenceError
 
 ALIGNMENT = 64
 """Tiles start at multiples of this many pixels, so that a model that halves the image up to six times pools the same
@@ -23,7 +23,7 @@ class Span(NamedTuple):
     """The model sees the pixels from `start` up to `stop`."""
     first: int
     """The first pixel that the tile has a say in."""
-    weights: Float[np.ndarray, "pixels"]
+    weights: Float[np.ndarray, " pixels"]
     """Its say from there on; at every pixel the weights of all tiles add up to one."""
 
 
@@ -72,5 +72,5 @@ def _aligned(pixels: float) -> int:
     return math.ceil(pixels / ALIGNMENT) * ALIGNMENT
 
 
-def _raised_cosine(distance: Float[np.ndarray, "pixels"]) -> Float[np.ndarray, "pixels"]:
+def _raised_cosine(distance: Float[np.ndarray, " pixels"]) -> Float[np.ndarray, " pixels"]:
     return np.sin(np.pi / 2 * np.minimum(distance, 1)) ** 2

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from segjax.data.images import shown
-from segjax.inference.errors import InferenceError
+from segjax.errors import InferenceError
 from segjax.inference.files import COLUMNS
 
 Frame = UInt8[np.ndarray, "h w 3"]

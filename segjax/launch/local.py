@@ -13,8 +13,8 @@ from glob import glob
 from types import FrameType
 from typing import IO, TextIO
 
+from segjax.errors import ExperimentError
 from segjax.launch.tied import tied
-from segjax.train.errors import ExperimentError
 
 GRACE_SECONDS = 5.0
 """What the others get, once a process has failed, before they are killed; without it they can save nothing."""

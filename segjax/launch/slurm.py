@@ -16,7 +16,7 @@ from typing import Any
 import submitit
 from submitit.core.utils import FailedJobError
 
-from segjax.train.errors import ExperimentError
+from segjax.errors import ExperimentError
 
 _NUMBERS = ("nodes", "gpus", "tasks", "cpus")
 _NAMES = ("mem", "partition", "account", "qos", "constraint", "reservation", "exclude")

@@ -18,21 +18,21 @@ EPS = 1e-7
 
 
 def giou_loss(
-    boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, "*n"] | None = None
+    boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:
     """1 - generalised IoU (Rezatofighi et al. 2019); `torchvision.ops.generalized_box_iou_loss`."""
     return _overlap_loss(giou, boxes, truth, counted)
 
 
 def diou_loss(
-    boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, "*n"] | None = None
+    boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:
     """1 - distance IoU (Zheng et al. 2020); `torchvision.ops.distance_box_iou_loss`."""
     return _overlap_loss(diou, boxes, truth, counted)
 
 
 def ciou_loss(
-    boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, "*n"] | None = None
+    boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:
     """1 - complete IoU (Zheng et al. 2020); `torchvision.ops.complete_box_iou_loss`, which is NaN for points."""
     return _overlap_loss(ciou, boxes, truth, counted)
@@ -41,7 +41,7 @@ def ciou_loss(
 def smooth_l1_loss(
     values: Float[Array, "*n d"],
     truth: Float[Array, "*n d"],
-    counted: Bool[Array, "*n"] | None = None,
+    counted: Bool[Array, " *n"] | None = None,
     *,
     beta: float = 1.0,
 ) -> Float[Array, ""]:
@@ -56,7 +56,7 @@ def smooth_l1_loss(
 
 
 def l1_loss(
-    values: Float[Array, "*n d"], truth: Float[Array, "*n d"], counted: Bool[Array, "*n"] | None = None
+    values: Float[Array, "*n d"], truth: Float[Array, "*n d"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:
     """Absolute difference, averaged over numbers too: of size and offset where an object's centre is, for example."""
     values, truth, counted = _inputs(values, truth, counted)
@@ -83,5 +83,5 @@ def _inputs(values: Array, truth: Array, counted: Array | None) -> tuple[Array, 
     return jnp.where(chosen, widen(values), 0), jnp.where(chosen, widen(truth), 0), counted
 
 
-def _mean(each: Float[Array, "*n"], counted: Bool[Array, "*n"]) -> Float[Array, ""]:
+def _mean(each: Float[Array, " *n"], counted: Bool[Array, " *n"]) -> Float[Array, ""]:
     return jnp.sum(each, where=counted) / jnp.maximum(counted.sum(), 1)

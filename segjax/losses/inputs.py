@@ -19,7 +19,7 @@ def labels(logits: Float[Array, "n h w k"], mask: Int[Array, "n h w"], ignore: i
     return jnp.where(mask == ignore, -1, mask)
 
 
-def widen(x: Float[Array, "..."]) -> Float[Array, "..."]:
+def widen(x: Float[Array, " ..."]) -> Float[Array, " ..."]:
     """`x` in float32, or in float64 if it is that already."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 

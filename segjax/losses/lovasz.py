@@ -67,7 +67,9 @@ def _backward(slopes: Array, gradient: Array) -> tuple[Array, None, None]:
 _class_losses.defvjp(_forward, _backward)
 
 
-def _jaccard_slopes(error: Float[Array, "p"], own: Bool[Array, "p"], counted: Bool[Array, "p"]) -> Float[Array, "p"]:
+def _jaccard_slopes(
+    error: Float[Array, " p"], own: Bool[Array, " p"], counted: Bool[Array, " p"]
+) -> Float[Array, " p"]:
     """How much the Jaccard loss grows when a pixel joins the wrong ones, from the largest error down; 0 if not counted.
 
     Of `union` pixels after it joined: 1 / union for a pixel of the class, inside / (union (union - 1)) for another. The

@@ -13,7 +13,7 @@ def localization_loss(
     box: Float[Array, "n 4"],
     logits: Float[Array, "n k"],
     true_box: Float[Array, "n 4"],
-    label: Int[Array, "n"],
+    label: Int[Array, " n"],
     *,
     class_weight: float = 1.0,
 ) -> Float[Array, ""]:

@@ -22,7 +22,7 @@ def upsampled_cross_entropy(
     *,
     rows: int = 4,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, "k"] | None = None,
+    class_weights: Float[ArrayLike, " k"] | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Array, ""]:
     """`cross_entropy` of the logits after a bilinear resize to the mask's size, `rows` low-resolution rows at a time.

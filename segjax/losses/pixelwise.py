@@ -14,7 +14,7 @@ def cross_entropy(
     mask: Int[Array, "n h w"],
     *,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, "k"] | None = None,
+    class_weights: Float[ArrayLike, " k"] | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Array, ""]:
     """Softmax cross-entropy, averaged over the counted pixels of the batch; 0 where there are none.
@@ -33,7 +33,7 @@ def cross_entropy_sums(
     mask: Int[Array, "n h w"],
     *,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, "k"] | None = None,
+    class_weights: Float[ArrayLike, " k"] | None = None,
     label_smoothing: float = 0.0,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """What `cross_entropy` divides: the weighted sum over pixels and the sum of weights, which add up over pieces."""
@@ -55,7 +55,7 @@ def focal(
     *,
     gamma: float = 2.0,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, "k"] | None = None,
+    class_weights: Float[ArrayLike, " k"] | None = None,
 ) -> Float[Array, ""]:
     """Focal loss on the softmax (Lin et al. 2017), averaged over the counted pixels of the batch; 0 if there are none.
 
@@ -72,7 +72,7 @@ def focal_sums(
     *,
     gamma: float = 2.0,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, "k"] | None = None,
+    class_weights: Float[ArrayLike, " k"] | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """What `focal` divides: the weighted sum over pixels and the sum of weights, which add up over pieces."""
     label = labels(logits, mask, ignore)
@@ -91,7 +91,7 @@ def ohem_cross_entropy(
     threshold: float = 0.7,
     min_fraction: float = 1 / 16,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, "k"] | None = None,
+    class_weights: Float[ArrayLike, " k"] | None = None,
 ) -> Float[Array, ""]:
     """Cross-entropy averaged over the hard pixels of the batch (Shrivastava et al. 2016); 0 if no pixel is counted.
 

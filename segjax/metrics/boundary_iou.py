@@ -33,7 +33,7 @@ def boundary_iou_counts(
     prediction = jnp.where(mask == ignore, -1, jnp.asarray(prediction, jnp.int32))
     mask = jnp.where(mask == ignore, -1, mask)
 
-    def count(label: Array, where: Array) -> Int[Array, "{num_classes}"]:
+    def count(label: Array, where: Array) -> Int[Array, " {num_classes}"]:
         cell = jnp.where(where & (label >= 0), label, num_classes)
         return jnp.zeros(num_classes, jnp.int32).at[cell].add(1, mode="drop")
 
@@ -42,7 +42,7 @@ def boundary_iou_counts(
     return jnp.stack([both, count(mask, near_true) + count(prediction, near_predicted) - both])
 
 
-def boundary_iou(counts: ArrayLike) -> Float[np.ndarray, "k"]:
+def boundary_iou(counts: ArrayLike) -> Float[np.ndarray, " k"]:
     """Boundary IoU of each class from summed `boundary_iou_counts`; NaN if it is absent from truth and prediction."""
     intersection, union = np.asarray(counts, np.float64)
     return ratio(intersection, union)

@@ -52,7 +52,7 @@ def attribute_calibration_counts(
 
 
 def _row_counts(
-    confidence: Float[Array, "length"], right: Float[Array, "length"], counted: Bool[Array, "length"], bins: int
+    confidence: Float[Array, " length"], right: Float[Array, " length"], counted: Bool[Array, " length"], bins: int
 ) -> Float[Array, "{bins} 3"]:
     bin_of = jnp.clip(jnp.ceil(confidence * bins).astype(jnp.int32) - 1, 0, bins - 1)
     values = jnp.stack([jnp.ones_like(confidence), confidence, right], axis=-1)

@@ -50,5 +50,5 @@ def checkerboard_score(logits: Inexact[Array | np.ndarray, "n h w k"], stride: i
     return (patches[:, at].mean(1) / patches[:, ~at].mean(1)).mean()
 
 
-def _hann(size: int) -> Float[np.ndarray, "{size}"]:
+def _hann(size: int) -> Float[np.ndarray, " {size}"]:
     return np.sin(np.pi * np.arange(size) / size) ** 2

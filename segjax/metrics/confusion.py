@@ -35,7 +35,7 @@ def pixel_accuracy(confusion: ArrayLike) -> float:
     return float(ratio(np.trace(counts), counts.sum()))
 
 
-def class_accuracy(confusion: ArrayLike) -> Float[np.ndarray, "k"]:
+def class_accuracy(confusion: ArrayLike) -> Float[np.ndarray, " k"]:
     """For each class, the share of its true pixels that were found (recall); NaN if it is absent from the truth."""
     counts = np.asarray(confusion, np.float64)
     return ratio(np.diag(counts), counts.sum(1))
@@ -46,7 +46,7 @@ def mean_accuracy(confusion: ArrayLike) -> float:
     return mean(class_accuracy(confusion))
 
 
-def iou(confusion: ArrayLike) -> Float[np.ndarray, "k"]:
+def iou(confusion: ArrayLike) -> Float[np.ndarray, " k"]:
     """For each class, intersection over union (Jaccard index); NaN if it is absent from truth and prediction."""
     counts = np.asarray(confusion, np.float64)
     hits = np.diag(counts)
@@ -64,7 +64,7 @@ def frequency_weighted_iou(confusion: ArrayLike) -> float:
     return float(ratio(np.nansum(true * iou(confusion)), true.sum()))
 
 
-def dice(confusion: ArrayLike) -> Float[np.ndarray, "k"]:
+def dice(confusion: ArrayLike) -> Float[np.ndarray, " k"]:
     """For each class, the Dice coefficient, which is also F1; NaN if it is absent from truth and prediction."""
     counts = np.asarray(confusion, np.float64)
     return ratio(2 * np.diag(counts), counts.sum(0) + counts.sum(1))

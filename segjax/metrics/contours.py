@@ -43,7 +43,7 @@ def boundary_f1_counts(
     return counts
 
 
-def boundary_f1(counts: ArrayLike) -> Float[np.ndarray, "k"]:
+def boundary_f1(counts: ArrayLike) -> Float[np.ndarray, " k"]:
     """Boundary F1 of each class, averaged over the images that it occurs in; NaN if it occurs in none."""
     total, images = np.asarray(counts, np.float64)[:, :-1]
     return ratio(total, images)
@@ -79,7 +79,7 @@ def hausdorff_95_counts(
     return counts
 
 
-def hausdorff_95(counts: ArrayLike) -> Float[np.ndarray, "k"]:
+def hausdorff_95(counts: ArrayLike) -> Float[np.ndarray, " k"]:
     """95% Hausdorff distance of each class in pixels, averaged over the images it occurs in; NaN if in none."""
     total, images = np.asarray(counts, np.float64)
     return ratio(total, images)
@@ -103,7 +103,7 @@ def _images(
 
 def _classes(
     prediction: Int[np.ndarray, "h w"], mask: Int[np.ndarray, "h w"], num_classes: int
-) -> Iterator[tuple[int, Float[np.ndarray, "a"], Float[np.ndarray, "b"]]]:
+) -> Iterator[tuple[int, Float[np.ndarray, " a"], Float[np.ndarray, " b"]]]:
     """Each class that occurs, with the distances of predicted contour points to the true contour, and the reverse.
 
     Where the class occurs in one of the two alone, neither has any.
@@ -129,7 +129,7 @@ def _distance(seeds: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     return np.asarray(ndimage.distance_transform_edt(~seeds))
 
 
-def _f1(to_true: Shaped[np.ndarray, "a"], to_predicted: Shaped[np.ndarray, "b"], limit: float) -> float:
+def _f1(to_true: Shaped[np.ndarray, " a"], to_predicted: Shaped[np.ndarray, " b"], limit: float) -> float:
     if not (to_true.size and to_predicted.size):
         return 0.0
     precision, recall = np.mean(to_true < limit), np.mean(to_predicted < limit)

@@ -23,11 +23,11 @@ class DetectionScores(NamedTuple):
     ap75: float
     ar: float
     """Average recall: what is found in the end, its mean over the same thresholds and classes."""
-    class_ap: Float[np.ndarray, "k"]
-    class_ap50: Float[np.ndarray, "k"]
-    class_f1: Float[np.ndarray, "k"]
+    class_ap: Float[np.ndarray, " k"]
+    class_ap50: Float[np.ndarray, " k"]
+    class_f1: Float[np.ndarray, " k"]
     """The best F1 at the IoU threshold 0.5, over the recalls 0, 0.01 .. 1 and with COCO's interpolated precision."""
-    class_threshold: Float[np.ndarray, "k"]
+    class_threshold: Float[np.ndarray, " k"]
     """The score from which boxes must be taken for that F1; NaN where no box is right."""
 
 

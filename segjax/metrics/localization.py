@@ -14,19 +14,19 @@ from segjax.ops.boxes import iou
 class LocalizationScores(NamedTuple):
     """Shares of the objects, in 0..1; NaN where there is none."""
 
-    mean_iou: Float[np.ndarray, "..."]
-    box_accuracy: Float[np.ndarray, "..."]
+    mean_iou: Float[np.ndarray, " ..."]
+    box_accuracy: Float[np.ndarray, " ..."]
     """IoU of 0.5 or more, whatever the class."""
-    class_accuracy: Float[np.ndarray, "..."]
-    localization_accuracy: Float[np.ndarray, "..."]
+    class_accuracy: Float[np.ndarray, " ..."]
+    localization_accuracy: Float[np.ndarray, " ..."]
     """IoU of 0.5 or more and the class right: ILSVRC-LOC's (Russakovsky et al. 2015), with one guess."""
 
 
 def localization_counts(
     boxes: Float[Array | np.ndarray, "n 4"],
-    labels: Int[Array | np.ndarray, "n"],
+    labels: Int[Array | np.ndarray, " n"],
     true_boxes: Float[Array | np.ndarray, "n 4"],
-    true_labels: Int[Array | np.ndarray, "n"],
+    true_labels: Int[Array | np.ndarray, " n"],
     num_classes: int,
 ) -> Float[Array, "{num_classes} 5"]:
     """For each true class: objects, their summed IoU, right boxes, right classes, and both right, in float32; adds up.

@@ -22,7 +22,7 @@ class Found(NamedTuple):
     """(x, y, w, h) in pixels of the image."""
     logits: Float[Array, "n k"]
     """Of its classes."""
-    log_variances: dict[str, Float[Array, "n"]]
+    log_variances: dict[str, Float[Array, " n"]]
     """Of each task, as `losses.uncertainty_weighted_sum` takes them, the same for each image: a batch can be split."""
 
     def detections(self, max_boxes: int = 1) -> Detections:

@@ -69,7 +69,7 @@ def _position(coordinate: Array, size: int, padding_mode: PaddingMode, align_cor
     return clip_to_border(position, size)
 
 
-def clip_to_border(position: Float[Array, "*points"], size: int) -> Float[Array, "*points"]:
+def clip_to_border(position: Float[Array, " *points"], size: int) -> Float[Array, " *points"]:
     """Clip to the centres of the first and last pixel; no gradient there or beyond, as in torch."""
     inside = (position > 0) & (position < size - 1)
     return jnp.where(inside, position, lax.stop_gradient(jnp.clip(position, 0, size - 1)))
@@ -77,7 +77,10 @@ def clip_to_border(position: Float[Array, "*points"], size: int) -> Float[Array,
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def read(
-    image: Float[Array, "h w c"], rows: Float[Array, "*points"], columns: Float[Array, "*points"], method: SampleMethod
+    image: Float[Array, "h w c"],
+    rows: Float[Array, " *points"],
+    columns: Float[Array, " *points"],
+    method: SampleMethod,
 ) -> Float[Array, "*points c"]:
     """Read one image at positions in pixels, 0 at the centre of the first; there are zeros outside."""
     table = image.reshape(-1, image.shape[2])
@@ -140,13 +143,13 @@ def _corners(image: Array, rows: Array, columns: Array, method: SampleMethod) ->
 
 
 @jax.custom_vjp
-def _take_rows(table: Float[Array, "p c"], index: Int[Array, "*points"]) -> Float[Array, "*points c"]:
+def _take_rows(table: Float[Array, "p c"], index: Int[Array, " *points"]) -> Float[Array, "*points c"]:
     return jnp.take(table, index, axis=0, mode="clip")
 
 
 @jax.custom_vjp
 def _add_rows(
-    table: Float[Array, "p c"], rows: Float[Array, "*points c"], index: Int[Array, "*points"]
+    table: Float[Array, "p c"], rows: Float[Array, "*points c"], index: Int[Array, " *points"]
 ) -> Float[Array, "p c"]:
     """The transpose of `_take_rows`: each row added to the place that its index names.
 

@@ -62,8 +62,8 @@ def center_targets(
 
 
 def gaussian_radius(
-    width: Float[Array, "*n"], height: Float[Array, "*n"], min_overlap: float = 0.3
-) -> Float[Array, "*n"]:
+    width: Float[Array, " *n"], height: Float[Array, " *n"], min_overlap: float = 0.3
+) -> Float[Array, " *n"]:
     """How far both corners of a box may move along each axis before its IoU can fall below `min_overlap`.
 
     The rule of CornerNet (Law and Deng 2018), solved: the smallest over both corners moved inwards, outwards, and the
@@ -81,8 +81,8 @@ def gaussian_radius(
 @partial(jax.vmap, in_axes=(0, 0, 0, None, None, None))
 def _of_images(
     boxes: Float[Array, "m 4"],
-    labels: Int[Array, "m"],
-    crowd: Bool[Array, "m"],
+    labels: Int[Array, " m"],
+    crowd: Bool[Array, " m"],
     size: Pair,
     num_classes: int,
     min_overlap: float,
@@ -117,7 +117,7 @@ def _gaussian(distance: Float[Array, "m length"], radius: Float[Array, "m 1"]) -
 
 
 def _between(
-    cell: Int[Array, "length"], low: Float[Array, "m 1"], high: Float[Array, "m 1"]
+    cell: Int[Array, " length"], low: Float[Array, "m 1"], high: Float[Array, "m 1"]
 ) -> Float[Array, "m length"]:
     """1 where the middle of a cell lies from `low` to `high`, 0 elsewhere."""
     return ((low <= cell + 0.5) & (cell + 0.5 < high)).astype(low.dtype)
@@ -125,8 +125,8 @@ def _between(
 
 def _paint(
     profiles: tuple[Float[Array, "m h"], Float[Array, "m w"]],
-    labels: Int[Array, "m"],
-    painted: Bool[Array, "m"],
+    labels: Int[Array, " m"],
+    painted: Bool[Array, " m"],
     num_classes: int,
 ) -> Float[Array, "h w {num_classes}"]:
     """For each class, in each cell, the largest product of both profiles over its boxes that are `painted`; at least 0.
@@ -145,7 +145,7 @@ def _paint(
     return planes.transpose(1, 2, 0)
 
 
-def _owners(cell: Float[Array, "m 2"], area: Float[Array, "m"], size: Pair) -> Int32[Array, "h w"]:
+def _owners(cell: Float[Array, "m 2"], area: Float[Array, " m"], size: Pair) -> Int32[Array, "h w"]:
     """For each cell the smallest box with its centre there, or -1; a box of infinite area has none."""
     largest_first = jnp.argsort(-area, stable=True).astype(jnp.int32)
     x, y = cell[largest_first].astype(jnp.int32).T

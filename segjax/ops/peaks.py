@@ -72,5 +72,5 @@ def soft_argmax(logits: Float[Array, "n h w k"]) -> Float[Array, "n k 2"]:
     return jnp.stack(means, axis=-1)
 
 
-def _widen(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _widen(x: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,8 +1,8 @@
 """Training: experiments, tasks, the loop, run folders, scores and pictures."""
 
+from segjax.errors import ExperimentError
 from segjax.train.detection import Detection, Objects
 from segjax.train.devices import Layout
-from segjax.train.errors import ExperimentError
 from segjax.train.experiment import Experiment, Loss, remember
 from segjax.train.interruption import Interrupted
 from segjax.train.localization import Localization, OneObject

@@ -17,7 +17,7 @@ from absl import logging as absl_logging
 from flax import linen as nn
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from segjax.train.errors import ExperimentError
+from segjax.errors import ExperimentError
 from segjax.train.state import TrainState, Variables, abstract
 
 Progress = dict[str, Any]

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable
 
-from segjax.data import DataError, Record, Source
+from segjax.data import Record, Source
+from segjax.errors import DataError
 
 MOST = 0.01
 """The share of the training records above which a run stops."""

@@ -124,7 +124,7 @@ class Detection:
 
         draw_box_predictions(folder, source, predict, self._data)
 
-    def _thresholds(self, records: list[Record], found: list[Any]) -> Float[np.ndarray, "k"]:
+    def _thresholds(self, records: list[Record], found: list[Any]) -> Float[np.ndarray, " k"]:
         """The score from which boxes of each class are best taken; 0.3 where no score is any good."""
         most = max(len(record["boxes"]) for record in records)
 

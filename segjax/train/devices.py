@@ -14,7 +14,7 @@ import numpy as np
 from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from segjax.train.errors import ExperimentError
+from segjax.errors import ExperimentError
 
 Tree = TypeVar("Tree")
 Strategy = Literal["jit", "pmap"]

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from segjax.train.errors import ExperimentError
+from segjax.errors import ExperimentError
 
 _MESSAGE_BYTES = 4096
 

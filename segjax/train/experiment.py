@@ -21,8 +21,8 @@ import tyro
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from segjax.data import MAX_BOXES, Augment, DataError, Dataset
-from segjax.train.errors import ExperimentError
+from segjax.data import MAX_BOXES, Augment, Dataset
+from segjax.errors import DataError, ExperimentError
 from segjax.train.segmentation import Segmentation
 from segjax.train.task import Task
 

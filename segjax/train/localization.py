@@ -25,7 +25,7 @@ class OneObject(NamedTuple):
 
     box: Float[Array, "n 4"]
     """(x, y, w, h) in pixels."""
-    label: Int[Array, "n"]
+    label: Int[Array, " n"]
     """Its class; -1 where there is no object."""
     mask: Int[Array, "n h w"] | None
     """The batch's mask, where it has one."""
@@ -105,7 +105,7 @@ class Localization:
 
         draw_box_predictions(folder, source, lambda records: [*map(predict, records)], self._data)
 
-    def _by_class(self, scores: Float[np.ndarray, "k"]) -> dict[str, float | None]:
+    def _by_class(self, scores: Float[np.ndarray, " k"]) -> dict[str, float | None]:
         return dict(zip(self._data.class_names, map(_known, scores), strict=True))
 
 

@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Array
 
 from segjax.data import Source, test_batches, train_batches
+from segjax.errors import ExperimentError
 from segjax.train import devices
 from segjax.train.checkpoints import Checkpoints
 from segjax.train.damaged import Damaged
 from segjax.train.devices import Layout, Placement
 from segjax.train.diagnose import first_bad_layer
-from segjax.train.errors import ExperimentError
 from segjax.train.evaluate import EvaluationStep, evaluate, initial_variables, make_evaluation_step
 from segjax.train.experiment import Experiment, parameter_count
 from segjax.train.interruption import Interrupted, Stopped, StopRequest

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from segjax.errors import ExperimentError
 from segjax.train import distributed
-from segjax.train.errors import ExperimentError
 from segjax.train.experiment import build, knobs_of, read_experiment
 from segjax.train.run import Run
 from segjax.train.seeds import create_runs, open_runs

@@ -17,8 +17,8 @@ from typing import Any
 
 import jax
 
+from segjax.errors import ExperimentError
 from segjax.train.devices import is_first_process
-from segjax.train.errors import ExperimentError
 from segjax.train.experiment import Experiment, Knobs, build, read_experiment
 
 _PACKAGES = ("segjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")

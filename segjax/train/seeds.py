@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from segjax.train.errors import ExperimentError
+from segjax.errors import ExperimentError
 from segjax.train.experiment import ExperimentFunction, Knobs, build
 from segjax.train.pictures import save
 from segjax.train.run import Run, default_folder, write_json

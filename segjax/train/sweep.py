@@ -12,8 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from segjax.data import DataError
-from segjax.train.errors import ExperimentError
+from segjax.errors import DataError, ExperimentError
 from segjax.train.experiment import ExperimentFunction, Knobs, build, knobs_of, read_experiment
 from segjax.train.pictures import save
 from segjax.train.run import Run

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from segjax import data
-from segjax.data import Augment, DataError, Record
+from segjax.data import Augment, Record
+from segjax.errors import DataError
 
 
 class Numbered:

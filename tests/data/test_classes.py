@@ -3,7 +3,7 @@ import json
 import pytest
 
 from segjax.data.classes import bright_palette, numbered_classes, read_classes, read_nnunet_classes, voc_palette
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 
 def test_the_palette_is_that_of_pascal_voc():

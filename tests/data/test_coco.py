@@ -10,9 +10,10 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from segjax import data
-from segjax.data import DataError, coco
+from segjax.data import coco
 from segjax.data.coco import read_coco
 from segjax.data.outlines import draw_mask
+from segjax.errors import DataError
 
 CATEGORIES = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}, {"id": 90, "name": "bird"}]
 

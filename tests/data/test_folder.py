@@ -11,7 +11,7 @@ from PIL import Image
 
 from segjax.data.folder import FolderDefaults, FolderSource, folder, folder_defaults
 from segjax.data.mask_check import check_masks as check
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 
 def test_records_are_the_pictures_and_masks(make_folder):

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from segjax.data.images import SUFFIXES, read_image, read_mask
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 9, 3)).astype(np.uint8)
@@ -339,7 +339,7 @@ def test_permission_is_asked_for(tmp_path):
     code = """
 import os, sys
 from segjax.data.images import read_image
-from segjax.data.record import DataError
+from segjax.errors import DataError
 if os.getuid() == 0:
     os.chdir(sys.argv[1])
     os.setgroups([])

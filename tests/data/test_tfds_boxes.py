@@ -11,8 +11,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core.download import resource
 
-from segjax.data.record import DataError
 from segjax.data.tfds_boxes import tfds_boxes, wider_face
+from segjax.errors import DataError
 
 # x, y, width, height, invalid. One reaches over the border, one is empty.
 FACES = {

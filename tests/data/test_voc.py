@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segjax.data import DataError, voc
+from segjax.data import voc
+from segjax.errors import DataError
 
 
 def xml(name, *objects, size=(40, 30)):

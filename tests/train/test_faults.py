@@ -16,7 +16,7 @@ import pytest
 from forks import Fork, Forks
 
 import segjax
-from segjax.data import DataError
+from segjax.errors import DataError
 from segjax.train import ExperimentError, Run, train
 
 

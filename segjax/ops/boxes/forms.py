@@ -55,7 +55,7 @@ def clip(boxes: Real[ArrayLike, "*n 4"], size: tuple[ArrayLike, ArrayLike]) -> F
     return jnp.concatenate([jnp.clip(corner, 0, bounds), inside], axis=-1)
 
 
-def area(boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, "*n"]:
+def area(boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, " *n"]:
     """Area of each (x, y, w, h) in square pixels; raises ValueError where the last axis is not 4."""
     width, height = jnp.moveaxis(sizes(checked(boxes)), -1, 0)
     return width * height

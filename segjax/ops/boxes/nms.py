@@ -10,12 +10,12 @@ from segjax.ops.boxes.overlap import iou
 
 def nms(
     boxes: Real[ArrayLike, "m 4"],
-    scores: Float[ArrayLike, "m"],
+    scores: Float[ArrayLike, " m"],
     *,
     max_boxes: int,
-    labels: Int[ArrayLike, "m"] | None = None,
+    labels: Int[ArrayLike, " m"] | None = None,
     threshold: float = 0.5,
-) -> Int[Array, "{max_boxes}"]:
+) -> Int[Array, " {max_boxes}"]:
     """Indices of the boxes kept, best first, then -1: those that no better one kept overlaps by more than `threshold`.
 
     Overlap is IoU. Of equal scores the first box goes first; a score of -inf or NaN is never kept, so mask with -inf

@@ -20,24 +20,24 @@ Overlap = Callable[[Array, Array], Array]
 TINY = 1e-12
 
 
-def iou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, "*n"]:
+def iou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
     """Intersection over union, in 0..1; 0 where neither box has an area."""
     return _iou(_together(a, b), eps)
 
 
-def giou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, "*n"]:
+def giou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
     """Generalised IoU (Rezatofighi et al. 2019), in -1..1: less the share of the hull that neither box covers."""
     pair = _together(a, b)
     hull = pair.hull[..., 0] * pair.hull[..., 1]
     return _iou(pair, eps) - _ratio(hull - pair.union, hull, eps)
 
 
-def diou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, "*n"]:
+def diou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
     """Distance IoU (Zheng et al. 2020), in -1..1: less (distance of centres / diagonal of the hull)^2."""
     return _diou(_together(a, b), eps)
 
 
-def ciou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, "*n"]:
+def ciou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
     """Complete IoU (Zheng et al. 2020): distance IoU less alpha v, v the difference of the aspects' angles.
 
     No gradient passes through the trade-off alpha, as in the paper. A box that is a point has the aspect of a square.
