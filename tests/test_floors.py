@@ -15,9 +15,10 @@ FLOORS = [
     {"train", "inference"},
     {"data"},
     {"models"},
-    {"encoders"},
+    {"encoders", "decoders"},
     {"layers", "upsampling"},
     {"losses", "metrics"},
+    {"level"},
     {"ops"},
     {"errors"},
 ]
