@@ -9,7 +9,8 @@ from segjax import losses, upsampling
 from segjax.data import Augment, FolderDefaults, folder, folder_defaults
 from segjax.layers import Normalized
 from segjax.models import UNet
-from segjax.train import Experiment, remember
+from segjax.runs import remember
+from segjax.train import Experiment
 
 
 def experiment(
