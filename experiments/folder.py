@@ -9,7 +9,8 @@ from segjax import losses, upsampling
 from segjax.data import Augment, FolderDefaults, folder, folder_defaults
 from segjax.layers import ConvBlock, Normalized
 from segjax.models import unet
-from segjax.train import Experiment, remember
+from segjax.runs import remember
+from segjax.train import Experiment
 
 
 def experiment(

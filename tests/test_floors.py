@@ -12,6 +12,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"launch"},
+    {"runs"},
     {"train", "inference"},
     {"data"},
     {"models"},
