@@ -28,8 +28,7 @@ def upsampled_cross_entropy(
     """`cross_entropy` of the logits after a bilinear resize to the mask's size, `rows` low-resolution rows at a time.
 
     Value and gradient are those of `ops.resize` followed by `cross_entropy`, while only `rows` x factor rows of full
-    resolution are in memory, forward and backward. The mask's height and width must be whole multiples of the logits',
-    otherwise ValueError.
+    resolution are in memory, forward and backward. The mask's height and width must be whole multiples of the logits'.
     """
     options = {"class_weights": class_weights, "label_smoothing": label_smoothing}
     total, weight = upsampled_sums(partial(cross_entropy_sums, **options), logits, mask, rows=rows, ignore=ignore)

@@ -22,7 +22,7 @@ def cross_entropy(
 
     The numbers of `torch.nn.functional.cross_entropy`: with class weights the mean is divided by the sum of the counted
     pixels' weights, and `label_smoothing` in 0..1 spreads that share of the target evenly over all classes. Computed in
-    float32 or wider. A label that no logit belongs to makes the loss NaN; shapes that do not match raise ValueError.
+    float32 or wider. A label that no logit belongs to makes the loss NaN.
     """
     return _mean(
         cross_entropy_sums(logits, mask, ignore=ignore, class_weights=class_weights, label_smoothing=label_smoothing)
@@ -98,7 +98,7 @@ def ohem_cross_entropy(
 
     A pixel is hard if its class has a probability below `threshold`, or if it is among the `min_fraction` of the
     counted pixels with the highest loss (more, where losses tie). `threshold=0` mines a fixed fraction,
-    `min_fraction=0` by threshold alone; both are in 0..1, otherwise ValueError.
+    `min_fraction=0` by threshold alone; both are in 0..1.
     """
     if not (0 <= threshold <= 1 and 0 <= min_fraction <= 1):
         raise ValueError(f"threshold and min_fraction must lie in 0..1, got {threshold} and {min_fraction}.")

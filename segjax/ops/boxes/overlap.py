@@ -3,7 +3,7 @@
 Each takes two arrays of (x, y, w, h) whose leading axes broadcast, and is computed in coordinates of the first box, so
 that no digit is lost far from the origin: equal boxes have exactly 1. A denominator gets `eps` (0; torchvision's losses
 add 1e-7), is held above 1e-12, and what a box without area would divide 0 by 0 counts as 0. Values and gradients are
-finite for all boxes within 1e9 pixels. Shapes that do not broadcast raise ValueError.
+finite for all boxes within 1e9 pixels.
 """
 
 from collections.abc import Callable
