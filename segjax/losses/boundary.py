@@ -21,6 +21,9 @@ def boundary_loss(
 
     It may be negative, and is meant to be added to a loss of overlap; 0 if nothing is counted. `distances` are those of
     `signed_distance`, where the caller already has them.
+
+    Raises:
+        ValueError: where the shapes do not match, or the mask is not of integers.
     """
     label = labels(logits, mask, ignore)
     if distances is None:

@@ -29,6 +29,9 @@ def upsampled_cross_entropy(
 
     Value and gradient are those of `ops.resize` followed by `cross_entropy`, while only `rows` x factor rows of full
     resolution are in memory, forward and backward. The mask's height and width must be whole multiples of the logits'.
+
+    Raises:
+        ValueError: where the mask's height and width are not whole multiples of the logits', or n differs.
     """
     options = {"class_weights": class_weights, "label_smoothing": label_smoothing}
     total, weight = upsampled_sums(partial(cross_entropy_sums, **options), logits, mask, rows=rows, ignore=ignore)
@@ -47,6 +50,9 @@ def upsampled_sums(
 
     `sums` returns arrays that add up over pieces of a batch, as `cross_entropy_sums` and `focal_sums` do. A piece holds
     those rows of every image, so that a batch sharded over devices stays where it is.
+
+    Raises:
+        ValueError: where the mask's height and width are not whole multiples of the logits', or n differs.
     """
     if (
         logits.ndim != 4
