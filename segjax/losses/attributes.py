@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.losses.inputs import widen
+from segjax.losses.labels import widen
 
 
 def attribute_cross_entropy(logits: Float[Array, "*n a"], attributes: Float[Array, "*n a"]) -> Float[Array, ""]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.losses.inputs import widen
+from segjax.losses.labels import widen
 from segjax.ops.boxes import ciou, diou, giou
 
 EPS = 1e-7

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.losses.inputs import widen
+from segjax.losses.labels import widen
 
 
 def heatmap_focal(

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from segjax.losses.inputs import labels, sum_by_class, widen
+from segjax.losses.labels import labels, sum_by_class, widen
 from segjax.losses.region import Classes, average
 
 

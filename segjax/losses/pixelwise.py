@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from segjax.losses.inputs import labels, widen
+from segjax.losses.labels import labels, widen
 
 
 def cross_entropy(

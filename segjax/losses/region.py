@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from segjax.losses.inputs import labels, sum_by_class, widen
+from segjax.losses.labels import labels, sum_by_class, widen
 
 Classes = Literal["present", "all"]
 

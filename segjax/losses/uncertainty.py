@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.losses.inputs import widen
+from segjax.losses.labels import widen
 
 
 def uncertainty_weighted_sum(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from segjax.metrics.scores import ratio
+from segjax.metrics.averages import ratio
 
 
 def calibration_counts(

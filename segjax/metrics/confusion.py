@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
-from segjax.metrics.scores import mean, ratio
+from segjax.metrics.averages import mean, ratio
 
 
 def confusion_matrix(

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from segjax.metrics.scores import mean, ratio
+from segjax.metrics.averages import mean, ratio
 
 
 def boundary_f1_counts(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from segjax.metrics.scores import mean
+from segjax.metrics.averages import mean
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
-from segjax.metrics.scores import ratio
+from segjax.metrics.averages import ratio
 from segjax.ops.boxes import iou
 
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-TINY = 1e-6
+_LEAST = 1e-6
 
 
 def from_mask(mask: Bool[Array, "*n h w"]) -> Float[Array, "*n 4"]:
@@ -55,6 +55,6 @@ def _expected_span(occupied: Float[Array, "*n length"]) -> tuple[Array, Array]:
     empty = free_before[..., -1]
     some = 1 - empty
     before, after = (
-        jnp.sum(free - empty[..., None], axis=-1) / jnp.maximum(some, TINY) for free in (free_before, free_after)
+        jnp.sum(free - empty[..., None], axis=-1) / jnp.maximum(some, _LEAST) for free in (free_before, free_after)
     )
     return before, (length - before - after) * some

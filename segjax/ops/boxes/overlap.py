@@ -17,7 +17,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from segjax.ops.boxes.forms import checked, sizes
 
 Overlap = Callable[[Array, Array], Array]
-TINY = 1e-12
+_LEAST_AREA = 1e-12
 
 
 def iou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
@@ -111,11 +111,11 @@ def _diou(pair: _Pair, eps: float) -> Array:
 
 
 def _ratio(part: Array, whole: Array, eps: float) -> Array:
-    return part / jnp.maximum(whole + eps, TINY)
+    return part / jnp.maximum(whole + eps, _LEAST_AREA)
 
 
 def _aspect(size: Array) -> Array:
     """The angle whose tangent is width over height, with a slope of 0 where the box is a point."""
-    is_point = jnp.sum(size**2, axis=-1) < TINY
+    is_point = jnp.sum(size**2, axis=-1) < _LEAST_AREA
     width, height = jnp.moveaxis(jnp.where(is_point[..., None], 1, size), -1, 0)
     return jnp.arctan2(width, height)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from segjax.losses.inputs import widen
+from segjax.losses.labels import widen
 from segjax.losses.pixelwise import cross_entropy_sums
 from segjax.ops.resize import resize
 
