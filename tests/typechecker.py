@@ -21,17 +21,19 @@ def checked(function: Callable) -> Callable:
     """
     if inspect.signature(function).return_annotation is Any or function.__name__ == "__init__":
         return function
-    function.__annotations__ = {name: _numpy_too(each) for name, each in function.__annotations__.items()}
+    function.__annotations__ = {name: _held_to(each) for name, each in function.__annotations__.items()}
     return beartype(conf=BeartypeConf(is_pep484_tower=True))(function)
 
 
-def _numpy_too(annotation: Any) -> Any:
+def _held_to(annotation: Any) -> Any:
+    if getattr(annotation, "_is_protocol", False) and not getattr(annotation, "_is_runtime_protocol", False):
+        return object  # which pyright looks into
     if annotation is jax.Array:
         return jax.Array | np.ndarray
     if isinstance(annotation, type) and issubclass(annotation, AbstractArray) and annotation.array_type is jax.Array:
         return annotation.dtype[jax.Array | np.ndarray, annotation.dim_str]
     if get_origin(annotation) in (Union, UnionType):
-        return reduce(or_, map(_numpy_too, get_args(annotation)))
+        return reduce(or_, map(_held_to, get_args(annotation)))
     if get_origin(annotation) in (Mapping, Sequence, tuple):
-        return get_origin(annotation)[tuple(map(_numpy_too, get_args(annotation)))]
+        return get_origin(annotation)[tuple(map(_held_to, get_args(annotation)))]
     return annotation
