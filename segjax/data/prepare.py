@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from PIL import Image
 
-from segjax.data.fetch import data_dir, first_line, unwritable
+from segjax.cache import data_dir, first_line, unwritable
 from segjax.errors import DataError
 
 

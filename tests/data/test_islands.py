@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
+from segjax.cache import data_dir, fetch_wheel
 from segjax.data import islands
-from segjax.data.fetch import data_dir, fetch_wheel
 from segjax.data.islands import BAND, Object, band_of, find_objects, number_objects, split_of
 from segjax.data.islands_builder import Islands
 from segjax.data.islands_crops import CROP, TILE, _draw_window, crops, tiles

