@@ -10,7 +10,7 @@ from segjax.cli.say import fail, print_scores
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax evaluate RUN`: score the newest checkpoint on the test split."""
-    from segjax.train.load import evaluate_run
+    from segjax.runs.load import evaluate_run
 
     report = evaluate_run(parsed.run, parsed.checkpoint)
     if parsed.json:
@@ -25,7 +25,7 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     if bool(parsed.paths) == (parsed.video is not None):
         return fail("name pictures to predict, or one video with --video IN --out OUT.mp4.")
     from segjax.inference.runs import predict_frames, predict_pictures
-    from segjax.train.load import load_experiment
+    from segjax.runs.load import load_experiment
 
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
     if parsed.video is not None:

@@ -3,7 +3,7 @@
 from segjax.errors import ExperimentError
 from segjax.train.detection import Detection, Objects
 from segjax.train.devices import Layout
-from segjax.train.experiment import Experiment, Loss, remember
+from segjax.train.experiment import Experiment, Loss
 from segjax.train.interruption import Interrupted
 from segjax.train.localization import Localization, OneObject
 from segjax.train.loop import train, train_together
@@ -29,7 +29,6 @@ __all__ = [
     "Segmentation",
     "Task",
     "kernels",
-    "remember",
     "schedule",
     "train",
     "train_together",

@@ -18,7 +18,8 @@ from segjax import data as segdata
 from segjax.cli import main
 from segjax.data import Dataset
 from segjax.models import Detections
-from segjax.train import Detection, Localization, MultiTask, Run, detection, train
+from segjax.runs import create_run, experiment_of
+from segjax.train import Detection, Localization, MultiTask, detection, train
 
 COLOURED = '''
 """Coloured squares on a dark ground, of which some pictures have several."""
@@ -28,8 +29,10 @@ import optax
 
 from segjax import losses, models
 from segjax.data import Dataset
+from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
+from segjax.upsampling import Bilinear
 from segjax.train import Detection, Experiment, MultiTask
 
 STAGES = ((8,), (12,), (16,))
@@ -59,10 +62,13 @@ def experiment(many: bool = False, steps: int = 300, seed: int = 0) -> Experimen
     most = 2 if many else 1
     encoder = ConvEncoder(STAGES)
     if many:
-        model = models.CenterNet(2, encoder, STAGES[1:-1], hidden=8)
+        model = models.CenterNet(2, encoder, UNetDecoder(STAGES[1:-1], Bilinear, finest_stride=2), hidden=8)
     else:
         model = models.MultiTask(
-            2, encoder, mask=models.MaskBox(3, STAGES[:-1]), box=models.ExtremePointBox(STAGES[1:-1])
+            2,
+            encoder,
+            mask=models.MaskBox(3, UNetDecoder(STAGES[:-1], Bilinear)),
+            box=models.ExtremePointBox(UNetDecoder(STAGES[1:-1], Bilinear, finest_stride=2)),
         )
 
     def of_many(found, truth):
@@ -220,9 +226,9 @@ def test_attributes_of_what_was_found_are_calibrated():
 
 
 def test_one_object_from_training_to_prediction(coloured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    run = Run.create(tmp_path / "run", coloured, {}, {})
-    scores = train(run.experiment(), run)
-    assert isinstance(run.experiment().task(DATA), MultiTask)
+    run = create_run(tmp_path / "run", coloured, {}, {})
+    scores = train(experiment_of(run), run)
+    assert isinstance(experiment_of(run).task(DATA), MultiTask)
     assert scores["class_accuracy"] == 1
     assert scores["localization_accuracy"] > 0.8
     assert scores["miou"] > 0.6
@@ -236,7 +242,7 @@ def test_one_object_from_training_to_prediction(coloured: Path, tmp_path: Path, 
     assert evaluated["localization_accuracy"] == pytest.approx(scores["localization_accuracy"])
     assert evaluated["mean_iou"] == pytest.approx(scores["mean_iou"], rel=1e-5)
 
-    source: Any = run.experiment().data.open("test")
+    source: Any = experiment_of(run).data.open("test")
     (tmp_path / "pictures").mkdir()
     for number in range(3):  # three times as large, which a localizer sees in the size that it knows
         Image.fromarray(source[number]["image"].repeat(3, 0).repeat(3, 1)).save(tmp_path / "pictures" / f"{number}.png")
@@ -260,8 +266,8 @@ def test_one_object_from_training_to_prediction(coloured: Path, tmp_path: Path, 
 
 
 def test_many_objects_are_learned_and_scored_with_the_images_that_have_none(coloured: Path, tmp_path: Path):
-    run = Run.create(tmp_path / "run", coloured, {"many": True, "steps": 150}, {})
-    scores = train(run.experiment(), run)
+    run = create_run(tmp_path / "run", coloured, {"many": True, "steps": 150}, {})
+    scores = train(experiment_of(run), run)
     assert scores["ap50"] > 0.95
     assert set(scores["class_ap50"]) == {"red", "blue"}
     rows = run.metrics()

@@ -9,7 +9,7 @@ from scipy import stats
 import segjax
 from segjax.cli import main
 from segjax.train import Run
-from segjax.train.seeds import Interval
+from segjax.runs.seeds import Interval
 
 
 def bits(folder: Path) -> list[bytes]:
