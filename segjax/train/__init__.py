@@ -1,4 +1,10 @@
-"""Training: experiments, tasks, the loop, run folders, scores and pictures."""
+"""Training: experiments, recipes, tasks, the loop, run folders, scores and pictures.
+
+The room can be called, too: `segjax.train(experiment, out="runs/mine")`.
+"""
+
+import sys
+from types import ModuleType
 
 from segjax.errors import ExperimentError
 from segjax.train.detection import Detection, Objects
@@ -9,8 +15,10 @@ from segjax.train.localization import Localization, OneObject
 from segjax.train.loop import train, train_together
 from segjax.train.multitask import MultiTask
 from segjax.train.optimizer import kernels, schedule
+from segjax.train.recipe import Recipe
 from segjax.train.run import Run
 from segjax.train.segmentation import Scores, Segmentation
+from segjax.train.start import train_in
 from segjax.train.task import Task
 
 __all__ = [
@@ -24,6 +32,7 @@ __all__ = [
     "MultiTask",
     "Objects",
     "OneObject",
+    "Recipe",
     "Run",
     "Scores",
     "Segmentation",
@@ -33,3 +42,10 @@ __all__ = [
     "train",
     "train_together",
 ]
+
+
+class _Room(ModuleType):
+    __call__ = staticmethod(train_in)
+
+
+sys.modules[__name__].__class__ = _Room
