@@ -16,9 +16,10 @@ FLOORS = [
     {"train", "inference"},
     {"data"},
     {"models"},
-    {"encoders"},
+    {"encoders", "decoders"},
     {"layers", "upsampling"},
     {"losses", "metrics"},
+    {"level"},
     {"ops"},
     {"errors"},
 ]
