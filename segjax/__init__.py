@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segjax import data as data
+    from segjax import decoders as decoders
     from segjax import encoders as encoders
     from segjax import inference as inference
     from segjax import layers as layers
+    from segjax import level as level
     from segjax import losses as losses
     from segjax import metrics as metrics
     from segjax import models as models
@@ -28,61 +30,25 @@ if TYPE_CHECKING:
 
     class _Train:  # as an editor sees the room that can be called
         from segjax.train import (
-            Detection as Detection,
-        )
-        from segjax.train import (
-            Experiment as Experiment,
-        )
-        from segjax.train import (
-            ExperimentError as ExperimentError,
-        )
-        from segjax.train import (
-            Interrupted as Interrupted,
-        )
-        from segjax.train import (
-            Layout as Layout,
-        )
-        from segjax.train import (
-            Localization as Localization,
-        )
-        from segjax.train import (
-            Loss as Loss,
-        )
-        from segjax.train import (
-            MultiTask as MultiTask,
-        )
-        from segjax.train import (
-            Objects as Objects,
-        )
-        from segjax.train import (
-            OneObject as OneObject,
-        )
-        from segjax.train import (
-            Recipe as Recipe,
-        )
-        from segjax.train import (
-            Run as Run,
-        )
-        from segjax.train import (
-            Scores as Scores,
-        )
-        from segjax.train import (
-            Segmentation as Segmentation,
-        )
-        from segjax.train import (
-            Task as Task,
-        )
-        from segjax.train import (
-            kernels as kernels,
-        )
-        from segjax.train import (
-            schedule as schedule,
-        )
-        from segjax.train import (
-            train as train,
-        )
-        from segjax.train import (
-            train_together as train_together,
+            Detection,
+            Experiment,
+            ExperimentError,
+            Interrupted,
+            Layout,
+            Localization,
+            Loss,
+            MultiTask,
+            Objects,
+            OneObject,
+            Recipe,
+            Run,
+            Scores,
+            Segmentation,
+            Task,
+            kernels,
+            schedule,
+            train,
+            train_together,
         )
 
         __call__ = staticmethod(_train_in)
@@ -92,9 +58,11 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 _MODULES = {
     "data",
+    "decoders",
     "encoders",
     "inference",
     "layers",
+    "level",
     "losses",
     "metrics",
     "models",
@@ -103,18 +71,6 @@ _MODULES = {
     "train",
     "upsampling",
 }
-    "data",
-    "encoders",
-    "inference",
-    "layers",
-    "losses",
-    "metrics",
-    "models",
-    "ops",
-    "runs",
-    "train",
-    "upsampling",
-]
 _FUNCTIONS = {"experiment": "segjax.runs.experiment_file", "load": "segjax.runs.load"}
 
 
