@@ -37,9 +37,7 @@ def create_run(
         ExperimentError: the folder cannot be made.
     """
     name = name or file.stem
-    return Run.create(
-        path or default_folder(name), {"experiment": name, "knobs": knobs, "facts": facts or {}}, file
-    )
+    return Run.create(path or default_folder(name), {"experiment": name, "knobs": knobs, "facts": facts or {}}, file)
 
 
 def open_run(path: Path) -> Run:

@@ -15,9 +15,9 @@ from segjax.errors import DataError, ExperimentError
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
 from segjax.runs.knobs import Knobs
 from segjax.runs.run import default_folder, experiment_of, new_run
+from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs
 from segjax.train.pictures import save
 from segjax.train.run import Run
-from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from segjax.errors import ExperimentError
 from segjax.train.detection import Detection, Objects
 from segjax.train.devices import Layout
 from segjax.train.experiment import Experiment, Loss
+from segjax.train.inputs import cropped, normalized
 from segjax.train.interruption import Interrupted
 from segjax.train.localization import Localization, OneObject
 from segjax.train.loop import train, train_together
@@ -37,7 +38,9 @@ __all__ = [
     "Scores",
     "Segmentation",
     "Task",
+    "cropped",
     "kernels",
+    "normalized",
     "schedule",
     "train",
     "train_together",

@@ -4,7 +4,6 @@ import pytest
 
 from segjax.errors import ExperimentError
 from segjax.runs import open_run, read_experiment
-from segjax.train.run import Run
 
 KNOBS = '''
 from typing import Literal
