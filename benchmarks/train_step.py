@@ -34,7 +34,8 @@ from segjax import losses
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.data import Dataset
 from segjax.models import UNet
-from segjax.train import Experiment, Layout, Segmentation
+from segjax.tasks import Segmentation
+from segjax.train import Experiment, Layout
 from segjax.train.devices import Placement, Program, compile_step
 from segjax.train.evaluate import initial_variables
 from segjax.train.speed import peak_flops

@@ -10,7 +10,8 @@ from segjax import losses, models
 from segjax.data import Augment, islands
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
-from segjax.train import Experiment, Localization, OneObject
+from segjax.tasks import Localization, OneObject
+from segjax.train import Experiment
 
 
 def experiment(

@@ -9,7 +9,8 @@ from segjax import losses, models
 from segjax.data import Augment, islands
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
-from segjax.train import Experiment, MultiTask, OneObject
+from segjax.tasks import MultiTask, OneObject
+from segjax.train import Experiment
 
 
 def experiment(

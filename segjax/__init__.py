@@ -11,7 +11,20 @@ if TYPE_CHECKING:
     from segjax.train.load import load as load
 
 __version__ = "0.1.0"
-_MODULES = {"data", "encoders", "inference", "layers", "losses", "metrics", "models", "ops", "train", "upsampling"}
+_MODULES = {
+    "data",
+    "drawing",
+    "encoders",
+    "inference",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "tasks",
+    "train",
+    "upsampling",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax predict RUN PATH... --out DIR` or `segjax predict RUN --video IN --out OUT`: masks or boxes."""
     if bool(parsed.paths) == (parsed.video is not None):
         return fail("name pictures to predict, or one video with --video IN --out OUT.mp4.")
-    from segjax.inference.runs import predict_frames, predict_pictures
+    from segjax.tasks.runs import predict_frames, predict_pictures
     from segjax.train.load import load_experiment
 
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)

@@ -9,7 +9,8 @@ import optax
 from segjax import losses
 from segjax.data import Dataset
 from segjax.models import UNet
-from segjax.train import Experiment, Segmentation
+from segjax.tasks import Segmentation
+from segjax.train import Experiment
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 

@@ -18,7 +18,8 @@ from segjax import data as segdata
 from segjax.cli import main
 from segjax.data import Dataset
 from segjax.models import Detections
-from segjax.train import Detection, Localization, MultiTask, Run, detection, train
+from segjax.tasks import Detection, Localization, MultiTask, detection
+from segjax.train import Run, train
 
 COLOURED = '''
 """Coloured squares on a dark ground, of which some pictures have several."""
@@ -30,7 +31,8 @@ from segjax import losses, models
 from segjax.data import Dataset
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
-from segjax.train import Detection, Experiment, MultiTask
+from segjax.tasks import Detection, MultiTask
+from segjax.train import Experiment
 
 STAGES = ((8,), (12,), (16,))
 
