@@ -11,7 +11,8 @@ from segjax.data import Augment, islands
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
-from segjax.train import Experiment, Localization, OneObject
+from segjax.tasks import Localization, OneObject
+from segjax.train import Experiment
 from segjax.upsampling import Bilinear
 
 

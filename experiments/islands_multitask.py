@@ -10,7 +10,8 @@ from segjax.data import Augment, islands
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
-from segjax.train import Experiment, MultiTask, OneObject
+from segjax.tasks import MultiTask, OneObject
+from segjax.train import Experiment
 from segjax.upsampling import Bilinear
 
 

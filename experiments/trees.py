@@ -8,7 +8,8 @@ from segjax.data import Augment, trees
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import Standardized
-from segjax.train import Detection, Experiment, Objects
+from segjax.tasks import Detection, Objects
+from segjax.train import Experiment
 
 
 def experiment(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _MODULES = {
     "data",
+    "decoders",
+    "drawing",
     "encoders",
     "inference",
     "layers",
@@ -21,6 +23,7 @@ _MODULES = {
     "models",
     "ops",
     "runs",
+    "tasks",
     "train",
     "upsampling",
 }

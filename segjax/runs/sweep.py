@@ -12,10 +12,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from segjax.drawing.figures import despine, save
 from segjax.errors import DataError, ExperimentError
 from segjax.runs.experiment_file import ExperimentFunction, Knobs, build, knobs_of, read_experiment
 from segjax.runs.run import create_run, experiment_of
-from segjax.train.pictures import save
+from segjax.train.experiment import ExperimentFunction, Knobs, build, knobs_of, read_experiment
 from segjax.train.run import Run
 from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs
 
@@ -184,7 +185,7 @@ def _draw(out: Path, rows: Sequence[dict[str, Any]], headline: str) -> None:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     seeds = max(len(row["scores"]) for row in rows)
     axes.set_title(f"test {headline}" + (f": mean of {seeds} seeds, 95% interval" if seeds > 1 else ""), fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
+    despine(axes)
     axes.grid(axis="x", alpha=0.25)
     save(figure, out, "sweep.png")
 

@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from segjax.runs.experiment_file import build, knobs_of, read_experiment
 
 from segjax.data import test_batches as batches_of
 from segjax.data import train_batches
-from segjax.runs.experiment_file import build, knobs_of, read_experiment
 from segjax.train.evaluate import initial_variables
 from segjax.train.experiment import Experiment
 

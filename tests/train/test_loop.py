@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from segjax.runs.experiment_file import build, read_experiment
 
 import segjax
 from segjax.cli import main
 from segjax.runs import create_run, experiment_of
-from segjax.runs.experiment_file import build, read_experiment
 from segjax.train import ExperimentError, Interrupted, Run, train
 
 WRITTEN = ("experiment.py", "run.json", "metrics.jsonl", "curves.png", "predictions.png", "report.json", "checkpoints")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypedDict
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -11,9 +12,12 @@ from jaxtyping import Array, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Source
-from segjax.train.pictures import draw_curves, draw_predictions
-from segjax.train.state import Variables
-from segjax.train.task import Batch
+from segjax.drawing import MaskExample, draw_curves, draw_mask_grid
+from segjax.drawing.figures import evenly
+from segjax.inference.prediction import Variables
+from segjax.tasks.task import Batch
+
+_EXAMPLES = 6
 
 
 class Scores(TypedDict):
@@ -70,12 +74,16 @@ class Segmentation:
         return dict(scores)
 
     def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
-        """The training loss, the mIoU of both splits, and the test IoU of every class."""
-        draw_curves(folder, rows, self._data)
+        """The training loss, the mIoU, and the IoU of every class."""
+        colours = dict(zip(self._data.class_names, self._data.palette, strict=True))
+        draw_curves(folder, rows, {"miou": "mean IoU"}, class_score=("iou", "IoU"), colours=colours)
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
-        """A few test records: the image, the truth, the prediction, the error."""
-        draw_predictions(folder, model, variables, source, self._data)
+        """A few records: the image, the truth, the prediction, the error."""
+        apply = jax.jit(lambda image: model.apply(variables, image, train=False).argmax(-1))  # type: ignore[union-attr]
+        records = [source[i] for i in evenly(len(source), _EXAMPLES)]
+        examples = [MaskExample(one["image"], one["mask"], np.asarray(apply(one["image"][None]))[0]) for one in records]
+        draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
 
     def _by_class(self, scores: Any) -> dict[str, float | None]:
         values = [None if np.isnan(score) else float(score) for score in np.asarray(scores)]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-Palette = Sequence[tuple[int, int, int]]
+from segjax.drawing.palette import Palette, paint
 
 LONGEST = 2048
 """A larger picture is drawn smaller: its longer side gets this many pixels."""
@@ -39,12 +39,20 @@ def draw_overlay(
 
 def tint(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"], palette: Palette) -> np.ndarray:
     """The image in its own size, tinted with the colours of its mask, and white where classes meet."""
-    tinted = cv2.addWeighted(image, 0.55, np.array(palette, np.uint8)[mask], 0.45, 0)
+    tinted = cv2.addWeighted(image, 0.55, paint(mask, palette), 0.45, 0)
     borders = np.zeros(mask.shape, bool)
     borders[:, :-1] |= mask[:, :-1] != mask[:, 1:]
     borders[:-1] |= mask[:-1] != mask[1:]
     tinted[borders] = _BORDER
     return tinted
+
+
+def grey_overlay(
+    image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"], palette: Palette
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The colours of a mask laid over a greyed image, so that none is taken for its own; the ignored is white."""
+    grey = image.mean(axis=2, keepdims=True)
+    return (0.4 * grey + 0.6 * paint(mask, palette, ignored=(255, 255, 255))).astype(np.uint8)
 
 
 def _fitted(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

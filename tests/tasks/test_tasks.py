@@ -19,7 +19,8 @@ from segjax.cli import main
 from segjax.data import Dataset
 from segjax.models import Detections
 from segjax.runs import create_run, experiment_of
-from segjax.train import Detection, Localization, MultiTask, detection, train
+from segjax.tasks import Detection, Localization, MultiTask, detection
+from segjax.train import train
 
 COLOURED = '''
 """Coloured squares on a dark ground, of which some pictures have several."""
@@ -33,7 +34,9 @@ from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
 from segjax.upsampling import Bilinear
-from segjax.train import Detection, Experiment, MultiTask
+from segjax.tasks import Detection, MultiTask
+from segjax.train import Experiment
+from segjax.train import Experiment
 
 STAGES = ((8,), (12,), (16,))
 

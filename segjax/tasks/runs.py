@@ -7,22 +7,21 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from segjax.drawing import draw_boxes, notes, tint
 from segjax.errors import InferenceError
 from segjax.inference.box_files import predict_box_files
-from segjax.inference.box_overlay import draw_boxes, notes
 from segjax.inference.boxes import predict_boxes
 from segjax.inference.files import Summary, predict_files
-from segjax.inference.overlay import tint
 from segjax.inference.prediction import Variables, predict_mask
 from segjax.inference.video import Frame, VideoSummary, predict_video
-from segjax.train import Experiment, Segmentation
+from segjax.tasks.segmentation import Segmentation
 
 LEAST = 0.3
 """The score from which boxes are drawn and written where nobody says another."""
 
 
 def predict_pictures(
-    experiment: Experiment,
+    experiment: Any,
     variables: Variables,
     paths: Sequence[Path],
     out: Path,
@@ -51,7 +50,7 @@ def predict_pictures(
 
 
 def predict_frames(
-    experiment: Experiment,
+    experiment: Any,
     variables: Variables,
     video: Path,
     out: Path,
@@ -88,7 +87,7 @@ def _least(score: float | None) -> float:
     raise InferenceError(f"--score is {score:g}: a score is between 0 and 1.")
 
 
-def _refuse(experiment: Experiment, does: str, options: dict[str, Any]) -> None:
+def _refuse(experiment: Any, does: str, options: dict[str, Any]) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise InferenceError(f"a run on {experiment.data.name} {does}: leave {given[0]} out.")

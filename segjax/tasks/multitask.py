@@ -8,11 +8,11 @@ from typing import Any
 from flax import linen as nn
 
 from segjax.data import Dataset, Source
-from segjax.train.box_pictures import draw_box_curves
-from segjax.train.localization import Localization, OneObject
-from segjax.train.segmentation import Segmentation
-from segjax.train.state import Variables
-from segjax.train.task import Batch
+from segjax.drawing import draw_curves
+from segjax.inference.prediction import Variables
+from segjax.tasks.localization import CURVES, Localization, OneObject
+from segjax.tasks.segmentation import Segmentation
+from segjax.tasks.task import Batch
 
 _BACKGROUND = ("background", (40, 40, 40))
 
@@ -58,8 +58,8 @@ class MultiTask:
         return self._localization.scores(part for part, _ in parts) | of_mask
 
     def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
-        """The training loss, and both splits' accuracy and mean IoU of boxes and of pixels."""
-        draw_box_curves(folder, rows, ("localization_accuracy", "mean_iou", "miou"))
+        """The training loss, the accuracy, and the mean IoU of boxes and of masks."""
+        draw_curves(folder, rows, CURVES | {"miou": "mean IoU of masks"})
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
         """Boxes, as `Localization` draws them."""

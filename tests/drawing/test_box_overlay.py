@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segjax.inference.box_overlay import LEAST_LETTERS, Note, draw_boxes, notes
+from segjax.drawing.box_overlay import LEAST_LETTERS, Note, draw_boxes, notes
 from segjax.models import Detections
 
 GROUND = (90, 90, 90)

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from segjax.inference.overlay import LONGEST, Palette
+from segjax.drawing.mask_overlay import LONGEST
+from segjax.drawing.palette import Palette
 
 SHORTEST = 640
 """A smaller picture is drawn larger: its pixels are repeated while its longer side stays within this many."""

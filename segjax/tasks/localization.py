@@ -13,11 +13,14 @@ from jaxtyping import Array, Float, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Record, Source
-from segjax.inference.box_overlay import notes
+from segjax.drawing import draw_curves, notes
+from segjax.inference.prediction import Variables
 from segjax.ops import boxes
-from segjax.train.box_pictures import Shown, draw_box_curves, draw_box_predictions
-from segjax.train.state import Variables
-from segjax.train.task import Batch
+from segjax.tasks.examples import Shown, draw_box_predictions
+from segjax.tasks.task import Batch
+
+CURVES = {"localization_accuracy": "localization accuracy", "mean_iou": "mean IoU of boxes"}
+"""The scores that are drawn, and what they are called."""
 
 
 class OneObject(NamedTuple):
@@ -87,8 +90,8 @@ class Localization:
         }
 
     def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
-        """The training loss, the accuracy and the mean IoU of both splits."""
-        draw_box_curves(folder, rows, ("localization_accuracy", "mean_iou"))
+        """The training loss, the accuracy and the mean IoU."""
+        draw_curves(folder, rows, CURVES)
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
         """Test records with the true and the predicted box: the ones that are worst, and some spread evenly."""
@@ -103,7 +106,7 @@ class Localization:
             found = jax.tree.map(lambda x: np.asarray(x)[0], outputs.detections())
             return Shown(record, notes(found, self._data.class_names), overlap * (label == true), caption)
 
-        draw_box_predictions(folder, source, lambda records: [*map(predict, records)], self._data)
+        draw_box_predictions(folder, source, lambda records: [*map(predict, records)], self._data.palette)
 
     def _by_class(self, scores: Float[np.ndarray, " k"]) -> dict[str, float | None]:
         return dict(zip(self._data.class_names, map(_known, scores), strict=True))

@@ -12,11 +12,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Record, Source
-from segjax.inference.box_overlay import notes
+from segjax.drawing import draw_curves, notes
+from segjax.inference.prediction import Variables
 from segjax.ops import boxes
-from segjax.train.box_pictures import Shown, draw_box_curves, draw_box_predictions
-from segjax.train.state import Variables
-from segjax.train.task import Batch
+from segjax.tasks.examples import Shown, draw_box_predictions
+from segjax.tasks.task import Batch
 
 
 class Objects(NamedTuple):
@@ -104,8 +104,8 @@ class Detection:
         return scores
 
     def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
-        """The training loss, and the test split's AP50 and AP."""
-        draw_box_curves(folder, rows, ("ap50", "ap"))
+        """The training loss, AP50 and AP."""
+        draw_curves(folder, rows, {"ap50": "AP50", "ap": "AP"})
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
         """Test records with their true and predicted boxes: some spread evenly, and those that are worst.
@@ -122,7 +122,7 @@ class Detection:
             kept = [one._replace(labels=np.where(one.scores >= least[one.labels], one.labels, -1)) for one in found]
             return [self._show(record, one) for record, one in zip(records, kept, strict=True)]
 
-        draw_box_predictions(folder, source, predict, self._data)
+        draw_box_predictions(folder, source, predict, self._data.palette)
 
     def _thresholds(self, records: list[Record], found: list[Any]) -> Float[np.ndarray, " k"]:
         """The score from which boxes of each class are best taken; 0.3 where no score is any good."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from flax import linen as nn
 
 from segjax.data import Source
-from segjax.train.state import Variables
+from segjax.inference.prediction import Variables
 
 Batch = Mapping[str, Any]
 Outputs = Any
