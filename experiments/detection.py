@@ -15,7 +15,8 @@ from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import ConvBlock
 from segjax.runs import Preset
-from segjax.train import Detection, Experiment, Objects, Recipe, cropped, normalized
+from segjax.tasks import Detection, Objects
+from segjax.train import Experiment, Recipe, cropped, normalized
 
 EMOTIONS = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 

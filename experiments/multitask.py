@@ -14,7 +14,8 @@ from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import ConvBlock
 from segjax.runs import Preset
-from segjax.train import Experiment, MultiTask, OneObject, Recipe, cropped, normalized
+from segjax.tasks import MultiTask, OneObject
+from segjax.train import Experiment, Recipe, cropped, normalized
 
 
 def experiment(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segjax import data as data
     from segjax import decoders as decoders
+    from segjax import drawing as drawing
     from segjax import encoders as encoders
     from segjax import inference as inference
     from segjax import layers as layers
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from segjax import models as models
     from segjax import ops as ops
     from segjax import runs as runs
+    from segjax import tasks as tasks
     from segjax import upsampling as upsampling
     from segjax.runs.experiment_file import experiment as experiment
     from segjax.runs.load import load as load
@@ -30,21 +32,13 @@ if TYPE_CHECKING:
 
     class _Train:  # as an editor sees the room that can be called
         from segjax.train import (
-            Detection,
             Experiment,
             ExperimentError,
             Interrupted,
             Layout,
-            Localization,
             Loss,
-            MultiTask,
-            Objects,
-            OneObject,
             Recipe,
             Run,
-            Scores,
-            Segmentation,
-            Task,
             cropped,
             kernels,
             normalized,
@@ -61,6 +55,7 @@ __version__ = "0.2.0"
 _MODULES = {
     "data",
     "decoders",
+    "drawing",
     "encoders",
     "inference",
     "layers",
@@ -70,6 +65,7 @@ _MODULES = {
     "models",
     "ops",
     "runs",
+    "tasks",
     "train",
     "upsampling",
 }

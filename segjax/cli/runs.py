@@ -24,8 +24,8 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax predict RUN PATH... --out DIR` or `segjax predict RUN --video IN --out OUT`: masks or boxes."""
     if bool(parsed.paths) == (parsed.video is not None):
         return fail("name pictures to predict, or one video with --video IN --out OUT.mp4.")
-    from segjax.inference.runs import predict_frames, predict_pictures
     from segjax.runs.load import load_experiment
+    from segjax.tasks.runs import predict_frames, predict_pictures
 
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
     if parsed.video is not None:
@@ -78,7 +78,7 @@ def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
 def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax data check PATH`: read everything and list every problem at once."""
     from segjax.data import check
-    from segjax.data.problems import print_report
+    from segjax.data.check.report import print_report
 
     picture = Path(parsed.picture)
     earlier = picture.stat().st_mtime_ns if picture.exists() else None

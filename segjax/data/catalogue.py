@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from segjax.data.augment import Augment
-from segjax.data.coco import coco
-from segjax.data.islands import islands
-from segjax.data.land_cover import land_cover
-from segjax.data.nuclei import nuclei
+from segjax.data.formats.coco import coco
+from segjax.data.formats.voc import voc
 from segjax.data.record import Dataset
+from segjax.data.sets.islands import islands
+from segjax.data.sets.land_cover import land_cover
+from segjax.data.sets.nuclei import nuclei
+from segjax.data.sets.pets import oxford_iiit_pet
+from segjax.data.sets.trees import trees
+from segjax.data.sets.wider_face import wider_face
 from segjax.data.statistics import Statistics
-from segjax.data.tfds import oxford_iiit_pet
-from segjax.data.tfds_boxes import wider_face
-from segjax.data.trees import trees
-from segjax.data.voc import voc
 from segjax.errors import DataError
 
 

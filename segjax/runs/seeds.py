@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from segjax.drawing.figures import despine, save
 from segjax.errors import ExperimentError
 from segjax.runs.experiment_file import ExperimentFile
 from segjax.runs.knobs import Knobs
 from segjax.runs.run import default_folder, new_run, open_run
-from segjax.train.pictures import save
 from segjax.train.run import Run, write_json
 
 
@@ -96,7 +96,7 @@ def report_seeds(path: Path, runs: Sequence[Run], scores: Sequence[dict[str, Any
     axes.plot(steps, mean, color="#c0392b", marker="o", markersize=3)
     axes.set_title(f"test {headline} {over_seeds[-1]}: mean of {len(runs)} seeds, 95% interval", fontsize=10)
     axes.set_xlabel("step")
-    axes.spines[["top", "right"]].set_visible(False)
+    despine(axes)
     axes.grid(alpha=0.25)
     save(figure, path, "curves.png")
     return found

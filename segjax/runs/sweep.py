@@ -11,12 +11,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from segjax.drawing.figures import despine, save
 from segjax.errors import DataError, ExperimentError
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
 from segjax.runs.knobs import Knobs
 from segjax.runs.run import default_folder, experiment_of, new_run
 from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs
-from segjax.train.pictures import save
 from segjax.train.run import Run
 
 
@@ -183,7 +183,7 @@ def _draw(out: Path, rows: Sequence[dict[str, Any]], headline: str) -> None:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     seeds = max(len(row["scores"]) for row in rows)
     axes.set_title(f"test {headline}" + (f": mean of {seeds} seeds, 95% interval" if seeds > 1 else ""), fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
+    despine(axes)
     axes.grid(axis="x", alpha=0.25)
     save(figure, out, "sweep.png")
 

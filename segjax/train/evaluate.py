@@ -7,9 +7,9 @@ import jax
 from flax import linen as nn
 from jaxtyping import Array, Key, UInt8
 
+from segjax.tasks.task import Batch, Task
 from segjax.train import devices
 from segjax.train.state import Variables
-from segjax.train.task import Batch, Task
 
 EvaluationStep = Callable[[Variables, Batch], Any]
 

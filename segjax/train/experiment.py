@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from segjax.data import MAX_BOXES, Augment, Dataset
 from segjax.errors import ExperimentError
-from segjax.train.segmentation import Segmentation
-from segjax.train.task import Task
+from segjax.tasks.segmentation import Segmentation
+from segjax.tasks.task import Task
 
 Loss = Callable[[Any, Any], Float[Array, ""]]
 """Called as `loss(outputs, targets)`: for segmentation, logits (n h w k) and mask (n h w, 255 = ignore)."""

@@ -14,6 +14,7 @@ from jaxtyping import Array
 
 from segjax.data import Source, test_batches, train_batches
 from segjax.errors import ExperimentError
+from segjax.tasks.task import Task
 from segjax.train import devices
 from segjax.train.checkpoints import Checkpoints
 from segjax.train.damaged import Damaged
@@ -28,7 +29,6 @@ from segjax.train.run import Run
 from segjax.train.speed import Speed
 from segjax.train.state import Tally, TrainState
 from segjax.train.step import one_step
-from segjax.train.task import Task
 
 LOG_EVERY = 10
 """Steps that one row of the log sums up."""

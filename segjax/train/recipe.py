@@ -8,10 +8,10 @@ import optax
 from flax import linen as nn
 
 from segjax.data import MAX_BOXES, Augment, Dataset
+from segjax.tasks.segmentation import Segmentation
+from segjax.tasks.task import Task
 from segjax.train.experiment import Experiment, Loss
 from segjax.train.optimizer import Schedule, kernels, schedule
-from segjax.train.segmentation import Segmentation
-from segjax.train.task import Task
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,10 +17,10 @@ from segjax import losses, metrics, upsampling
 from segjax.data import Dataset
 from segjax.encoders import ConvEncoder
 from segjax.layers import ConvBlock, Normalized
+from segjax.tasks.segmentation import Segmentation
 from segjax.train import Experiment, Layout
 from segjax.train.devices import Placement
 from segjax.train.evaluate import initial_variables
-from segjax.train.segmentation import Segmentation
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 

@@ -10,7 +10,8 @@ from segjax import losses
 from segjax.data import Dataset
 from segjax.layers import ConvBlock
 from segjax.models import unet
-from segjax.train import Experiment, Segmentation
+from segjax.tasks import Segmentation
+from segjax.train import Experiment
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 
