@@ -7,7 +7,6 @@ import flax.linen as nn
 from segjax.models.centernet import CenterNet, Centers
 from segjax.models.decoder import Decoder
 from segjax.models.deconvnet import DeconvNet, deconvnet
-from segjax.models.detections import Detections
 from segjax.models.fcn import FCN, ScoreFCN, fcn8s, fcn16s, fcn32s
 from segjax.models.full_resolution import FullResolutionCNN
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
@@ -33,7 +32,6 @@ __all__ = [
     "Centers",
     "Decoder",
     "DeconvNet",
-    "Detections",
     "ExtremePointBox",
     "Found",
     "FullResolutionCNN",

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from segjax import ops
 from segjax.layers import ConvBlock
 from segjax.models.decoder import Decoder
-from segjax.models.detections import Detections
+from segjax.ops.boxes import Detections
 from segjax.upsampling import Bilinear
 
 _RARE = -math.log((1 - 0.1) / 0.1)

@@ -11,8 +11,8 @@ from jaxtyping import Array, Bool, Float
 from segjax import ops
 from segjax.encoders import Level
 from segjax.models.decoder import Decoder
-from segjax.models.detections import Detections
 from segjax.ops import boxes
+from segjax.ops.boxes import Detections
 from segjax.upsampling import Bilinear
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax.nn.initializers import zeros
 from jaxtyping import Array, Float
 
-from segjax.models.detections import Detections
 from segjax.models.localizer import ImageClass, Located
+from segjax.ops.boxes import Detections
 
 TASKS = ("mask", "box", "class")
 
