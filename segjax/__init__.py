@@ -8,11 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segjax.train.load import load as load
+    from segjax.runs.load import load as load
 
 __version__ = "0.1.0"
 _MODULES = {
     "data",
+    "decoders",
     "drawing",
     "encoders",
     "inference",
@@ -21,6 +22,7 @@ _MODULES = {
     "metrics",
     "models",
     "ops",
+    "runs",
     "tasks",
     "train",
     "upsampling",
@@ -32,5 +34,5 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"segjax.{name}")
     if name == "load":
-        return importlib.import_module("segjax.train.load").load
+        return importlib.import_module("segjax.runs.load").load
     raise AttributeError(f"module 'segjax' has no attribute {name!r}")

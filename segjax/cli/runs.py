@@ -10,7 +10,7 @@ from segjax.cli.say import fail, print_scores
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax evaluate RUN`: score the newest checkpoint on the test split."""
-    from segjax.train.load import evaluate_run
+    from segjax.runs.load import evaluate_run
 
     report = evaluate_run(parsed.run, parsed.checkpoint)
     if parsed.json:
@@ -25,8 +25,8 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     if bool(parsed.paths) == (parsed.video is not None):
         return fail("name images to predict, or one video with --video IN --out OUT.mp4.")
     from segjax.inference import Tiling
+    from segjax.runs.load import load_experiment
     from segjax.tasks import Options
-    from segjax.train.load import load_experiment
 
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
     task, out = experiment.task(experiment.data), Path(parsed.out)

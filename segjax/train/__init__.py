@@ -2,7 +2,7 @@
 
 from segjax.errors import ExperimentError
 from segjax.train.devices import Layout
-from segjax.train.experiment import Experiment, Loss, remember
+from segjax.train.experiment import Experiment, Loss
 from segjax.train.interruption import Interrupted
 from segjax.train.loop import train, train_together
 from segjax.train.optimizer import kernels, schedule
@@ -16,7 +16,6 @@ __all__ = [
     "Loss",
     "Run",
     "kernels",
-    "remember",
     "schedule",
     "train",
     "train_together",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from segjax import models
 from segjax.inference import (
     InferenceError,
     Tiling,
@@ -21,8 +22,7 @@ from segjax.inference import (
     receptive_radius,
     tiling,
 )
-from segjax.layers import Normalized
-from segjax.models import UNet
+from segjax.layers import ConvBlock, Normalized
 
 Trained = tuple[nn.Module, Any]
 NOISE = np.random.default_rng(0).integers(0, 256, (261, 325, 3), np.uint8)
@@ -69,7 +69,7 @@ def initialised(model: nn.Module) -> Trained:
 
 @pytest.fixture(scope="module")
 def unet() -> Trained:
-    model = UNet(3, widths=(4, 8, 16), convs=1)
+    model = models.unet(3, 4, depth=2, convs=1, block=ConvBlock)
     return initialised(Normalized(model, mean=(0.5,) * 3, std=(0.25,) * 3))
 
 

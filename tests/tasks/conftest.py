@@ -12,10 +12,12 @@ import optax
 
 from segjax import losses, models
 from segjax.data import Dataset
+from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
 from segjax.tasks import Detection, MultiTask
 from segjax.train import Experiment
+from segjax.upsampling import Bilinear
 
 STAGES = ((8,), (12,), (16,))
 
@@ -44,10 +46,13 @@ def experiment(many: bool = False, steps: int = 300, seed: int = 0) -> Experimen
     most = 2 if many else 1
     encoder = ConvEncoder(STAGES)
     if many:
-        model = models.CenterNet(2, encoder, STAGES[1:-1], hidden=8)
+        model = models.CenterNet(2, encoder, UNetDecoder(STAGES[1:-1], Bilinear, finest_stride=2), hidden=8)
     else:
         model = models.MultiTask(
-            2, encoder, mask=models.MaskBox(3, STAGES[:-1]), box=models.ExtremePointBox(STAGES[1:-1])
+            2,
+            encoder,
+            mask=models.MaskBox(3, UNetDecoder(STAGES[:-1], Bilinear)),
+            box=models.ExtremePointBox(UNetDecoder(STAGES[1:-1], Bilinear, finest_stride=2)),
         )
 
     def of_many(found, truth):

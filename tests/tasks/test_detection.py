@@ -14,8 +14,9 @@ from flax import linen as nn
 from segjax import data as segdata
 from segjax.data import Dataset
 from segjax.ops.boxes import Detections
+from segjax.runs import create_run, experiment_of
 from segjax.tasks import Detection, detection
-from segjax.train import Run, train
+from segjax.train import train
 
 
 class Several(NamedTuple):
@@ -84,8 +85,8 @@ def test_attributes_of_what_was_found_are_calibrated():
 
 
 def test_many_objects_are_learned_and_scored_with_the_images_that_have_none(coloured: Path, tmp_path: Path):
-    run = Run.create(tmp_path / "run", coloured, {"many": True, "steps": 150}, {})
-    scores = train(run.experiment(), run)
+    run = create_run(tmp_path / "run", coloured, {"many": True, "steps": 150}, {})
+    scores = train(experiment_of(run), run)
     assert scores["ap50"] > 0.95
     assert set(scores["class_ap50"]) == {"red", "blue"}
     rows = run.metrics()

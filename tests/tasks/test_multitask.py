@@ -13,14 +13,15 @@ from pycocotools.coco import COCO
 
 import segjax
 from segjax.cli import main
+from segjax.runs import create_run, experiment_of
 from segjax.tasks import MultiTask
-from segjax.train import Run, train
+from segjax.train import train
 
 
 def test_one_object_from_training_to_prediction(coloured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    run = Run.create(tmp_path / "run", coloured, {}, {})
-    scores = train(run.experiment(), run)
-    assert isinstance(run.experiment().task(DATA), MultiTask)
+    run = create_run(tmp_path / "run", coloured, {}, {})
+    scores = train(experiment_of(run), run)
+    assert isinstance(experiment_of(run).task(DATA), MultiTask)
     assert scores["class_accuracy"] == 1
     assert scores["localization_accuracy"] > 0.8
     assert scores["miou"] > 0.6
@@ -34,7 +35,7 @@ def test_one_object_from_training_to_prediction(coloured: Path, tmp_path: Path, 
     assert evaluated["localization_accuracy"] == pytest.approx(scores["localization_accuracy"])
     assert evaluated["mean_iou"] == pytest.approx(scores["mean_iou"], rel=1e-5)
 
-    source: Any = run.experiment().data.open("test")
+    source: Any = experiment_of(run).data.open("test")
     (tmp_path / "pictures").mkdir()
     for number in range(3):  # three times as large, which a localizer sees in the size that it knows
         Image.fromarray(source[number]["image"].repeat(3, 0).repeat(3, 1)).save(tmp_path / "pictures" / f"{number}.png")

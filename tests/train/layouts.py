@@ -43,8 +43,10 @@ class Everything(nn.Module):
         dtype = jnp.dtype(FLOAT)
         block = partial(ConvBlock, dtype=dtype)
         finest, deepest = ConvEncoder(((4,), (6,)), block, name="encoder")(image.astype(dtype), train=train)
+        assert finest.features is not None
+        assert deepest.features is not None
         climbs = [
-            upsample(features=4, dtype=dtype, name=name)(deepest.features, finest)
+            upsample(features=4, name=name)(deepest.features, finest)
             for name, upsample in upsampling.BY_NAME.items()
             if name not in ("conv_transpose_bilinear", "pixel_shuffle_icnr")  # others with another start
         ]

@@ -26,7 +26,8 @@ def test_each_level_halves_the_one_before_rounding_up(rows, columns):
     assert len(levels) == len(STAGES)
     for i, (level, width) in enumerate(zip(levels, (4, 6, 6, 8), strict=True)):
         assert level.features.shape == (2, -(-rows // 2**i), -(-columns // 2**i), width)
-        assert (level.argmax is None) == (i == len(STAGES) - 1)
+        assert (level.size, level.stride) == (level.features.shape[1:3], 2**i)
+        assert (level.indices is None) == (i == len(STAGES) - 1)
 
 
 def test_pooling_is_torch_in_ceil_mode_with_its_indices():
@@ -39,10 +40,10 @@ def test_pooling_is_torch_in_ceil_mode_with_its_indices():
     levels = jit(partial(encoder.apply, train=False))({"params": params}, image)
     np.testing.assert_array_equal(levels[0].features, image)
     for level, below in ((levels[0], None), (levels[1], levels[2])):
-        assert level.argmax is not None
+        assert level.indices is not None
         x = torch.from_numpy(np.array(level.features)).permute(0, 3, 1, 2)
         values, indices = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
-        np.testing.assert_array_equal(level.argmax.flat(), indices.permute(0, 2, 3, 1))
+        np.testing.assert_array_equal(level.indices.flat(), indices.permute(0, 2, 3, 1))
         if below is not None:
             np.testing.assert_array_equal(below.features, values.permute(0, 2, 3, 1))
 

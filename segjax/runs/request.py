@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from segjax.runs.experiment_file import build, knobs_of, read_experiment
+from segjax.runs.run import create_run
+
 from segjax.errors import ExperimentError
+from segjax.runs.seeds import create_runs, open_runs
 from segjax.train import distributed
-from segjax.train.experiment import build, knobs_of, read_experiment
 from segjax.train.run import Run
-from segjax.train.seeds import create_runs, open_runs
 
 
 def new_runs(
@@ -23,7 +25,7 @@ def new_runs(
             return str(create_runs(out, file, function, knobs, seeds)[0].path.parent)
         facts: dict[str, Any] = {}
         build(function, knobs, file, facts)
-        return str(Run.create(out, file, knobs, facts).path)
+        return str(create_run(out, file, knobs, facts).path)
 
     folder = Path(distributed.agree(create))
     return folder, open_runs(folder)

@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import pytest
+from segjax.runs.experiment_file import build, knobs_of, read_experiment
 
-from segjax.train.experiment import ExperimentError, build, knobs_of, read_experiment
-from segjax.train.run import Run
+from segjax.errors import ExperimentError
+from segjax.runs import open_run
 
 KNOBS = '''
 from typing import Literal
@@ -80,6 +81,6 @@ def test_a_function_that_fails_is_named_by_file_and_line(knobs: Path):
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path):
     with pytest.raises(ExperimentError, match="is not a folder; name the folder"):
-        Run.open(tmp_path / "nowhere")
+        open_run(tmp_path / "nowhere")
     with pytest.raises(ExperimentError, match=r"is not a run folder: it has no experiment\.py"):
-        Run.open(tmp_path)
+        open_run(tmp_path)

@@ -8,8 +8,8 @@ from scipy import stats
 
 import segjax
 from segjax.cli import main
+from segjax.runs.seeds import Interval
 from segjax.train import Run
-from segjax.train.seeds import Interval
 
 
 def bits(folder: Path) -> list[bytes]:

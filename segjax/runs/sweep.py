@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from segjax.runs.experiment_file import ExperimentFunction, Knobs, build, knobs_of, read_experiment
+from segjax.runs.run import create_run, experiment_of
 
 from segjax.drawing.figures import despine, save
 from segjax.errors import DataError, ExperimentError
+from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs
 from segjax.train.experiment import ExperimentFunction, Knobs, build, knobs_of, read_experiment
 from segjax.train.run import Run
-from segjax.train.seeds import Interval, as_json, create_runs, intervals, open_runs
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Sweep:
         if self.seeds is None:
             facts: dict[str, Any] = {}
             build(self.function, combination.knobs, self.file, facts)
-            Run.create(partial, self.file, combination.knobs, facts)
+            create_run(partial, self.file, combination.knobs, facts)
         else:
             create_runs(partial, self.file, self.function, combination.knobs, self.seeds)
         partial.rename(folder)
@@ -139,7 +141,7 @@ def report(sweep: Sweep, failed: dict[Path, str]) -> str:
 
 
 def _headline(run: Run) -> str:
-    experiment = run.experiment()
+    experiment = experiment_of(run)
     return experiment.task(experiment.data).headline
 
 

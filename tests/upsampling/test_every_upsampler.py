@@ -1,3 +1,5 @@
+# NumPy arrays stand in for those of jax.
+# pyright: reportArgumentType=false
 from functools import partial
 from typing import get_args
 
@@ -9,7 +11,8 @@ import torch
 from torch.nn import functional as F
 
 from segjax import ops, upsampling
-from segjax.upsampling import BY_NAME, Level
+from segjax.level import Level
+from segjax.upsampling import BY_NAME
 
 # Compiled without optimisation: these programs run for milliseconds and would compile for minutes.
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -22,7 +25,12 @@ FEATURES = RNG.standard_normal((2, ROWS, COLUMNS, WIDTH), np.float32)
 
 
 def pooled(features):
-    return Level(features, ops.max_pool_with_argmax(features, window=2, ceil_mode=True)[1])
+    indices = ops.max_pool_with_argmax(features, window=2, ceil_mode=True)[1]
+    return Level(features, features.shape[1:3], 1, indices)
+
+
+def place(rows, columns):
+    return Level(None, (rows, columns), 1)
 
 
 LEVEL = jit(pooled)(FEATURES)
@@ -56,7 +64,7 @@ def assert_same(ours, theirs, rtol=1e-5):
 
 
 def count(model, x):
-    level = Level(jnp.zeros((1, 2 * x.shape[1], 2 * x.shape[2], 1)), None)
+    level = place(2 * x.shape[1], 2 * x.shape[2])
     return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(model.init, KEY, x, level)))
 
 
@@ -84,25 +92,41 @@ def test_another_size_is_refused_with_both_shapes(name):
 
 
 @pytest.mark.parametrize("name", [name for name in BY_NAME if name != "max_unpool"])
-@pytest.mark.parametrize("factor", [3, 8])
+@pytest.mark.parametrize("factor", [3, 4, 8])
 def test_other_factors(name, factor):
-    level = Level(jnp.zeros((1, 17, 40, 3)), None)
+    level = Level(jnp.zeros((1, 17, 40, 3)), (17, 40), 1)
     x = jax.ShapeDtypeStruct((1, -(-17 // factor), -(-40 // factor), 8), jnp.float32)
-    make = BY_NAME[name]
-    if name in ("conv_transpose_2x2", "conv_transpose_3x3") and factor == 8:
-        with pytest.raises(ValueError, match=r"stride 8 with a (2x2|3x3) window leaves holes"):
-            jax.eval_shape(make(factor=8).init, KEY, x, level)
-        return
-    if name == "conv_transpose_2x2":
-        make = partial(make, window=4)
-    y, _ = jax.eval_shape(make(factor=factor, features=4).init_with_output, KEY, x, level)
+    y, _ = jax.eval_shape(BY_NAME[name](factor=factor, features=4).init_with_output, KEY, x, level)
     assert y.shape == (1, 17, 40, 4)
 
 
+@pytest.mark.parametrize("name", BY_NAME)
+def test_by_one_nothing_is_done_but_a_projection_where_channels_change(name):
+    level = Level(None, X.shape[1:3], 8)
+    y, params = run(BY_NAME[name](factor=1), X, level)
+    assert params == {}
+    np.testing.assert_array_equal(y, X)
+    y, params = run(BY_NAME[name](factor=1, features=5), X, level)
+    assert list(params) == ["project"]
+    theirs = conv(to_torch(X), params["project"]).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(y, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_window_smaller_than_the_stride_is_refused():
+    with pytest.raises(ValueError, match="stride 4 with a 3x3 window leaves holes"):
+        jax.eval_shape(upsampling.ConvTranspose(factor=4, overlap=-1).init, KEY, X, place(9, 13))
+
+
 def test_max_unpool_undoes_one_pooling():
-    level = LEVEL._replace(features=jnp.zeros((2, 9, 13, 8)))
-    with pytest.raises(ValueError, match="got factor=4: go one level at a time"):
+    level = LEVEL.replace(size=(9, 13))
+    with pytest.raises(ValueError, match=r"by 4 cannot undo a pooling with strides \(2, 2\): go one level at a time"):
         jax.eval_shape(upsampling.MaxUnpool(factor=4).init, KEY, X, level)
+
+
+def test_max_unpool_takes_the_size_that_the_pooling_left():
+    _, indices = ops.max_pool_with_argmax(FEATURES, window=2)  # without ceil mode: 2x3 windows of 5x7 cells
+    with pytest.raises(ValueError, match=r"the \(2, 3\) .* left, but got \(2, 3, 4, 8\): pool in ceil mode"):
+        jax.eval_shape(upsampling.MaxUnpool().init, KEY, X, LEVEL.replace(indices=indices))
 
 
 def test_nearest_and_bilinear_are_the_interpolations_of_a_projection():
@@ -127,14 +151,40 @@ def test_max_unpool_puts_values_where_the_maxima_were():
     assert_same(y, conv(unpool(conv(to_torch(narrow), params["project"])), params["project_out"]))
 
 
-def test_max_unpool_without_an_argmax_says_which_encoder_has_one():
-    with pytest.raises(ValueError, match=r"\(2, 5, 7, 8\).*argmax is None: take an encoder that max-pools"):
-        upsampling.MaxUnpool().apply({}, X, LEVEL._replace(argmax=None))
+def test_max_unpool_without_indices_says_which_encoder_has_them():
+    with pytest.raises(ValueError, match=r"stride 1 .*indices are None: take an encoder that max-pools"):
+        upsampling.MaxUnpool().apply({}, X, LEVEL.replace(indices=None))
+
+
+def test_an_overlapping_stem_is_unpooled():
+    """ResNet's: windows of 3x3 at stride 2, which share rows and columns."""
+    features = RNG.standard_normal((2, 9, 13, 8), np.float32)
+    values, indices = ops.max_pool_with_argmax(features, window=3, strides=2, padding=1)
+    level = Level(features, (9, 13), 2, indices)
+    y, params = run(upsampling.MaxUnpool(), values, level)
+    theirs, flat = F.max_pool2d(to_torch(features), 3, 2, 1, return_indices=True)
+    unpooled = F.max_unpool2d(theirs, flat, [3, 3], [2, 2], [1, 1], output_size=[9, 13]).permute(0, 2, 3, 1)
+    assert params == {}
+    np.testing.assert_array_equal(y, unpooled)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_where_the_encoder_strides_the_skip_says_where_values_go(factor):
+    features = RNG.standard_normal((2, 9, 14, 8), np.float32)
+    level = Level(features, (9, 14), 1)
+    values, flat = F.max_pool2d(to_torch(features), factor, ceil_mode=True, return_indices=True)
+    x = values.permute(0, 2, 3, 1).numpy()
+    y, params = run(upsampling.BY_NAME["max_unpool_of_skip"](factor=factor), x, level)
+    assert params == {}
+    np.testing.assert_array_equal(y != 0, features == np.asarray(y))  # every value stands where the skip has it
+    assert (np.asarray(y) != 0).sum() == values.numel() == flat.numel()
+    with pytest.raises(ValueError, match=r"of_skip=True.* where the level has features"):
+        jax.eval_shape(upsampling.MaxUnpool(of_skip=True).init, KEY, X, place(5, 7))
 
 
 @pytest.mark.parametrize(("window", "padding", "output_padding"), [(2, 0, 0), (3, 1, 1), (4, 1, 0), (5, 2, 1)])
 def test_conv_transpose_is_torch(window, padding, output_padding):
-    y, params = run(upsampling.ConvTranspose(features=5, window=window))
+    y, params = run(upsampling.ConvTranspose(features=5, overlap=window - 2))
     weight = to_torch(params["kernel"], (2, 3, 0, 1))
     theirs = F.conv_transpose2d(to_torch(X), weight, to_torch(params["bias"]), 2, padding, output_padding)
     assert theirs.shape[2:] == (6, 8)
@@ -142,16 +192,19 @@ def test_conv_transpose_is_torch(window, padding, output_padding):
 
 
 def test_conv_transpose_starts_with_the_variance_it_is_given():
-    for window in (2, 3):
-        kernel = jit(partial(upsampling.ConvTranspose().kernel_init, shape=(window, window, 64, 64)))(KEY)
-        # An output pixel sees every second row and column of the taps: a quarter of them, on average.
-        assert abs(float(jnp.var(kernel)) * 64 * window**2 / 4 - 1) < 0.05
+    x = jax.ShapeDtypeStruct((1, 3, 3, 64), jnp.float32)
+    for factor, window in ((2, 2), (2, 3), (4, 4)):
+        model = upsampling.ConvTranspose(factor=factor, overlap=window - factor)
+        kernel = jit(model.init)(KEY, jnp.zeros(x.shape), place(3 * factor, 3 * factor))["params"]["kernel"]
+        # An output pixel sees one row and column in `factor` of the taps: a quarter of them at 2, on average.
+        assert kernel.shape == (window, window, 64, 64)
+        assert abs(float(jnp.var(kernel)) * 64 * window**2 / factor**2 - 1) < 0.05
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_bilinear_start_interpolates_away_from_the_border(factor):
     model = upsampling.bilinear_conv_transpose(factor=factor)
-    level = Level(jnp.zeros((2, 3 * factor, 4 * factor, 1)), None)
+    level = place(3 * factor, 4 * factor)
     y, variables = jit(model.init_with_output)(KEY, X, level)
     assert list(variables["params"]) == ["kernel"]
     theirs = F.interpolate(to_torch(X), scale_factor=factor, mode="bilinear").permute(0, 2, 3, 1)
@@ -177,7 +230,7 @@ def test_pixel_shuffle_is_torch(window):
 def test_icnr_starts_as_nearest_upsampling_of_a_convolution():
     for factor in (2, 3):
         model = upsampling.PixelShuffle(features=5, factor=factor, icnr=True)
-        level = Level(jnp.zeros((2, 3 * factor, 4 * factor, 1)), None)
+        level = place(3 * factor, 4 * factor)
         y, variables = jit(model.init_with_output)(KEY, X, level)
         first = jax.tree.map(lambda leaf, f=factor: leaf[..., :: f**2], variables["params"]["conv"])
         theirs = F.interpolate(conv(to_torch(X), first, padding=1), scale_factor=factor, mode="nearest")
@@ -187,7 +240,7 @@ def test_icnr_starts_as_nearest_upsampling_of_a_convolution():
 
 @pytest.mark.parametrize("factor", [2, 3])
 def test_resize_conv_is_nearest_and_then_a_convolution(factor):
-    level = Level(jnp.zeros((2, 3 * factor, 4 * factor, 1)), None)
+    level = place(3 * factor, 4 * factor)
     y, params = run(upsampling.ResizeConv(features=5, factor=factor), X, level)
     theirs = conv(F.interpolate(to_torch(X), scale_factor=factor, mode="nearest"), params, padding=1)
     np.testing.assert_allclose(y, theirs.permute(0, 2, 3, 1), rtol=1e-5, atol=1e-5)

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from flax import linen as nn
+from segjax.runs.run import experiment_of, open_run
 
 from segjax.data import test_batches
 from segjax.train.checkpoints import Which, read_variables
 from segjax.train.devices import Layout, Placement
 from segjax.train.evaluate import evaluate, make_evaluation_step
 from segjax.train.experiment import Experiment
-from segjax.train.run import Run
 from segjax.train.state import Variables
 
 
@@ -27,16 +27,16 @@ def load(run: str | Path) -> tuple[nn.Module, Variables]:
 
 def load_experiment(run: str | Path, which: Which = "last") -> tuple[Experiment, Variables]:
     """A run's experiment, its data set not opened, and the variables of the newest or best checkpoint."""
-    folder = Run.open(Path(run))
-    experiment = folder.experiment()
+    folder = open_run(Path(run))
+    experiment = experiment_of(folder)
     _, variables, _ = read_variables(folder.checkpoints, experiment.model, which)
     return experiment, variables
 
 
 def evaluate_run(run: str | Path, which: Which = "last") -> dict[str, Any]:
     """Score a run's newest or best checkpoint on the test split."""
-    folder = Run.open(Path(run))
-    experiment = folder.experiment()
+    folder = open_run(Path(run))
+    experiment = experiment_of(folder)
     step, variables, progress = read_variables(folder.checkpoints, experiment.model, which)
     task = experiment.task(experiment.data)
     placement = Placement(Layout(), experiment.batch_size)

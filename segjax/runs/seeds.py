@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from segjax.runs.experiment_file import ExperimentFunction, Knobs, build
+from segjax.runs.run import create_run, default_folder, open_run
 
 from segjax.drawing.figures import despine, save
 from segjax.errors import ExperimentError
@@ -67,7 +69,7 @@ def create_runs(
         folder = path / f"seed{seed}"
         facts: dict[str, Any] = {}
         build(function, knobs | {"seed": seed}, file, facts)
-        runs.append(Run.create(folder, file, knobs | {"seed": seed}, facts))
+        runs.append(create_run(folder, file, knobs | {"seed": seed}, facts))
     return runs
 
 
@@ -75,8 +77,8 @@ def open_runs(path: Path) -> list[Run]:
     """The run in a folder, or the runs of all seeds in it; raises `ExperimentError` where it holds none."""
     folders = [folder for folder in path.glob("seed*") if (folder / "run.json").exists()]
     if (path / "run.json").exists() or not folders:
-        return [Run.open(path)]
-    return [Run.open(folder) for folder in sorted(folders, key=lambda folder: int(folder.name[len("seed") :]))]
+        return [open_run(path)]
+    return [open_run(folder) for folder in sorted(folders, key=lambda folder: int(folder.name[len("seed") :]))]
 
 
 def report_seeds(path: Path, runs: Sequence[Run], scores: Sequence[dict[str, Any]], headline: str) -> dict[str, Any]:
