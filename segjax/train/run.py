@@ -16,10 +16,11 @@ from typing import Any
 
 import jax
 
+from segjax import __version__
 from segjax.errors import ExperimentError
 from segjax.train.devices import is_first_process
 
-_PACKAGES = ("segjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Run:
                 "run.json",
                 configuration
                 | {
-                    "versions": {"python": platform.python_version()} | _versions(),
+                    "versions": {"segjax": __version__, "python": platform.python_version()} | _versions(),
                     "machines": [],
                     "command": " ".join(sys.argv[:1] and ["segjax", *sys.argv[1:]]),
                 },
@@ -125,6 +126,13 @@ class Run:
         file = self.path / "metrics.jsonl"
         lines = file.read_text().splitlines(keepends=True) if file.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def report(self) -> dict[str, Any]:
+        """What report.json holds, the scores among it; raises `ExperimentError` where the run is not finished."""
+        file = self.path / "report.json"
+        if not file.exists():
+            raise ExperimentError(f"{self.path} holds no report.json yet: let the training finish.")
+        return json.loads(file.read_text())
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the rows that a run will write again when it goes on from `step`."""

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from segjax.runs.experiment_file import build, read_experiment
 
 import segjax
 from segjax.cli import main
@@ -217,15 +216,6 @@ def test_what_a_run_remembers_outlives_its_data(squares: Path, tmp_path: Path):
     mean.unlink()
     model, _ = segjax.load(tmp_path / "run")
     assert model.mean == (0.25, 0.5, 0.75)  # type: ignore[attr-defined]
-
-
-EXPERIMENTS = {file.stem: file for file in sorted(Path(__file__).parents[2].glob("experiments/*.py"))}
-
-
-@pytest.mark.parametrize("name", sorted(EXPERIMENTS.keys() - {"folder", "faces_emotions"}))  # they need paths
-def test_experiments_in_the_repository_can_be_built(name: str):
-    function = read_experiment(EXPERIMENTS[name])
-    assert build(function, {}, EXPERIMENTS[name], {}).steps >= 1
 
 
 def test_a_profile_is_a_trace_that_perfetto_opens(squares: Path, tmp_path: Path):
