@@ -7,7 +7,7 @@ import flax.linen as nn
 from segjax.models.centernet import CenterNet, Centers
 from segjax.models.full_resolution import FullResolutionCNN
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
-from segjax.models.multitask import Found, MultiTask
+from segjax.models.multihead import MultiHead, MultiHeadOutputs
 from segjax.models.published import (
     deconvnet,
     fcn,
@@ -39,12 +39,12 @@ __all__ = [
     "Centers",
     "DeeplySupervised",
     "ExtremePointBox",
-    "Found",
     "FullResolutionCNN",
     "Localizer",
     "Located",
     "MaskBox",
-    "MultiTask",
+    "MultiHead",
+    "MultiHeadOutputs",
     "RegressedBox",
     "Segmenter",
     "deconvnet",

@@ -48,7 +48,7 @@ def experiment(many: bool = False, steps: int = 300, seed: int = 0) -> Experimen
     if many:
         model = models.CenterNet(2, encoder, UNetDecoder(STAGES[1:-1], Bilinear, finest_stride=2), hidden=8)
     else:
-        model = models.MultiTask(
+        model = models.MultiHead(
             2,
             encoder,
             mask=models.MaskBox(3, UNetDecoder(STAGES[:-1], Bilinear)),
