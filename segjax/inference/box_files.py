@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from segjax.data.images import shown
+from segjax.data.formats.images import shown
 from segjax.drawing import Palette, draw_boxes, notes
 from segjax.errors import InferenceError
 from segjax.inference.boxes import predict_boxes
