@@ -9,14 +9,14 @@ from segjax.cli.say import fail, print_scores
 
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
-    """`segjax evaluate RUN`: score the newest checkpoint on the test split."""
+    """`segjax evaluate RUN [--split val]`: score what the run predicts with, on the test split."""
     from segjax.train.load import evaluate_run
 
-    report = evaluate_run(parsed.run, parsed.checkpoint)
+    report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split)
     if parsed.json:
         print(json.dumps(report, indent=2))
     else:
-        print_scores(report["test"])
+        print_scores(report[parsed.split])
     return 0
 
 

@@ -38,7 +38,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
                 print(folder)
             return 128 + stopped.signal
         if is_first_process():
-            headline = pairs[0][0].task(pairs[0][0].data).headline
+            headline = pairs[0][0].task_of_data.headline
             print_scores(report_seeds(folder, runs, scores, headline) if len(runs) > 1 else scores[0])
             print(folder)
         return 0

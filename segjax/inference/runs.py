@@ -37,7 +37,7 @@ def predict_pictures(
 
     Raises `InferenceError` as they do, and where an argument is for the other of both.
     """
-    data, task = experiment.data, experiment.task(experiment.data)
+    data, task = experiment.data, experiment.task_of_data
     known: dict[str, Any] = {"class_names": data.class_names, "palette": data.palette}
     if isinstance(task, Segmentation):
         _refuse(experiment, "gives masks", {"--score": least})
@@ -60,7 +60,7 @@ def predict_frames(
     least: float | None = None,
 ) -> VideoSummary:
     """`predict_video` with a run: frames tinted with their masks, or with boxes, classes and scores drawn."""
-    data, task = experiment.data, experiment.task(experiment.data)
+    data, task = experiment.data, experiment.task_of_data
     variables = jax.device_put(variables)
     if isinstance(task, Segmentation):
         _refuse(experiment, "gives masks", {"--score": least})

@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import jax
 import optax
@@ -28,6 +28,8 @@ from segjax.train.task import Task
 
 Loss = Callable[[Any, Any], Float[Array, ""]]
 """Called as `loss(outputs, targets)`: for segmentation, logits (n h w k) and mask (n h w, 255 = ignore)."""
+Which = Literal["last", "best"]
+"""One of a run's checkpoints: the newest, or the one with the best headline score on the validation split."""
 Knobs = dict[str, Any]
 Facts = TypeVar("Facts")
 _facts: ContextVar[dict[str, Any]] = ContextVar("facts")
@@ -49,7 +51,10 @@ class Experiment:
     batch_size: int = 16
     augment: Augment | None = None
     evaluate_every: int = 100
-    """Steps between two looks at the test split; a checkpoint is saved there too."""
+    """Steps between two looks at the validation split; a checkpoint is saved before each."""
+    patience: int | None = None
+    """After how many looks without a better headline score the run stops, and predicts with its best checkpoint; None
+    for a run that takes all its steps and predicts with the last one."""
     seed: int = 0
     """Decides the initial parameters, the order of the data, the augmentation and the dropout."""
     task: Callable[[Dataset], Task] = Segmentation
@@ -58,7 +63,7 @@ class Experiment:
     """In how many parts a batch is worked through, one after the other, to save memory; the gradient is their mean."""
     ema: float | None = None
     """How much of the averaged weights a step keeps, such as 0.999; None for no averaged weights. Where there are any,
-    they are scored beside the last ones, and are the ones that a run predicts with."""
+    they are scored beside the last ones, and are the ones that a run chooses by and predicts with."""
     max_skipped: int = 10
     """After how many steps in a row without a finite loss and gradient the run stops; none of them is applied."""
     max_boxes: int = MAX_BOXES
@@ -68,12 +73,24 @@ class Experiment:
         for field in ("steps", "batch_size", "evaluate_every", "accumulate", "max_skipped", "max_boxes"):
             if getattr(self, field) < 1:
                 raise ExperimentError(f"{field} is {getattr(self, field)}; it must be at least 1.")
+        if self.patience is not None and self.patience < 1:
+            raise ExperimentError(f"patience is {self.patience}; it must be at least 1, or None to take all steps.")
         if self.batch_size % self.accumulate:
             raise ExperimentError(
                 f"batch_size is {self.batch_size}, which accumulate = {self.accumulate} parts cannot share evenly."
             )
         if self.ema is not None and not 0 < self.ema < 1:
             raise ExperimentError(f"ema is {self.ema}; it is the share of the average that a step keeps, in 0..1.")
+
+    @functools.cached_property
+    def task_of_data(self) -> Task:
+        """The task, made from the data set; it is not opened for that."""
+        return self.task(self.data)
+
+    @property
+    def predicts_with(self) -> Which:
+        """Which checkpoint a run predicts with, and so is tested on."""
+        return "last" if self.patience is None else "best"
 
 
 ExperimentFunction = Callable[..., Experiment]
