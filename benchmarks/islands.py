@@ -13,13 +13,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from segjax.runs.experiment_file import knobs_of, read_experiment
 
 from benchmarks.report import machine, markdown
 from segjax.data import Source, islands
+from segjax.errors import ExperimentError
 from segjax.metrics import LocalizationScores, localization_counts, localization_scores
-from segjax.train.experiment import ExperimentError, knobs_of, read_experiment
+from segjax.runs.seeds import Interval, open_runs
 from segjax.train.run import Run
-from segjax.train.seeds import Interval, open_runs
 
 SCORES = ("localization_accuracy", "mean_iou", "box_accuracy", "class_accuracy")
 TITLES = ["way", "parameters", "localization accuracy", "mean IoU", "box IoU >= 0.5", "class", "training", "command"]

@@ -13,11 +13,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from segjax.runs.experiment_file import build, knobs_of, read_experiment
 
 from benchmarks.timing import race
 from segjax.train import devices
 from segjax.train.evaluate import initial_variables
-from segjax.train.experiment import build, knobs_of, parameter_count, read_experiment
+from segjax.train.experiment import parameter_count
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 

@@ -15,12 +15,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from segjax.runs.experiment_file import build, knobs_of, read_experiment
 
 from benchmarks.report import machine, markdown
 from benchmarks.timing import race
 from segjax.train.devices import compile_step
 from segjax.train.evaluate import initial_variables
-from segjax.train.experiment import build, knobs_of, read_experiment
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 

@@ -1,4 +1,4 @@
-"""`segjax.models.UNet` in PyTorch, from the same variables."""
+"""`segjax.models.unet`, with batch normalisation, in PyTorch, from the same variables."""
 
 from typing import Any
 

@@ -33,8 +33,10 @@ from benchmarks.torch_unet import TorchUNet, load_variables
 from segjax import losses
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.data import Dataset
-from segjax.models import UNet
-from segjax.train import Experiment, Layout, Segmentation
+from segjax.layers import ConvBlock
+from segjax.models import unet
+from segjax.tasks import Segmentation
+from segjax.train import Experiment, Layout
 from segjax.train.devices import Placement, Program, compile_step
 from segjax.train.evaluate import initial_variables
 from segjax.train.speed import peak_flops
@@ -86,7 +88,7 @@ def main() -> None:
 def measure(base: int, batch: int, size: int, rounds: int, compiled: bool) -> list[dict[str, Any]]:
     """The rows of training and of inference."""
     dtype = jnp.bfloat16 if jax.default_backend() == "gpu" else jnp.float32
-    model = UNet(CLASSES, tuple(base * 2**i for i in range(5)), dtype=dtype)
+    model = unet(CLASSES, base, block=partial(ConvBlock, dtype=dtype))
     rng = np.random.default_rng(0)
     image = rng.standard_normal((batch, size, size, 3)).astype(np.float32)
     mask = rng.integers(0, CLASSES, (batch, size, size)).astype(np.int32)

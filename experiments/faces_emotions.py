@@ -7,9 +7,11 @@ from jaxtyping import Array, Float
 
 from segjax import losses, models, upsampling
 from segjax.data import Augment, coco
+from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
-from segjax.train import Detection, Experiment, Objects
+from segjax.tasks import Detection, Objects
+from segjax.train import Experiment
 
 EMOTIONS = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
@@ -59,9 +61,10 @@ def experiment(
     model = models.CenterNet(
         len(data.class_names),
         ConvEncoder(stages),
-        stages[2:-1],  # the heatmap has a quarter of the image's rows and columns
+        UNetDecoder(
+            stages[2:-1], upsampling.BY_NAME[upsample], finest_stride=4
+        ),  # the heatmap has a quarter of the image's rows and columns
         num_attributes=len(EMOTIONS),
-        upsample=upsampling.BY_NAME[upsample],
         hidden=4 * width,
     )
 

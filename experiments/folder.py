@@ -7,9 +7,10 @@ import optax
 
 from segjax import losses, upsampling
 from segjax.data import Augment, FolderDefaults, folder, folder_defaults
-from segjax.layers import Normalized
-from segjax.models import UNet
-from segjax.train import Experiment, remember
+from segjax.layers import ConvBlock, Normalized
+from segjax.models import unet
+from segjax.runs import remember
+from segjax.train import Experiment
 
 
 def experiment(
@@ -48,11 +49,7 @@ def experiment(
     for note in facts.notes:
         print(note)
     weights = np.array(facts.class_weights) if class_balance else None
-    model = UNet(
-        num_classes=len(facts.class_names),
-        widths=tuple(width * 2**level for level in range(depth + 1)),
-        upsample=upsampling.BY_NAME[upsample],
-    )
+    model = unet(len(facts.class_names), width, depth=depth, upsample=upsampling.BY_NAME[upsample], block=ConvBlock)
     side = crop or facts.crop
     return Experiment(
         model=Normalized(model, mean=facts.mean, std=facts.std),

@@ -8,9 +8,12 @@ from jaxtyping import Array, Float
 
 from segjax import losses, models
 from segjax.data import Augment, islands
+from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
-from segjax.train import Experiment, Localization, OneObject
+from segjax.tasks import Localization, OneObject
+from segjax.train import Experiment
+from segjax.upsampling import Bilinear
 
 
 def experiment(
@@ -45,9 +48,9 @@ def experiment(
     if way == "regress":
         head = models.RegressedBox()
     elif way == "extreme_points":
-        head = models.ExtremePointBox(stages[1:-1])
+        head = models.ExtremePointBox(UNetDecoder(stages[1:-1], Bilinear, finest_stride=2))
     else:
-        head = models.MaskBox(1 + num_classes, stages[:-1])
+        head = models.MaskBox(1 + num_classes, UNetDecoder(stages[:-1], Bilinear))
     model = models.Localizer(num_classes, ConvEncoder(stages), head)
 
     def loss(found: models.Located, truth: OneObject) -> Float[Array, ""]:

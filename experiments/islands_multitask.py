@@ -7,9 +7,12 @@ from jaxtyping import Array, Float
 
 from segjax import losses, models
 from segjax.data import Augment, islands
+from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
-from segjax.train import Experiment, MultiTask, OneObject
+from segjax.tasks import MultiTask, OneObject
+from segjax.train import Experiment
+from segjax.upsampling import Bilinear
 
 
 def experiment(
@@ -45,8 +48,8 @@ def experiment(
     model = models.MultiTask(
         num_classes,
         ConvEncoder(stages),
-        mask=models.MaskBox(1 + num_classes, stages[:-1]),
-        box=models.ExtremePointBox(stages[1:-1]),
+        mask=models.MaskBox(1 + num_classes, UNetDecoder(stages[:-1], Bilinear)),
+        box=models.ExtremePointBox(UNetDecoder(stages[1:-1], Bilinear, finest_stride=2)),
     )
 
     def loss(found: models.Found, truth: OneObject) -> Float[Array, ""]:

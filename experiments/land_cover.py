@@ -1,5 +1,6 @@
 """Land cover from satellite imagery: the first thing to run."""
 
+from functools import partial
 from typing import Literal
 
 import jax.numpy as jnp
@@ -8,7 +9,9 @@ from flax import linen as nn
 
 from segjax import losses, models, upsampling
 from segjax.data import Augment, land_cover
-from segjax.layers import Normalized
+from segjax.decoders import UNetDecoder
+from segjax.encoders import ConvEncoder
+from segjax.layers import ConvBlock, Normalized
 from segjax.train import Experiment, kernels
 from segjax.train import schedule as make_schedule
 from segjax.train.optimizer import Schedule
@@ -60,26 +63,21 @@ def experiment(
     """
     data = land_cover(groups=groups)
     num_classes = len(data.class_names)
-    widths = tuple(width * 2**level for level in range(depth + 1))
+    block = partial(ConvBlock, dtype=jnp.dtype(dtype), remat=remat)
+    own = {"unet": "conv_transpose_2x2", "fcn": "conv_transpose_3x3", "segnet": "max_unpool"}
+    climb = upsampling.BY_NAME[upsample or own.get(model, "bilinear")]
     network: nn.Module
     if model == "unet":
-        network = models.UNet(num_classes, widths, skips=skips)
+        network = models.unet(num_classes, width, depth=depth, skips=skips, upsample=climb, block=block)
     elif model == "fcn":
-        network = models.FCN(num_classes, widths)
+        network = models.fcn(num_classes, width, depth=depth, upsample=climb, block=block)
     elif model == "segnet":
-        # The decoder mirrors the encoder; each of its stages ends at the width that the level above unpools with.
-        network = models.SegNet(
-            num_classes,
-            stages=tuple((w, w) for w in widths[:-1]),
-            decoder_stages=tuple((w, finer) for finer, w in zip((width, *widths), widths[:-1], strict=False)),
-        )
+        stages = tuple((width * 2**level,) * 2 for level in range(depth))
+        decoder = UNetDecoder(models.mirrored(stages), climb, block, skips=False)
+        head = partial(nn.Conv, kernel_size=(3, 3))
+        network = models.Segmenter(num_classes, ConvEncoder((*stages, ()), block), decoder, head)
     else:
-        network = models.FullResolutionCNN(num_classes, widths=(2 * width,) * (depth + 1))
-    if upsample is not None:
-        network = network.clone(upsample=upsampling.BY_NAME[upsample])
-    network = network.clone(dtype=jnp.dtype(dtype))
-    if model != "full_resolution":
-        network = network.clone(remat=remat)
+        network = models.FullResolutionCNN(num_classes, (2 * width,) * (depth + 1), block)
 
     rate = make_schedule(schedule, learning_rate, steps, warmup)
     optimizer = optax.adamw(rate, weight_decay=weight_decay, mask=kernels)

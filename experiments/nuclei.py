@@ -4,8 +4,8 @@ import optax
 
 from segjax import losses, upsampling
 from segjax.data import Augment, nuclei
-from segjax.layers import Normalized
-from segjax.models import UNet
+from segjax.layers import ConvBlock, Normalized
+from segjax.models import unet
 from segjax.train import Experiment
 
 
@@ -32,11 +32,7 @@ def experiment(
         seed: Decides initial parameters, order of the data and augmentation.
     """
     data = nuclei()
-    model = UNet(
-        num_classes=len(data.class_names),
-        widths=tuple(width * 2**level for level in range(depth + 1)),
-        upsample=upsampling.BY_NAME[upsample],
-    )
+    model = unet(len(data.class_names), width, depth=depth, upsample=upsampling.BY_NAME[upsample], block=ConvBlock)
     return Experiment(
         model=Normalized(model, mean=(0.15,) * 3, std=(0.2,) * 3),
         data=data,

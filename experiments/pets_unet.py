@@ -4,8 +4,8 @@ import optax
 
 from segjax import losses, upsampling
 from segjax.data import Augment, oxford_iiit_pet
-from segjax.layers import Normalized
-from segjax.models import UNet
+from segjax.layers import ConvBlock, Normalized
+from segjax.models import unet
 from segjax.train import Experiment
 
 
@@ -36,11 +36,7 @@ def experiment(
         seed: Decides initial parameters, order of the data and augmentation.
     """
     data = oxford_iiit_pet(data_dir)
-    model = UNet(
-        num_classes=len(data.class_names),
-        widths=tuple(width * 2**level for level in range(depth + 1)),
-        upsample=upsampling.BY_NAME[upsample],
-    )
+    model = unet(len(data.class_names), width, depth=depth, upsample=upsampling.BY_NAME[upsample], block=ConvBlock)
     return Experiment(
         model=Normalized(model, mean=(0.48, 0.45, 0.40), std=(0.27, 0.26, 0.27)),
         data=data,

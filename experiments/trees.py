@@ -5,9 +5,11 @@ from jaxtyping import Array, Float
 
 from segjax import losses, models, upsampling
 from segjax.data import Augment, trees
+from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import Standardized
-from segjax.train import Detection, Experiment, Objects
+from segjax.tasks import Detection, Objects
+from segjax.train import Experiment
 
 
 def experiment(
@@ -41,8 +43,9 @@ def experiment(
     model = models.CenterNet(
         len(data.class_names),
         ConvEncoder(stages),
-        stages[2:-1],  # the heatmap has a quarter of the image's rows and columns
-        upsample=upsampling.BY_NAME[upsample],
+        UNetDecoder(
+            stages[2:-1], upsampling.BY_NAME[upsample], finest_stride=4
+        ),  # the heatmap has a quarter of the image's rows and columns
         hidden=2 * width,
     )
 

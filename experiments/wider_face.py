@@ -5,9 +5,11 @@ from jaxtyping import Array, Float
 
 from segjax import losses, models, upsampling
 from segjax.data import Augment, wider_face
+from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import Normalized
-from segjax.train import Detection, Experiment, Objects
+from segjax.tasks import Detection, Objects
+from segjax.train import Experiment
 
 MAX_FACES = 2000
 """A picture has up to 1968."""
@@ -47,8 +49,9 @@ def experiment(
     model = models.CenterNet(
         len(data.class_names),
         ConvEncoder(stages),
-        stages[2:-1],  # the heatmap has a quarter of the image's rows and columns
-        upsample=upsampling.BY_NAME[upsample],
+        UNetDecoder(
+            stages[2:-1], upsampling.BY_NAME[upsample], finest_stride=4
+        ),  # the heatmap has a quarter of the image's rows and columns
         hidden=2 * width,
     )
 

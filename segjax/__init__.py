@@ -8,10 +8,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segjax.train.load import load as load
+    from segjax.runs.load import load as load
 
 __version__ = "0.1.0"
-_MODULES = {"data", "encoders", "inference", "layers", "losses", "metrics", "models", "ops", "train", "upsampling"}
+_MODULES = {
+    "data",
+    "decoders",
+    "drawing",
+    "encoders",
+    "inference",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "runs",
+    "tasks",
+    "train",
+    "upsampling",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -19,5 +34,5 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"segjax.{name}")
     if name == "load":
-        return importlib.import_module("segjax.train.load").load
+        return importlib.import_module("segjax.runs.load").load
     raise AttributeError(f"module 'segjax' has no attribute {name!r}")

@@ -1,8 +1,11 @@
 """A task small enough to learn in seconds: say which of two colours a pixel has."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forks import Forks
 
 SQUARES = '''
 """Bright squares on a dark ground."""
@@ -94,3 +97,13 @@ def squares(tmp_path: Path) -> Path:
     path = tmp_path / "squares.py"
     path.write_text(SQUARES)
     return path
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Starts `segjax` commands that share what they compile, with those of pytest's other processes, too."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    forks = Forks(tmp_path_factory.mktemp("forks"), shared / "compiled")
+    yield forks
+    forks.close()

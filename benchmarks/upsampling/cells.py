@@ -25,9 +25,10 @@ import jax
 import numpy as np
 
 from segjax import upsampling
+from segjax.decoders import FCNDecoder, UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.layers import batch_norm
-from segjax.models import ScoreFCN, SegNet, UNet
+from segjax.layers import ConvBlock
+from segjax.models import Segmenter
 
 Family = Literal["fcn", "segnet", "unet", "unet_no_skips"]
 Size = Literal["published", "matched"]
@@ -108,35 +109,31 @@ def network(cell: Cell, num_classes: int) -> nn.Module:
     """The cell's model: a normalised image in, logits out."""
     stages = tuple((cell.width * 2**level,) * 2 for level in range(LEVELS))
     upsample = _upsampler(cell)
+    encoder = ConvEncoder((*stages, ()))
     if cell.family == "fcn":
-        return ScoreFCN(
+        scores = FCNDecoder(
             num_classes,
-            skips=0,
-            stages=stages,
             hidden=cell.decoder[0],
             window=3,
             dropout=0.0,
-            norm=batch_norm,
             upsample=upsample,
-            jump=False,
+            block=ConvBlock,
+            climb=True,
         )
+        return Segmenter(num_classes, encoder, scores, head=None)
     if cell.family == "segnet":
         finer = (cell.decoder[0], *cell.decoder)
-        return SegNet(num_classes, stages, tuple(zip(cell.decoder, finer, strict=False)), upsample=upsample)
-    return UNet(
-        num_classes,
-        widths=(*cell.decoder, stages[-1][0]),
-        skips=cell.family == "unet",
-        upsample=upsample,
-        encoder=ConvEncoder((*stages, ())),
-    )
+        decoder = UNetDecoder(tuple(zip(cell.decoder, finer, strict=False)), upsample, skips=False)
+        return Segmenter(num_classes, encoder, decoder, head=partial(nn.Conv, kernel_size=(3, 3)))
+    mirror = tuple((width, width) for width in cell.decoder)
+    return Segmenter(num_classes, encoder, UNetDecoder(mirror, upsample, skips=cell.family == "unet"))
 
 
 def _upsampler(cell: Cell) -> Callable[..., upsampling.Upsampling]:
     if cell.upsampler == TWIN:
         return upsampling.BY_NAME[CONTROL]
     if cell.upsampler == "conv_transpose_3x3_bilinear":
-        return partial(upsampling.ConvTranspose, window=3, kernel_init=upsampling.bilinear_init)
+        return partial(upsampling.ConvTranspose, overlap=1, kernel_init=upsampling.bilinear_init)
     if cell.upsampler == "carafe":
         # The paper's 64 channels are for networks of 256; here they shrink as the network does.
         return partial(upsampling.Carafe, compressed=max(1, cell.width // cell.squeeze))

@@ -71,7 +71,7 @@ def kept_bytes(cell: Cell, image: tuple[int, ...]) -> tuple[int, int]:
 
     def encode(image: jax.Array) -> Any:
         levels, _ = ConvEncoder((*stages, ())).init_with_output(jax.random.key(0), image, train=False)
-        return [(level.features, level.argmax.pack().offsets) for level in levels[:-1]]
+        return [(level.features, level.indices.pack().offsets) for level in levels[:-1]]
 
     levels = jax.eval_shape(encode, jax.ShapeDtypeStruct((1, *image), np.float32))
     features = sum(one.size * one.dtype.itemsize for one, _ in levels)

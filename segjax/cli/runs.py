@@ -10,7 +10,7 @@ from segjax.cli.say import fail, print_scores
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax evaluate RUN [--split val]`: score what the run predicts with, on the test split."""
-    from segjax.train.load import evaluate_run
+    from segjax.runs.load import evaluate_run
 
     report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split)
     if parsed.json:
@@ -24,8 +24,8 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax predict RUN PATH... --out DIR` or `segjax predict RUN --video IN --out OUT`: masks or boxes."""
     if bool(parsed.paths) == (parsed.video is not None):
         return fail("name pictures to predict, or one video with --video IN --out OUT.mp4.")
-    from segjax.inference.runs import predict_frames, predict_pictures
-    from segjax.train.load import load_experiment
+    from segjax.runs.load import load_experiment
+    from segjax.tasks.runs import predict_frames, predict_pictures
 
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
     if parsed.video is not None:

@@ -18,10 +18,11 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
         return fail(problem)
     import jax
 
+    from segjax.runs.run import experiment_of
+    from segjax.runs.seeds import report_seeds
     from segjax.train import Interrupted, Layout, distributed, train_together
     from segjax.train.compilation_cache import keep_compiled_programs
     from segjax.train.devices import is_first_process
-    from segjax.train.seeds import report_seeds
 
     if parsed.devices is not None:
         jax.config.update("jax_num_cpu_devices", parsed.devices)  # where there is nothing but a CPU, share it
@@ -29,7 +30,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     layout = Layout(parsed.devices, parsed.strategy, parsed.space, parsed.shard_optimizer)
     with distributed.joined():
         folder, runs = _named_runs(parsed, knobs)
-        pairs = [(run.experiment(), run) for run in runs]
+        pairs = [(experiment_of(run), run) for run in runs]
         try:
             scores = train_together(pairs, layout, profile=parsed.profile)
         except Interrupted as stopped:
@@ -89,8 +90,8 @@ def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
     jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
 
     from segjax.launch.sweep import run_here, submit
-    from segjax.train.run import default_folder
-    from segjax.train.sweep import Sweep, report
+    from segjax.runs.run import default_folder
+    from segjax.runs.sweep import Sweep, report
 
     file = Path(parsed.experiment)
     out = Path(parsed.out) if parsed.out else default_folder(file)
@@ -130,7 +131,7 @@ def _names_no_run(parsed: argparse.Namespace, knobs: list[str]) -> str | None:
 
 def _named_runs(parsed: argparse.Namespace, knobs: list[str]) -> tuple[Path, list[Any]]:
     """The folder that the arguments name and its runs; a new one where they name an experiment."""
-    from segjax.train.request import new_runs, old_runs
+    from segjax.runs.request import new_runs, old_runs
 
     if not parsed.experiment:
         return Path(parsed.resume), old_runs(Path(parsed.resume), knobs)

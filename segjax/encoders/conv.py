@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.layers import ConvBlock
-from segjax.upsampling import Level
+from segjax.level import Level, level_at
 
 
 class ConvEncoder(nn.Module):
@@ -30,10 +30,10 @@ class ConvEncoder(nn.Module):
         for i, widths in enumerate(self.stages, start=1):
             features = self.block(widths, name=f"stage{i}")(x, train=train)
             if i < len(self.stages):
-                x, argmax = ops.max_pool_with_argmax(features, window=2, ceil_mode=True)
-                levels.append(Level(features, argmax))
+                x, indices = ops.max_pool_with_argmax(features, window=2, ceil_mode=True)
+                levels.append(level_at(image, 2 ** (i - 1), features, indices=indices))
             else:
-                levels.append(Level(features, None))
+                levels.append(level_at(image, 2 ** (i - 1), features))
         return tuple(levels)
 
 

@@ -3,9 +3,9 @@
 from segjax.errors import InferenceError
 from segjax.inference.box_files import predict_box_files
 from segjax.inference.boxes import predict_boxes
-from segjax.inference.context import receptive_radius
 from segjax.inference.files import Summary, predict_files
 from segjax.inference.prediction import predict, predict_mask, predict_strips
+from segjax.inference.receptive_field import receptive_radius
 from segjax.inference.video import VideoSummary, predict_video
 
 __all__ = [

@@ -14,13 +14,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from segjax.data.images import read_image, shown
+from segjax.drawing import Palette, draw_boxes, notes
 from segjax.errors import DataError, InferenceError
-from segjax.inference.box_overlay import draw_boxes, notes
 from segjax.inference.boxes import predict_boxes
 from segjax.inference.files import COLUMNS, Summary, say
+from segjax.inference.image_files import Picture, find_pictures, name_results
 from segjax.inference.outputs import replacing, write_picture
-from segjax.inference.overlay import Palette
-from segjax.inference.pictures import Picture, find_pictures, name_results
 from segjax.inference.prediction import Variables
 from segjax.models import Detections
 

@@ -19,10 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from segjax.data.images import read_image, shown
+from segjax.drawing import Palette, draw_overlay
 from segjax.errors import DataError, InferenceError
+from segjax.inference.image_files import find_pictures, name_results
 from segjax.inference.outputs import Add, georeference, indexed, npy_writer, png_writer, write_picture
-from segjax.inference.overlay import Palette, draw_overlay
-from segjax.inference.pictures import find_pictures, name_results
 from segjax.inference.prediction import Variables, most_probable, predict_strips
 
 

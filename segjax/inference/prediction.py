@@ -13,7 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Num, UInt8
 
 from segjax.errors import InferenceError
-from segjax.inference.context import receptive_radius
+from segjax.inference.receptive_field import receptive_radius
 from segjax.inference.tiles import ALIGNMENT, SMALLEST, Span, spans
 
 TILE = 1024

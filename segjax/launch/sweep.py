@@ -9,8 +9,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from segjax.launch.tied import tied
-from segjax.train.seeds import open_runs
-from segjax.train.sweep import Combination
+from segjax.runs.seeds import open_runs
+from segjax.runs.sweep import Combination
 
 if TYPE_CHECKING:
     from segjax.launch import slurm

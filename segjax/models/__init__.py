@@ -1,19 +1,27 @@
-"""Models: an image in, logits of its size or boxes out; one family a file."""
+"""Models: an image in, logits of its size or boxes out."""
 
 from collections.abc import Callable
 
 import flax.linen as nn
 
 from segjax.models.centernet import CenterNet, Centers
-from segjax.models.decoder import Decoder
-from segjax.models.deconvnet import DeconvNet, deconvnet
 from segjax.models.detections import Detections
-from segjax.models.fcn import FCN, ScoreFCN, fcn8s, fcn16s, fcn32s
 from segjax.models.full_resolution import FullResolutionCNN
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
 from segjax.models.multitask import Found, MultiTask
-from segjax.models.segnet import SegNet, segnet, segnet_basic
-from segjax.models.unet import UNet, unet
+from segjax.models.published import (
+    deconvnet,
+    fcn,
+    fcn8s,
+    fcn16s,
+    fcn32s,
+    mirrored,
+    plain_block,
+    segnet,
+    segnet_basic,
+    unet,
+)
+from segjax.models.segmenter import DeeplySupervised, Segmenter
 
 PUBLISHED: dict[str, Callable[..., nn.Module]] = {
     "fcn32s": fcn32s,
@@ -27,12 +35,10 @@ PUBLISHED: dict[str, Callable[..., nn.Module]] = {
 """The published configurations by name, each a function of `num_classes`."""
 
 __all__ = [
-    "FCN",
     "PUBLISHED",
     "CenterNet",
     "Centers",
-    "Decoder",
-    "DeconvNet",
+    "DeeplySupervised",
     "Detections",
     "ExtremePointBox",
     "Found",
@@ -42,13 +48,14 @@ __all__ = [
     "MaskBox",
     "MultiTask",
     "RegressedBox",
-    "ScoreFCN",
-    "SegNet",
-    "UNet",
+    "Segmenter",
     "deconvnet",
+    "fcn",
     "fcn8s",
     "fcn16s",
     "fcn32s",
+    "mirrored",
+    "plain_block",
     "segnet",
     "segnet_basic",
     "unet",

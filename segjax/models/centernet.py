@@ -13,9 +13,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from segjax import ops
 from segjax.layers import ConvBlock
-from segjax.models.decoder import Decoder
+from segjax.level import from_image
 from segjax.models.detections import Detections
-from segjax.upsampling import Bilinear
 
 _RARE = -math.log((1 - 0.1) / 0.1)
 """So that a heatmap begins at 0.1 everywhere: most cells have no object (Lin et al. 2017, "Focal Loss")."""
@@ -58,27 +57,25 @@ class Centers(struct.PyTreeNode):
 class CenterNet(nn.Module):
     """Objects as points (Zhou et al. 2019): an encoder-decoder, and a head each for heatmap, size, offset, attributes.
 
-    The decoder climbs as many levels as it has stages; where it ends above the finest one, a cell is several pixels.
+    A cell has the stride where the decoder ends; the paper's has 4.
     """
 
     num_classes: int
     encoder: nn.Module
-    stages: tuple[tuple[int, ...], ...]
-    """Widths of the decoder's convolutions, finest first: one stage for every level that it climbs from the deepest."""
+    decoder: nn.Module
     num_attributes: int = 0
-    upsample: Callable[..., nn.Module] = Bilinear
+    block: Callable[..., nn.Module] = partial(ConvBlock, norm=None)
+    """The hidden convolution of each head, called as `block(widths, name=...)(x, train=...)`."""
     hidden: int = 64
     """Channels of the 3x3 convolution of each head."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Centers:
         """The maps, float32."""
-        levels = self.encoder(image, train=train)
-        decoder = Decoder(self.stages, self.upsample, skips=True, name="decoder")
-        x = decoder(levels[-1].features, levels[-len(self.stages) - 1 :], train=train)
+        level = self.decoder(from_image(self.encoder(image, train=train), image), train=train)[0]
 
         def head(name: str, features: int, bias: float = 0.0) -> Float[Array, "n h w features"]:
-            hidden = ConvBlock((self.hidden,), norm=None, name=f"{name}_hidden")(x, train=train)
+            hidden = self.block((self.hidden,), name=f"{name}_hidden")(level.features, train=train)
             last = partial(nn.Conv, features, (1, 1), dtype=jnp.float32, bias_init=constant(bias))
             return last(name=name)(hidden)
 
@@ -87,13 +84,5 @@ class CenterNet(nn.Module):
             size=head("size", 2),
             offset=head("offset", 2, 0.5),
             attributes=head("attributes", self.num_attributes) if self.num_attributes else None,
-            stride=_stride(image.shape[1:3], x.shape[1:3]),
+            stride=level.stride,
         )
-
-
-def _stride(size: tuple[int, ...], cells: tuple[int, ...]) -> int:
-    """How often an image was halved, rounding up, to so many cells, as a power of two."""
-    stride = 1
-    while any(-(-pixels // stride) > count for pixels, count in zip(size, cells, strict=True)):
-        stride *= 2
-    return stride

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from segjax.layers import ConvBlock, batch_norm
+from segjax.layers import ConvBlock
 
 
 class FullResolutionCNN(nn.Module):
@@ -19,11 +18,11 @@ class FullResolutionCNN(nn.Module):
 
     num_classes: int
     widths: tuple[int, ...] = (64, 64, 64, 64)
-    norm: Callable[..., nn.Module] | None = batch_norm
-    dtype: DTypeLike = jnp.float32
+    block: Callable[..., nn.Module] = ConvBlock
+    """Called as `block(widths, name=...)(x, train=...)`."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
         """Logits of the image's size, float32."""
-        x = ConvBlock(self.widths, norm=self.norm, dtype=self.dtype, name="body")(image, train=train)
+        x = self.block(self.widths, name="body")(image, train=train)
         return nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="head")(x)

@@ -1,6 +1,5 @@
 """Localizer: the box and the class of one object, with three ways to read the box from an encoder's levels."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -9,11 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from segjax import ops
-from segjax.encoders import Level
-from segjax.models.decoder import Decoder
+from segjax.level import Level, from_image
 from segjax.models.detections import Detections
 from segjax.ops import boxes
-from segjax.upsampling import Bilinear
 
 
 class Located(NamedTuple):
@@ -39,24 +36,26 @@ class Localizer(nn.Module):
     num_classes: int
     encoder: nn.Module
     head: nn.Module
-    """`RegressedBox`, `ExtremePointBox` or `MaskBox`: called as `head(levels, (height, width), train=...)`."""
+    """`RegressedBox`, `ExtremePointBox` or `MaskBox`: called as `head(levels, train=...)`, the image's place first."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Located:
         """The box, the logits of the classes, and those of the mask if the head makes one; float32."""
-        levels = self.encoder(image, train=train)
-        box, mask = self.head(levels, image.shape[1:3], train=train)
-        return Located(box, ImageClass(self.num_classes, name="classes")(levels[-1].features), mask)
+        levels = from_image(self.encoder(image, train=train), image)
+        box, mask = self.head(levels, train=train)
+        return Located(box, ImageClass(self.num_classes, name="classes")(levels), mask)
 
 
 class ImageClass(nn.Module):
-    """The class of an image by a dense layer on the mean and the maximum of each channel."""
+    """The class of an image by a dense layer on the mean and the maximum of each channel of its deepest level."""
 
     num_classes: int
 
     @nn.compact
-    def __call__(self, features: Float[Array, "n h w c"]) -> Float[Array, "n num_classes"]:
+    def __call__(self, levels: tuple[Level, ...]) -> Float[Array, "n num_classes"]:
         """Logits, float32."""
+        features = levels[-1].features
+        assert features is not None
         pooled = jnp.concatenate([features.mean((1, 2)), features.max((1, 2))], axis=-1)
         return nn.Dense(self.num_classes, dtype=jnp.float32, name="logits")(pooled)
 
@@ -73,14 +72,14 @@ class RegressedBox(nn.Module):
     width: int = 128
 
     @nn.compact
-    def __call__(
-        self, levels: tuple[Level, ...], size: tuple[int, int], *, train: bool
-    ) -> tuple[Float[Array, "n 4"], None]:
-        """The box in pixels of an image of `size`, and no mask."""
-        x = ops.adaptive_avg_pool(levels[-1].features, self.grid)
-        x = nn.relu(nn.Dense(self.width, name="hidden")(x.reshape(len(x), -1)))
+    def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Float[Array, "n 4"], None]:
+        """The box in pixels of the image, and no mask."""
+        (rows, columns), x = levels[0].size, levels[-1].features
+        assert x is not None
+        x = ops.adaptive_avg_pool(x, self.grid)
+        x = nn.relu(nn.Dense(self.width, name="hidden")(x.reshape(x.shape[0], -1)))
         x = jax.nn.sigmoid(nn.Dense(4, dtype=jnp.float32, name="box")(x))
-        return boxes.convert(x * jnp.array([size[1], size[0]] * 2, jnp.float32), "cxcywh", "xywh"), None
+        return boxes.convert(x * jnp.array([columns, rows] * 2, jnp.float32), "cxcywh", "xywh"), None
 
 
 class ExtremePointBox(nn.Module):
@@ -92,19 +91,14 @@ class ExtremePointBox(nn.Module):
     2019).
     """
 
-    stages: tuple[tuple[int, ...], ...]
-    """Widths of the decoder's convolutions, finest first: one stage for every level that it climbs from the deepest."""
-    upsample: Callable[..., nn.Module] = Bilinear
+    decoder: nn.Module
 
     @nn.compact
-    def __call__(
-        self, levels: tuple[Level, ...], size: tuple[int, int], *, train: bool
-    ) -> tuple[Float[Array, "n 4"], None]:
-        """The box in pixels of an image of `size`, and no mask."""
-        decoder = Decoder(self.stages, self.upsample, skips=True, name="decoder")
-        x = decoder(levels[-1].features, levels[-len(self.stages) - 1 :], train=train)
-        maps = nn.Conv(4, (1, 1), dtype=jnp.float32, name="extremes")(x)
-        points = ops.soft_argmax(maps) * jnp.array([size[1] / maps.shape[2], size[0] / maps.shape[1]])
+    def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Float[Array, "n 4"], None]:
+        """The box in pixels of the image, and no mask."""
+        rows, columns = levels[0].size
+        maps = nn.Conv(4, (1, 1), dtype=jnp.float32, name="extremes")(self.decoder(levels, train=train)[0].features)
+        points = ops.soft_argmax(maps) * jnp.array([columns / maps.shape[2], rows / maps.shape[1]])
         first = jnp.stack([points[:, 0, 0], points[:, 1, 1]], axis=-1)
         second = jnp.stack([points[:, 2, 0], points[:, 3, 1]], axis=-1)
         # Before they have learned they lie in any order, and a box of negative size would have no gradient.
@@ -115,31 +109,28 @@ class ExtremePointBox(nn.Module):
 class MaskBox(nn.Module):
     """The box around the mask of a segmentation model.
 
-    It is the smallest box around what hangs together with the most probable place, where a pixel counts that is at
+    It is the smallest box around the connected component of the most probable place, where a pixel counts that is at
     least half as probable as the most probable one: other objects do not widen it, and it is never empty. It has no
     gradient; a loss of the mask trains it.
     """
 
     num_classes: int
     """Of the mask, of which the first is the background."""
-    stages: tuple[tuple[int, ...], ...]
-    """Widths of the decoder's convolutions, finest first: one stage for every level that it climbs from the deepest."""
-    upsample: Callable[..., nn.Module] = Bilinear
+    decoder: nn.Module
 
     @nn.compact
     def __call__(
-        self, levels: tuple[Level, ...], size: tuple[int, int], *, train: bool
+        self, levels: tuple[Level, ...], *, train: bool
     ) -> tuple[Float[Array, "n 4"], Float[Array, "n h w d"]]:
-        """The box in pixels of an image of `size`, and the mask's logits in that size."""
-        decoder = Decoder(self.stages, self.upsample, skips=True, name="decoder")
-        x = decoder(levels[-1].features, levels[-len(self.stages) - 1 :], train=train)
-        logits = ops.resize(nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="mask")(x), size)
+        """The box in pixels of the image, and the mask's logits in the image's size."""
+        x = self.decoder(levels, train=train)[0].features
+        logits = ops.resize(nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="mask")(x), levels[0].size)
         probability = 1 - jax.nn.softmax(jax.lax.stop_gradient(logits))[..., 0]
         return boxes.from_mask(main_part(probability)), logits
 
 
 def main_part(probability: Float[Array, "n h w"]) -> Bool[Array, "n h w"]:
-    """What hangs together, also by corners, with the most probable place, at least half as probable as its best pixel.
+    """The connected component, also by corners, of the most probable place, among what is half as probable as its best.
 
     The place is where the mean over 5x5 pixels is highest, so that one bright pixel does not decide.
     """

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import zeros
 from jaxtyping import Array, Float
 
+from segjax.level import from_image
 from segjax.models.detections import Detections
 from segjax.models.localizer import ImageClass, Located
 
@@ -46,9 +47,9 @@ class MultiTask(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Found:
         """Mask, box and class; float32."""
-        levels = self.encoder(image, train=train)
-        _, mask = self.mask(levels, image.shape[1:3], train=train)
-        box, _ = self.box(levels, image.shape[1:3], train=train)
-        logits = ImageClass(self.num_classes, name="classes")(levels[-1].features)
+        levels = from_image(self.encoder(image, train=train), image)
+        _, mask = self.mask(levels, train=train)
+        box, _ = self.box(levels, train=train)
+        logits = ImageClass(self.num_classes, name="classes")(levels)
         learned = self.param("log_variances", zeros, (len(TASKS),))
-        return Found(mask, box, logits, {task: jnp.full(len(image), learned[i]) for i, task in enumerate(TASKS)})
+        return Found(mask, box, logits, {task: jnp.full(image.shape[0], learned[i]) for i, task in enumerate(TASKS)})

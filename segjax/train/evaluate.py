@@ -8,10 +8,10 @@ from flax import linen as nn
 from jaxtyping import Array, Key, UInt8
 
 from segjax.data import Source, test_batches
+from segjax.tasks.task import Batch, Task
 from segjax.train import devices
 from segjax.train.experiment import Experiment
 from segjax.train.state import Variables
-from segjax.train.task import Batch, Task
 
 EvaluationStep = Callable[[Variables, Batch], Any]
 

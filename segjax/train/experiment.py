@@ -1,38 +1,24 @@
-"""An experiment: a Python file whose one function joins a model, a loss, an optimizer and data."""
+"""An experiment: what joins a model, a loss, an optimizer and data."""
 
-import contextlib
 import dataclasses
 import functools
-import inspect
-import io
-import json
-import re
-import sys
-import types
-import typing
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import optax
-import tyro
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from segjax.data import MAX_BOXES, Augment, Dataset
-from segjax.errors import DataError, ExperimentError
-from segjax.train.segmentation import Segmentation
-from segjax.train.task import Task
+from segjax.errors import ExperimentError
+from segjax.tasks.segmentation import Segmentation
+from segjax.tasks.task import Task
 
 Loss = Callable[[Any, Any], Float[Array, ""]]
 """Called as `loss(outputs, targets)`: for segmentation, logits (n h w k) and mask (n h w, 255 = ignore)."""
 Which = Literal["last", "best"]
 """One of a run's checkpoints: the newest, or the one with the best headline score on the validation split."""
-Knobs = dict[str, Any]
-Facts = TypeVar("Facts")
-_facts: ContextVar[dict[str, Any]] = ContextVar("facts")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,99 +79,6 @@ class Experiment:
         return "last" if self.patience is None else "best"
 
 
-ExperimentFunction = Callable[..., Experiment]
-
-
-def read_experiment(path: Path) -> ExperimentFunction:
-    """The one public function of an experiment file that returns an `Experiment`.
-
-    Raises `ExperimentError` where there is no such file, the file does not run, or it does not hold exactly one.
-    """
-    if not path.is_file():
-        raise ExperimentError(f"{path} is not a file; name an experiment, such as experiments/land_cover.py.")
-    module = types.ModuleType(f"segjax_experiment_{path.stem}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # dataclasses and pickle look a module up by its name
-    try:
-        exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
-    except SyntaxError as error:
-        raise ExperimentError(f"{path}, line {error.lineno}: {error.msg}; mend it and run again.") from error
-    except Exception as error:
-        line = next((f.lineno for f in reversed(inspect.trace()) if f.filename == str(path)), "?")
-        raise ExperimentError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
-    found = [
-        f
-        for name, f in vars(module).items()
-        if inspect.isfunction(f) and f.__code__.co_filename == str(path) and not name.startswith("_")
-        if typing.get_type_hints(f).get("return") is Experiment
-    ]
-    if len(found) != 1:
-        names = ", ".join(f.__name__ for f in found) or "none"
-        raise ExperimentError(
-            f"{path} must hold exactly one function annotated `-> Experiment`, and holds {names}; "
-            "write `def experiment(...) -> segjax.train.Experiment:`."
-        )
-    return found[0]
-
-
-def knobs_of(function: ExperimentFunction, arguments: Sequence[str], path: Path) -> Knobs:
-    """The knobs that a command line's `--knob value` pairs stand for, defaults filled in.
-
-    `--help` prints the knobs and exits. Raises `ExperimentError` for an unknown knob or a value of the wrong type.
-    """
-
-    @functools.wraps(function)
-    def collect(**knobs: Any) -> Knobs:
-        return knobs
-
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(collect, prog=f"segjax train {path}", args=list(arguments))
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-    raise ExperimentError(f"{path}: {_sentence(said.getvalue())} `segjax train {path} --help` lists the knobs.")
-
-
-def remember(name: str, find: Callable[[], Facts]) -> Facts:
-    """What an experiment function finds out about its data: found once, and the same whenever the run is opened again.
-
-    `find` returns what JSON can hold, such as the classes of a folder or the mean of its images; tuples become lists.
-    The run folder keeps it, so that a trained model can be loaded where its data is not, and does not change when its
-    data does.
-    """
-    facts = _facts.get()
-    if name not in facts:
-        facts[name] = json.loads(json.dumps(find()))  # the same now as when it is read back
-    return facts[name]
-
-
-def build(function: ExperimentFunction, knobs: Knobs, path: Path, facts: dict[str, Any]) -> Experiment:
-    """Call an experiment function with its knobs; what it raises becomes one sentence that names the file.
-
-    `facts` is what `remember` has found so far, and takes up what it finds now. `DataError` passes as it is.
-    """
-    token = _facts.set(facts)
-    try:
-        return function(**knobs)
-    except (ExperimentError, DataError):
-        raise
-    except Exception as error:
-        line = next((f.lineno for f in reversed(inspect.trace()) if f.filename == str(path)), "?")
-        raise ExperimentError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
-    finally:
-        _facts.reset(token)
-
-
 def parameter_count(params: Any) -> int:
     """How many numbers a tree of parameters holds."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def _sentence(box: str) -> str:
-    """The words of the box that tyro draws around what it has to say, as one sentence."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines()]
-    words = " ".join(line for line in lines if line and not re.match(r"[╭╰─]", line) and "full helptext" not in line)
-    words = re.sub(r" segjax train \S+ --help\s*$", "", words)
-    return words.replace("Argument helptext:", "Expected").rstrip(".") + "."

@@ -10,7 +10,6 @@ import os
 import platform
 import shutil
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import jax
 
 from segjax.errors import ExperimentError
 from segjax.train.devices import is_first_process
-from segjax.train.experiment import Experiment, Knobs, build, read_experiment
 
 _PACKAGES = ("segjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
 
@@ -28,7 +26,7 @@ _PACKAGES = ("segjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gr
 class Run:
     """The folder of a run, by path.
 
-    experiment.py   the experiment file as it was used
+    experiment.py   the experiment file as it was used, where there was one
     run.json        its name and knobs, versions, the machines it was trained on
     checkpoints/    Orbax checkpoints
     metrics.jsonl   a row every few steps; the same bits for the same experiment on the same machine
@@ -39,13 +37,11 @@ class Run:
     path: Path
 
     @classmethod
-    def create(cls, path: Path | None, experiment_file: Path, knobs: Knobs, facts: dict[str, Any]) -> "Run":
-        """Make a new run folder; `runs/<experiment>/<time>` where no path is given.
+    def create(cls, path: Path, configuration: dict[str, Any], experiment_file: Path | None = None) -> "Run":
+        """Make a new run folder, whose run.json holds `configuration`, the versions and the command.
 
-        `facts` is what the experiment function remembered of its data.
+        Raises `ExperimentError` where something is there already, or nothing can be written.
         """
-        name = experiment_file.stem
-        path = path or default_folder(experiment_file)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ExperimentError(
                 f"{path} is already there and not an empty folder; give --out another name, "
@@ -55,13 +51,12 @@ class Run:
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path)
             run.checkpoints.mkdir()
-            shutil.copyfile(experiment_file, run.experiment_file)
+            if experiment_file is not None:
+                shutil.copyfile(experiment_file, run.experiment_file)
             run.write_json(
                 "run.json",
-                {
-                    "experiment": name,
-                    "knobs": knobs,
-                    "facts": facts,
+                configuration
+                | {
                     "versions": {"python": platform.python_version()} | _versions(),
                     "machines": [],
                     "command": " ".join(sys.argv[:1] and ["segjax", *sys.argv[1:]]),
@@ -71,16 +66,6 @@ class Run:
             raise ExperimentError(
                 f"{path} cannot be written: {error.strerror}; give --out a folder of yours."
             ) from error
-        return run
-
-    @classmethod
-    def open(cls, path: Path) -> "Run":
-        """The run folder at that path; raises `ExperimentError` where it is none."""
-        run = cls(path)
-        missing = [name for name in ("experiment.py", "run.json", "checkpoints") if not (path / name).exists()]
-        if missing:
-            what = "not a folder" if not path.is_dir() else f"not a run folder: it has no {missing[0]}"
-            raise ExperimentError(f"{path} is {what}; name the folder that `segjax train` printed on its last line.")
         return run
 
     @contextlib.contextmanager
@@ -124,12 +109,6 @@ class Run:
         kept = self.configuration()
         self.write_json("run.json", kept | {"machines": [*kept.get("machines", []), here]})
 
-    def experiment(self) -> Experiment:
-        """The experiment as it was, built again from the copied file and the recorded knobs."""
-        kept = self.configuration()
-        knobs = {name: tuple(value) if isinstance(value, list) else value for name, value in kept["knobs"].items()}
-        return build(read_experiment(self.experiment_file), knobs, self.experiment_file, kept["facts"])
-
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file whole or not at all."""
         write_json(self.path, name, content)
@@ -151,11 +130,6 @@ class Run:
         """Drop the rows that a run will write again when it goes on from `step`."""
         kept = [row for row in self.metrics() if row["step"] <= step]
         _replace(self.path, "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
-
-
-def default_folder(experiment_file: Path) -> Path:
-    """Where a run goes that was given no folder."""
-    return Path("runs") / experiment_file.stem / time.strftime("%Y-%m-%d_%H-%M-%S")
 
 
 def write_json(folder: Path, name: str, content: Any) -> None:

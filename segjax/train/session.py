@@ -26,7 +26,7 @@ from segjax.train.run import Run
 from segjax.train.skipped import look_after_skipped
 from segjax.train.speed import Speed
 from segjax.train.state import Tally, TrainState, Variables
-from segjax.train.task import Task
+from segjax.tasks.task import Task
 from segjax.train.team import Member, Team, training_batches
 
 LOG_EVERY = 10

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Key
 
+from segjax.tasks.task import Batch, Task
 from segjax.train.experiment import Experiment
 from segjax.train.state import Skipped, Tally, TrainState, Variables
-from segjax.train.task import Batch, Task
 
 
 def one_step(

@@ -19,7 +19,7 @@ from segjax.train.history import History
 from segjax.train.run import Run
 from segjax.train.state import TrainState, Variables
 from segjax.train.step import one_step
-from segjax.train.task import Batch
+from segjax.tasks.task import Batch
 
 
 @dataclasses.dataclass(eq=False)

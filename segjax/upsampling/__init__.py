@@ -1,4 +1,4 @@
-"""Upsamplers: a small Linen module each, called as `upsample(x, level)`; any decoder takes any of them."""
+"""Upsamplers: a small Linen module each, called as `upsample(x, to)`; any decoder takes any of them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,12 +15,12 @@ from segjax.upsampling.learned import (
     bilinear_init,
     icnr_init,
 )
-from segjax.upsampling.level import Level
 
 Upsampler = Literal[
     "nearest",
     "bilinear",
     "max_unpool",
+    "max_unpool_of_skip",
     "conv_transpose_2x2",
     "conv_transpose_3x3",
     "conv_transpose_bilinear",
@@ -30,14 +30,15 @@ Upsampler = Literal[
     "carafe",
     "dysample",
 ]
-"""The names of the upsamplers, for a command line's choices."""
+"""The names of the upsamplers, for a command line's choices; 2x2 and 3x3 are windows at factor 2, and grow with it."""
 
 BY_NAME: dict[str, Callable[..., Upsampling]] = {
     "nearest": Nearest,
     "bilinear": Bilinear,
     "max_unpool": MaxUnpool,
+    "max_unpool_of_skip": partial(MaxUnpool, of_skip=True),
     "conv_transpose_2x2": ConvTranspose,
-    "conv_transpose_3x3": partial(ConvTranspose, window=3),
+    "conv_transpose_3x3": partial(ConvTranspose, overlap=1),
     "conv_transpose_bilinear": bilinear_conv_transpose,
     "pixel_shuffle": PixelShuffle,
     "pixel_shuffle_icnr": partial(PixelShuffle, icnr=True),
@@ -53,7 +54,6 @@ __all__ = [
     "Carafe",
     "ConvTranspose",
     "DySample",
-    "Level",
     "MaxUnpool",
     "Nearest",
     "PixelShuffle",

@@ -9,8 +9,8 @@ from jax.nn.initializers import normal
 from jaxtyping import Array, Float
 
 from segjax import ops
+from segjax.level import Level
 from segjax.upsampling.base import Upsampling
-from segjax.upsampling.level import Level
 
 
 class Carafe(Upsampling):
@@ -24,9 +24,9 @@ class Carafe(Upsampling):
     encoder_window: int = 3
     compressed: int = 64
 
-    def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
+    def grow(self, x: Float[Array, "n h w c"], to: Level) -> Float[Array, "n big_h big_w d"]:
         """Weighted means of windows."""
-        conv = partial(nn.Conv, dtype=self.dtype)
+        conv = partial(nn.Conv, dtype=x.dtype)
         x = self.project(x, self.width(x))
         y = conv(self.compressed, (1, 1), name="compress")(x)
         size = (self.encoder_window, self.encoder_window)
@@ -45,10 +45,10 @@ class DySample(Upsampling):
     """Of channels that look at one point; fewer, the greatest common divisor, where they do not divide the channels."""
     reach: float = 0.25
 
-    def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
+    def grow(self, x: Float[Array, "n h w c"], to: Level) -> Float[Array, "n big_h big_w d"]:
         """Samples between pixels."""
         x = self.project(x, self.width(x))
         groups = gcd(self.groups, x.shape[-1])
         channels = 2 * groups * self.factor**2
-        offset = nn.Conv(channels, (1, 1), kernel_init=normal(1e-3), dtype=self.dtype, name="offset")(x)
+        offset = nn.Conv(channels, (1, 1), kernel_init=normal(1e-3), dtype=x.dtype, name="offset")(x)
         return ops.dysample(x, self.reach * offset, factor=self.factor, groups=groups)

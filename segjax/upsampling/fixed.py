@@ -7,14 +7,14 @@ with an interpolation.
 from jaxtyping import Array, Float
 
 from segjax import ops
+from segjax.level import Level
 from segjax.upsampling.base import Upsampling
-from segjax.upsampling.level import Level
 
 
 class Nearest(Upsampling):
     """Every pixel repeated `factor` times along rows and columns."""
 
-    def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
+    def grow(self, x: Float[Array, "n h w c"], to: Level) -> Float[Array, "n big_h big_w d"]:
         """Repeated pixels."""
         x = self.project(x, self.width(x))
         return ops.resize(x, (x.shape[1] * self.factor, x.shape[2] * self.factor), method="nearest")
@@ -23,7 +23,7 @@ class Nearest(Upsampling):
 class Bilinear(Upsampling):
     """Bilinear interpolation between pixel centres (torch's `align_corners=False`)."""
 
-    def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
+    def grow(self, x: Float[Array, "n h w c"], to: Level) -> Float[Array, "n big_h big_w d"]:
         """Interpolated pixels."""
         x = self.project(x, self.width(x))
         return ops.resize(x, (x.shape[1] * self.factor, x.shape[2] * self.factor), method="bilinear")
@@ -32,20 +32,40 @@ class Bilinear(Upsampling):
 class MaxUnpool(Upsampling):
     """Every value back to where the encoder's pooling found its maximum, zeros elsewhere (SegNet, Badrinarayanan 2017).
 
-    An argmax is of a channel, so `x` must have the level's channels; where it has not, a 1x1 convolution brings it
-    there, and another ("project_out") brings the result to `features` where those differ again. Raises ValueError
-    where the level has no argmax, or `factor` is not 2.
+    Where the pooling's windows overlap, as those of ResNet's stem do, the last of those that name a place counts. An
+    index is of a channel, so `x` must have as many channels as were pooled; where it has not, a 1x1 convolution brings
+    it there, and another ("project_out") brings the result to `features` where those differ again.
+
+    Raises:
+        ValueError: a level without indices, or with those of a pooling that is not by `factor`, when called.
     """
 
-    def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
+    of_skip: bool = False
+    """Whether, where the encoder did not pool, the indices are those that a pooling of the level's own features by
+    `factor` would have: the places where the skip connection is strongest."""
+
+    def grow(self, x: Float[Array, "n h w c"], to: Level) -> Float[Array, "n big_h big_w d"]:
         """Unpooled pixels."""
-        if level.argmax is None:
+        indices = to.indices
+        if indices is None and self.of_skip and to.features is not None:
+            indices = ops.max_pool_with_argmax(to.features, window=self.factor, ceil_mode=True)[1]
+        if indices is None:
             raise ValueError(
-                f"MaxUnpool needs to know where the pooling below the level of shape {level.features.shape} found its "
-                "maxima, but its argmax is None: take an encoder that max-pools, such as ConvEncoder."
+                f"MaxUnpool needs to know where a pooling below the level of stride {to.stride} found its maxima, but "
+                "its indices are None: take an encoder that max-pools there, such as ConvEncoder, or "
+                "MaxUnpool(of_skip=True) where the level has features."
             )
-        if self.factor != 2:
-            raise ValueError(f"MaxUnpool undoes one 2x2 pooling, but got factor={self.factor}: go one level at a time.")
+        pooled = indices.geometry
+        if pooled.strides != (self.factor, self.factor):
+            raise ValueError(
+                f"MaxUnpool by {self.factor} cannot undo a pooling with strides {pooled.strides}: "
+                "go one level at a time."
+            )
+        if pooled.output_size != x.shape[1:3]:
+            raise ValueError(
+                f"MaxUnpool takes x of the {pooled.output_size} (h, w) that the pooling left, but got {x.shape}: "
+                "pool in ceil mode, so that a level of h rows is followed by one of ceil(h / factor)."
+            )
         width = self.width(x)
-        x = self.project(x, level.features.shape[-1])
-        return self.project(ops.max_unpool(x, level.argmax), width, name="project_out")
+        x = self.project(x, indices.offsets.shape[-1])
+        return self.project(ops.max_unpool(x, indices), width, name="project_out")

@@ -11,8 +11,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax import ops
+from segjax.level import Level
 from segjax.upsampling.base import Upsampling
-from segjax.upsampling.level import Level
 
 
 def bilinear_init(
@@ -49,37 +49,41 @@ def icnr_init(factor: int, init: Initializer = lecun_normal()) -> Initializer:
 class ConvTranspose(Upsampling):
     """Transposed convolution of stride `factor`, padded to grow exactly `factor` times.
 
-    `window` None is twice the stride, less one where that is odd: the support of bilinear interpolation. The default
-    start keeps the variance at stride 2, where an output pixel sees a quarter of the taps. Raises ValueError where the
-    window is smaller than the stride, which would leave pixels that nothing reaches.
+    The window is the stride and `overlap` more: 2x2 at stride 2 by default, 3x3 with an overlap of 1, 4x4 with 2.
+
+    Raises:
+        ValueError: a negative overlap, which would leave pixels that nothing reaches, when called.
     """
 
-    window: int | None = 2
+    overlap: int | None = 0
+    """Rows and columns that neighbouring windows share; None for as many as bilinear interpolation's do."""
     use_bias: bool = True
-    kernel_init: Initializer = variance_scaling(4.0, "fan_in", "truncated_normal")
+    kernel_init: Initializer | None = None
+    """None keeps the variance: an output pixel sees one tap in `factor**2`."""
 
-    def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
+    def grow(self, x: Float[Array, "n h w c"], to: Level) -> Float[Array, "n big_h big_w d"]:
         """Every pixel spread over a window."""
-        window = 2 * self.factor - self.factor % 2 if self.window is None else self.window
-        excess = window - self.factor
-        if excess < 0:
+        overlap = self.factor - self.factor % 2 if self.overlap is None else self.overlap
+        window = self.factor + overlap
+        if overlap < 0:
             raise ValueError(
                 f"A transposed convolution of stride {self.factor} with a {window}x{window} window leaves holes: "
-                f"take a window of {self.factor} or more."
+                "take an overlap of 0 or more."
             )
         width = self.width(x)
-        kernel = self.param("kernel", self.kernel_init, (window, window, x.shape[-1], width), jnp.float32)
-        # An odd excess cannot be split evenly: one row and column more are cut at the start than at the end.
-        padding = (excess + 1) // 2
+        init = self.kernel_init or variance_scaling(self.factor**2, "fan_in", "truncated_normal")
+        kernel = self.param("kernel", init, (window, window, x.shape[-1], width), jnp.float32)
+        # An odd overlap cannot be split evenly: one row and column more are cut at the start than at the end.
+        padding = (overlap + 1) // 2
         y = ops.conv_transpose(
-            x, kernel.astype(self.dtype), self.factor, padding=padding, output_padding=2 * padding - excess
+            x, kernel.astype(x.dtype), self.factor, padding=padding, output_padding=2 * padding - overlap
         )
         if not self.use_bias:
             return y
-        return y + self.param("bias", zeros, (width,), jnp.float32).astype(self.dtype)
+        return y + self.param("bias", zeros, (width,), jnp.float32).astype(x.dtype)
 
 
-bilinear_conv_transpose = partial(ConvTranspose, window=None, use_bias=False, kernel_init=bilinear_init)
+bilinear_conv_transpose = partial(ConvTranspose, overlap=None, use_bias=False, kernel_init=bilinear_init)
 """FCN's: a transposed convolution that starts as bilinear interpolation."""
 
 
@@ -93,12 +97,12 @@ class PixelShuffle(Upsampling):
     kernel_init: Initializer = lecun_normal()
     icnr: bool = False
 
-    def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
+    def grow(self, x: Float[Array, "n h w c"], to: Level) -> Float[Array, "n big_h big_w d"]:
         """Channels turned into space."""
         init = icnr_init(self.factor, self.kernel_init) if self.icnr else self.kernel_init
         channels = self.factor**2 * self.width(x)
         window = (self.window, self.window)
-        phases = nn.Conv(channels, window, kernel_init=init, dtype=self.dtype, name="conv")(x)
+        phases = nn.Conv(channels, window, kernel_init=init, dtype=x.dtype, name="conv")(x)
         return ops.pixel_shuffle(phases, self.factor)
 
 
@@ -108,9 +112,9 @@ class ResizeConv(Upsampling):
     window: int = 3
     kernel_init: Initializer = lecun_normal()
 
-    def grow(self, x: Float[Array, "n h w c"], level: Level) -> Float[Array, "n big_h big_w d"]:
+    def grow(self, x: Float[Array, "n h w c"], to: Level) -> Float[Array, "n big_h big_w d"]:
         """Repeated pixels, convolved."""
         width = self.width(x)
         kernel = self.param("kernel", self.kernel_init, (self.window, self.window, x.shape[-1], width), jnp.float32)
         bias = self.param("bias", zeros, (width,), jnp.float32)
-        return ops.resize_conv(x, kernel.astype(self.dtype), self.factor) + bias.astype(self.dtype)
+        return ops.resize_conv(x, kernel.astype(x.dtype), self.factor) + bias.astype(x.dtype)

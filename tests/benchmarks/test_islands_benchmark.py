@@ -3,10 +3,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from segjax.runs.experiment_file import build, knobs_of, read_experiment
 
 from benchmarks.islands import command, constant_answer, finished, row_of
-from segjax.train.experiment import ExperimentError, build, knobs_of, read_experiment
-from segjax.train.seeds import create_runs, open_runs
+from segjax.errors import ExperimentError
+from segjax.runs.seeds import create_runs, open_runs
 
 ISLANDS = Path(__file__).parents[2] / "experiments" / "islands.py"
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from segjax import models
 from segjax.inference import InferenceError, predict, predict_mask, predict_strips, prediction, receptive_radius, tiles
-from segjax.layers import Normalized
-from segjax.models import UNet
+from segjax.layers import ConvBlock, Normalized
 
 Trained = tuple[nn.Module, Any]
 NOISE = np.random.default_rng(0).integers(0, 256, (261, 325, 3), np.uint8)
@@ -60,7 +60,7 @@ def initialised(model: nn.Module) -> Trained:
 
 @pytest.fixture(scope="module")
 def unet() -> Trained:
-    model = UNet(3, widths=(4, 8, 16), convs=1)
+    model = models.unet(3, 4, depth=2, convs=1, block=ConvBlock)
     return initialised(Normalized(model, mean=(0.5,) * 3, std=(0.25,) * 3))
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from segjax import losses
-from segjax.models import UNet
+from segjax.decoders import UNetDecoder
+from segjax.encoders import ConvEncoder
+from segjax.models import DeeplySupervised, Segmenter
 
 RNG = np.random.default_rng(0)
 
@@ -33,9 +35,10 @@ def test_weights_that_are_not_as_many_as_the_levels_are_refused():
 
 def test_a_unet_gives_every_level_in_training_and_the_finest_in_evaluation():
     image = np.zeros((1, 9, 8, 3), np.float32)
-    model = UNet(3, (4, 4, 4), deep_supervision=True)
+    encoder, decoder = ConvEncoder(((4, 4),) * 3), UNetDecoder()
+    model = DeeplySupervised(3, encoder, decoder)
     variables = model.init(jax.random.key(0), image, train=False)
     levels, _ = model.apply(variables, image, train=True, mutable=["batch_stats"])
     assert [logits.shape for logits in levels] == [(1, 9, 8, 3), (1, 5, 4, 3)]
-    plain = UNet(3, (4, 4, 4)).apply(variables, image, train=False)
+    plain = Segmenter(3, encoder, decoder).apply(variables, image, train=False)
     np.testing.assert_array_equal(model.apply(variables, image, train=False), plain)

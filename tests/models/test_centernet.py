@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from segjax import losses, models
+from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
+from segjax.upsampling import Bilinear
 
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -70,11 +72,13 @@ def test_the_loss_is_nothing_for_the_truth_and_its_terms_add_up():
 
 
 @pytest.mark.parametrize(("climbed", "stride"), [(STAGES[:-1], 1), (STAGES[1:-1], 2), ((), 4)])
-def test_a_decoder_of_fewer_stages_has_larger_cells(climbed, stride):
-    model = models.CenterNet(3, ConvEncoder(STAGES), climbed, num_attributes=2, hidden=4)
-    image = jnp.ones((2, 17, 30, 3))
+@pytest.mark.parametrize(("rows", "columns"), [(17, 30), (2, 2), (1, 1)])
+def test_a_decoder_of_fewer_stages_has_larger_cells(climbed, stride, rows, columns):
+    decoder = UNetDecoder(climbed, Bilinear, finest_stride=stride)
+    model = models.CenterNet(3, ConvEncoder(STAGES), decoder, num_attributes=2, hidden=4)
+    image = jnp.ones((2, rows, columns, 3))
     found, _ = jit(partial(model.init_with_output, train=False))(KEY, image)
-    cells = (2, -(-17 // stride), -(-30 // stride))
+    cells = (2, -(-rows // stride), -(-columns // stride))
     assert found.stride == stride
     assert found.heatmap.shape == (*cells, 3)
     assert found.size.shape == found.offset.shape == (*cells, 2)
@@ -83,7 +87,9 @@ def test_a_decoder_of_fewer_stages_has_larger_cells(climbed, stride):
 
 
 def test_a_new_heatmap_says_that_objects_are_rare_and_all_heads_learn():
-    model = models.CenterNet(3, ConvEncoder(STAGES), STAGES[1:-1], num_attributes=2, hidden=4)
+    model = models.CenterNet(
+        3, ConvEncoder(STAGES), UNetDecoder(STAGES[1:-1], Bilinear, finest_stride=2), num_attributes=2, hidden=4
+    )
     image = jax.random.normal(KEY, (2, 16, 16, 3))
     variables = model.init(KEY, 0 * image, train=False)
     found = model.apply(variables, 0 * image, train=False)

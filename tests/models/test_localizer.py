@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from segjax import losses, models
+from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
+from segjax.level import from_image, level_at
 from segjax.models.localizer import main_part
+from segjax.upsampling import Bilinear
 
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -15,8 +18,8 @@ KEY = jax.random.key(0)
 STAGES = ((4,), (6,), (8,))
 HEADS = {
     "regress": models.RegressedBox(grid=2, width=8),
-    "extreme_points": models.ExtremePointBox(STAGES[1:-1]),
-    "mask": models.MaskBox(3, STAGES[:-1]),
+    "extreme_points": models.ExtremePointBox(UNetDecoder(STAGES[1:-1], Bilinear, finest_stride=2)),
+    "mask": models.MaskBox(3, UNetDecoder(STAGES[:-1], Bilinear)),
 }
 
 
@@ -87,9 +90,10 @@ def test_images_of_any_size_get_a_box_inside_and_float32(head):
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1)])
 def test_extreme_points_lie_where_their_maps_peak(order):
     """With maps that peak at one cell each, the box runs through the middles of these cells, whichever comes first."""
-    head = models.ExtremePointBox(((4,),))
-    levels = ConvEncoder(((4,), (4,))).init_with_output(KEY, jnp.zeros((1, 8, 12, 3)), train=False)[0]
-    variables = head.init(KEY, levels, (16, 24), train=False)
+    head = models.ExtremePointBox(UNetDecoder(((4,),), Bilinear, finest_stride=2))
+    image = jnp.zeros((1, 16, 24, 3))
+    levels = from_image(tuple(level_at(image, s, jnp.zeros((1, 16 // s, 24 // s, 4))) for s in (2, 4)), image)
+    variables = head.init(KEY, levels, train=False)
     cells = {"left": (5, 2), "top": (1, 6), "right": (3, 9), "bottom": (6, 4)}  # row, column
     maps = np.full((1, 8, 12, 4), -50, np.float32)
     for channel, (row, column) in zip(order, cells.values(), strict=True):
@@ -101,7 +105,7 @@ def test_extreme_points_lie_where_their_maps_peak(order):
     import flax.linen as nn
 
     with nn.intercept_methods(peaked):
-        (box,), mask = head.apply(variables, levels, (16, 24), train=False)
+        (box,), mask = head.apply(variables, levels, train=False)
     assert mask is None
     np.testing.assert_allclose(box, [5, 3, 19 - 5, 13 - 3], rtol=1e-5)  # cells of two pixels
 

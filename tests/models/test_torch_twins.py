@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segjax import models
+from segjax.decoders import FCNDecoder, FullyConnected, UNetDecoder
+from segjax.encoders import ConvEncoder
+from segjax.models import Segmenter, plain_block
+from segjax.upsampling import MaxUnpool, bilinear_conv_transpose
 
 # Compiled without optimisation: these programs run for milliseconds and would compile for minutes.
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -91,11 +95,12 @@ def deconvnet(x, p, s):
     features, pooled, indices = encode(x, p["encoder"], s["encoder"], 2)
     rows, columns = pooled[-1].shape[2:]
     x = F.pad(pooled[-1], (0, max(0, 4 - columns), 0, max(0, 4 - rows)))
-    x = block(x, p["fc6"], s["fc6"], padding="valid")
-    x = block(x, p["fc7"], s["fc7"])
+    fc, stats = p["decoder"]["bottleneck"], s["decoder"]["bottleneck"]
+    x = block(x, fc["fc6"], stats["fc6"], padding="valid")
+    x = block(x, fc["fc7"], stats["fc7"])
     # The paper's deconvolution, with the kernel flipped that is stored for a convolution.
-    weight = p["fc6_deconv"]["conv1"]["kernel"].flip(0, 1).permute(2, 3, 0, 1)
-    stats, norm = s["fc6_deconv"]["norm1"], p["fc6_deconv"]["norm1"]
+    weight = fc["fc6_deconv"]["conv1"]["kernel"].flip(0, 1).permute(2, 3, 0, 1)
+    stats, norm = stats["fc6_deconv"]["norm1"], fc["fc6_deconv"]["norm1"]
     x = F.conv_transpose2d(x, weight)
     x = F.relu(F.batch_norm(x, stats["mean"], stats["var"], norm["scale"], norm["bias"], eps=1e-5))
     x = unpool_decode(x[:, :, :rows, :columns], p["decoder"], s["decoder"], features, indices)
@@ -105,21 +110,38 @@ def deconvnet(x, p, s):
 def fcn8s(x, p, s):
     """Three poolings where VGG has five: scores at strides 8 and 4 are fused, the last jump is by 4."""
     _, pooled, _ = encode(x, p["encoder"], {}, 3)
-    y = F.relu(conv(F.relu(conv(pooled[2], p["fc6"]["conv1"])), p["fc7"]["conv1"]))
-    scores = conv_transpose(conv(y, p["score"]), p["up3"], 2, 1, pooled[1].shape[2:])
-    scores = scores + conv(pooled[1], p["score_pool2"])
-    return conv_transpose(scores, p["up"], 4, 2, x.shape[2:])
+    decoder = p["decoder"]
+    y = F.relu(conv(F.relu(conv(pooled[2], decoder["fc6"]["conv1"])), decoder["fc7"]["conv1"]))
+    scores = conv_transpose(conv(y, decoder["score"]), decoder["up3"], 2, 1, pooled[1].shape[2:])
+    scores = scores + conv(pooled[1], decoder["score_pool2"])
+    return conv_transpose(scores, p["to_image"], 4, 2, x.shape[2:])
 
 
+climb = partial(UNetDecoder, ((4,), (6, 4)), MaxUnpool, skips=False)
 CASES = {
-    "unet": (unet, models.UNet(3, widths=(4, 6, 8))),
-    "unet_without_skips": (partial(unet, skips=False), models.UNet(3, widths=(4, 6, 8), convs=1, skips=False)),
-    "segnet": (segnet, models.SegNet(3, stages=((4, 4), (6,)), decoder_stages=((4,), (6, 4)))),
+    "unet": (unet, Segmenter(3, ConvEncoder(((4, 4), (6, 6), (8, 8))), UNetDecoder(((4, 4), (6, 6))))),
+    "unet_without_skips": (
+        partial(unet, skips=False),
+        Segmenter(3, ConvEncoder(((4,), (6,), (8,))), UNetDecoder(((4,), (6,)), skips=False)),
+    ),
+    "segnet": (
+        segnet,
+        Segmenter(3, ConvEncoder(((4, 4), (6,), ())), climb(), partial(nn.Conv, kernel_size=(3, 3))),
+    ),
     "deconvnet": (
         deconvnet,
-        models.DeconvNet(3, stages=((4,), (6,)), decoder_stages=((4,), (6, 4)), hidden=8, window=4),
+        Segmenter(3, ConvEncoder(((4,), (6,), ())), climb(bottleneck=FullyConnected(8, 4))),
     ),
-    "fcn8s": (fcn8s, models.ScoreFCN(3, skips=1, stages=((4,), (6,), (8,)), hidden=8, window=3)),
+    "fcn8s": (
+        fcn8s,
+        Segmenter(
+            3,
+            ConvEncoder(((4,), (6,), (8,), ()), plain_block),
+            FCNDecoder(3, skips=1, hidden=8, window=3),
+            head=None,
+            to_image=bilinear_conv_transpose,
+        ),
+    ),
 }
 
 

@@ -40,7 +40,7 @@ def wait(process: int, output: str) -> None:
     partial.rename(f"{output}.code")
 
 
-for name in ("segjax.train.seeds", "scipy.stats"):  # what commands import when they need it
+for name in ("segjax.runs.seeds", "scipy.stats"):  # what commands import when they need it
     importlib.import_module(name)
 for line in sys.stdin:
     command = json.loads(line)

@@ -17,10 +17,10 @@ from segjax import losses, metrics, upsampling
 from segjax.data import Dataset
 from segjax.encoders import ConvEncoder
 from segjax.layers import ConvBlock, Normalized
+from segjax.tasks.segmentation import Segmentation
 from segjax.train import Experiment, Layout
 from segjax.train.devices import Placement
 from segjax.train.evaluate import initial_variables
-from segjax.train.segmentation import Segmentation
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 
@@ -43,8 +43,10 @@ class Everything(nn.Module):
         dtype = jnp.dtype(FLOAT)
         block = partial(ConvBlock, dtype=dtype)
         finest, deepest = ConvEncoder(((4,), (6,)), block, name="encoder")(image.astype(dtype), train=train)
+        assert finest.features is not None
+        assert deepest.features is not None
         climbs = [
-            upsample(features=4, dtype=dtype, name=name)(deepest.features, finest)
+            upsample(features=4, name=name)(deepest.features, finest)
             for name, upsample in upsampling.BY_NAME.items()
             if name not in ("conv_transpose_bilinear", "pixel_shuffle_icnr")  # others with another start
         ]

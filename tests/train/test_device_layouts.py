@@ -14,7 +14,8 @@ import jax
 import numpy as np
 import pytest
 
-from segjax.models import UNet
+from segjax.layers import ConvBlock
+from segjax.models import unet
 from segjax.train import ExperimentError, Layout
 from segjax.train.devices import Placement, check_rows
 
@@ -119,7 +120,7 @@ def test_a_layout_that_cannot_be_gets_one_sentence(layout: Layout, batch_size: i
 
 
 def test_rows_that_cannot_be_shared_are_refused_by_the_first_layer_that_has_them():
-    model: nn.Module = UNet(2, (4, 4, 4))
+    model: nn.Module = unet(2, 4, depth=2, block=ConvBlock)
     check_rows(model, jax.ShapeDtypeStruct((1, 32, 20, 3), np.uint8), space=4)
     with pytest.raises(ExperimentError, match=r"space is 4, but encoder/stage3\S* has 6 rows for images of 24x20"):
         check_rows(model, jax.ShapeDtypeStruct((1, 24, 20, 3), np.uint8), space=4)

@@ -10,11 +10,12 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from segjax.runs.experiment_file import build, knobs_of, read_experiment
 
 from segjax.data import test_batches as batches_of
 from segjax.data import train_batches
 from segjax.train.evaluate import initial_variables
-from segjax.train.experiment import Experiment, build, knobs_of, read_experiment
+from segjax.train.experiment import Experiment
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SMALL = ["--width", "2", "--crop", "32", "--batch-size", "2"]

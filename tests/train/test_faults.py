@@ -17,6 +17,7 @@ from forks import Fork, Forks
 
 import segjax
 from segjax.errors import DataError
+from segjax.runs import create_run, experiment_of
 from segjax.train import ExperimentError, Run, train
 
 
@@ -32,8 +33,8 @@ EVERYTHING = ("--ema", "0.9", "--accumulate", "2")  # beside the dropout and the
 
 
 def run_squares(squares: Path, folder: Path, **knobs: Any) -> Run:
-    run = Run.create(folder, squares, knobs, {})
-    train(run.experiment(), run)
+    run = create_run(folder, squares, knobs, {})
+    train(experiment_of(run), run)
     return run
 
 
@@ -187,7 +188,7 @@ def test_a_damaged_checkpoint_is_said_in_one_sentence(
         rf"{run}/checkpoints/20 is damaged \(.*\); delete that folder, and the checkpoint before it will be used\."
     )
     with pytest.raises(ExperimentError, match=sentence):
-        train(Run(run).experiment(), Run(run))
+        train(experiment_of(Run(run)), Run(run))
     if what in ("parameters", "list of parameters", "progress"):
         if what == "parameters":  # what a run predicts with are the averages
             shutil.rmtree(run / "checkpoints" / "20" / "ema")
@@ -214,7 +215,7 @@ def test_a_foreign_checkpoint_is_refused_by_its_first_differing_array(squares: P
     with pytest.raises(ExperimentError, match=sentence):
         segjax.load(run)
     with pytest.raises(ExperimentError, match=sentence):
-        train(Run(run).experiment(), Run(run))
+        train(experiment_of(Run(run)), Run(run))
 
 
 def test_another_optimizer_is_refused_by_its_first_differing_array(trained: Path, tmp_path: Path):
@@ -223,7 +224,7 @@ def test_another_optimizer_is_refused_by_its_first_differing_array(trained: Path
         run.experiment_file.read_text().replace("optax.adam(", "optax.sgd(momentum=0.9, learning_rate=")
     )
     with pytest.raises(ExperimentError, match=r"the experiment has opt_state/0/trace/model/conv1/bias of shape \(8,\)"):
-        train(run.experiment(), run)
+        train(experiment_of(run), run)
 
 
 def test_a_checkpoint_that_does_not_fit_on_the_disk_loses_none_before(squares: Path, tmp_path: Path, forks: Forks):

@@ -10,18 +10,19 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from segjax.runs.experiment_file import build, read_experiment
 
 import segjax
 from segjax.cli import main
+from segjax.runs import create_run, experiment_of
 from segjax.train import ExperimentError, Interrupted, Run, train
-from segjax.train.experiment import build, read_experiment
 
 WRITTEN = ("experiment.py", "run.json", "metrics.jsonl", "curves.png", "predictions.png", "report.json", "checkpoints")
 
 
 def run_squares(squares: Path, folder: Path, **knobs) -> Run:
-    run = Run.create(folder, squares, knobs, {})
-    train(run.experiment(), run)
+    run = create_run(folder, squares, knobs, {})
+    train(experiment_of(run), run)
     return run
 
 
@@ -51,7 +52,7 @@ def test_a_run_learns_and_leaves_all_it_promises(squares: Path, tmp_path: Path):
 def test_scores_are_those_of_all_test_pixels_counted_once(squares: Path, tmp_path: Path):
     run = run_squares(squares, tmp_path / "run", steps=3)  # 7 test records in batches of 4, so the last one is partial
     model, variables = segjax.load(run.path)
-    source = run.experiment().data.open("test")
+    source = experiment_of(run).data.open("test")
     images = np.stack([source[i]["image"] for i in range(len(source))])
     truth = np.stack([source[i]["mask"] for i in range(len(source))])
     logits: Any = model.apply(variables, images, train=False)
@@ -98,12 +99,12 @@ def test_ctrl_c_saves_the_very_step_and_resume_goes_on(squares: Path, tmp_path: 
     )
     assert interrupting != text
     squares.write_text(interrupting)
-    run = Run.create(tmp_path / "stopped", squares, {"steps": 30}, {})
+    run = create_run(tmp_path / "stopped", squares, {"steps": 30}, {})
     with pytest.raises(Interrupted, match=r"Stopped at step \d+; everything up to there is saved"):
-        train(run.experiment(), run)
+        train(experiment_of(run), run)
     assert not (run.path / "report.json").exists()
     (run.path / "experiment.py").write_text(text)
-    train(run.experiment(), run)
+    train(experiment_of(run), run)
     assert bits(run) == bits(straight)
     assert run.metrics() == straight.metrics()
 
@@ -127,13 +128,13 @@ def test_a_run_that_is_stopped_while_it_scores_begins_with_that_when_it_goes_on(
         "        return self.records[index]",
     )
     squares.write_text(stopping)
-    run = Run.create(tmp_path / "stopped", squares, {"steps": 20, "evaluate_every": 10}, {})
+    run = create_run(tmp_path / "stopped", squares, {"steps": 20, "evaluate_every": 10}, {})
     with pytest.raises(Interrupted, match=f"Stopped at step {step}"):
-        train(run.experiment(), run)
+        train(experiment_of(run), run)
     assert [sorted(row) for row in run.metrics()] == [sorted(["step", kind]) for kind in written]
     assert not (run.path / "report.json").exists()
     (run.path / "experiment.py").write_text(text)
-    train(run.experiment(), run)
+    train(experiment_of(run), run)
     assert bits(run) == bits(straight)
     assert run.metrics() == straight.metrics()
 
@@ -144,9 +145,9 @@ def test_a_checkpoint_is_saved_before_it_is_scored(squares: Path, tmp_path: Path
         "        assert len(self.records) != 5, 'the validation split is read'\n        return self.records[index]",
     )
     squares.write_text(stopping)
-    run = Run.create(tmp_path / "run", squares, {"steps": 20, "evaluate_every": 10}, {})
+    run = create_run(tmp_path / "run", squares, {"steps": 20, "evaluate_every": 10}, {})
     with pytest.raises(AssertionError, match="the validation split is read"):
-        train(run.experiment(), run)
+        train(experiment_of(run), run)
     end = time.monotonic() + 30
     while not (run.checkpoints / "10").exists():  # it is written in the background
         assert time.monotonic() < end
@@ -175,11 +176,11 @@ def test_numbers_that_are_not_finite_are_never_applied_and_then_stop_the_run(
     squares.write_text(
         text.replace(right, wrong).replace("import optax\n", "import jax\nimport jax.numpy as jnp\nimport optax\n")
     )
-    run = Run.create(tmp_path / "run", squares, {}, {})
+    run = create_run(tmp_path / "run", squares, {}, {})
     with pytest.raises(
         ExperimentError, match=r"10 steps in a row were not finite, up to step 10; .* first is "
     ) as caught:
-        train(run.experiment(), run)
+        train(experiment_of(run), run)
     assert named in str(caught.value)
     assert run.metrics() == [{"step": 10, "train": {"loss": None, "gradient_norm": None}}]
     batch = np.load(run.path / "skipped" / "batch_of_step_10.npz")
@@ -232,12 +233,12 @@ def test_a_folder_that_is_in_use_is_refused(squares: Path, tmp_path: Path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("three years")
     with pytest.raises(ExperimentError, match="not an empty folder; give --out another name"):
-        Run.create(tmp_path / "run", squares, {}, {})
+        create_run(tmp_path / "run", squares, {}, {})
     assert (tmp_path / "run" / "thesis.tex").read_text() == "three years"
 
 
 def test_what_a_run_remembers_outlives_its_data(squares: Path, tmp_path: Path):
-    text = squares.read_text().replace("import Experiment\n", "import Experiment, remember\n")
+    text = squares.read_text().replace("import Experiment\n", "import Experiment\nfrom segjax.runs import remember\n")
     text = text.replace("mean=(0.3,) * 3", "mean=tuple(remember('mean', lambda: eval(Path(MEAN).read_text())))")
     mean = tmp_path / "mean.txt"
     mean.write_text("(0.25, 0.5, 0.75)")
@@ -309,7 +310,7 @@ def test_patience_ends_a_run_that_predicts_with_its_best_checkpoint(
     assert said == {key: report[key] for key in ("test", "steps", "train_seconds")}
 
     before = {file: (run.path / file).read_bytes() for file in ("metrics.jsonl", "report.json")}
-    assert train(run.experiment(), run) == report["test"]  # it has ended, and stays so
+    assert train(experiment_of(run), run) == report["test"]  # it has ended, and stays so
     assert {file: (run.path / file).read_bytes() for file in before} == before
 
 

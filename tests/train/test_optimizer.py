@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from segjax.models import UNet
+from segjax.layers import ConvBlock
+from segjax.models import unet
 from segjax.train import kernels, schedule
 
 
@@ -36,6 +37,7 @@ def test_a_warm_up_as_long_as_the_run_is_refused():
 
 
 def test_kernels_decay_and_biases_and_scales_do_not():
-    params = jax.eval_shape(lambda: UNet(2, (4, 4)).init(jax.random.key(0), np.zeros((1, 8, 8, 3)), train=False))
+    model = unet(2, 4, depth=1, block=ConvBlock)
+    params = jax.eval_shape(lambda: model.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), train=False))
     for path, decays in jax.tree_util.tree_leaves_with_path(kernels(params["params"])):
         assert decays == (path[-1].key == "kernel")

@@ -8,8 +8,10 @@ import optax
 
 from segjax import losses
 from segjax.data import Dataset
-from segjax.models import UNet
-from segjax.train import Experiment, Segmentation
+from segjax.layers import ConvBlock
+from segjax.models import unet
+from segjax.tasks import Segmentation
+from segjax.train import Experiment
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 
@@ -56,7 +58,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole():
 
 def test_a_batch_in_parts_needs_the_memory_of_a_part():
     def bytes_of(accumulate: int) -> int:
-        model = UNet(2, (8, 16))
+        model = unet(2, 8, depth=1, block=ConvBlock)
         experiment = Experiment(
             model, DATA, losses.cross_entropy, optax.sgd(0.1), steps=1, batch_size=8, accumulate=accumulate
         )
@@ -74,7 +76,7 @@ def test_a_batch_in_parts_needs_the_memory_of_a_part():
 
 
 def test_averaged_weights_follow_the_plain_formula_and_hold_the_statistics():
-    states = steps(4, UNet(2, (4, 4)), ema=0.3)
+    states = steps(4, unet(2, 4, depth=1, block=ConvBlock), ema=0.3)
     expected = jax.tree.map(lambda x: np.asarray(x, np.float64), states[0].variables)
     for number, state in enumerate(states[1:]):
         decay = min(0.3, (1 + number) / (10 + number))
@@ -84,7 +86,7 @@ def test_averaged_weights_follow_the_plain_formula_and_hold_the_statistics():
 
 
 def test_numbers_are_float32_whatever_is_computed_in():
-    state = steps(2, UNet(2, (4, 4), dtype=jnp.bfloat16))[-1]
+    state = steps(2, unet(2, 4, depth=1, block=partial(ConvBlock, dtype=jnp.bfloat16)))[-1]
     kept = (state.params, state.batch_stats, state.opt_state, state.tally.loss)
     assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
     assert np.isfinite(state.tally.loss)

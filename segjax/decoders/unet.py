@@ -1,0 +1,58 @@
+"""U-Net's climb from the deepest level to the finest, which encoder-decoders without skip connections share."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from segjax.layers import ConvBlock
+from segjax.level import Level
+from segjax.upsampling import ConvTranspose
+
+
+class UNetDecoder(nn.Module):
+    """At every level: upsample to it, join its features, and convolve (Ronneberger et al. 2015).
+
+    Raises:
+        ValueError: stages that are not one for each level that is climbed to, when called.
+    """
+
+    stages: tuple[tuple[int, ...], ...] | None = None
+    """Widths of the convolutions at each level that is climbed to, finest first; the upsampler gives as many channels
+    as the first of them. None for two convolutions of the level's own width, and of half the width that comes where the
+    level has no features."""
+    upsample: Callable[..., nn.Module] = ConvTranspose
+    """Called as `upsample(features=..., factor=..., name=...)(x, to)`."""
+    block: Callable[..., nn.Module] = ConvBlock
+    """Called as `block(widths, name=...)(x, train=...)`; carries norm, activation, dtype and remat."""
+    skips: bool = True
+    """Whether the features of a level are joined; without them only what passes the deepest level climbs, as in
+    SegNet, DeconvNet and plain fully convolutional networks."""
+    finest_stride: int = 1
+    """Where the climb ends: levels of a smaller stride are left out."""
+    bottleneck: nn.Module | None = None
+    """What is made of the deepest features before the climb, called as `bottleneck(x, train=...)`."""
+
+    @nn.compact
+    def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
+        """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
+        goals = [level for level in levels[:-1] if level.stride >= self.finest_stride]
+        if self.stages is not None and len(self.stages) != len(goals):
+            raise ValueError(
+                f"A decoder of {len(self.stages)} stages climbs {len(self.stages) + 1} levels, but the encoder gave "
+                f"{len(goals) + 1}, those down to stride {self.finest_stride}: give one stage "
+                "per level but the deepest."
+            )
+        x = levels[-1]
+        if self.bottleneck is not None:
+            x = x.replace(features=self.bottleneck(x.features, train=train))
+        passed: list[Level] = []
+        for i, to in reversed([*enumerate(goals, start=1)]):
+            widths = (to.width or -(-x.width // 2),) * 2 if self.stages is None else self.stages[i - 1]
+            factor = x.stride // to.stride
+            y = self.upsample(features=widths[0], factor=factor, name=f"up{i}")(x.features, to)
+            if self.skips and to.features is not None:
+                y = jnp.concatenate([to.features, y], axis=-1)
+            x = to.replace(features=self.block(widths, name=f"stage{i}")(y, train=train), indices=None, tokens=None)
+            passed.insert(0, x)
+        return tuple(passed) or (x,)

@@ -1,0 +1,6 @@
+"""The Linen layers that encoders, decoders and models are made of."""
+
+from segjax.layers.conv import Conv, ConvBlock, batch_norm
+from segjax.layers.inputs import Normalized, Standardized
+
+__all__ = ["Conv", "ConvBlock", "Normalized", "Standardized", "batch_norm"]

@@ -1,0 +1,76 @@
+"""Convolutions of stride 1 with what follows them: the block that plain encoders and decoders are made of."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from flax.typing import Initializer
+from jax.nn.initializers import he_normal, zeros
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from segjax import ops
+
+batch_norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
+"""Batch normalisation with torch's momentum and epsilon; its statistics stay float32 whatever is computed in."""
+
+
+class Conv(nn.Module):
+    """A convolution of stride 1 by `ops.conv`, with the parameters of `nn.Conv`: kernel, and bias if it has one."""
+
+    width: int
+    window: int = 3
+    padding: str | int = "SAME"
+    use_bias: bool = True
+    kernel_init: Initializer = he_normal()
+    dtype: DTypeLike = jnp.float32
+    """What is computed in; parameters are float32."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 d"]:
+        """Features of the same size unless `padding` says otherwise."""
+        shape = (self.window, self.window, x.shape[-1], self.width)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = self.param("bias", zeros, (self.width,), jnp.float32) if self.use_bias else None
+        around = self.padding if isinstance(self.padding, str) else (self.padding, self.padding)
+        padding = around if isinstance(around, str) else (around, around)
+        y = ops.conv(jnp.asarray(x, self.dtype), kernel.astype(self.dtype), padding)
+        return y if bias is None else y + bias.astype(self.dtype)
+
+
+class ConvBlock(nn.Module):
+    """Convolutions of stride 1, each with normalisation and an activation: a stage of VGG or U-Net.
+
+    `widths` has one entry per convolution; with none the block is the identity. A convolution has a bias only where no
+    normalisation follows, which would cancel it. Kernels start He-normal (He et al. 2015). A model's norm, activation,
+    dtype and remat are said here, once: `partial(ConvBlock, norm=None)` is what encoders and decoders take as `block`.
+    """
+
+    widths: Sequence[int]
+    window: int = 3
+    padding: str | int = "SAME"
+    norm: Callable[..., nn.Module] | None = batch_norm
+    """Called as `norm(use_running_average=..., dtype=..., name=...)`, as `nn.BatchNorm` is; None for none."""
+    activation: Callable[[Array], Array] | None = nn.relu
+    dtype: DTypeLike = jnp.float32
+    """What is computed in; parameters are float32."""
+    remat: bool = False
+    """Whether the backward pass computes the block again, instead of keeping its activations (Chen et al. 2016).
+    On a CPU it saves nothing: XLA finds there that both computations are the same and does one."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h2 w2 d"]:
+        """Features of the same size unless `padding` says otherwise, `widths[-1]` channels."""
+
+        def convolve(block: ConvBlock, x: Array) -> Array:
+            for i, width in enumerate(block.widths, start=1):
+                conv = Conv(width, block.window, block.padding, block.norm is None, dtype=block.dtype, name=f"conv{i}")
+                x = conv(x)
+                if block.norm is not None:
+                    x = block.norm(use_running_average=not train, dtype=block.dtype, name=f"norm{i}")(x)
+                if block.activation is not None:
+                    x = block.activation(x)
+            return x
+
+        return (nn.remat(convolve) if self.remat else convolve)(self, x)

@@ -1,0 +1,48 @@
+"""Wrappers between an image as it is stored and the numbers that a model was made for."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Num
+
+
+class Normalized(nn.Module):
+    """A model that takes images as they are stored: uint8, or float in 0..255.
+
+    The model sees `((image / 255) ** gamma - mean) / std`, channel by channel. A gamma below one brightens: dark
+    pictures use more of the range. Raises ValueError where the image's channels are not those of `mean`.
+    """
+
+    model: nn.Module
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    gamma: float = 1.0
+
+    @nn.compact
+    def __call__(self, image: Num[Array, "n h w c"], *, train: bool) -> Any:
+        """What `model` makes of the normalised image."""
+        if not image.shape[-1] == len(self.mean) == len(self.std):
+            raise ValueError(
+                f"The image has shape {image.shape}, but Normalized has {len(self.mean)} means and {len(self.std)} "
+                "standard deviations: give one of each per channel, channels last."
+            )
+        x = (jnp.asarray(image, jnp.float32) / 255) ** self.gamma
+        return self.model((x - jnp.array(self.mean)) / jnp.array(self.std), train=train)
+
+
+class Standardized(nn.Module):
+    """A model that takes images of any numbers, and sees each channel of each image with mean 0 and deviation 1.
+
+    For images whose light, haze or units differ from one to the next, as nnU-Net has it for all but CT (Isensee et al.
+    2021). What is seen then depends on the whole image: tiles of one picture are each standardised by themselves.
+    """
+
+    model: nn.Module
+
+    @nn.compact
+    def __call__(self, image: Num[Array, "n h w c"], *, train: bool) -> Any:
+        """What `model` makes of the standardised image; a channel of one value is 0 everywhere."""
+        x = jnp.asarray(image, jnp.float32)
+        x = x - x.mean((1, 2), keepdims=True)
+        return self.model(x / (x.std((1, 2), keepdims=True) + 1e-5), train=train)

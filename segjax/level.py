@@ -1,0 +1,70 @@
+"""What an encoder hands to a decoder: one `Level` a resolution, which knows its stride and size."""
+
+from typing import Protocol
+
+import jax
+from flax import struct
+from jaxtyping import Array, Float
+
+from segjax.ops import PoolIndices
+from segjax.ops.geometry import Pair
+
+
+class Level(struct.PyTreeNode):
+    """One resolution: what an encoder leaves there or, without features, only the place to climb to.
+
+    An encoder returns `tuple[Level, ...]`, finest first, and only levels that it has. `size` is ceil(image / stride)
+    for every encoder and every image. Size and stride are static under `jit`.
+    """
+
+    features: Float[Array, "n h w c"] | None
+    """What was computed there, before a pooling that made the next level."""
+    size: Pair = struct.field(pytree_node=False)
+    """Rows and columns."""
+    stride: int = struct.field(pytree_node=False)
+    """Pixels of the image in a cell, along each axis: said by whoever makes the level, never read from shapes."""
+    indices: PoolIndices | None = None
+    """Where the pooling below found its maxima; None where the encoder strides instead, and at the deepest level."""
+    tokens: Float[Array, "n t c"] | None = None
+    """Class and register tokens of a plain ViT."""
+
+    @property
+    def width(self) -> int:
+        """Channels of the features; 0 where there are none."""
+        return 0 if self.features is None else self.features.shape[-1]
+
+
+class Encoder(Protocol):
+    """A Linen module whose fields are its whole configuration."""
+
+    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
+        """One level a resolution, finest first: ResNet's are at strides 2 to 32, VGG's at 1 to 32, ViT's all at 16."""
+        ...
+
+
+class Decoder(Protocol):
+    """A Linen module; it has a field `upsample`."""
+
+    def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
+        """What heads read, finest first, from `from_image(levels, image)`."""
+        ...
+
+
+def level_at(image: jax.Array, stride: int, features: Array | None = None, **rest: Array | PoolIndices) -> Level:
+    """The level of an image (n h w c) at a stride; `features` and the rest are the level's own.
+
+    Raises:
+        ValueError: features of another size than ceil(image / stride).
+    """
+    rows, columns = (-(-length // stride) for length in image.shape[1:3])
+    if features is not None and features.shape[1:3] != (rows, columns):
+        raise ValueError(
+            f"A level of stride {stride} in an image of {image.shape[1]}x{image.shape[2]} has {rows}x{columns} cells, "
+            f"but got features of shape {features.shape}: pad the image up before an encoder that rounds down."
+        )
+    return Level(features, (rows, columns), stride, **rest)  # type: ignore[arg-type]
+
+
+def from_image(levels: tuple[Level, ...], image: jax.Array) -> tuple[Level, ...]:
+    """The levels that a decoder takes: the image's own place first, without features where no level has stride 1."""
+    return levels if levels[0].stride == 1 else (level_at(image, 1), *levels)

@@ -1,0 +1,113 @@
+"""One experiment with several seeds: a folder of runs, and their scores as mean and interval."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from segjax.drawing.figures import despine, save
+from segjax.errors import ExperimentError
+from segjax.runs.experiment_file import ExperimentFunction, Knobs, build
+from segjax.runs.run import create_run, default_folder, open_run
+from segjax.train.run import Run, write_json
+from segjax.train.history import validation_scores
+
+
+class Interval(NamedTuple):
+    """The mean of a score over seeds, and the interval that holds its expectation with 95% confidence.
+
+    The half-width is Student's, for scores that are normal over seeds; None for a single seed. A mean over the seeds in
+    which the score was defined; None where it never was.
+    """
+
+    mean: float | None
+    half_width: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> "Interval":
+        """Of one score, a value per seed."""
+        from scipy.stats import t
+
+        found = np.array([value for value in values if value is not None])
+        if not found.size:
+            return cls(None, None)
+        if found.size == 1:
+            return cls(float(found[0]), None)
+        half_width = t.ppf(0.975, found.size - 1) * found.std(ddof=1) / math.sqrt(found.size)
+        return cls(float(found.mean()), float(half_width))
+
+    def __str__(self) -> str:
+        if self.mean is None:
+            return "undefined"
+        return f"{self.mean:.3f}" + ("" if self.half_width is None else f" ± {self.half_width:.3f}")
+
+
+def intervals(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The interval of every score of nested dicts of the same keys, one dict per seed."""
+    return {
+        name: intervals([one[name] for one in scores])
+        if isinstance(value, dict)
+        else Interval.of([one[name] for one in scores])
+        for name, value in scores[0].items()
+    }
+
+
+def create_runs(
+    path: Path | None, file: Path, function: ExperimentFunction, knobs: Knobs, seeds: Sequence[int]
+) -> list[Run]:
+    """A folder with a run folder `seed<n>` for each seed; where one of them is there already, it is kept."""
+    if "seed" not in knobs:
+        raise ExperimentError(f"{file} has no knob named seed; give its function one to train it with several seeds.")
+    if len(set(seeds)) < len(seeds):
+        raise ExperimentError(f"The seeds {', '.join(map(str, seeds))} are not different; name each once.")
+    path = path or default_folder(file)
+    runs = []
+    for seed in seeds:
+        folder = path / f"seed{seed}"
+        facts: dict[str, Any] = {}
+        build(function, knobs | {"seed": seed}, file, facts)
+        runs.append(create_run(folder, file, knobs | {"seed": seed}, facts))
+    return runs
+
+
+def open_runs(path: Path) -> list[Run]:
+    """The run in a folder, or the runs of all seeds in it; raises `ExperimentError` where it holds none."""
+    folders = [folder for folder in path.glob("seed*") if (folder / "run.json").exists()]
+    if (path / "run.json").exists() or not folders:
+        return [open_run(path)]
+    return [open_run(folder) for folder in sorted(folders, key=lambda folder: int(folder.name[len("seed") :]))]
+
+
+def report_seeds(path: Path, runs: Sequence[Run], scores: Sequence[dict[str, Any]], headline: str) -> dict[str, Any]:
+    """Write report.json and curves.png over all seeds, and return the interval of every score on the test split."""
+    found = intervals(scores)
+    report = {"seeds": [run.configuration()["knobs"]["seed"] for run in runs], "test": as_json(found)}
+    write_json(path, "report.json", report)
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    curves = [validation_scores(run.metrics(), headline) for run in runs]
+    steps = sorted({step for curve in curves for step in curve})  # patience ends some before others
+    over_seeds = [Interval.of([curve[step] for curve in curves if step in curve]) for step in steps]
+    mean = np.array([np.nan if one.mean is None else one.mean for one in over_seeds])
+    width = np.array([one.half_width or 0.0 for one in over_seeds])
+    for curve in curves:
+        values = [np.nan if value is None else value for value in curve.values()]
+        axes.plot(list(curve), values, color="#bbbbbb", linewidth=0.8)
+    axes.fill_between(steps, mean - width, mean + width, color="#c0392b", alpha=0.15, linewidth=0)
+    axes.plot(steps, mean, color="#c0392b", marker="o", markersize=3)
+    axes.set_title(
+        f"validation {headline}, {found[headline]} in the test: mean of {len(runs)} seeds, 95% interval", fontsize=10
+    )
+    axes.set_xlabel("step")
+    despine(axes)
+    axes.grid(alpha=0.25)
+    save(figure, path, "curves.png")
+    return found
+
+
+def as_json(found: dict[str, Any]) -> dict[str, Any]:
+    """Intervals as objects with their two numbers by name."""
+    return {name: as_json(one) if isinstance(one, dict) else one._asdict() for name, one in found.items()}

@@ -1,0 +1,231 @@
+"""One experiment with every combination of some knobs' values: a folder of runs, one table and one plot."""
+
+import itertools
+import json
+import re
+import shutil
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from segjax.drawing.figures import despine, save
+from segjax.errors import DataError, ExperimentError
+from segjax.runs.experiment_file import ExperimentFunction, Knobs, build, knobs_of, read_experiment
+from segjax.runs.run import create_run, experiment_of
+from segjax.train.experiment import ExperimentFunction, Knobs, build, knobs_of, read_experiment
+from segjax.train.run import Run
+from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One point of a sweep: a run, or a run for each seed, in a folder of its own."""
+
+    folder: Path
+    knobs: Knobs
+    varied: dict[str, str]
+    """The knobs that the sweep varies, with this combination's values as they are shown."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether every run of it is."""
+        return (self.folder / "report.json").exists()
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self.varied.items()) or "the only combination"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a command line asks for; nothing of it has begun."""
+
+    file: Path
+    function: ExperimentFunction
+    out: Path
+    seeds: Sequence[int] | None
+    combinations: list[Combination]
+
+    @classmethod
+    def plan(cls, file: Path, arguments: Sequence[str], out: Path, seeds: Sequence[int] | None) -> "Sweep":
+        """Every combination of the values in `--knob a,b --other 1,2`.
+
+        Raises ExperimentError, for the first wrong value, before anything starts.
+        """
+        function = read_experiment(file)
+        if seeds is not None and "--seed" in arguments:
+            raise ExperimentError("The knob seed and --seeds say the same; leave one of them out.")
+        given = _alternatives(function, arguments)
+        combinations: list[Combination] = []
+        for chosen in itertools.product(*given.values()):
+            knobs = knobs_of(function, [token for tokens in chosen for token in tokens], file)
+            names = [name for name, values in given.items() if len(values) > 1]
+            varied = {name: _shown(knobs[name]) for name in names}
+            combinations.append(Combination(out / _folder_name(varied), knobs, varied))
+        folders = [combination.folder for combination in combinations]
+        for one in combinations:
+            if folders.count(one.folder) > 1:
+                raise ExperimentError(f"The sweep has {one} twice; name each value once.")
+        return cls(file, function, out, seeds, combinations)
+
+    def prepare(self) -> dict[Path, str]:
+        """Make the run folders that are not there yet; returns what went wrong, by folder.
+
+        Raises ExperimentError where folders that are there belong to another sweep.
+        """
+        failed: dict[Path, str] = {}
+        for combination in self.combinations:
+            if combination.folder.exists():
+                self._check_same(combination)
+        for combination in self.combinations:
+            try:
+                self._create(combination)
+            except (ExperimentError, DataError) as error:
+                failed[combination.folder] = str(error)
+        return failed
+
+    def _create(self, combination: Combination) -> None:
+        folder = combination.folder
+        if folder.exists():
+            return
+        # A kill leaves all of them or none, so that `--resume` is all that a restart needs.
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        if self.seeds is None:
+            facts: dict[str, Any] = {}
+            build(self.function, combination.knobs, self.file, facts)
+            create_run(partial, self.file, combination.knobs, facts)
+        else:
+            create_runs(partial, self.file, self.function, combination.knobs, self.seeds)
+        partial.rename(folder)
+
+    def _check_same(self, combination: Combination) -> None:
+        folder, runs = combination.folder, open_runs(combination.folder)
+        asked = json.loads(json.dumps(combination.knobs))
+        for run, seed in itertools.zip_longest(runs, sorted(self.seeds or [asked.get("seed")])):
+            kept = run.configuration()["knobs"] if run else {}
+            expected = asked | ({"seed": seed} if "seed" in asked else {})
+            for name in expected:
+                if kept.get(name) != expected[name]:
+                    raise ExperimentError(
+                        f"{folder} was made with {name} {kept.get(name)}, not {expected[name]}; "
+                        "repeat the sweep with the same values, or give --out another name."
+                    )
+
+
+def report(sweep: Sweep, failed: dict[Path, str]) -> str:
+    """Write sweep.md, results.jsonl and sweep.png of what is finished; returns the table, which sweep.md holds."""
+    rows: list[dict[str, Any]] = []
+    for combination in sweep.combinations:
+        row: dict[str, Any] = {"varied": combination.varied, "knobs": combination.knobs}
+        if combination.finished:
+            runs = open_runs(combination.folder)
+            reports = [json.loads((run.path / "report.json").read_text()) for run in runs]
+            scores = [one["test"] for one in reports]
+            row |= {"seeds": sweep.seeds, "scores": scores, "test": as_json(intervals(scores))}
+        else:
+            row["missing"] = failed.get(combination.folder, "not finished")
+        rows.append(row)
+    finished = [one for one in sweep.combinations if one.finished]
+    headline = _headline(open_runs(finished[0].folder)[0]) if finished else ""
+    table = _table(rows, headline, sweep.seeds)
+    out = sweep.out
+    (out / "results.jsonl").write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
+    (out / "sweep.md").write_text(f"# {sweep.file.stem}: {len(finished)} of {len(rows)} combinations\n\n{table}")
+    if finished:
+        _draw(out, [row for row in rows if "test" in row], headline)
+    return table
+
+
+def _headline(run: Run) -> str:
+    return experiment_of(run).task_of_data.headline
+
+
+def _table(rows: Sequence[dict[str, Any]], headline: str, seeds: Sequence[int] | None) -> str:
+    """A table in Markdown; the best headline is bold."""
+    measured = [row["test"] for row in rows if "test" in row]
+    others = [name for name, one in (measured[0].items() if measured else ()) if "mean" in one and name != headline]
+    columns = [headline, *others] if measured else ["result"]
+    names = list(rows[0]["varied"])
+    found = [one[headline]["mean"] for one in measured if one[headline]["mean"] is not None]
+    best = max(found, default=None)
+    lines = [[*names, *columns], ["---"] * (len(names) + len(columns))]
+    for row in rows:
+        cells = list(row["varied"].values())
+        if "test" in row:
+            values = [Interval(**row["test"][name]) for name in columns]
+            cells += [f"**{value}**" if i == 0 and value.mean == best else str(value) for i, value in enumerate(values)]
+        else:
+            cells += [row["missing"].replace("|", "\\|"), *[""] * (len(columns) - 1)]
+        lines.append(cells)
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    if seeds is not None and len(seeds) > 1:
+        table += (
+            f"\nMeans over the seeds {', '.join(map(str, seeds))}, ± the half-width of a 95% interval (Student's t).\n"
+        )
+    return table
+
+
+def _draw(out: Path, rows: Sequence[dict[str, Any]], headline: str) -> None:
+    """A line for every combination: its mean, its interval, and a grey dot for each seed."""
+    figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    for y, row in enumerate(rows):
+        values = [one[headline] for one in row["scores"] if one[headline] is not None]
+        axes.plot(values, [y] * len(values), linestyle="", marker="o", markersize=4, color="#bbbbbb")
+        found = Interval(**row["test"][headline])
+        if found.mean is not None:
+            axes.errorbar(found.mean, y, xerr=found.half_width, marker="o", markersize=5, capsize=3, color="#c0392b")
+    labels = [", ".join(f"{name} {value}" for name, value in row["varied"].items()) for row in rows]
+    axes.set_yticks(range(len(rows)), labels, fontsize=9)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    seeds = max(len(row["scores"]) for row in rows)
+    axes.set_title(f"test {headline}" + (f": mean of {seeds} seeds, 95% interval" if seeds > 1 else ""), fontsize=10)
+    despine(axes)
+    axes.grid(axis="x", alpha=0.25)
+    save(figure, out, "sweep.png")
+
+
+def _alternatives(function: ExperimentFunction, arguments: Sequence[str]) -> dict[str, list[list[str]]]:
+    """For every knob on a command line, by name, the alternatives for its words: commas stand between them."""
+    types = typing.get_type_hints(function)
+    given: dict[str, list[list[str]]] = {}
+    words: list[tuple[str, list[str]]] = []
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag, equals, value = argument.partition("=")
+            words.append((flag, [value] if equals else []))
+        elif words:
+            words[-1][1].append(argument)
+        else:
+            raise ExperimentError(f"{argument} belongs to no knob; write --knob {argument}.")
+    for flag, values in words:
+        name = flag.removeprefix("--").replace("-", "_")
+        if name in given:
+            raise ExperimentError(f"{flag} is there twice; name its values once, with commas between them.")
+        alternatives: list[list[str]] = [[]]
+        for value in values:
+            first, *more = value.split(",")
+            alternatives[-1].append(first)
+            alternatives += [[one] for one in more]
+        if types.get(name) is bool and values:  # on a command line these have no value
+            no = f"--no-{flag.removeprefix('--')}"
+            given[name] = [
+                [{"true": flag, "false": no}.get(one[0].lower(), f"{flag}={one[0]}")] for one in alternatives
+            ]
+        else:
+            given[name] = [[flag, *one] for one in alternatives]
+    return given
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def _folder_name(varied: dict[str, str]) -> str:
+    """A name of its own for every combination, whatever others there are."""
+    name = ",".join(f"{name}={value}" for name, value in varied.items()) or "run"
+    return re.sub(r"[^\w.,=+-]", "_", name)

@@ -1,0 +1,91 @@
+"""The climb over levels of every kind: strided by 2 and by 4, dilated, and places without features."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+
+from segjax.decoders import DECODERS, UNetDecoder
+from segjax.level import from_image, level_at
+from segjax.models import Segmenter
+from segjax.upsampling import BY_NAME, Bilinear, MaxUnpool
+
+KEY = jax.random.key(0)
+WIDTHS = {2: 6, 4: 8, 8: 12, 16: 20, 32: 28}
+
+
+class Strided(nn.Module):
+    """An encoder with levels at the given strides, as ResNet (2 to 32), MiT (4 to 32) and dilated ones have."""
+
+    strides: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, image, *, train):
+        levels, x, now = [], image, 1
+        for i, stride in enumerate(self.strides):
+            step = stride // now
+            x = jnp.pad(x, ((0, 0), *((0, -length % step) for length in x.shape[1:3]), (0, 0)))
+            x = nn.Conv(WIDTHS[stride], (step, step), step, "VALID", name=f"stage{i}")(x)
+            levels.append(level_at(image, stride, x))
+            now = stride
+        return tuple(levels)
+
+
+KINDS = {"resnet": (2, 4, 8, 16, 32), "mit": (4, 8, 16, 32), "dilated": (2, 4, 8, 8, 8), "vit": (16, 16, 16, 16)}
+
+
+def shapes(model, rows, columns):
+    image = jax.ShapeDtypeStruct((2, rows, columns, 3), jnp.float32)
+    logits, variables = jax.eval_shape(partial(model.init_with_output, train=False), KEY, image)
+    return logits.shape, variables["params"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("upsampler", [name for name in BY_NAME if name != "max_unpool"])
+def test_any_encoder_with_any_upsampler_at_any_size(kind, upsampler):
+    decoder = UNetDecoder(upsample=BY_NAME[upsampler], finest_stride=min(KINDS[kind]))
+    model = Segmenter(5, Strided(KINDS[kind]), decoder)
+    seen = set()
+    for rows, columns in ((1, 1), (33, 47), (64, 96)):
+        shape, params = shapes(model, rows, columns)
+        assert shape == (2, rows, columns, 5)
+        seen.add(str(jax.tree.map(jnp.shape, params)))
+    assert len(seen) == 1  # no parameter depends on the image's size
+
+
+@pytest.mark.parametrize("name", [name for name in DECODERS if name != "segnet"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_decoder_by_name_climbs_to_the_image_itself(name, kind):
+    shape, _ = shapes(Segmenter(5, Strided(KINDS[kind]), DECODERS[name]()), 33, 47)
+    assert shape == (2, 33, 47, 5)
+
+
+def test_max_unpooling_where_nothing_was_pooled_names_the_level():
+    model = Segmenter(5, Strided(KINDS["resnet"]), UNetDecoder(upsample=MaxUnpool))
+    with pytest.raises(ValueError, match="below the level of stride 16 found its maxima, but its indices are None"):
+        shapes(model, 64, 64)
+
+
+def test_stages_mirror_the_levels_and_halve_where_there_is_only_a_place():
+    _, params = shapes(Segmenter(5, Strided(KINDS["resnet"]), UNetDecoder()), 64, 64)
+    stages = {name: leaf["conv2"]["kernel"].shape[-1] for name, leaf in params["decoder"].items() if "stage" in name}
+    assert stages == {"stage5": 20, "stage4": 12, "stage3": 8, "stage2": 6, "stage1": 3}
+    # The image's own place has no features to join.
+    assert params["decoder"]["stage1"]["conv1"]["kernel"].shape[2:] == (3, 3)
+    assert params["decoder"]["stage2"]["conv1"]["kernel"].shape[2:] == (12, 6)
+
+
+@pytest.mark.parametrize(("finest", "strides"), [(1, [1, 2, 4, 8, 16]), (4, [4, 8, 16]), (32, [32])])
+def test_the_climb_ends_at_the_finest_stride(finest, strides):
+    image = jnp.zeros((1, 33, 47, 3))
+    levels = from_image(Strided(KINDS["resnet"]).init_with_output(KEY, image, train=False)[0], image)
+    decoder = UNetDecoder(upsample=Bilinear, finest_stride=finest)
+    found = jax.eval_shape(lambda key: decoder.init_with_output(key, levels, train=False)[0], KEY)
+    assert [level.stride for level in found] == strides
+    for level in found:
+        assert level.features is not None
+        assert level.features.shape[1:3] == level.size == (-(-33 // level.stride), -(-47 // level.stride))
+    with pytest.raises(ValueError, match=f"those down to stride {finest}: give one stage per level but the deepest"):
+        decoder.clone(stages=((8,),) * 7).init(KEY, levels, train=False)

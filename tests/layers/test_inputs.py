@@ -1,0 +1,62 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax.layers import ConvBlock, Normalized, Standardized
+
+KEY = jax.random.key(0)
+
+
+class Echo(ConvBlock):
+    """A model that returns what it was given."""
+
+    def __call__(self, x, *, train):
+        return x
+
+
+def normalized(image, mean=(0.5, 0.25), std=(0.5, 2.0), gamma=1.0):
+    return np.asarray(Normalized(Echo(()), mean, std, gamma).apply({}, image, train=False))
+
+
+def test_normalized_scales_stored_bytes():
+    image = jnp.array([[[[0, 255], [51, 102]]]], jnp.uint8)
+    y = normalized(image)
+    np.testing.assert_allclose(y, [[[[-1.0, 0.375], [-0.6, 0.075]]]], rtol=1e-6)
+    np.testing.assert_array_equal(y, normalized(image.astype(jnp.float32)))
+
+
+def test_normalized_gamma_brightens_before_mean_and_std():
+    image = np.full((1, 1, 1, 2), 0.25 * 255, np.float32)
+    y = normalized(image, gamma=0.5)
+    np.testing.assert_allclose(y, [[[[0.0, 0.125]]]], atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalized_names_both_channel_counts(channels):
+    with pytest.raises(ValueError, match=rf"\(1, 4, 4, {channels}\).* 2 means"):
+        normalized(jnp.zeros((1, 4, 4, channels)))
+    with pytest.raises(ValueError, match="2 means and 1 standard deviations"):
+        normalized(jnp.zeros((1, 4, 4, 2)), std=(1.0,))
+
+
+def test_normalized_holds_the_model_under_its_own_name():
+    model = Normalized(ConvBlock((3,)), (0.5,), (0.5,))
+    variables = jax.eval_shape(partial(model.init, train=False), KEY, jnp.zeros((1, 4, 4, 1)))
+    assert list(variables["params"]) == ["model"]
+    assert list(variables["batch_stats"]) == ["model"]
+
+
+def test_standardized_takes_out_light_and_haze():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 200, (3, 5, 7, 2)).astype(np.uint8)
+    image[2, ..., 1] = 9
+    seen = np.asarray(Standardized(Echo(())).apply({}, image, train=False))
+    expected = image - image.mean((1, 2), keepdims=True)
+    expected[:2] /= image[:2].std((1, 2), keepdims=True)
+    expected[2, ..., 0] /= image[2, ..., 0].std()
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
+    hazy = image * np.array([0.5, 0.25]) + np.array([40.0, 90.0])
+    np.testing.assert_allclose(np.asarray(Standardized(Echo(())).apply({}, hazy, train=False)), seen, atol=1e-3)

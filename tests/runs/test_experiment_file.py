@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+
+from segjax.errors import ExperimentError
+from segjax.runs import open_run
+from segjax.runs.experiment_file import build, knobs_of, read_experiment
+from segjax.train.run import Run
+
+KNOBS = '''
+from typing import Literal
+from segjax.train import Experiment
+
+def experiment(steps: int = 600, rate: float = 0.1, upsample: Literal["nearest", "bilinear"] = "nearest",
+               skips: bool = True, widths: tuple[int, ...] = (8, 16)) -> Experiment:
+    """Knobs of every kind."""
+    return {"steps": steps}["missing"]
+'''
+
+
+@pytest.fixture
+def knobs(tmp_path: Path) -> Path:
+    path = tmp_path / "knobs.py"
+    path.write_text(KNOBS)
+    return path
+
+
+def test_defaults_are_filled_in_and_values_have_their_types(knobs: Path):
+    function = read_experiment(knobs)
+    given = ["--steps", "7", "--no-skips", "--widths", "4", "5", "6", "--upsample", "bilinear"]
+    assert knobs_of(function, given, knobs) == {
+        "steps": 7,
+        "rate": 0.1,
+        "upsample": "bilinear",
+        "skips": False,
+        "widths": (4, 5, 6),
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--stepz", "7"], r"knobs\.py: Unrecognized options: --stepz.*--steps INT"),
+        (["--steps", "many"], r"knobs\.py: Error parsing --steps: .*'many'.*Expected --steps INT"),
+        (["--rate", "fast"], r"knobs\.py: Error parsing --rate: .*'fast'"),
+        (["--upsample", "cubic"], r"knobs\.py: .*'cubic'.*--upsample.*'nearest', 'bilinear'"),
+        (["--steps"], r"knobs\.py: .*--steps"),
+        (["7"], r"knobs\.py: Unrecognized options: 7"),
+    ],
+)
+def test_a_wrong_knob_gets_one_sentence(knobs: Path, given: list[str], sentence: str):
+    with pytest.raises(ExperimentError, match=sentence) as caught:
+        knobs_of(read_experiment(knobs), given, knobs)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("--help` lists the knobs.")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("def experiment(:\n", r"line 1: .*; mend it and run again"),
+        ("\nimport nothing_of_this_name\n", r"line 2: ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("x = 1\n", "must hold exactly one function annotated `-> Experiment`, and holds none"),
+        (
+            "from segjax.train import Experiment\ndef a() -> Experiment: ...\ndef b() -> Experiment: ...\n",
+            "and holds a, b",
+        ),
+    ],
+)
+def test_a_wrong_file_gets_one_sentence(tmp_path: Path, text: str, sentence: str):
+    path = tmp_path / "wrong.py"
+    path.write_text(text)
+    with pytest.raises(ExperimentError, match=sentence) as caught:
+        read_experiment(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_function_that_fails_is_named_by_file_and_line(knobs: Path):
+    with pytest.raises(ExperimentError, match=r"knobs\.py, line 8: KeyError: 'missing'"):
+        build(read_experiment(knobs), {}, knobs, {})
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path):
+    with pytest.raises(ExperimentError, match="is not a folder; name the folder"):
+        open_run(tmp_path / "nowhere")
+    with pytest.raises(ExperimentError, match=r"is not a run folder: it has no experiment\.py"):
+        open_run(tmp_path)

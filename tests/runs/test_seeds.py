@@ -1,0 +1,105 @@
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from forks import Forks
+from scipy import stats
+
+import segjax
+from segjax.cli import main
+from segjax.train import Run
+from segjax.runs.seeds import Interval
+
+
+def bits(folder: Path) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(segjax.load(folder)[1])]
+
+
+def test_seeds_side_by_side_are_the_runs_they_would_be_alone(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    knobs = ["--steps", "20", "--evaluate-every", "10"]
+    assert main(["train", str(squares), "--seeds", "3,1", "--out", str(tmp_path / "both"), *knobs]) == 0
+    said = capsys.readouterr().out
+    for seed in (3, 1):
+        alone, together = tmp_path / f"alone{seed}", tmp_path / "both" / f"seed{seed}"
+        assert main(["train", str(squares), "--seed", str(seed), "--out", str(alone), *knobs]) == 0
+        assert (together / "metrics.jsonl").read_bytes() == (alone / "metrics.jsonl").read_bytes()
+        assert bits(together) == bits(alone)
+    report = json.loads((tmp_path / "both" / "report.json").read_text())
+    scores = [json.loads((tmp_path / "both" / f"seed{n}" / "report.json").read_text())["test"]["miou"] for n in (1, 3)]
+    half_width = report["test"]["miou"]["half_width"]
+    assert report["test"]["miou"]["mean"] == pytest.approx(np.mean(scores))
+    assert f"miou {np.mean(scores):.3f} ± {half_width:.3f}" in said
+    assert (tmp_path / "both" / "curves.png").stat().st_size > 1000
+
+
+def test_seeds_that_were_stopped_at_different_steps_go_on_from_the_same_one(squares: Path, tmp_path: Path):
+    knobs = ["--steps", "20", "--evaluate-every", "10"]
+    assert main(["train", str(squares), "--seeds", "0,1", "--out", str(tmp_path / "both"), *knobs]) == 0
+    before = bits(tmp_path / "both" / "seed0"), bits(tmp_path / "both" / "seed1")
+    shutil.rmtree(tmp_path / "both" / "seed1" / "checkpoints" / "20")  # killed between the two savings
+    assert main(["train", "--resume", str(tmp_path / "both")]) == 0
+    assert (bits(tmp_path / "both" / "seed0"), bits(tmp_path / "both" / "seed1")) == before
+    assert [row["step"] for row in Run(tmp_path / "both" / "seed0").metrics()] == [10, 10, 20, 20, 20]
+
+
+def test_seeds_whose_patience_ends_at_different_steps_are_the_runs_they_would_be_alone(
+    squares: Path, tmp_path: Path, forks: Forks
+):
+    knobs = ("--steps", "60", "--evaluate-every", "5", "--patience", "2", "--learning-rate", "0.1")
+    code, said = forks.run("train", squares, "--seeds", "0,1", "--out", tmp_path / "both", *knobs)
+    assert code == 0, said
+    ends = {}
+    for seed in (0, 1):
+        alone, together = tmp_path / f"alone{seed}", tmp_path / "both" / f"seed{seed}"
+        code, said = forks.run("train", squares, "--seed", str(seed), "--out", alone, *knobs)
+        assert code == 0, said
+        assert (together / "metrics.jsonl").read_bytes() == (alone / "metrics.jsonl").read_bytes()
+        assert bits(together) == bits(alone)
+        ends[together] = Run(alone).metrics()[-1]["step"]
+    assert len(set(ends.values())) == 2, ends
+    assert max(ends.values()) < 60, ends
+    assert (tmp_path / "both" / "curves.png").stat().st_size > 1000
+
+    # As if killed while the one that goes on longer was alone.
+    before = {run: (run / "metrics.jsonl").read_bytes() for run in ends}
+    longer = max(ends, key=lambda run: ends[run])
+    shutil.rmtree(longer / "checkpoints" / str(ends[longer]))
+    code, said = forks.run("train", "--resume", tmp_path / "both")
+    assert code == 0, said
+    assert {run: (run / "metrics.jsonl").read_bytes() for run in before} == before
+
+
+def test_the_interval_is_students():
+    values = [0.71, 0.74, 0.705, 0.73]
+    expected = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    mean, half_width = Interval.of(values)
+    assert (mean, half_width) == (pytest.approx(np.mean(values)), pytest.approx((expected[1] - expected[0]) / 2))
+    assert Interval.of([0.5, None]) == (0.5, None)
+    assert str(Interval.of([None, None])) == "undefined"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--seeds", "1,1"], "The seeds 1, 1 are not different; name each once."),
+        (["--seeds", "1,2", "--steps", "none"], "Error parsing --steps"),
+    ],
+)
+def test_wrong_seeds_get_one_sentence(
+    squares: Path, tmp_path: Path, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["train", str(squares), "--out", str(tmp_path / "run"), *arguments]) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_its_own_knobs_alone(squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = str(tmp_path / "run")
+    assert main(["train", str(squares), "--steps", "4", "--out", run]) == 0
+    assert main(["train", "--resume", run, "--steps", "4"]) == 0
+    assert main(["train", "--resume", run, "--steps", "5", "--learning-rate", "0.5"]) == 1
+    assert f"{run} goes on as it began: steps was 4, not 5; learning_rate was 0.03, not 0.5." in capsys.readouterr().err

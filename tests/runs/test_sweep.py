@@ -1,0 +1,159 @@
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from forks import Forks
+
+from segjax.cli import main
+from segjax.launch.sweep import run_here
+from segjax.train import ExperimentError, Run
+from segjax.runs.sweep import Combination, Sweep
+
+# Once, in some step of the second of the combinations: kills the sweep, and has time until that ends this run, too.
+KILL = """
+        if self.size == 12 and next(self.reads) == 90 and MARK.exists():
+            MARK.unlink()
+            self.pause = 0.1
+            os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(self.pause)
+        return self.records[index]"""
+
+
+def wait_until_free(run: Run) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with run.in_use():
+                return
+        except ExperimentError:
+            assert time.monotonic() < end, "it goes on alone"
+            time.sleep(0.05)
+
+
+def test_every_combination_is_trained_once_and_a_killed_sweep_goes_on(squares: Path, tmp_path: Path, forks: Forks):
+    mark = tmp_path / "mark"
+    mark.touch()
+    text = squares.read_text().replace("\n        return self.records[index]", KILL)
+    counting = "        self.size, self.pause, self.reads = size, 0, itertools.count()\n"
+    text = text.replace("        self.records = []\n", f"        self.records = []\n{counting}")
+    squares.write_text(
+        f"import itertools, os, signal, time\nfrom pathlib import Path\nMARK = Path({str(mark)!r})\n{text}"
+    )
+    out = tmp_path / "sweep"
+    command = ["sweep", squares, "--out", out, "--train-size", "10,12", "--learning-rate", "1e-3,-1", "--steps=20"]
+    command += ["--seeds", "0,1", "--devices", "1"]
+    code, said = forks.run(*command)
+    assert code == 128 + signal.SIGKILL, said
+    assert not mark.exists()
+    first, *rest = [out / f"train_size={size},learning_rate={rate}" for size in (10, 12) for rate in ("0.001", "-1.0")]
+    assert (first / "report.json").exists()
+    finished = (first / "report.json").stat().st_mtime_ns
+    wait_until_free(Run(rest[1] / "seed0"))
+    (saved,) = (rest[1] / "seed0" / "checkpoints").iterdir()  # it was asked to stop
+    assert int(saved.name) < 20
+
+    code, said = forks.run(*command)
+    assert code == 0, said
+    assert (first / "report.json").stat().st_mtime_ns == finished
+    assert "[1/2] train_size 12, learning_rate 0.001" in said
+
+    rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert [row["varied"] for row in rows] == [
+        {"train_size": size, "learning_rate": rate} for size in ("10", "12") for rate in ("0.001", "-1.0")
+    ]
+    for row, folder in zip(rows, (first, *rest), strict=True):
+        scores = [json.loads((folder / f"seed{seed}" / "report.json").read_text())["test"] for seed in (0, 1)]
+        assert row["scores"] == scores
+        assert row["knobs"]["steps"] == 20
+        mean = sum(score["miou"] for score in scores) / 2
+        # Student's t for one degree of freedom, and the deviation of a mean of two.
+        width = 12.7062 * abs(scores[0]["miou"] - scores[1]["miou"]) / 2
+        assert row["test"]["miou"] == pytest.approx({"mean": mean, "half_width": width}, rel=1e-4)
+    table = (out / "sweep.md").read_text()
+    assert "4 of 4 combinations" in table
+    best = max(row["test"]["miou"]["mean"] for row in rows)
+    assert f"| **{best:.3f} ± " in table
+    assert table.count("**") == 2
+    assert table.partition("\n\n")[2].strip() in said
+    assert (out / "sweep.png").stat().st_size > 5000
+
+    code, said = forks.run(*command)
+    assert code == 0, said
+    assert "[1/" not in said  # nothing is run again
+    code, said = forks.run(*command[:-5], "--steps", "7", *command[-4:])
+    assert code == 1
+    assert said.splitlines()[-1] == (
+        f"segjax: {first} was made with steps 20, not 7; "
+        "repeat the sweep with the same values, or give --out another name."
+    )
+
+
+def test_a_combination_that_fails_is_reported_and_the_others_go_on(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    squares.write_text(squares.read_text().replace("batch_size=4", "batch_size=width"))
+    out = tmp_path / "sweep"
+    command = ["sweep", str(squares), "--out", str(out), "--accumulate", "3", "--width", "4,9", "--steps", "2"]
+    assert main(command) == 1
+    said = capsys.readouterr()
+    rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert rows[0]["missing"] == "batch_size is 4, which accumulate = 3 parts cannot share evenly."
+    assert rows[1]["test"]["miou"]["mean"] > 0
+    assert rows[1]["test"]["miou"]["half_width"] is None
+    assert f"| 4 | {rows[0]['missing']} |" in said.out
+    assert "2 combinations" in (out / "sweep.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--width", "4,eight"], r"squares\.py: .*eight"),
+        (["--depth", "4,5"], r"squares\.py: .*depth"),
+        (["--width", "4,4"], r"The sweep has width 4 twice; name each value once"),
+        (["--width", "4", "--width", "5"], r"--width is there twice; name its values once, with commas between them"),
+        (["4,5"], r"4,5 belongs to no knob; write --knob 4,5"),
+    ],
+)
+def test_a_wrong_sweep_is_refused_before_anything_starts(
+    squares: Path, tmp_path: Path, arguments: list[str], sentence: str
+):
+    with pytest.raises(ExperimentError, match=sentence):
+        Sweep.plan(squares, arguments, tmp_path / "sweep", [0])
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_words_flags_and_lists_can_be_varied(tmp_path: Path):
+    file = tmp_path / "knobs.py"
+    file.write_text(
+        "from segjax.train import Experiment\n"
+        "def experiment(name: str = 'a', flag: bool = False, widths: tuple[int, ...] = (1,), rate: float = 1.0)"
+        " -> Experiment: ..."
+    )
+    arguments = ["--name", "a/b,c", "--flag", "true,false", "--widths", "8", "16,32", "--rate", "-1e-3"]
+    combinations = Sweep.plan(file, arguments, tmp_path, None).combinations
+    assert [tuple(one.knobs.values()) for one in combinations] == [
+        (name, flag, widths, -1e-3) for name in ("a/b", "c") for flag in (True, False) for widths in ((8, 16), (32,))
+    ]
+    assert combinations[0].folder == tmp_path / "name=a_b,flag=True,widths=8_16"
+    assert str(combinations[-1]) == "name c, flag False, widths 32"
+
+
+def test_a_sweep_that_is_asked_to_stop_passes_it_on_and_stops(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    waiting = (
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('saved', file=sys.stderr), sys.exit(143)))\n"
+        "os.kill(os.getppid(), signal.SIGTERM)\n"
+        "time.sleep(60)"
+    )
+    combinations = [Combination(tmp_path / name, {}, {"name": name}) for name in "ab"]
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as stopped:
+        run_here(lambda _: [sys.executable, "-c", waiting], combinations)
+    assert stopped.value.code == 143
+    assert time.monotonic() - began < 30
+    said = capfd.readouterr().err.splitlines()
+    assert said[-2:] == ["saved", "The sweep was stopped; the same command with the same --out goes on."]
+    assert "[2/2] name b" not in said

@@ -1,0 +1,35 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax.level import Level, from_image, level_at
+
+IMAGE = jnp.zeros((2, 33, 47, 3))
+
+
+def test_a_level_knows_its_stride_and_a_size_rounded_up():
+    level = level_at(IMAGE, 4, jnp.zeros((2, 9, 12, 5)))
+    assert (level.size, level.stride, level.width) == ((9, 12), 4, 5)
+    assert (level_at(IMAGE, 32).size, level_at(IMAGE, 32).width) == ((2, 2), 0)
+
+
+def test_an_encoder_that_rounds_down_is_told_so():
+    with pytest.raises(ValueError, match=r"stride 4 in an image of 33x47 has 9x12 cells, but got .*\(2, 8, 11, 5\)"):
+        level_at(IMAGE, 4, jnp.zeros((2, 8, 11, 5)))
+
+
+def test_size_and_stride_are_static_under_jit():
+    doubled = jax.jit(lambda level: jax.tree.map(lambda x: 2 * x, level))(level_at(IMAGE, 4, jnp.ones((2, 9, 12, 5))))
+    assert isinstance(doubled, Level)
+    assert (doubled.size, doubled.stride) == ((9, 12), 4)
+    np.testing.assert_array_equal(doubled.features, 2)
+
+
+def test_the_images_own_place_comes_first_where_no_level_has_it():
+    strided = (level_at(IMAGE, 2, jnp.zeros((2, 17, 24, 4))), level_at(IMAGE, 4, jnp.zeros((2, 9, 12, 8))))
+    first, *rest = from_image(strided, IMAGE)
+    assert (first.features, first.size, first.stride) == (None, (33, 47), 1)
+    assert rest == list(strided)
+    full = (level_at(IMAGE, 1, IMAGE), *strided)
+    assert from_image(full, IMAGE) is full
