@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import functools
-import logging
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -14,12 +12,11 @@ from typing import Any, TypedDict
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging as absl_logging
 from flax import linen as nn
 from orbax.checkpoint.checkpoint_managers import LatestN, PolicyCheckpointInfo, PreservationContext
 
 from segjax.errors import ExperimentError
-from segjax.train.state import TrainState, Variables, abstract
+from segjax.train.state import TrainState, Variables, abstract, shapes
 
 
 class Progress(TypedDict, total=False):
@@ -29,8 +26,8 @@ class Progress(TypedDict, total=False):
     """Of the data; the step of the checkpoint."""
     train_seconds: float
     """Up to it."""
-    channels: int
-    """Of an image."""
+    image: Sequence[int]
+    """h w c of the image that the model's variables were made for."""
 
 
 class Checkpoints:
@@ -53,7 +50,7 @@ class Checkpoints:
         """
         if step in self.steps():
             return
-        rest = state.replace(params={}, batch_stats={}, ema={})
+        rest = state.replace(params={}, collections={}, ema={})
         items = {
             "variables": ocp.args.StandardSave(state.variables),
             "state": ocp.args.StandardSave(rest),
@@ -79,7 +76,7 @@ class Checkpoints:
 
     def restore(self, step: int, state: TrainState) -> tuple[TrainState, Progress]:
         """The checkpoint of that step, in the shape of `state` and where `state` is placed."""
-        rest = state.replace(params={}, batch_stats={}, ema={})
+        rest = state.replace(params={}, collections={}, ema={})
         for item, expected in (("variables", state.variables), ("ema", state.ema), ("state", rest)):
             if expected:
                 _check_shapes(self._manager, step, item, expected)
@@ -94,7 +91,7 @@ class Checkpoints:
         variables = restored["variables"]
         state = restored["state"].replace(
             params=variables["params"],
-            batch_stats=variables.get("batch_stats", {}),
+            collections={name: values for name, values in variables.items() if name != "params"},
             ema=restored["ema"] if state.ema else {},
         )
         return state, restored["progress"]
@@ -134,7 +131,7 @@ def read_variables(folder: Path, model: nn.Module, step: int) -> tuple[Variables
     """
     with _manager(folder, create=False) as manager:
         progress = _read(manager, step, ocp.args.Composite(progress=ocp.args.JsonRestore()))["progress"]
-        image = jax.ShapeDtypeStruct((1, 32, 32, int(progress["channels"])), np.uint8)
+        image = jax.ShapeDtypeStruct((1, *progress["image"]), np.uint8)
         expected = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), image)
         item = "ema" if (folder / str(step) / "ema").exists() else "variables"
         _check_shapes(manager, step, item, expected)
@@ -159,7 +156,6 @@ class _LastAndBest:
 
 
 def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
-    _say_once()
     return ocp.CheckpointManager(
         folder.absolute(),
         options=ocp.CheckpointManagerOptions(**options),
@@ -171,22 +167,6 @@ def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
             "configuration": ocp.JsonCheckpointHandler(),
         },
     )
-
-
-@functools.cache
-def _say_once() -> None:
-    """What goes wrong in Orbax's threads is raised as well; keep what else they print about it off the screen."""
-    absl_logging.set_verbosity(absl_logging.FATAL)
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    say = sys.unraisablehook
-
-    def hook(what: Any) -> None:
-        # When one array cannot be read or written, the others are given up, and each would print a traceback.
-        given_up = str(what.exc_value) == "Event loop is closed" or "orbax" in repr(what.object)
-        if not given_up:
-            say(what)
-
-    sys.unraisablehook = hook
 
 
 def _read(manager: ocp.CheckpointManager, step: int, arguments: ocp.args.Composite) -> Any:
@@ -211,13 +191,13 @@ def _first_line(error: Exception) -> str:
 def _check_shapes(manager: ocp.CheckpointManager, step: int, item: str, expected: Any) -> None:
     """Name the first array in which a checkpoint and an experiment differ."""
     try:
-        found = _shapes(manager.item_metadata(step)[item])
+        found = shapes(manager.item_metadata(step)[item])
     except Exception as error:
         raise _damaged(manager, step, error) from error
     if not found:
         raise _damaged(manager, step, f"its {item} are missing")
     where = f"{manager.directory}/{step}"
-    for name, shape in _shapes(expected).items():
+    for name, shape in shapes(expected).items():
         other = found.pop(name, None)
         if other != shape:
             has = "does not have it" if other is None else f"has it as {other}"
@@ -230,8 +210,3 @@ def _check_shapes(manager: ocp.CheckpointManager, step: int, item: str, expected
             f"{where}: the checkpoint has {next(iter(found))}, which the experiment does not have; "
             "the experiment file in the run folder must be the one that it was trained with."
         )
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}

@@ -14,6 +14,7 @@ from segjax.data import MAX_BOXES, Augment, Dataset
 from segjax.errors import ExperimentError
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
+from segjax.train.state import Variables
 
 Loss = Callable[[Any, Any], Float[Array, ""]]
 """Called as `loss(outputs, targets)`: for segmentation, logits (n h w k) and mask (n h w, 255 = ignore)."""
@@ -54,6 +55,10 @@ class Experiment:
     """After how many steps in a row without a finite loss and gradient the run stops; none of them is applied."""
     max_boxes: int = MAX_BOXES
     """How many boxes of an image a batch has room for, in training and in testing; an image with more is an error."""
+
+    start: Callable[[Variables], Variables] | None = None
+    """Makes the variables that training starts from of the model's initial ones, such as by putting trained weights in
+    some of their places; called once, and never when a run goes on. None for the initial ones."""
 
     def __post_init__(self) -> None:
         for field in ("steps", "batch_size", "evaluate_every", "accumulate", "max_skipped", "max_boxes"):

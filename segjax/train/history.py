@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-# tensorboardX imports torch where it finds it; the command line sees to it that it does not.
 from tensorboardX import SummaryWriter
 
 from segjax.train.run import Run

@@ -5,8 +5,9 @@ from typing import Any
 
 from segjax.train.devices import Layout
 from segjax.train.experiment import Experiment
+from segjax.train.opening import opened
 from segjax.train.run import Run
-from segjax.train.session import LOG_EVERY, opened
+from segjax.train.session import LOG_EVERY
 
 
 def train(experiment: Experiment, run: Run, layout: Layout = Layout(), *, profile: bool = False) -> dict[str, Any]:

@@ -1,33 +1,28 @@
-"""What one process trains from where the run folders are up to the end, or up to where it is asked to stop."""
+"""What the training loop does with the runs that it is given."""
 
 import contextlib
 import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from typing import Any, NamedTuple, NoReturn
 
 import jax
-import numpy as np
 
 from segjax.data import Source
+from segjax.tasks.task import Task
 from segjax.train import devices
-from segjax.train.checkpoints import Checkpoints, Progress
+from segjax.train.checkpoints import Progress
 from segjax.train.damaged import Damaged
-from segjax.train.devices import Layout, Placement
-from segjax.train.evaluate import initial_variables, split_batches
-from segjax.train.experiment import Experiment, parameter_count
-from segjax.train.history import History
+from segjax.train.evaluate import split_batches
+from segjax.train.experiment import parameter_count
 from segjax.train.interruption import Interrupted, Stopped, StopRequest
 from segjax.train.log import Log
 from segjax.train.profile import Profile
-from segjax.train.run import Run
 from segjax.train.skipped import look_after_skipped
 from segjax.train.speed import Speed
-from segjax.train.state import Tally, TrainState, Variables
-from segjax.tasks.task import Task
-from segjax.train.team import Member, Team, training_batches
+from segjax.train.state import Tally, Variables
+from segjax.train.team import Member, Team
 
 LOG_EVERY = 10
 """Steps that one row of the log sums up."""
@@ -41,61 +36,16 @@ class Splits(NamedTuple):
     test: Source
 
 
-@contextlib.contextmanager
-def opened(pairs: Sequence[tuple[Experiment, Run]], layout: Layout, *, profile: bool) -> Iterator["Session"]:
-    """Runs to be trained side by side, ready for their next step: locked, read back, placed on devices and compiled."""
-    experiment = pairs[0][0]
-    task, data, speaks = experiment.task_of_data, experiment.data, devices.is_first_process()
-    with ExitStack() as stack:
-        for _, run in pairs:
-            stack.enter_context(run.in_use())
-            if speaks:
-                run.note_machine()
-        log = stack.enter_context(Log(experiment.steps, task.headline, speaks=speaks))
-        stop = stack.enter_context(StopRequest())
-        stack.enter_context(devices.memory_errors(experiment.batch_size, experiment.accumulate))
-        log.waiting(f"Opening {data.name}")
-        splits = Splits(data.open("train"), data.open("val"), data.open("test"))
-        damaged = Damaged(splits.train, log.say_here)
-        image = np.zeros((1, *damaged.example()["image"].shape), np.uint8)
-        devices.check_rows(experiment.model, jax.ShapeDtypeStruct(image.shape, np.uint8), layout.space)
-
-        waiting = iter(pairs)
-        teams = [
-            Team([_member(*next(waiting), placement, image, task) for _ in range(count)], placement)
-            for placement, count in devices.spread(layout, experiment.batch_size, len(pairs))
-        ]
-        members = [member for team in teams for member in team.members]
-        step = _read_back(members)
-        for member in members:
-            stack.callback(member.history.close)
-            member.batches = training_batches(member.experiment, splits.train, step, damaged)
-        log.waiting("Compiling the training step")
-        speed = Speed(teams[0].placement.count)
-        profiler = stack.enter_context(Profile(pairs[0][1].path if profile else None, first=step + LOG_EVERY))
-        session = Session(task, teams, splits, damaged, image.shape[-1], step, log, stop, speed, profiler)
-        session.compile()
-        train, val, test = map(len, splits)
-        log.start(
-            step,
-            f"{parameter_count(members[0].state.params):,} parameters, {train} training, {val} validation and {test} "
-            f"test images, {experiment.steps} steps of {experiment.batch_size}"
-            + (f", {len(members)} seeds" if len(members) > 1 else "")
-            + f"; compiled in {speed.compile_seconds:.1f} s.",
-        )
-        yield session
-
-
 @dataclasses.dataclass
 class Session:
-    """Runs that are trained side by side, all at the same step."""
+    """Runs that are trained side by side, all at the same step, up to their end or to where someone asks to stop."""
 
     task: Task
     all_teams: Sequence[Team]
     splits: Splits
     damaged: Damaged
-    channels: int
-    """Of an image."""
+    image: tuple[int, ...]
+    """h w c of the one that the models' variables were made for."""
     step: int
     """How many steps are done."""
     log: Log
@@ -161,7 +111,7 @@ class Session:
         """Begin to save every run that is still trained."""
         for member in self._training():
             seconds = member.seconds + time.perf_counter() - self._began
-            member.progress = Progress(next_batch=self.step, train_seconds=seconds, channels=self.channels)
+            member.progress = Progress(next_batch=self.step, train_seconds=seconds, image=self.image)
             member.checkpoints.save(self.step, member.state, member.progress)
 
     def validate(self) -> None:
@@ -260,31 +210,6 @@ class Session:
         for member in self.members:
             member.checkpoints.close()
         raise Interrupted(self.stop.signal or signal.SIGTERM, self.step)  # another process may have been asked
-
-
-def _member(experiment: Experiment, run: Run, placement: Placement, image: np.ndarray, task: Task) -> Member:
-    key = jax.random.key(experiment.seed)
-    variables = initial_variables(experiment.model, image, key)
-    state = TrainState.initial(variables, experiment.optimizer, task.zero(), ema=experiment.ema is not None)
-    return Member(
-        experiment=experiment,
-        run=run,
-        checkpoints=Checkpoints(run.checkpoints, run.configuration()),
-        history=History(run, task.headline, writes=devices.is_first_process()),
-        key=placement.replicate(key),
-        state=placement.state(state),
-    )
-
-
-def _read_back(members: Sequence[Member]) -> int:
-    """Bring runs to where they are: those that have ended to their end, the others to one step, which is returned."""
-    newest = [member.checkpoints.latest() for member in members]
-    for member, step in zip(members, newest, strict=True):
-        member.history.read(step)
-    common = min((step for member, step in zip(members, newest, strict=True) if not member.ended), default=max(newest))
-    for member, step in zip(members, newest, strict=True):
-        member.go_on_from(step if member.ended else common)
-    return common
 
 
 def _summary(tally: Tally, task: Task) -> dict[str, Any]:

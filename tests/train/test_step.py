@@ -87,6 +87,6 @@ def test_averaged_weights_follow_the_plain_formula_and_hold_the_statistics():
 
 def test_numbers_are_float32_whatever_is_computed_in():
     state = steps(2, unet(2, 4, depth=1, block=partial(ConvBlock, dtype=jnp.bfloat16)))[-1]
-    kept = (state.params, state.batch_stats, state.opt_state, state.tally.loss)
+    kept = (state.params, state.collections, state.opt_state, state.tally.loss)
     assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
     assert np.isfinite(state.tally.loss)
