@@ -5,6 +5,7 @@ import logging
 import sys
 from typing import Any
 
+
 @functools.cache
 def prepare() -> None:
     """To be called before segjax.train is imported."""

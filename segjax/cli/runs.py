@@ -5,11 +5,13 @@ import json
 import sys
 from pathlib import Path
 
+from segjax.cli.process import prepare
 from segjax.cli.say import fail, print_scores
 
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax evaluate RUN [--split val]`: score what the run predicts with, on the test split."""
+    prepare()
     from segjax.runs.load import evaluate_run
 
     report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split)
@@ -24,6 +26,7 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax predict RUN PATH... --out DIR` or `segjax predict RUN --video IN --out OUT`: masks or boxes."""
     if bool(parsed.paths) == (parsed.video is not None):
         return fail("name pictures to predict, or one video with --video IN --out OUT.mp4.")
+    prepare()
     from segjax.runs.load import load_experiment
     from segjax.tasks.runs import predict_frames, predict_pictures
 

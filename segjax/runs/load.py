@@ -16,29 +16,43 @@ from segjax.train.run import Run
 from segjax.train.state import Variables
 
 
-def load(run: str | Path) -> tuple[nn.Module, Variables]:
+def load(
+    run: str | Path, which: Which | None = None, *, experiment: Experiment | None = None
+) -> tuple[nn.Module, Variables]:
     """The model and the variables that a run predicts with; its data set is not touched.
 
     `model.apply(variables, images, train=False)` gives what the model returns, such as logits (n h w k), for images (n
-    h w c) as the data set stores them: uint8, or float in 0..255. They are those of the newest checkpoint or, where the
-    experiment has `patience`, of the best one; the averaged ones where the run keeps any.
+    h w c) as the data set stores them: uint8, or float in 0..255. The weights are the averaged ones where the run keeps
+    any. They are those of the newest checkpoint or, where the experiment has `patience`, of the best one, unless
+    `which` says it. A run that was trained from Python has no file to build its model from, so that `experiment` must
+    be given.
 
     Raises:
-        ExperimentError: the folder is no run or holds no checkpoint.
+        ExperimentError: the folder is no run, holds no such checkpoint, or one of another model.
     """
-    experiment, variables = load_experiment(run)
+    experiment, variables = load_experiment(run, which, experiment)
     return experiment.model, variables
 
 
-def load_experiment(run: str | Path, which: Which | None = None) -> tuple[Experiment, Variables]:
-    """A run's experiment, its data set not opened, and the variables of a checkpoint: by default as `load`."""
-    experiment, _, variables, _ = _read(open_run(Path(run)), which)
+def load_experiment(
+    run: str | Path, which: Which | None = None, experiment: Experiment | None = None
+) -> tuple[Experiment, Variables]:
+    """A run's experiment, its data set not opened, and the variables of a checkpoint: by default as `load`.
+
+    Raises:
+        ExperimentError: as for `load`.
+    """
+    folder = open_run(Path(run)) if experiment is None else Run(Path(run))
+    experiment = experiment or experiment_of(folder)
+    _, variables, _ = _read(folder, experiment, which)
     return experiment, variables
 
 
 def evaluate_run(run: str | Path, which: Which | None = None, split: Literal["test", "val"] = "test") -> dict[str, Any]:
     """Score a run's checkpoint, by default the one that it predicts with, on a split."""
-    experiment, step, variables, progress = _read(open_run(Path(run)), which)
+    folder = open_run(Path(run))
+    experiment = experiment_of(folder)
+    step, variables, progress = _read(folder, experiment, which)
     task = experiment.task_of_data
     placement = Placement(Layout(), experiment.batch_size)
     batches = split_batches(experiment, experiment.data.open(split))
@@ -47,19 +61,17 @@ def evaluate_run(run: str | Path, which: Which | None = None, split: Literal["te
     return {split: scores, "steps": step, "train_seconds": round(progress["train_seconds"], 1)}
 
 
-def _read(run: Run, which: Which | None) -> tuple[Experiment, int, Variables, Progress]:
-    experiment = experiment_of(run)
+def _read(run: Run, experiment: Experiment, which: Which | None) -> tuple[int, Variables, Progress]:
     steps = complete_steps(run.checkpoints)
     if not steps:
         raise ExperimentError(f"{run.checkpoints} holds no complete checkpoint yet; train for longer, then try again.")
-    if (which or experiment.predicts_with) == "last":
-        step = max(steps)
-    else:
+    step = max(steps)
+    if (which or experiment.predicts_with) == "best":
         best = best_step(run.metrics(), experiment.task_of_data.headline, steps)
-        if best is None:
+        if best is None and which == "best":
             raise ExperimentError(
                 f"{run.checkpoints} holds no checkpoint with a score yet; train for longer, or ask for the last one."
             )
-        step = best
+        step = step if best is None else best
     variables, progress = read_variables(run.checkpoints, experiment.model, step)
-    return experiment, step, variables, progress
+    return step, variables, progress

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from segjax.drawing.figures import despine, save
 from segjax.errors import ExperimentError
-from segjax.runs.experiment_file import ExperimentFunction, Knobs, build
-from segjax.runs.run import create_run, default_folder, open_run
-from segjax.train.run import Run, write_json
+from segjax.runs.experiment_file import ExperimentFile
+from segjax.runs.knobs import Knobs
+from segjax.runs.run import default_folder, new_run, open_run
 from segjax.train.history import validation_scores
+from segjax.train.run import Run, write_json
 
 
 class Interval(NamedTuple):
@@ -55,22 +56,21 @@ def intervals(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def create_runs(
-    path: Path | None, file: Path, function: ExperimentFunction, knobs: Knobs, seeds: Sequence[int]
-) -> list[Run]:
-    """A folder with a run folder `seed<n>` for each seed; where one of them is there already, it is kept."""
+def create_runs(path: Path | None, file: ExperimentFile, knobs: Knobs, seeds: Sequence[int]) -> list[Run]:
+    """A new folder with a run folder `seed<n>` for each seed.
+
+    Raises:
+        ExperimentError: it has no knob named seed, a seed is there twice, or a run folder cannot be made.
+        DataError: the data set cannot be used.
+    """
     if "seed" not in knobs:
-        raise ExperimentError(f"{file} has no knob named seed; give its function one to train it with several seeds.")
+        raise ExperimentError(
+            f"{file.said} has no knob named seed; give its function one to train it with several seeds."
+        )
     if len(set(seeds)) < len(seeds):
         raise ExperimentError(f"The seeds {', '.join(map(str, seeds))} are not different; name each once.")
-    path = path or default_folder(file)
-    runs = []
-    for seed in seeds:
-        folder = path / f"seed{seed}"
-        facts: dict[str, Any] = {}
-        build(function, knobs | {"seed": seed}, file, facts)
-        runs.append(create_run(folder, file, knobs | {"seed": seed}, facts))
-    return runs
+    path = path or default_folder(file.name)
+    return [new_run(path / f"seed{seed}", file, knobs | {"seed": seed}) for seed in seeds]
 
 
 def open_runs(path: Path) -> list[Run]:

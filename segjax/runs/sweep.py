@@ -4,7 +4,6 @@ import itertools
 import json
 import re
 import shutil
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ from matplotlib.figure import Figure
 
 from segjax.drawing.figures import despine, save
 from segjax.errors import DataError, ExperimentError
-from segjax.runs.experiment_file import ExperimentFunction, Knobs, build, knobs_of, read_experiment
-from segjax.runs.run import create_run, experiment_of
-from segjax.train.experiment import ExperimentFunction, Knobs, build, knobs_of, read_experiment
-from segjax.train.run import Run
+from segjax.runs.experiment_file import ExperimentFile, read_experiment
+from segjax.runs.knobs import Knobs
+from segjax.runs.run import default_folder, experiment_of, new_run
 from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs
+from segjax.train.run import Run
 
 
 @dataclass(frozen=True)
@@ -43,25 +42,26 @@ class Combination:
 class Sweep:
     """What a command line asks for; nothing of it has begun."""
 
-    file: Path
-    function: ExperimentFunction
+    file: ExperimentFile
     out: Path
     seeds: Sequence[int] | None
     combinations: list[Combination]
 
     @classmethod
-    def plan(cls, file: Path, arguments: Sequence[str], out: Path, seeds: Sequence[int] | None) -> "Sweep":
-        """Every combination of the values in `--knob a,b --other 1,2`.
+    def plan(cls, said: str | Path, arguments: Sequence[str], out: Path | None, seeds: Sequence[int] | None) -> "Sweep":
+        """Every combination of the values in `--knob a,b --other 1,2`; in `runs/<name>/<time>` where `out` is None.
 
-        Raises ExperimentError, for the first wrong value, before anything starts.
+        Raises:
+            ExperimentError: for the first wrong value, before anything starts.
         """
-        function = read_experiment(file)
+        file = read_experiment(said)
+        out = out or default_folder(file.name)
         if seeds is not None and "--seed" in arguments:
             raise ExperimentError("The knob seed and --seeds say the same; leave one of them out.")
-        given = _alternatives(function, arguments)
+        given = _alternatives(file.types(), arguments)
         combinations: list[Combination] = []
         for chosen in itertools.product(*given.values()):
-            knobs = knobs_of(function, [token for tokens in chosen for token in tokens], file)
+            knobs = file.knobs([token for tokens in chosen for token in tokens])
             names = [name for name, values in given.items() if len(values) > 1]
             varied = {name: _shown(knobs[name]) for name in names}
             combinations.append(Combination(out / _folder_name(varied), knobs, varied))
@@ -69,7 +69,7 @@ class Sweep:
         for one in combinations:
             if folders.count(one.folder) > 1:
                 raise ExperimentError(f"The sweep has {one} twice; name each value once.")
-        return cls(file, function, out, seeds, combinations)
+        return cls(file, out, seeds, combinations)
 
     def prepare(self) -> dict[Path, str]:
         """Make the run folders that are not there yet; returns what went wrong, by folder.
@@ -95,11 +95,9 @@ class Sweep:
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         if self.seeds is None:
-            facts: dict[str, Any] = {}
-            build(self.function, combination.knobs, self.file, facts)
-            create_run(partial, self.file, combination.knobs, facts)
+            new_run(partial, self.file, combination.knobs)
         else:
-            create_runs(partial, self.file, self.function, combination.knobs, self.seeds)
+            create_runs(partial, self.file, combination.knobs, self.seeds)
         partial.rename(folder)
 
     def _check_same(self, combination: Combination) -> None:
@@ -134,7 +132,7 @@ def report(sweep: Sweep, failed: dict[Path, str]) -> str:
     table = _table(rows, headline, sweep.seeds)
     out = sweep.out
     (out / "results.jsonl").write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
-    (out / "sweep.md").write_text(f"# {sweep.file.stem}: {len(finished)} of {len(rows)} combinations\n\n{table}")
+    (out / "sweep.md").write_text(f"# {sweep.file.name}: {len(finished)} of {len(rows)} combinations\n\n{table}")
     if finished:
         _draw(out, [row for row in rows if "test" in row], headline)
     return table
@@ -189,9 +187,8 @@ def _draw(out: Path, rows: Sequence[dict[str, Any]], headline: str) -> None:
     save(figure, out, "sweep.png")
 
 
-def _alternatives(function: ExperimentFunction, arguments: Sequence[str]) -> dict[str, list[list[str]]]:
+def _alternatives(types: dict[str, Any], arguments: Sequence[str]) -> dict[str, list[list[str]]]:
     """For every knob on a command line, by name, the alternatives for its words: commas stand between them."""
-    types = typing.get_type_hints(function)
     given: dict[str, list[list[str]]] = {}
     words: list[tuple[str, list[str]]] = []
     for argument in arguments:

@@ -1,4 +1,10 @@
-"""Training: experiments, the loop, run folders and scores."""
+"""Training: experiments, recipes, the loop, run folders and scores.
+
+The room can be called, too: `segjax.train(experiment, out="runs/mine")`.
+"""
+
+import sys
+from types import ModuleType
 
 from segjax.errors import ExperimentError
 from segjax.train.devices import Layout
@@ -6,7 +12,9 @@ from segjax.train.experiment import Experiment, Loss
 from segjax.train.interruption import Interrupted
 from segjax.train.loop import train, train_together
 from segjax.train.optimizer import kernels, schedule
+from segjax.train.recipe import Recipe
 from segjax.train.run import Run
+from segjax.train.start import train_in
 
 __all__ = [
     "Experiment",
@@ -14,9 +22,17 @@ __all__ = [
     "Interrupted",
     "Layout",
     "Loss",
+    "Recipe",
     "Run",
     "kernels",
     "schedule",
     "train",
     "train_together",
 ]
+
+
+class _Room(ModuleType):
+    __call__ = staticmethod(train_in)
+
+
+sys.modules[__name__].__class__ = _Room

@@ -10,6 +10,7 @@ import jax
 from jaxtyping import Array
 
 from segjax.data import Source, train_batches
+from segjax.tasks.task import Batch
 from segjax.train.checkpoints import Checkpoints, Progress
 from segjax.train.damaged import Damaged
 from segjax.train.devices import Placement, Program
@@ -19,7 +20,6 @@ from segjax.train.history import History
 from segjax.train.run import Run
 from segjax.train.state import TrainState, Variables
 from segjax.train.step import one_step
-from segjax.tasks.task import Batch
 
 
 @dataclasses.dataclass(eq=False)

@@ -10,8 +10,8 @@ from scipy import stats
 
 import segjax
 from segjax.cli import main
-from segjax.train import Run
 from segjax.runs.seeds import Interval
+from segjax.train import Run
 
 
 def bits(folder: Path) -> list[bytes]:

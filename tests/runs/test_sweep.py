@@ -9,8 +9,8 @@ from forks import Forks
 
 from segjax.cli import main
 from segjax.launch.sweep import run_here
-from segjax.train import ExperimentError, Run
 from segjax.runs.sweep import Combination, Sweep
+from segjax.train import ExperimentError, Run
 
 # Once, in some step of the second of the combinations: kills the sweep, and has time until that ends this run, too.
 KILL = """

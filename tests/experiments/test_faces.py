@@ -10,14 +10,13 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from segjax.runs.experiment_file import build, knobs_of, read_experiment
 
 from segjax.data import test_batches as batches_of
 from segjax.data import train_batches
+from segjax.runs import read_experiment
 from segjax.train.evaluate import initial_variables
 from segjax.train.experiment import Experiment
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SMALL = ["--width", "2", "--crop", "32", "--batch-size", "2"]
 FACES = 300
 """In one picture: more than a batch has room for unless the experiment says so."""
@@ -52,10 +51,8 @@ def coco_set(folder: Path) -> list[str]:
 
 
 def experiment_on_faces(name: str, folder: Path) -> Experiment:
-    file = EXPERIMENTS / f"{name}.py"
-    function = read_experiment(file)
-    knobs = knobs_of(function, SMALL + (coco_set(folder) if name == "faces_emotions" else []), file)
-    experiment = build(function, knobs, file, {})
+    file = read_experiment(name)
+    experiment = file.build(file.knobs(SMALL + (coco_set(folder) if name == "faces_emotions" else [])))
     if name == "faces_emotions":
         return experiment
     records = {"train": [crowd(FACES, 0), crowd(5, 1)], "test": [crowd(FACES, 2), crowd(0, 3)]}
