@@ -24,12 +24,16 @@ FLOORS = [
     {"losses", "metrics"},
     {"level"},
     {"ops"},
+    {"cache"},
     {"errors"},
 ]
 HEIGHT = {name: len(FLOORS) - i for i, names in enumerate(FLOORS) for name in names}
 BASE = {"jax", "jaxlib", "flax", "numpy", "jaxtyping", "scipy", "segjax"}  # scipy: jax needs it itself
 
-LAZY = {"metrics/detection.py": {"pycocotools"}}  # of the extra: imported by the one function that needs it
+LAZY = {  # of an extra: imported by the one function that needs it
+    "metrics/detection.py": {"pycocotools"},
+    "cache.py": {"huggingface_hub"},
+}
 
 
 def part(file: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from segjax.data.fetch import data_dir
+from segjax.cache import data_dir
 
 
 def keep_compiled_programs() -> None:

@@ -81,7 +81,7 @@ def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
 def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax data check PATH`: read everything and list every problem at once."""
     from segjax.data import check
-    from segjax.data.problems import print_report
+    from segjax.data.check.report import print_report
 
     picture = Path(parsed.picture)
     earlier = picture.stat().st_mtime_ns if picture.exists() else None

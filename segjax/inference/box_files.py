@@ -13,7 +13,7 @@ from flax import linen as nn
 from rich.console import Console
 from rich.progress import Progress
 
-from segjax.data.images import read_image, shown
+from segjax.data.formats.images import read_image, shown
 from segjax.drawing import Palette, draw_boxes, notes
 from segjax.errors import DataError, InferenceError
 from segjax.inference.boxes import predict_boxes

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
-from segjax.data.images import read_image, shown
+from segjax.data.formats.images import read_image, shown
 from segjax.drawing import Palette, draw_overlay
 from segjax.errors import DataError, InferenceError
 from segjax.inference.image_files import find_pictures, name_results

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from segjax.data.images import SUFFIXES, shown
+from segjax.data.formats.images import SUFFIXES, shown
 from segjax.errors import InferenceError
 
 
