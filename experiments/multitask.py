@@ -35,7 +35,7 @@ def experiment(
 ) -> Experiment:
     """Several tasks: `segjax train multitask --data NAME`, or one of the presets by its name.
 
-    A model of your own returns what `models.MultiTask` does.
+    A model of your own returns what `models.MultiHead` does.
 
     Args:
         data: The data set by its name, as `segjax data list` has it.
@@ -57,14 +57,14 @@ def experiment(
         block = partial(ConvBlock, dtype=jnp.dtype(recipe.dtype), remat=recipe.remat)
         plain = ConvEncoder(tuple((width * times,) * 2 for times in (1, 2, 4, 8, 8)), block)
         decoder = partial(UNetDecoder, upsample=upsampling.BY_NAME[upsample], block=block)
-        model = models.MultiTask(
+        model = models.MultiHead(
             num_classes,
             encoders.named(encoder, block=block) if encoder else plain,
             mask=models.MaskBox(1 + num_classes, decoder()),
             box=models.ExtremePointBox(decoder(finest_stride=2)),
         )
 
-    def loss(found: models.Found, truth: OneObject) -> Float[Array, ""]:
+    def loss(found: models.MultiHeadOutputs, truth: OneObject) -> Float[Array, ""]:
         assert truth.mask is not None
         each = {
             "mask": losses.cross_entropy(found.mask, truth.mask) + losses.dice(found.mask, truth.mask),
