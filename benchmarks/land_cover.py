@@ -47,7 +47,7 @@ def main() -> None:
         }
         key = jax.random.key(0)
         variables = initial_variables(experiment.model, batch["image"], key)
-        task = experiment.task(experiment.data)
+        task = experiment.task_of_data
         state = TrainState.initial(variables, experiment.optimizer, task.zero())
         step = devices.compile_step(partial(one_step, key=key, experiment=experiment, task=task))
         apply = devices.compile_step(partial(experiment.model.apply, train=False))

@@ -32,7 +32,7 @@ def main() -> None:
     count = options.seeds
     file = read_experiment(options.experiment)
     experiment = file.build(file.knobs(knobs))
-    task = experiment.task(experiment.data)
+    task = experiment.task_of_data
     image = np.random.default_rng(0).integers(0, 255, (experiment.batch_size, 64, 64, 3), np.uint8)
     batch = {"image": image, "mask": np.zeros(image.shape[:3], np.uint8)}
     key = jax.random.key(0)

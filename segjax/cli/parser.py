@@ -101,14 +101,16 @@ def make_parser() -> argparse.ArgumentParser:
     )
     argument(command, "--slurm", metavar="KEY=VALUE,...", help="a job for every combination, as with `segjax launch`")
 
-    command = add(commands, "evaluate", evaluate, "score a run on the test split")
+    which = "which checkpoint [the best where the experiment has patience, or the last]"
+    command = add(commands, "evaluate", evaluate, "score a run on the test or the validation split")
     argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
-    argument(command, "--checkpoint", choices=("last", "best"), default="last", help="which checkpoint [last]")
+    argument(command, "--checkpoint", choices=("last", "best"), help=which)
+    argument(command, "--split", choices=("test", "val"), default="test", help="which split [test]")
     argument(command, "--json", action="store_true", help="print JSON")
 
     command = add(commands, "predict", predict, "predict images or a video in the way of the run's task: masks, boxes")
     argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
-    argument(command, "--checkpoint", choices=("last", "best"), default="last", help="which checkpoint [last]")
+    argument(command, "--checkpoint", choices=("last", "best"), help=which)
     argument(command, "paths", nargs="*", metavar="PATH", help="image files, folders or globs", complete=file)
     argument(command, "--video", metavar="IN", help="a video file instead; --out is one too then", complete=file)
     argument(command, "--out", required=True, metavar="DIR", help="folder for the results", complete=folder)

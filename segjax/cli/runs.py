@@ -5,18 +5,20 @@ import json
 import sys
 from pathlib import Path
 
+from segjax.cli.process import prepare
 from segjax.cli.say import fail, print_scores
 
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
-    """`segjax evaluate RUN`: score the newest checkpoint on the test split."""
+    """`segjax evaluate RUN [--split val]`: score what the run predicts with, on the test split."""
+    prepare()
     from segjax.runs.load import evaluate_run
 
-    report = evaluate_run(parsed.run, parsed.checkpoint)
+    report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split)
     if parsed.json:
         print(json.dumps(report, indent=2))
     else:
-        print_scores(report["test"])
+        print_scores(report[parsed.split])
     return 0
 
 
@@ -24,12 +26,13 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax predict RUN PATH... --out DIR` or `segjax predict RUN --video IN --out OUT`: masks or boxes."""
     if bool(parsed.paths) == (parsed.video is not None):
         return fail("name images to predict, or one video with --video IN --out OUT.mp4.")
+    prepare()
     from segjax.inference import Tiling
     from segjax.runs.load import load_experiment
     from segjax.tasks import Options
 
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
-    task, out = experiment.task(experiment.data), Path(parsed.out)
+    task, out = experiment.task_of_data, Path(parsed.out)
     options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score)
     if parsed.video is not None:
         video = task.predict_video(experiment.model, variables, Path(parsed.video), out, options)

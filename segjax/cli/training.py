@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from segjax.cli.process import prepare
 from segjax.cli.say import fail, print_scores
 
 
@@ -16,12 +17,13 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
         return 0
     if (problem := _names_no_run(parsed, knobs)) is not None:
         return fail(problem)
+    prepare()
     import jax
 
+    from segjax.cli.compilation_cache import keep_compiled_programs
     from segjax.runs.run import experiment_of
     from segjax.runs.seeds import report_seeds
     from segjax.train import Interrupted, Layout, distributed, train_together
-    from segjax.train.compilation_cache import keep_compiled_programs
     from segjax.train.devices import is_first_process
 
     if parsed.devices is not None:
@@ -39,7 +41,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
                 print(folder)
             return 128 + stopped.signal
         if is_first_process():
-            headline = pairs[0][0].task(pairs[0][0].data).headline
+            headline = pairs[0][0].task_of_data.headline
             print_scores(report_seeds(folder, runs, scores, headline) if len(runs) > 1 else scores[0])
             print(folder)
         return 0
@@ -55,6 +57,7 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
         return fail("say where to launch it: either --local 2 or, for example, --slurm nodes=2,gpus=8,time=4h.")
     if (problem := _names_no_run(parsed, knobs)) is not None:
         return fail(problem)
+    prepare()
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
@@ -85,6 +88,7 @@ def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
         parsed.parser.print_help()
         return 0
     print("Loading jax, flax and orbax ...", file=sys.stderr)
+    prepare()
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train

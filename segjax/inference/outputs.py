@@ -13,6 +13,8 @@ from jaxtyping import Float32, UInt8
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
+from segjax.data.formats.images import read_header
+
 Add = Callable[[int, Float32[np.ndarray, "rows w k"]], Any]
 """Takes the probabilities of some rows, and the number of the first of them."""
 
@@ -62,11 +64,11 @@ def georeference(path: Path) -> ImageFileDirectory_v2 | None:
     The no-data value is not among them: it is one of the image's, and would blot out a class of the mask. An image
     that is stored turned has none either, for its tags speak of the pixels as they are stored.
     """
-    try:
-        image = Image.open(path, formats=("TIFF",))
-    except UnidentifiedImageError:
-        return None
-    with image:
+    with path.open("rb") as stream:
+        try:
+            image = read_header(stream, str(path), ("TIFF",))
+        except UnidentifiedImageError:
+            return None
         assert isinstance(image, TiffImageFile)
         own = image.tag_v2
         tags = ImageFileDirectory_v2()

@@ -122,7 +122,7 @@ def report(sweep: Sweep, failed: dict[Path, str]) -> str:
         if combination.finished:
             runs = open_runs(combination.folder)
             reports = [json.loads((run.path / "report.json").read_text()) for run in runs]
-            scores = [one.get("ema", one["test"]) for one in reports]
+            scores = [one["test"] for one in reports]
             row |= {"seeds": sweep.seeds, "scores": scores, "test": as_json(intervals(scores))}
         else:
             row["missing"] = failed.get(combination.folder, "not finished")
@@ -139,8 +139,7 @@ def report(sweep: Sweep, failed: dict[Path, str]) -> str:
 
 
 def _headline(run: Run) -> str:
-    experiment = experiment_of(run)
-    return experiment.task(experiment.data).headline
+    return experiment_of(run).task_of_data.headline
 
 
 def _table(rows: Sequence[dict[str, Any]], headline: str, seeds: Sequence[int] | None) -> str:

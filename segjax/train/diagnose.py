@@ -30,7 +30,7 @@ def first_bad_layer(experiment: Experiment, task: Task, state: TrainState, batch
             {**state.variables, "params": params},
             batch["image"],
             train=True,
-            mutable=["batch_stats"],
+            mutable=list(state.collections),
             rngs={"dropout": jax.random.fold_in(key, state.step)},
         )
         return experiment.loss(outputs, task.targets(batch))

@@ -46,7 +46,9 @@ class Recipe:
     remat: bool = False
     """Whether stages are computed again in the backward pass, to save memory."""
     evaluate_every: int = 250
-    """Steps between two scores."""
+    """Steps between two scores on the validation split."""
+    patience: int | None = None
+    """After how many scores without a better one it stops, and takes its best checkpoint; None for all steps."""
     seed: int = 0
     """Decides initial parameters, order of the data, augmentation and dropout."""
 
@@ -86,6 +88,7 @@ class Recipe:
             batch_size=self.batch_size,
             augment=augment,
             evaluate_every=self.evaluate_every,
+            patience=self.patience,
             seed=self.seed,
             task=task,
             accumulate=self.accumulate,

@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -15,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # on Windows, where nothing keeps two processes out of one folder
+    fcntl = None
 
 from segjax import __version__
 from segjax.errors import ExperimentError
@@ -71,8 +75,12 @@ class Run:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """While entered, no other process can train in this folder; raises `ExperimentError` where one does."""
-        if not is_first_process():
+        """While entered, no other process can train in this folder, except on Windows, where nothing is locked.
+
+        Raises:
+            ExperimentError: another process trains in it.
+        """
+        if fcntl is None or not is_first_process():
             yield
             return
         with (self.path / ".in_use").open("w") as lock:

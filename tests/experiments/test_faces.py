@@ -62,7 +62,7 @@ def experiment_on_faces(name: str, folder: Path) -> Experiment:
 @pytest.mark.parametrize("name", ["faces_emotions", "wider_face"])
 def test_an_experiment_on_faces_learns_and_scores(name: str, tmp_path: Path):
     experiment = experiment_on_faces(name, tmp_path)
-    task, size, room = experiment.task(experiment.data), experiment.batch_size, experiment.max_boxes
+    task, size, room = experiment.task_of_data, experiment.batch_size, experiment.max_boxes
     source = experiment.data.open("train")
     batch = next(train_batches(source, size, seed=0, augment=experiment.augment, max_boxes=room))
     variables = initial_variables(experiment.model, batch["image"][:1], jax.random.key(0))
