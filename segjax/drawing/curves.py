@@ -74,7 +74,7 @@ def _draw_classes(axes: Axes, of: Mapping[str, Points], name: str, title: str, c
     split = "val" if of["val"] else "test"
     for of_class, colour in colours.items():
         points = [(step, scores[name]) for step, scores in of[split]]
-        axes.plot(*_curve(points, of_class), color=hexadecimal(colour), marker="o", markersize=3, label=of_class)
+        axes.plot(*_curve(points, of_class), label=of_class, **_STYLES["val"] | {"color": hexadecimal(colour)})
     axes.set_title(f"{_SPLITS[split]} {title} by class")
 
 
