@@ -14,7 +14,7 @@ def test_the_code_in_the_readme_runs():
     assert names["logits"].shape == (2, 7, 9, 5)
 
 
-@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md", "docs/results.md", "docs/devices.md", "docs/house.md"])
 def test_what_a_page_points_at_is_there(page):
     text = (ROOT / page).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
