@@ -45,14 +45,14 @@ def experiment(
     data = islands("one")
     num_classes = len(data.class_names)
     stages = tuple((width * times,) * 2 for times in (1, 2, 4, 8, 8))
-    model = models.MultiTask(
+    model = models.MultiHead(
         num_classes,
         ConvEncoder(stages),
         mask=models.MaskBox(1 + num_classes, UNetDecoder(stages[:-1], Bilinear)),
         box=models.ExtremePointBox(UNetDecoder(stages[1:-1], Bilinear, finest_stride=2)),
     )
 
-    def loss(found: models.Found, truth: OneObject) -> Float[Array, ""]:
+    def loss(found: models.MultiHeadOutputs, truth: OneObject) -> Float[Array, ""]:
         assert truth.mask is not None
         each = {
             "mask": losses.cross_entropy(found.mask, truth.mask) + losses.dice(found.mask, truth.mask),

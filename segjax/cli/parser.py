@@ -108,13 +108,13 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--split", choices=("test", "val"), default="test", help="which split [test]")
     argument(command, "--json", action="store_true", help="print JSON")
 
-    command = add(commands, "predict", predict, "label every pixel of pictures or a video, or find the objects")
+    command = add(commands, "predict", predict, "predict images or a video in the way of the run's task: masks, boxes")
     argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
     argument(command, "--checkpoint", choices=("last", "best"), help=which)
-    argument(command, "paths", nargs="*", metavar="PATH", help="pictures, folders or globs", complete=file)
+    argument(command, "paths", nargs="*", metavar="PATH", help="image files, folders or globs", complete=file)
     argument(command, "--video", metavar="IN", help="a video file instead; --out is one too then", complete=file)
     argument(command, "--out", required=True, metavar="DIR", help="folder for the results", complete=folder)
-    argument(command, "--tile", type=int, metavar="N", help="side of the overlapping tiles that large pictures get")
+    argument(command, "--tile", type=int, metavar="N", help="side of the overlapping tiles that large images get")
     argument(command, "--margin", type=int, metavar="N", help="pixels of a tile that are thrown away at its edges")
     argument(
         command,

@@ -1,6 +1,6 @@
 """Detection as a task: a box, a class and scores for every object of an image."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +13,11 @@ from jaxtyping import Array, Bool, Float, Int
 from segjax import metrics
 from segjax.data import Dataset, Record, Source
 from segjax.drawing import draw_curves, notes
-from segjax.inference.prediction import Variables
+from segjax.inference import Summary, Variables, VideoSummary
 from segjax.ops import boxes
+from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examples import Shown, draw_box_predictions
+from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
 
@@ -36,18 +38,17 @@ class Detection:
     """What the `detections(max_boxes)` of a model's outputs are, against all boxes of each record, by COCO's scores.
 
     Where the data set has attributes, the calibration of their scores is measured too: of the attributes at each true
-    box's best match of its class with an IoU of 0.5 or more.
+    box's best match of its class with an IoU of 0.5 or more. At most `max_boxes` of an image are predicted; images are
+    seen in their own size.
     """
 
     headline = "ap50"
-    size = None
-    """Pictures are seen in their own size."""
 
     def __init__(self, data: Dataset, max_boxes: int = 100) -> None:
         self._data = data
         self._num_classes = len(data.class_names)
-        self.max_boxes = max_boxes
-        """How many boxes of an image are predicted at most."""
+        self._max_boxes = max_boxes
+        self._predictions = BoxPredictions(data, size=None, max_boxes=max_boxes)
 
     def targets(self, batch: Batch) -> Objects:
         """All boxes of a batch."""
@@ -69,7 +70,7 @@ class Detection:
 
     def measure(self, outputs: Any, batch: Batch) -> dict[str, Any]:
         """The boxes found and the true ones."""
-        found = outputs.detections(self.max_boxes)
+        found = outputs.detections(self._max_boxes)
         measured = {
             "boxes": found.boxes,
             "scores": found.scores,
@@ -92,7 +93,7 @@ class Detection:
         found = metrics.detection_scores(
             **{name: value[valid] for name, value in whole.items()},
             num_classes=self._num_classes,
-            max_boxes=self.max_boxes,
+            max_boxes=self._max_boxes,
         )
         scores: dict[str, Any] = {name: _known(getattr(found, name)) for name in ("ap50", "ap75", "ap", "ar")}
         for name in ("class_ap50", "class_ap", "class_f1", "class_threshold"):
@@ -113,7 +114,7 @@ class Detection:
         Boxes are drawn from the score on that is best for their class, by F1 over the records looked at.
         """
         apply = jax.jit(
-            lambda variables, image: model.apply(variables, image, train=False).detections(self.max_boxes)  # type: ignore[union-attr]
+            lambda variables, image: model.apply(variables, image, train=False).detections(self._max_boxes)  # type: ignore[union-attr]
         )
 
         def predict(records: list[Record]) -> list[Shown]:
@@ -123,6 +124,18 @@ class Detection:
             return [self._show(record, one) for record, one in zip(records, kept, strict=True)]
 
         draw_box_predictions(folder, source, predict, self._data.palette)
+
+    def predict_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """Images with their boxes, and all boxes in COCO's format; takes `--score`."""
+        return self._predictions.write_files(model, variables, paths, out, options)
+
+    def predict_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Frames with their boxes, classes and scores; takes `--score`."""
+        return self._predictions.write_video(model, variables, video, out, options)
 
     def _thresholds(self, records: list[Record], found: list[Any]) -> Float[np.ndarray, " k"]:
         """The score from which boxes of each class are best taken; 0.3 where no score is any good."""
@@ -144,7 +157,7 @@ class Detection:
             true_labels,
             crowd,
             num_classes=self._num_classes,
-            max_boxes=self.max_boxes,
+            max_boxes=self._max_boxes,
         ).class_threshold
         return np.where(np.isnan(best), 0.3, best)
 

@@ -1,6 +1,6 @@
 """Localization as a task: the box and the class of the one object of an image."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +14,11 @@ from jaxtyping import Array, Float, Int
 from segjax import metrics
 from segjax.data import Dataset, Record, Source
 from segjax.drawing import draw_curves, notes
-from segjax.inference.prediction import Variables
+from segjax.inference import Summary, Variables, VideoSummary
 from segjax.ops import boxes
+from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examples import Shown, draw_box_predictions
+from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
 CURVES = {"localization_accuracy": "localization accuracy", "mean_iou": "mean IoU of boxes"}
@@ -37,16 +39,16 @@ class OneObject(NamedTuple):
 class Localization:
     """The `box` (n 4) and the `logits` (n k) of a model's outputs against the largest box of each record.
 
-    Crowds are no objects; an image without one is neither trained on nor scored.
+    Crowds are no objects; an image without one is neither trained on nor scored. Where `size` (height, width) is given,
+    images of any other are fitted into it before the model predicts them.
     """
 
     headline = "localization_accuracy"
 
     def __init__(self, data: Dataset, size: tuple[int, int] | None = None) -> None:
-        self.size = size
-        """Height and width that pictures are fitted into before the model sees them; None leaves them as they are."""
         self._data = data
         self._num_classes = len(data.class_names)
+        self._predictions = BoxPredictions(data, size=size, max_boxes=1)
 
     def targets(self, batch: Batch) -> OneObject:
         """The largest object of each image."""
@@ -107,6 +109,18 @@ class Localization:
             return Shown(record, notes(found, self._data.class_names), overlap * (label == true), caption)
 
         draw_box_predictions(folder, source, lambda records: [*map(predict, records)], self._data.palette)
+
+    def predict_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """Images with their boxes, and all boxes in COCO's format; takes `--score`."""
+        return self._predictions.write_files(model, variables, paths, out, options)
+
+    def predict_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Frames with their boxes, classes and scores; takes `--score`."""
+        return self._predictions.write_video(model, variables, video, out, options)
 
     def _by_class(self, scores: Float[np.ndarray, " k"]) -> dict[str, float | None]:
         return dict(zip(self._data.class_names, map(_known, scores), strict=True))

@@ -1,6 +1,6 @@
 """Segmentation as a task: a class for every pixel."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -12,9 +12,11 @@ from jaxtyping import Array, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Source
-from segjax.drawing import MaskExample, draw_curves, draw_mask_grid
+from segjax.drawing import MaskExample, draw_curves, draw_mask_grid, tint
 from segjax.drawing.figures import evenly
-from segjax.inference.prediction import Variables
+from segjax.inference import Summary, Variables, VideoSummary, predict_mask, predict_mask_files, predict_video
+from segjax.inference.video import Frame
+from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
 _EXAMPLES = 6
@@ -84,6 +86,35 @@ class Segmentation:
         records = [source[i] for i in evenly(len(source), _EXAMPLES)]
         examples = [MaskExample(one["image"], one["mask"], np.asarray(apply(one["image"][None]))[0]) for one in records]
         draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
+
+    def predict_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """Masks and overlays; takes `--tile`, `--margin`, `--tta` and `--probabilities`."""
+        why = f"a run on {self._data.name} gives masks"
+        options.only("--tile", "--margin", "--tta", "--probabilities", why=why)
+        return predict_mask_files(
+            model,
+            variables,
+            paths,
+            out,
+            class_names=self._data.class_names,
+            palette=self._data.palette,
+            tiling=options.tiling,
+            probabilities=options.probabilities,
+        )
+
+    def predict_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Frames tinted with their masks; takes `--tile`, `--margin` and `--tta`."""
+        options.only("--tile", "--margin", "--tta", why=f"a video of a run on {self._data.name} shows masks")
+        variables = jax.device_put(variables)
+
+        def tinted(frame: Frame) -> Frame:
+            return tint(frame, predict_mask(model, variables, frame, tiling=options.tiling), self._data.palette)
+
+        return predict_video(tinted, video, out)
 
     def _by_class(self, scores: Any) -> dict[str, float | None]:
         values = [None if np.isnan(score) else float(score) for score in np.asarray(scores)]

@@ -1,13 +1,14 @@
-"""What the training loop does not know: how outputs are compared with a batch, counted, scored and drawn."""
+"""What neither training nor inference knows: how outputs are compared, counted, scored, drawn and written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from flax import linen as nn
 
 from segjax.data import Source
-from segjax.inference.prediction import Variables
+from segjax.inference import Summary, Variables, VideoSummary
+from segjax.tasks.options import Options
 
 Batch = Mapping[str, Any]
 Outputs = Any
@@ -15,7 +16,8 @@ Outputs = Any
 
 
 class Task(Protocol):
-    """One kind of prediction: made from a data set, and used by the loop for every experiment of that kind."""
+    """One kind of prediction: made from a data set, and used for every experiment of that kind: by the
+    loop, and by whoever predicts with a trained run."""
 
     headline: str
     """The key of the score that says most; higher is better."""
@@ -50,4 +52,24 @@ class Task(Protocol):
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
         """Write predictions.png."""
+        ...
+
+    def predict_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """Predict image files and write what came of each below a folder.
+
+        Raises:
+            InferenceError: an option that the task does not take, or what cannot be predicted or written.
+        """
+        ...
+
+    def predict_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Write a video whose frames are those of another, with the predictions drawn over them.
+
+        Raises:
+            InferenceError: as `predict_files`; a video that cannot be read.
+        """
         ...

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segjax.drawing.box_overlay import LEAST_LETTERS, Note, draw_boxes, notes
-from segjax.models import Detections
+from segjax.ops.boxes import Detections
 
 GROUND = (90, 90, 90)
 EMOTIONS = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")

@@ -1,4 +1,4 @@
-"""What every model that finds objects says of them in the end."""
+"""What is known of objects in the end, whatever found them."""
 
 from typing import NamedTuple
 

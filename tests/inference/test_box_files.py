@@ -1,67 +1,21 @@
-"""Objects of one image and of picture files, found by models that read them off the pixels."""
+"""Objects of image files, found by models that read them off the pixels."""
 
 import os
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
+from read_off import EXPECTED, OBJECTS, Bright, Marked, bright, marked
 
-from segjax import data, models
+from segjax import data
 from segjax.inference import InferenceError, Summary, predict_box_files, predict_boxes
-from segjax.ops import boxes
 
 NAMES, EMOTIONS = ("face", "mask"), ("glad", "sad")
 PALETTE = ((230, 159, 0), (86, 180, 233))
-
-
-class Marked(nn.Module):
-    """A red pixel is an object's centre: above 192 of class 1; the redder the surer, and green by blue pixels large."""
-
-    @nn.compact
-    def __call__(self, image, *, train: bool):
-        red, green, blue = jnp.moveaxis(jnp.asarray(image, jnp.float32), -1, 0)
-        second = red > 192
-        heatmap = jnp.stack([jnp.where(second, -8, (red - 128) / 16), jnp.where(second, (red - 192) / 16, -8)], -1)
-        return models.Centers(
-            heatmap=heatmap,
-            size=jnp.stack([green, blue], -1),
-            offset=jnp.full((*red.shape, 2), 0.5),
-            attributes=jnp.stack([green - blue, blue - green], -1) / 16,
-            stride=1,
-        )
-
-
-class Bright(nn.Module):
-    """One object, the smallest box around all bright pixels; it is of class 1 where it is blue."""
-
-    @nn.compact
-    def __call__(self, image, *, train: bool):
-        image = jnp.asarray(image, jnp.float32)
-        bright = image.max(-1) > 127
-        blue = jnp.where(bright, image[..., 2] - image[..., 0], 0).sum((1, 2)) > 0
-        return models.Located(
-            boxes.from_mask(bright), jnp.where(blue[:, None], jnp.array([0.0, 3]), jnp.array([3.0, 0]))
-        )
-
-
-def marked(height: int, width: int, *objects: tuple[int, int, int, int, int]) -> np.ndarray:
-    """A picture for `Marked` with objects (column, row, red, width, height)."""
-    image = np.zeros((height, width, 3), np.uint8)
-    for x, y, *colour in objects:
-        image[y, x] = colour
-    return image
-
-
-def bright(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray:
-    image = np.full((height, width, 3), 20, np.uint8)
-    x, y, w, h = box
-    image[y : y + h, x : x + w] = 230
-    return image
 
 
 def saved(path: Path, pixels: np.ndarray, mode: str | None = None, **settings: Any) -> Path:
@@ -80,67 +34,6 @@ def found_in(out: Path) -> tuple[COCO, dict[str, list[Any]]]:
     coco = COCO(out / "boxes.json")
     pictures = coco.loadImgs(coco.getImgIds())
     return coco, {one["file_name"]: coco.loadAnns(coco.getAnnIds(one["id"])) for one in pictures}
-
-
-OBJECTS = ((5, 4, 176, 6, 4), (30, 20, 240, 10, 8), (44, 29, 144, 9, 21), (20, 10, 120, 5, 5))
-EXPECTED = [  # the last ones reach over the edge of the picture, or are less probable than 0.5
-    ([2.5, 2.5, 6, 4], 0, 1 / (1 + np.exp(-3))),
-    ([25.5, 16.5, 10, 8], 1, 1 / (1 + np.exp(-3))),
-    ([40, 19, 7, 12], 0, 1 / (1 + np.exp(-1))),
-    ([18, 8, 5, 5], 0, 1 / (1 + np.exp(0.5))),
-]
-
-
-@pytest.mark.parametrize("least", [0.5, 0.3])
-def test_all_objects_of_an_odd_size_best_first_and_inside(least: float):
-    found = predict_boxes(Marked(), {}, marked(31, 47, *OBJECTS), least=least)
-    expected = [one for one in EXPECTED if one[2] >= least]
-    assert isinstance(found.boxes, np.ndarray)
-    np.testing.assert_allclose(found.boxes, [box for box, _, _ in expected], atol=1e-4)
-    np.testing.assert_array_equal(found.labels, [label for _, label, _ in expected])
-    np.testing.assert_allclose(found.scores, [score for *_, score in expected], rtol=1e-5)
-    assert found.class_scores.shape == (len(expected), 2)
-    assert found.attributes is not None
-    np.testing.assert_allclose(found.attributes[0], 1 / (1 + np.exp([-2 / 16, 2 / 16])), rtol=1e-5)
-    few = predict_boxes(Marked(), {}, marked(31, 47, *OBJECTS), max_boxes=2)
-    assert len(few.boxes) == 2
-
-
-@pytest.mark.parametrize(
-    ("own", "box", "size"),
-    [
-        ((20, 40), (7, 3, 11, 9), (40, 40)),  # only a border above and below
-        ((40, 20), (3, 7, 9, 11), (40, 40)),  # and to the left and right
-        ((60, 120), (21, 9, 33, 27), (40, 40)),  # a third of the size
-        ((10, 20), (3, 2, 11, 5), (40, 40)),  # twice the size
-        ((41, 23), (4, 30, 9, 7), (41, 23)),
-    ],
-)
-def test_boxes_come_back_exactly_from_the_size_that_the_model_sees(own: Any, box: Any, size: Any):
-    found = predict_boxes(Bright(), {}, bright(own[0], own[1], box), size=size)
-    np.testing.assert_allclose(found.boxes, [box], atol=1e-4)
-    np.testing.assert_array_equal(found.labels, [0])
-
-
-def test_boxes_come_back_to_a_pixel_where_the_size_is_no_multiple():
-    for own, box in (((33, 47), (5, 9, 21, 13)), ((101, 57), (17, 30, 25, 44)), ((3, 200), (60, 0, 80, 3))):
-        found = predict_boxes(Bright(), {}, bright(*own, box), size=(64, 64))
-        scale = max(1, max(own) / 64)
-        np.testing.assert_allclose(found.boxes, [box], atol=1.01 * scale)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 60), (60, 1), (2, 3)])
-@pytest.mark.parametrize("size", [None, (16, 16)])
-def test_pictures_of_a_single_row_or_pixel(shape: tuple[int, int], size: Any):
-    image = np.full((*shape, 3), 230, np.uint8)
-    found = predict_boxes(Bright(), {}, image, size=size)
-    np.testing.assert_allclose(found.boxes, [[0, 0, shape[1], shape[0]]], atol=1e-4)
-
-
-@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 5), (1, 5, 5, 3)])
-def test_what_is_no_image_is_refused(shape: tuple[int, ...]):
-    with pytest.raises(InferenceError, match=r"one image \(h, w, c\) with pixels in it, but got \("):
-        predict_boxes(Marked(), {}, np.zeros(shape, np.uint8))
 
 
 def test_the_annotations_are_what_the_model_found_and_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -227,11 +120,11 @@ def test_pictures_of_one_name_are_told_apart(tmp_path: Path):
 def test_results_that_cannot_be_written_are_one_sentence(tmp_path: Path):
     path = saved(tmp_path / "a_boxes.png", bright(8, 9, (2, 2, 3, 3)))
     (tmp_path / "file").touch()
-    with pytest.raises(InferenceError, match=r"a_boxes_boxes\.png cannot be written \(.*\): make room, or give --out"):
+    with pytest.raises(InferenceError, match=r"a_boxes\.png cannot be written to .*file \(.*\): make room there, or"):
         predicted(Bright(), [path], tmp_path / "file")
     before = path.read_bytes()
     other = saved(tmp_path / "a.png", bright(8, 9, (2, 2, 3, 3)))
-    with pytest.raises(InferenceError, match=r"a_boxes\.png is one of the pictures to predict"):
+    with pytest.raises(InferenceError, match=r"a_boxes\.png is one of the images to predict"):
         predicted(Bright(), [path, other], tmp_path)
     assert path.read_bytes() == before
     (tmp_path / "out" / "boxes.json").mkdir(parents=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segjax.inference import InferenceError
-from segjax.inference.tiles import ALIGNMENT, spans
+from segjax.inference.tiling import ALIGNMENT, spans
 
 CASES = [
     (length, tile, margin)
