@@ -6,7 +6,7 @@ from typing import Any
 
 from segjax import __version__
 from segjax.cli.runs import data_check, data_list, evaluate, models, predict
-from segjax.cli.training import launch, sweep, train
+from segjax.cli.training import launch, new, sweep, train
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -57,7 +57,14 @@ def make_parser() -> argparse.ArgumentParser:
         usage="segjax train (EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob value ...] | --resume RUN) [options]",
     )
     layout(command)
-    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(
+        command,
+        "experiment",
+        nargs="?",
+        metavar="EXPERIMENT",
+        help="a name, such as land_cover, or a Python file",
+        complete=file,
+    )
     argument(command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder)
     argument(command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder)
 
@@ -70,7 +77,14 @@ def make_parser() -> argparse.ArgumentParser:
         usage="segjax launch (EXPERIMENT [--out DIR] [--knob value ...] | --resume RUN) (--local N | --slurm ...)",
     )
     layout(command)
-    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(
+        command,
+        "experiment",
+        nargs="?",
+        metavar="EXPERIMENT",
+        help="a name, such as land_cover, or a Python file",
+        complete=file,
+    )
     argument(command, "--local", type=_count, metavar="N", help="start N processes on this machine")
     argument(
         command,
@@ -91,7 +105,14 @@ def make_parser() -> argparse.ArgumentParser:
         usage="segjax sweep EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob a,b --other 1e-3,1e-4 ...] [--slurm ...]",
     )
     layout(command)
-    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(
+        command,
+        "experiment",
+        nargs="?",
+        metavar="EXPERIMENT",
+        help="a name, such as land_cover, or a Python file",
+        complete=file,
+    )
     argument(
         command,
         "--out",
@@ -100,6 +121,9 @@ def make_parser() -> argparse.ArgumentParser:
         complete=folder,
     )
     argument(command, "--slurm", metavar="KEY=VALUE,...", help="a job for every combination, as with `segjax launch`")
+
+    command = add(commands, "new", new, "write a short experiment file to edit")
+    argument(command, "name", metavar="NAME", help="what it is called; NAME.py is written", complete=file)
 
     which = "which checkpoint [the best where the experiment has patience, or the last]"
     command = add(commands, "evaluate", evaluate, "score a run on the test or the validation split")

@@ -47,6 +47,16 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
         return 0
 
 
+def new(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax new NAME`: write a short experiment file to edit."""
+    from segjax.runs.new import write_new
+
+    path = write_new(parsed.name)
+    print(f"Edit it, then: segjax train {path} --root PATH", file=sys.stderr)
+    print(path)
+    return 0
+
+
 def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
     """`segjax launch EXPERIMENT --local N [--knob value ...]`, or `--slurm nodes=2,gpus=8,time=4h`."""
     helps = "--help" in knobs or "-h" in knobs

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
+
+if TYPE_CHECKING:
+    from segjax.data.augment import Augment
+    from segjax.data.statistics import Statistics
 
 IGNORE = 255
 """The mask value of a pixel that neither trains nor scores."""
@@ -52,3 +56,7 @@ class Dataset:
     """`open("train")` or `open("test")`: fetches what is missing; raises `DataError` where that fails."""
     attribute_names: tuple[str, ...] = ()
     """What the attributes of boxes score: the emotions of faces, for example."""
+    statistics: "Statistics | None" = None
+    """What normalises its images; None to standardise them one by one."""
+    augment: "Augment | None" = None
+    """Changes that leave its labels true."""

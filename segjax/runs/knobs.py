@@ -14,6 +14,7 @@ from typing import Any
 import tyro
 
 from segjax.errors import ExperimentError
+from segjax.train.recipe import Recipe
 
 Knobs = dict[str, Any]
 _PLAIN = (str, int, float, bool, type(None), Path)
@@ -55,7 +56,7 @@ def flat(values: Mapping[str, Any]) -> Knobs:
     """Knobs by name, a recipe's among the others, as run.json has them."""
     found: Knobs = {}
     for name, value in values.items():
-        found |= _fields(value) if _is_record(type(value)) else {name: value}
+        found |= vars(value) if isinstance(value, Recipe) else {name: value}
     return found
 
 
@@ -69,7 +70,7 @@ def arguments_of(function: Callable[..., Any], preset: Mapping[str, Any], knobs:
     for name, (parameter, hint) in _parameters(function).items():
         if name in left:
             known[name] = left.pop(name)
-        elif _is_record(hint):
+        elif _is_recipe(hint):
             own = {field.name: left.pop(field.name) for field in dataclasses.fields(hint) if field.name in left}
             default = known.get(name, parameter.default)
             known[name] = hint(**own) if default is parameter.empty else dataclasses.replace(default, **own)
@@ -86,7 +87,7 @@ def types_of(function: Callable[..., Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, (_, hint) in _parameters(function).items():
-        own = typing.get_type_hints(hint) if _is_record(hint) else {name: hint}
+        own = typing.get_type_hints(hint) if _is_recipe(hint) else {name: hint}
         if twice := found.keys() & own.keys():
             raise ExperimentError(f"{function.__name__} has the knob {min(twice)} twice; rename one of them.")
         found |= own
@@ -99,17 +100,9 @@ def _parameters(function: Callable[..., Any]) -> dict[str, tuple[inspect.Paramet
     return {name: (parameter, hints.get(name, str)) for name, parameter in signature.items()}
 
 
-def _is_record(hint: Any) -> bool:
-    """Whether a parameter stands for many knobs: a dataclass of plain fields, as Recipe is."""
-    return isinstance(hint, type) and dataclasses.is_dataclass(hint) and _flag_of_fields(hint)
-
-
-def _flag_of_fields(hint: type) -> bool:
-    return all(_flag(one) == one for one in typing.get_type_hints(hint).values())
-
-
-def _fields(record: Any) -> Knobs:
-    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+def _is_recipe(hint: Any) -> bool:
+    """Whether a parameter stands for many knobs; a recipe of one's own adds fields to the others."""
+    return isinstance(hint, type) and issubclass(hint, Recipe)
 
 
 def _flag(hint: Any) -> Any:
@@ -118,7 +111,7 @@ def _flag(hint: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         said = [part for part in map(_flag, parts) if part is not None]
         return typing.Union[tuple(said)] if set(said) - {type(None)} else None  # noqa: UP007
-    if hint in _PLAIN or origin is typing.Literal or _is_record(hint):
+    if hint in _PLAIN or origin is typing.Literal or _is_recipe(hint):
         return hint
     if origin in (tuple, list):
         return hint if all(part is ... or _flag(part) == part for part in parts) else None

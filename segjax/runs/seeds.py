@@ -64,9 +64,7 @@ def create_runs(path: Path | None, file: ExperimentFile, knobs: Knobs, seeds: Se
         DataError: the data set cannot be used.
     """
     if "seed" not in knobs:
-        raise ExperimentError(
-            f"{file.said} has no knob named seed; give its function one to train it with several seeds."
-        )
+        raise ExperimentError(f"{file.said} has no knob named seed; give it one to train several seeds.")
     if len(set(seeds)) < len(seeds):
         raise ExperimentError(f"The seeds {', '.join(map(str, seeds))} are not different; name each once.")
     path = path or default_folder(file.name)

@@ -73,7 +73,7 @@ def experiment(many: bool = False, steps: int = 300, seed: int = 0) -> Experimen
         model=Normalized(model, mean=(0.2,) * 3, std=(0.3,) * 3),
         data=Dataset(
             "squares", ("red", "blue"), ((230, 60, 40), (40, 60, 230)),
-            lambda split: squares(96, 0, most) if split == "train" else squares(7, 1, most),
+            lambda split: squares(*{"train": (96, 0), "val": (5, 2), "test": (7, 1)}[split], most),
         ),
         task=Detection if many else lambda data: MultiTask(data, size=(24, 24)),
         loss=of_many if many else of_one,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from segjax.data.augment import Augment
 from segjax.data.check.mask_report import Report
 from segjax.data.check.masks import check_masks, size_sentence
 from segjax.data.formats.classes import ClassList, Colour
@@ -15,6 +16,7 @@ from segjax.data.formats.images import read_image, read_mask, shown
 from segjax.data.formats.layouts import Pair
 from segjax.data.formats.splits import write_lists
 from segjax.data.record import IGNORE, Dataset, Record
+from segjax.data.statistics import Statistics
 from segjax.errors import DataError
 
 _MOST_WEIGHT = 10.0
@@ -75,7 +77,22 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
         pairs = report.splits.train if split == "train" else report.splits.test
         return FolderSource(pairs, report.classes, report.levels)
 
-    return Dataset(Path(root).resolve().name, known.class_names, known.palette, open_split)
+    return Dataset(
+        Path(root).resolve().name,
+        known.class_names,
+        known.palette,
+        open_split,
+        statistics=Statistics(known.mean, known.std),
+        augment=Augment(
+            crop=(known.crop, known.crop),
+            flip_horizontal=True,
+            scale=(0.75, 1.5),
+            rotate=10,
+            brightness=0.2,
+            contrast=0.2,
+            saturation=0.2,
+        ),
+    )
 
 
 class FolderSource:
