@@ -123,7 +123,9 @@ def report(sweep: Sweep, failed: dict[Path, str]) -> str:
             runs = open_runs(combination.folder)
             reports = [json.loads((run.path / "report.json").read_text()) for run in runs]
             scores = [one["test"] for one in reports]
+            chosen_by = [one.get("ema", one["val"]) for one in reports]
             row |= {"seeds": sweep.seeds, "scores": scores, "test": as_json(intervals(scores))}
+            row |= {"val_scores": chosen_by, "val": as_json(intervals(chosen_by))}
         else:
             row["missing"] = failed.get(combination.folder, "not finished")
         rows.append(row)
@@ -143,18 +145,20 @@ def _headline(run: Run) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]], headline: str, seeds: Sequence[int] | None) -> str:
-    """A table in Markdown; the best headline is bold."""
-    measured = [row["test"] for row in rows if "test" in row]
-    others = [name for name, one in (measured[0].items() if measured else ()) if "mean" in one and name != headline]
-    columns = [headline, *others] if measured else ["result"]
+    """A table in Markdown; the headline that is best on the validation split, which is to choose by, is bold."""
+    measured = [row for row in rows if "test" in row]
+    scores = measured[0]["test"] if measured else {}
+    others = [name for name, one in scores.items() if "mean" in one and name != headline]
+    shown = [("val", headline), ("test", headline), *(("test", name) for name in others)] if measured else []
+    columns = [f"{split} {name}" for split, name in shown] or ["result"]
     names = list(rows[0]["varied"])
-    found = [one[headline]["mean"] for one in measured if one[headline]["mean"] is not None]
+    found = [row["val"][headline]["mean"] for row in measured if row["val"][headline]["mean"] is not None]
     best = max(found, default=None)
     lines = [[*names, *columns], ["---"] * (len(names) + len(columns))]
     for row in rows:
         cells = list(row["varied"].values())
         if "test" in row:
-            values = [Interval(**row["test"][name]) for name in columns]
+            values = [Interval(**row[split][name]) for split, name in shown]
             cells += [f"**{value}**" if i == 0 and value.mean == best else str(value) for i, value in enumerate(values)]
         else:
             cells += [row["missing"].replace("|", "\\|"), *[""] * (len(columns) - 1)]
@@ -168,20 +172,22 @@ def _table(rows: Sequence[dict[str, Any]], headline: str, seeds: Sequence[int] |
 
 
 def _draw(out: Path, rows: Sequence[dict[str, Any]], headline: str) -> None:
-    """A line for every combination: its mean, its interval, and a grey dot for each seed."""
+    """A line for every combination: its validation score's mean, its interval, and a grey dot for each seed."""
     figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for y, row in enumerate(rows):
-        values = [one[headline] for one in row["scores"] if one[headline] is not None]
+        values = [one[headline] for one in row["val_scores"] if one[headline] is not None]
         axes.plot(values, [y] * len(values), linestyle="", marker="o", markersize=4, color="#bbbbbb")
-        found = Interval(**row["test"][headline])
+        found = Interval(**row["val"][headline])
         if found.mean is not None:
             axes.errorbar(found.mean, y, xerr=found.half_width, marker="o", markersize=5, capsize=3, color="#c0392b")
     labels = [", ".join(f"{name} {value}" for name, value in row["varied"].items()) for row in rows]
     axes.set_yticks(range(len(rows)), labels, fontsize=9)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     seeds = max(len(row["scores"]) for row in rows)
-    axes.set_title(f"test {headline}" + (f": mean of {seeds} seeds, 95% interval" if seeds > 1 else ""), fontsize=10)
+    axes.set_title(
+        f"validation {headline}" + (f": mean of {seeds} seeds, 95% interval" if seeds > 1 else ""), fontsize=10
+    )
     despine(axes)
     axes.grid(axis="x", alpha=0.25)
     save(figure, out, "sweep.png")
