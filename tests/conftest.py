@@ -58,6 +58,7 @@ def experiment(
     train_size: int = 10,
     accumulate: int = 1,
     ema: float | None = None,
+    patience: int | None = None,
     seed: int = 0,
 ) -> Experiment:
     """Two colours."""
@@ -65,7 +66,7 @@ def experiment(
         name="squares",
         class_names=("ground", "square"),
         palette=((40, 40, 40), (240, 180, 60)),
-        open=lambda split: Squares(train_size, 0) if split == "train" else Squares(7, 1),
+        open=lambda split: Squares(*{"train": (train_size, 0), "val": (5, 2), "test": (7, 1)}[split]),
     )
     return Experiment(
         model=Normalized(Small(width), mean=(0.3,) * 3, std=(0.3,) * 3),
@@ -79,6 +80,7 @@ def experiment(
         seed=seed,
         accumulate=accumulate,
         ema=ema,
+        patience=patience,
     )
 '''
 

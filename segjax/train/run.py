@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -16,10 +15,16 @@ from typing import Any
 
 import jax
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # on Windows, where nothing keeps two processes out of one folder
+    fcntl = None
+
+from segjax import __version__
 from segjax.errors import ExperimentError
 from segjax.train.devices import is_first_process
 
-_PACKAGES = ("segjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Run:
                 "run.json",
                 configuration
                 | {
-                    "versions": {"python": platform.python_version()} | _versions(),
+                    "versions": {"segjax": __version__, "python": platform.python_version()} | _versions(),
                     "machines": [],
                     "command": " ".join(sys.argv[:1] and ["segjax", *sys.argv[1:]]),
                 },
@@ -70,8 +75,12 @@ class Run:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """While entered, no other process can train in this folder; raises `ExperimentError` where one does."""
-        if not is_first_process():
+        """While entered, no other process can train in this folder, except on Windows, where nothing is locked.
+
+        Raises:
+            ExperimentError: another process trains in it.
+        """
+        if fcntl is None or not is_first_process():
             yield
             return
         with (self.path / ".in_use").open("w") as lock:
@@ -125,6 +134,13 @@ class Run:
         file = self.path / "metrics.jsonl"
         lines = file.read_text().splitlines(keepends=True) if file.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def report(self) -> dict[str, Any]:
+        """What report.json holds, the scores among it; raises `ExperimentError` where the run is not finished."""
+        file = self.path / "report.json"
+        if not file.exists():
+            raise ExperimentError(f"{self.path} holds no report.json yet: let the training finish.")
+        return json.loads(file.read_text())
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the rows that a run will write again when it goes on from `step`."""

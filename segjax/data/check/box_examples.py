@@ -26,10 +26,12 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
+    from segjax.drawing import hexadecimal
+
     rows = -(-len(chosen) // _COLUMNS)
     figure = Figure(figsize=(3.2 * _COLUMNS, 3.3 * rows + 0.5), dpi=150, layout="constrained")
     grid = np.array(figure.subplots(rows, _COLUMNS, squeeze=False)).ravel()
-    colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in report.palette]
+    colours = [hexadecimal(colour) for colour in report.palette]
     for axes in grid:
         axes.axis("off")
     for axes, (split, seen) in zip(grid, chosen, strict=False):

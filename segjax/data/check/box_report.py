@@ -86,7 +86,7 @@ class BoxReport:
             },
             "crowds": {split: int(sum(one.picture.crowd.sum() for one in seen)) for split, seen in self._splits()},
             "most_boxes": max((len(picture.boxes) for picture in pictures), default=0),
-            "longer_side": _least_median_and_greatest(boxes[:, 2:].max(axis=1)),
+            "longer_side": _least_median_greatest(boxes[:, 2:].max(axis=1)),
             "attributes": {name: _scored(np.concatenate(scores)[:, i]) for i, name in enumerate(self.attribute_names)},
             **problem_facts(self),
         }  # fmt: skip
@@ -127,7 +127,7 @@ def _per_class(seen: Sequence[SeenBoxes], classes: int) -> np.ndarray:
     return np.bincount(np.concatenate(labels) if labels else np.zeros(0, np.int32), minlength=classes)
 
 
-def _least_median_and_greatest(sides: np.ndarray) -> list[float]:
+def _least_median_greatest(sides: np.ndarray) -> list[float]:
     return [round(float(side), 1) for side in np.quantile(sides, (0, 0.5, 1))] if len(sides) else [0.0, 0.0, 0.0]
 
 

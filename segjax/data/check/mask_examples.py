@@ -5,10 +5,8 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
 
 from segjax.data.check.mask_report import Report, Seen
-from segjax.data.formats.classes import Colour
 from segjax.data.formats.images import read_image, read_mask, shown
 from segjax.errors import DataError
 
@@ -31,6 +29,8 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
+    from segjax.drawing import grey_overlay, hexadecimal
+
     rows = -(-len(chosen) // _COLUMNS)
     figure = Figure(figsize=(2 * 1.6 * _COLUMNS, 1.9 * rows + 0.5), dpi=150, layout="constrained")
     axes = np.array(figure.subplots(rows, 2 * _COLUMNS, squeeze=False)).reshape(-1, 2)
@@ -43,12 +43,12 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
         step = -(-max(mask.shape) // _SIDE)
         image, mask = image[::step, ::step], mask[::step, ::step]
         image_axes.imshow(image)
-        mask_axes.imshow(overlay(image, mask, report.classes.palette))
+        mask_axes.imshow(grey_overlay(image, mask, report.classes.palette))
         name = seen.pair.key if len(seen.pair.key) <= 24 else f"...{seen.pair.key[-21:]}"
         image_axes.set_title(f"{split}: {name}", fontsize=6, loc="left", parse_math=False)
     shares = report.frequencies(report.train + report.val + report.test)
     handles = [
-        Patch(color="#{:02x}{:02x}{:02x}".format(*colour), label=f"{number} {name} {share:.1%}")
+        Patch(color=hexadecimal(colour), label=f"{number} {name} {share:.1%}")
         for number, (name, colour, share) in enumerate(
             zip(report.classes.names, report.classes.palette, shares, strict=True)
         )
@@ -65,16 +65,6 @@ def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
             figure.savefig(path)
         except (OSError, ValueError) as error:  # ValueError: an ending that no image format has
             raise DataError(f"{shown(path)} cannot be written ({error}): name another file.") from error
-
-
-def overlay(
-    image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"], palette: tuple[Colour, ...]
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Lay the colours of a mask over a greyed picture; ignored pixels are white."""
-    table = np.full((256, 3), 255, np.uint8)
-    table[: len(palette)] = palette
-    grey = image.mean(axis=2, keepdims=True)
-    return (0.4 * grey + 0.6 * table[mask]).astype(np.uint8)
 
 
 def _choose(report: Report, most: int) -> list[tuple[str, Seen]]:

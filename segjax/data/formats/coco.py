@@ -14,6 +14,7 @@ from segjax.data.formats.annotations import Annotated, AnnotatedSource, Annotati
 from segjax.data.formats.classes import bright_palette
 from segjax.data.formats.images import shown
 from segjax.data.formats.polygons import draw_mask
+from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import IGNORE, refuse_unknown_split
 from segjax.errors import DataError
 
@@ -77,7 +78,15 @@ def coco(
             raise DataError(f"{shown(path)} has no images for the split {split}: add some.")
         return AnnotatedSource(pictures, bool(attribute_names), draw_mask if masks else None)
 
-    return Dataset(Path(train).stem, names, bright_palette(len(names)), open_split, tuple(attribute_names))
+    return Dataset(
+        Path(train).stem,
+        names,
+        bright_palette(len(names)),
+        open_split,
+        tuple(attribute_names),
+        statistics=OF_PHOTOS,
+        augment=FOR_PHOTOS,
+    )
 
 
 def load_json(path: _FilePath) -> dict[str, Any]:

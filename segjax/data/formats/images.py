@@ -2,9 +2,9 @@
 
 import io
 import os
-import re
 import stat
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -19,8 +19,6 @@ from segjax.errors import DataError
 
 MAX_PIXELS = 400_000_000
 """Larger pictures are refused by their header, before any memory is taken for their pixels."""
-# Pillow refuses at twice its own number, which by default is too small for a satellite scene.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
 """Endings of files that are taken for pictures; what is inside decides how they are read."""
@@ -148,7 +146,7 @@ def _opened(path: _FilePath, data: bytes | None) -> Iterator[tuple[ImageFile.Ima
     start = stream.read(12)
     stream.seek(0)
     try:
-        with stream, Image.open(stream, formats=_FORMATS) as image:
+        with stream, read_header(stream, name) as image:
             frames = _frames(image)
             if frames > 1:
                 raise DataError(f"{name} holds {frames} frames (animation or stack): save each as a file of its own.")
@@ -157,11 +155,37 @@ def _opened(path: _FilePath, data: bytes | None) -> Iterator[tuple[ImageFile.Ima
         raise
     except UnidentifiedImageError:
         raise DataError(f"{name} is no picture, or damaged (it starts with {start!r}): save it again as PNG.") from None
-    except Image.DecompressionBombError as error:
-        size = int(re.findall(r"\d+", str(error))[0]) // 10**6
-        raise DataError(f"{name} has {size} megapixels, over the limit of {MAX_PIXELS // 10**6}: cut it up.") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"{name} has more pixels than Pillow reads in its format: save it as PNG.") from None
     except Exception as error:  # Pillow's decoders raise nearly anything when a file is damaged.
         raise DataError(f"{name} is damaged or cut short ({error}): copy or save it again.") from error
+
+
+def read_header(stream: BinaryIO, name: str, formats: Sequence[str] = _FORMATS) -> ImageFile.ImageFile:
+    """As `Image.open`, with the limit `MAX_PIXELS` for this file alone.
+
+    Pillow's own is one for the whole process, and too small for a satellite scene.
+
+    Raises:
+        DataError: more pixels than the limit.
+        UnidentifiedImageError: none of the formats, or damaged.
+    """
+    Image.init()
+    prefix = stream.read(16)
+    for factory, accept in (Image.OPEN[one] for one in formats):
+        try:
+            if accept is not None and accept(prefix) is not True:
+                continue
+            stream.seek(0)
+            image = factory(stream, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):  # how Pillow says that it is another format
+            continue
+        pixels = image.width * image.height
+        if pixels > MAX_PIXELS:
+            size, most = pixels // 10**6, MAX_PIXELS // 10**6
+            raise DataError(f"{name} has {size} megapixels, over the limit of {most}: cut it up.")
+        return image
+    raise UnidentifiedImageError
 
 
 def _open_file(path: _FilePath) -> BinaryIO:

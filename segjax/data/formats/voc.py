@@ -12,6 +12,7 @@ from segjax.data.dataset import Dataset
 from segjax.data.formats.annotations import Annotated, AnnotatedSource, Annotations, share_out
 from segjax.data.formats.classes import bright_palette
 from segjax.data.formats.images import SUFFIXES, shown
+from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import refuse_unknown_split
 from segjax.errors import DataError
 
@@ -65,7 +66,14 @@ def voc(
             raise DataError(f"{shown(root)} has no images for the split {split}: add some.")
         return AnnotatedSource(pictures)
 
-    return Dataset(root.resolve().name, names, bright_palette(len(names)), open_split)
+    return Dataset(
+        root.resolve().name,
+        names,
+        bright_palette(len(names)),
+        open_split,
+        statistics=OF_PHOTOS,
+        augment=FOR_PHOTOS,
+    )
 
 
 def annotation_files(root: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from segjax.data.augment import Augment
 from segjax.data.dataset import Dataset
 from segjax.data.formats.tfds import tfds_dataset
-from segjax.data.statistics import Statistics
+from segjax.data.photos import OF_PHOTOS
 
 
 def oxford_iiit_pet(data_dir: str | os.PathLike[str] | None = None, download: bool = True) -> Dataset:
@@ -25,7 +25,7 @@ def oxford_iiit_pet(data_dir: str | os.PathLike[str] | None = None, download: bo
     )
     return replace(
         dataset,
-        statistics=Statistics(mean=(0.48, 0.45, 0.40), std=(0.27, 0.26, 0.27)),  # of photos
+        statistics=OF_PHOTOS,
         augment=Augment(
             crop=(224, 224), flip_horizontal=True, scale=(0.5, 1.5), rotate=10, brightness=0.3, contrast=0.3
         ),

@@ -3,10 +3,9 @@
 import os
 from dataclasses import replace
 
-from segjax.data.augment import Augment
 from segjax.data.dataset import Dataset
 from segjax.data.formats.tfds_boxes import tfds_boxes
-from segjax.data.statistics import Statistics
+from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 
 
 def wider_face(data_dir: str | os.PathLike[str] | None = None, download: bool = True) -> Dataset:
@@ -20,8 +19,6 @@ def wider_face(data_dir: str | os.PathLike[str] | None = None, download: bool = 
     dataset = tfds_boxes("wider_face", ("face",), test="validation", data_dir=data_dir, download=download)
     return replace(
         dataset,
-        statistics=Statistics(mean=(0.48, 0.45, 0.40), std=(0.27, 0.26, 0.27)),  # of photos
-        augment=Augment(
-            crop=(512, 512), flip_horizontal=True, scale=(0.5, 1.5), brightness=0.2, contrast=0.2, saturation=0.2
-        ),
+        statistics=OF_PHOTOS,
+        augment=replace(FOR_PHOTOS, crop=(512, 512)),
     )

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from segjax.data.check.mask_examples import overlay
 from segjax.data.check.masks import check_masks as check
 from segjax.data.check.report import print_report
 from segjax.errors import DataError
@@ -324,9 +323,3 @@ def test_examples_are_drawn_of_what_can_be_read(make_folder, save, tmp_path):
 def test_a_picture_that_cannot_be_written(make_folder, tmp_path, name):
     with pytest.raises(DataError, match=r"check\.\w+ cannot be written \(.*: name another file"):
         check(make_folder("ab"), picture=tmp_path / name)
-
-
-def test_an_overlay_shows_picture_and_class():
-    image = np.array([[[100, 100, 100], [40, 50, 60], [0, 0, 0]]], np.uint8)
-    drawn = overlay(image, np.array([[0, 1, 255]], np.uint8), ((0, 0, 0), (200, 100, 0)))
-    np.testing.assert_array_equal(drawn, [[[40, 40, 40], [140, 80, 20], [153, 153, 153]]])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segjax.data.formats import images
 from segjax.data.formats.images import SUFFIXES, read_image, read_mask
 from segjax.errors import DataError
 
@@ -295,7 +296,7 @@ def test_bad_masks_get_one_sentence(name):
 
 @pytest.mark.filterwarnings("ignore")
 def test_any_damage_gives_an_array_or_one_sentence(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)  # damage to a header asks for pictures that take seconds
+    monkeypatch.setattr(images, "MAX_PIXELS", 10_000)  # damage to a header asks for pictures that take seconds
     rng = np.random.default_rng(0)
     files = [data for data, _ in PICTURES.values()] + list(MASKS.values()) + [tiff16(LARGE.astype(np.uint16), 3)]
     sentences = []
