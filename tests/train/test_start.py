@@ -9,7 +9,7 @@ import pytest
 import segjax
 from segjax.errors import ExperimentError
 from segjax.runs import create_run, experiment_of
-from segjax.train import Interrupted, loop
+from segjax.train import Interrupted, interruption, loop
 
 
 def bits(variables: Any) -> list[bytes]:
@@ -32,10 +32,10 @@ def test_training_from_python_is_training_from_a_file(squares: Path, tmp_path: P
 def test_the_same_call_goes_on(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     experiment = segjax.experiment(squares, steps=12, evaluate_every=6)
     whole = segjax.train(experiment, out=tmp_path / "whole")
-    asked = loop.StopRequest.agreed
+    asked = interruption.StopRequest.agreed
     calls = iter(range(100))
     with monkeypatch.context() as patch:
-        patch.setattr(loop.StopRequest, "agreed", lambda self: next(calls) >= 8 or asked(self))
+        patch.setattr(interruption.StopRequest, "agreed", lambda self: next(calls) >= 8 or asked(self))
         with pytest.raises(Interrupted, match="Stopped at step"):
             segjax.train(experiment, out=tmp_path / "stopped")
     with pytest.raises(ExperimentError, match=r"holds no report\.json yet"):
