@@ -128,6 +128,15 @@ def test_the_lower_floors_need_the_base_install_alone(room: str):
     assert needs(room) <= BASE
 
 
+@pytest.mark.parametrize(
+    ("folder", "above"),
+    [("formats", {"check", "sets", "catalogue"}), ("check", {"sets", "catalogue"}), ("sets", {"catalogue"})],
+)
+def test_the_rooms_of_data_stand_upon_each_other(folder: str, above: set[str]):
+    modules = {module for file in (PACKAGE / "data" / folder).rglob("*.py") for module in imports(file)}
+    assert not {module.split(".")[2] for module in modules if module.startswith("segjax.data.")} & above
+
+
 def test_data_and_drawing_never_need_jax():
     assert not needs("data") & {"jax", "flax", "optax", "torch", "tensorflow"}
     assert needs("drawing") <= {"numpy", "jaxtyping", "PIL", "cv2", "matplotlib"}
