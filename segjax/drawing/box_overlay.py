@@ -1,4 +1,4 @@
-"""A picture with boxes drawn on it, the class and the scores of each beside it, for people to look at."""
+"""An image with boxes drawn on it, the class and the scores of each beside it, for people to look at."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,15 +13,15 @@ from segjax.drawing.mask_overlay import LONGEST
 from segjax.drawing.palette import Palette
 
 SHORTEST = 640
-"""A smaller picture is drawn larger: its pixels are repeated while its longer side stays within this many."""
+"""A smaller image is drawn larger: its pixels are repeated while its longer side stays within this many."""
 LETTERS = 1 / 38
-"""The height of the letters as a share of the picture's longer side; they are smaller where there is much to write."""
+"""The height of the letters as a share of the image's longer side; they are smaller where there is much to write."""
 LEAST_LETTERS = 11
 """In pixels."""
 WRITTEN = 0.3
-"""How much of the picture is covered with writing at most, unless its letters would have less than the least height."""
+"""How much of the image is covered with writing at most, unless its letters would have less than the least height."""
 _AROUND_THIN = 8
-"""A picture's shorter side has room for so many lines; where it has not, there is a margin below or to the right."""
+"""An image's shorter side has room for so many lines; where it has not, there is a margin below or to the right."""
 _MARGIN = (40, 40, 40)
 _LISTED = (20, 20, 20)
 
@@ -72,10 +72,10 @@ def draw_boxes(image: UInt8[np.ndarray, "h w 3"], notes: Sequence[Note], palette
     What is written stands beside its box, where it covers the least of what else is written, and then of boxes; a line
     leads to the box where it is not near.
     """
-    picture, scale = _fitted(image)
-    size, thick = _letters(picture.size, notes), max(1, round(max(picture.size) * LETTERS / 6))
+    canvas, scale = _fitted(image)
+    size, thick = _letters(canvas.size, notes), max(1, round(max(canvas.size) * LETTERS / 6))
     font = ImageFont.truetype(_FONT, size)
-    draw = ImageDraw.Draw(picture)
+    draw = ImageDraw.Draw(canvas)
     corners: list[Corners] = []
     for note in notes:
         x, y, width, height = (float(value) * scale for value in note.box)
@@ -89,7 +89,7 @@ def draw_boxes(image: UInt8[np.ndarray, "h w 3"], notes: Sequence[Note], palette
             continue
         wide = round(max(font.getlength(line) for line in note.lines)) + 2 * pad
         tall = row * len(note.lines) + pad * (len(note.lines) > 1)
-        x, y = _place(box, (wide, tall), thick + 2, picture.size, written, corners)
+        x, y = _place(box, (wide, tall), thick + 2, canvas.size, written, corners)
         written.append((x, y, x + wide, y + tall))
         _lead(draw, written[-1], box, palette[note.label], thick)
         draw.rectangle((x, y, x + wide, y + row), fill=palette[note.label])
@@ -99,11 +99,11 @@ def draw_boxes(image: UInt8[np.ndarray, "h w 3"], notes: Sequence[Note], palette
         for number, line in enumerate(note.lines):
             letters = (0, 0, 0) if dark and not number else (255, 255, 255)
             draw.text((x + pad, y + number * row + row // 2), line, letters, font, anchor="lm")
-    return picture
+    return canvas
 
 
 def _fitted(image: UInt8[np.ndarray, "h w 3"]) -> tuple[Image.Image, float]:
-    """The picture that is drawn on, and how much larger than the image it is; its size depends on that of the image."""
+    """What is drawn on, and how much larger than the image it is; its size depends on that of the image."""
     height, width = image.shape[:2]
     longer = max(height, width)
     if longer > LONGEST:
@@ -114,9 +114,9 @@ def _fitted(image: UInt8[np.ndarray, "h w 3"]) -> tuple[Image.Image, float]:
         scale = max(1, SHORTEST // longer)
         inner = image.repeat(scale, 0).repeat(scale, 1)
     least = _AROUND_THIN * max(LEAST_LETTERS, round(max(inner.shape) * LETTERS))
-    picture = Image.new("RGB", (max(inner.shape[1], least), max(inner.shape[0], least)), _MARGIN)
-    picture.paste(Image.fromarray(inner))
-    return picture, float(scale)
+    canvas = Image.new("RGB", (max(inner.shape[1], least), max(inner.shape[0], least)), _MARGIN)
+    canvas.paste(Image.fromarray(inner))
+    return canvas, float(scale)
 
 
 def _letters(size: tuple[int, int], notes: Sequence[Note]) -> int:
@@ -132,7 +132,7 @@ def _place(
     box: Corners,
     size: tuple[int, int],
     gap: int,
-    picture: tuple[int, int],
+    canvas: tuple[int, int],
     written: Sequence[Corners],
     boxes: Sequence[Corners],
 ) -> tuple[int, int]:
@@ -141,7 +141,7 @@ def _place(
     columns = (right + gap, left - wide - gap, left, right - wide)
     rows = [top, bottom - tall, top - tall - gap, bottom + gap]
     rows += [end for other in written for end in (other[3] + 1, other[1] - tall - 1)]
-    room = np.maximum(np.array(picture) - size, 0)
+    room = np.maximum(np.array(canvas) - size, 0)
     low = np.array([(x, y) for x in columns for y in rows]).clip(0, room)
     high = low + size
 

@@ -14,8 +14,8 @@ from segjax.drawing.palette import Colour, hexadecimal
 _SPLITS = {"val": "validation", "test": "test"}
 """What a split that is not trained on is called, by the key of its scores in a row."""
 _STYLES: dict[str, dict[str, Any]] = {
-    "val": {"color": "#c0392b", "marker": "o", "markersize": 3},
-    "test": {"color": "#1f4e79", "marker": "D", "markersize": 5},
+    "val": {"color": "#c0392b", "marker": "o", "markersize": 3, "clip_on": False},
+    "test": {"color": "#1f4e79", "marker": "D", "markersize": 5, "clip_on": False},
 }
 Points = list[tuple[int, Mapping[str, Any]]]
 """Steps, and what a row says of each."""
@@ -74,7 +74,8 @@ def _draw_classes(axes: Axes, of: Mapping[str, Points], name: str, title: str, c
     split = "val" if of["val"] else "test"
     for of_class, colour in colours.items():
         points = [(step, scores[name]) for step, scores in of[split]]
-        axes.plot(*_curve(points, of_class), color=hexadecimal(colour), marker="o", markersize=3, label=of_class)
+        style: dict[str, Any] = {**_STYLES["val"], "color": hexadecimal(colour)}
+        axes.plot(*_curve(points, of_class), label=of_class, **style)
     axes.set_title(f"{_SPLITS[split]} {title} by class")
 
 

@@ -1,4 +1,4 @@
-"""A picture with the classes of a mask laid over it, for people to look at."""
+"""An image with the classes of a mask laid over it, for people to look at."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 from segjax.drawing.palette import Palette, paint
 
 LONGEST = 2048
-"""A larger picture is drawn smaller: its longer side gets this many pixels."""
+"""A larger image is drawn smaller: its longer side gets this many pixels."""
 SHORTEST = 384
-"""A smaller picture is drawn larger: its pixels are repeated while its longer side stays within this many."""
+"""A smaller image is drawn larger: its pixels are repeated while its longer side stays within this many."""
 _MARGIN = 8
 _BACKGROUND, _BORDER = (250, 250, 250), (255, 255, 255)
 
@@ -31,10 +31,10 @@ def draw_overlay(
     counts = np.bincount(mask.ravel(), minlength=len(class_names))
     tinted = tint(*_fitted(image, mask), palette)
     legend = _legend(tinted.shape[1], counts, class_names, palette)
-    picture = Image.new("RGB", (legend.width, len(tinted) + legend.height), _BACKGROUND)
-    picture.paste(Image.fromarray(tinted))
-    picture.paste(legend, (0, len(tinted)))
-    return picture
+    canvas = Image.new("RGB", (legend.width, len(tinted) + legend.height), _BACKGROUND)
+    canvas.paste(Image.fromarray(tinted))
+    canvas.paste(legend, (0, len(tinted)))
+    return canvas
 
 
 def tint(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"], palette: Palette) -> np.ndarray:

@@ -16,6 +16,7 @@ def experiment(
     root: str,
     upsample: upsampling.Upsampler = "conv_transpose_2x2",
     width: int = 16,
+    depth: int = 4,
     crop: int = 64,
     recipe: Recipe = Recipe(steps=1000, batch_size=8, learning_rate=2e-3),
 ) -> Experiment:
@@ -25,11 +26,13 @@ def experiment(
         root: The folder; `segjax data check` says whether it is fit to train on.
         upsample: The upsampler of the decoder.
         width: Channels at full resolution; every level doubles them.
+        depth: How often the image is halved.
         crop: Height and width of training crops in pixels.
         recipe: How it is trained.
     """
     data = folder(root)
-    model = models.unet(len(data.class_names), width, upsample=upsampling.BY_NAME[upsample], block=ConvBlock)
+    climb = upsampling.BY_NAME[upsample]
+    model = models.unet(len(data.class_names), width, depth=depth, upsample=climb, block=ConvBlock)
     return recipe.experiment(
         model=Standardized(model),
         data=data,

@@ -47,7 +47,7 @@ def coco_set(folder: Path) -> list[str]:
         annotations.append(face | {"area": 480, "attributes": scores})
     content = {"images": images, "annotations": annotations, "categories": [{"id": 3, "name": "face"}]}
     (folder / "faces.json").write_text(json.dumps(content))
-    return ["--images", str(folder), "--train", str(folder / "faces.json")]
+    return ["--root", str(folder), "--train", str(folder / "faces.json")]
 
 
 def experiment_on_faces(name: str, folder: Path) -> Experiment:

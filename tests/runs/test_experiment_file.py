@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from segjax.errors import ExperimentError
-from segjax.runs import open_run, read_experiment
+from segjax.runs import create_run, open_run, read_experiment
 
 KNOBS = '''
 from typing import Literal
@@ -82,3 +82,11 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path):
         open_run(tmp_path / "nowhere")
     with pytest.raises(ExperimentError, match=r"is not a run folder: it has no experiment\.py"):
         open_run(tmp_path)
+
+
+def test_a_run_of_an_older_segjax_is_named(squares: Path, tmp_path: Path):
+    run = create_run(tmp_path / "run", squares, {})
+    assert open_run(run.path) == run
+    run.write_json("run.json", run.configuration() | {"versions": {"segjax": "0.1.0"}})
+    with pytest.raises(ExperimentError, match=r"was made by segjax 0\.1\.0, which 0\.2\.0 cannot read; train it again"):
+        open_run(run.path)
