@@ -51,7 +51,7 @@ BAD = {
     "label 3": ({"labels": np.array([0, 3])}, r"a box with the label 3 \(int64\), and there are 3 classes: count"),
     "label -1": ({"labels": np.array([0, -1], np.int32)}, r"a box with the label -1 \(int32\)"),
     "crowd by number": ({"crowd": np.array([0, 1])}, r"2 boxes and a crowd of int64 and shape \(2,\): give a bool"),
-    "few scores": ({"attributes": np.zeros((2, 1), np.float32)}, r"attributes of float32 .*: give 2 scores"),
+    "few scores": ({"attributes": np.zeros((2, 1), np.float32)}, r"2 boxes and attributes of float32 .*: give 2"),
     "percent": ({"attributes": np.full((2, 2), 50, np.float32)}, r"attributes \(float32\) outside 0 to 1"),
 }  # fmt: skip
 
