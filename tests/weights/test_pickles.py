@@ -78,6 +78,8 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "tensor_of_nothing": (pickle(called("torch._utils", "_rebuild_tensor_v2")), "makes a Tensor of something else"),
     "tensor_of_text": (pickle(tensor(text("storage"))), "makes a Tensor of something else"),
     "dict_of_text": (pickle(called("collections", "OrderedDict", text("abc"))), "makes a OrderedDict of something"),
+    "append_to_a_dict": (pickle(b"}Na"), "ends early or is damaged"),
+    "set_in_a_storage": (pickle(storage() + text("count") + b"K\x09s"), "ends early or is damaged"),
     "unknown_memo": (pickle(b"h\x63"), "ends early or is damaged"),
     "empty_stack": (b"\x80\x02R.", "ends early or is damaged"),
     "no_mark": (b"\x80\x02t.", "ends early or is damaged"),
