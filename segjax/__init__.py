@@ -29,28 +29,9 @@ if TYPE_CHECKING:
     from segjax import weights as weights
     from segjax.runs.experiment_file import experiment as experiment
     from segjax.runs.load import load as load
-    from segjax.train.start import train_in as _train_in
+    from segjax.train.start import train_in
 
-    class _Train:  # as an editor sees the room that can be called
-        from segjax.train import (
-            Experiment,
-            ExperimentError,
-            Interrupted,
-            Layout,
-            Loss,
-            Recipe,
-            Run,
-            cropped,
-            kernels,
-            normalized,
-            schedule,
-            train,
-            train_together,
-        )
-
-        __call__ = staticmethod(_train_in)
-
-    train = _Train()
+    train = train_in  # the room can be called
 
 __version__ = "0.2.0"
 _MODULES = {

@@ -61,7 +61,7 @@ def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax data list`: the data sets that segjax fetches by itself, and those it reads."""
     from segjax.data.catalogue import CATALOGUE
 
-    rows = [entry._asdict() for entry in CATALOGUE]
+    rows = [{"name": entry.name, "what": entry.what, "use": entry.use} for entry in CATALOGUE]
     if parsed.json:
         print(json.dumps(rows, indent=2))
         return 0

@@ -1,21 +1,20 @@
-"""The data sets that segjax knows, for `segjax data list`."""
+"""The data sets that segjax knows, by name: for experiments, and for `segjax data list`."""
 
-import dataclasses
 import difflib
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from segjax.data.augment import Augment
+from segjax.data.dataset import Dataset
 from segjax.data.formats.coco import coco
 from segjax.data.formats.voc import voc
-from segjax.data.record import Dataset
+from segjax.data.sets.folder import folder
 from segjax.data.sets.islands import islands
 from segjax.data.sets.land_cover import land_cover
 from segjax.data.sets.nuclei import nuclei
 from segjax.data.sets.pets import oxford_iiit_pet
 from segjax.data.sets.trees import trees
 from segjax.data.sets.wider_face import wider_face
-from segjax.data.statistics import Statistics
 from segjax.errors import DataError
 
 
@@ -25,6 +24,8 @@ class Entry(NamedTuple):
     name: str
     what: str
     use: str
+    make: Callable[..., Dataset]
+    """Makes it of the options that its signature names."""
 
 
 CATALOGUE = (
@@ -32,80 +33,89 @@ CATALOGUE = (
         "land_cover",
         "NASA Blue Marble tiles, 64x64, with MODIS land cover in 4 or 7 groups; fetched by itself (33 MB).",
         "segjax train land_cover",
+        land_cover,
     ),
     Entry(
         "nuclei",
         "Nuclei in slices of a fluorescence volume, 256x256; fetched by itself (20 MB).",
         "segjax train nuclei",
+        nuclei,
     ),
     Entry(
         "islands",
-        "Islands and lakes of Blue Marble with boxes: one in a crop, or all in a tile; fetched by itself (30 MB).",
-        "segjax train islands, islands_many or islands_multitask",
+        "Islands and lakes of Blue Marble, one with its box and mask in each crop; fetched by itself (30 MB).",
+        "segjax train islands or islands_multitask",
+        islands,
+    ),
+    Entry(
+        "islands_many",
+        "Islands and lakes of Blue Marble, all with their boxes in each tile; fetched by itself (30 MB).",
+        "segjax train islands_many",
+        lambda: islands("many"),
     ),
     Entry(
         "trees",
         "951 boxes around tree crowns in four aerial photos, in tiles of 256x256; fetched by itself (21 MB).",
         "segjax train trees",
+        trees,
     ),
     Entry(
         "oxford_iiit_pet",
         "Cats and dogs with trimaps, by TFDS's own builder, which downloads 800 MB.",
         "segjax train pets",
+        lambda root=None: oxford_iiit_pet(root),
     ),
     Entry(
         "wider_face",
         "Faces in photos of crowds, by TFDS's own builder, which downloads 3.7 GB.",
         "segjax train wider_face; segjax.data.tfds_boxes() for other sets of TFDS with boxes",
+        lambda root=None: wider_face(root),
     ),
     Entry(
-        "COCO's format",
-        "Your pictures with boxes, outlines and scores in a JSON file; `segjax data check PATH` looks for mistakes.",
+        "coco",
+        "Your images with boxes, outlines and scores in a JSON file; `segjax data check PATH` looks for mistakes.",
         "segjax train detection --data coco --root DIR --train FILE; segjax train faces_emotions",
+        lambda root, train, test=None, val=None, class_names=None, attribute_names=(), masks=False: coco(
+            root, train, test, val=val, class_names=class_names, attribute_names=attribute_names, masks=masks
+        ),
     ),
     Entry(
-        "Pascal VOC",
-        "Your pictures with boxes in XML files; `segjax data check PATH` looks for mistakes.",
+        "voc",
+        "Your images with boxes in XML files, as Pascal VOC has them; `segjax data check PATH` looks for mistakes.",
         "segjax train detection --data voc --root DIR",
+        voc,
     ),
     Entry(
-        "a folder",
+        "folder",
         "Your images/ and masks/, or the layout of another tool; `segjax data check PATH` looks for mistakes.",
         "segjax train folder --root PATH",
+        folder,
     ),
 )
-
-_PHOTO = Statistics((0.48, 0.45, 0.40), (0.27, 0.26, 0.27))
-_BLUE_MARBLE = Statistics((0.41, 0.49, 0.48), (0.20, 0.16, 0.20), 0.5)
-_COLOUR: dict[str, Any] = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
-_FLIPS: dict[str, Any] = {"flip_horizontal": True, "flip_vertical": True}
-_ISLAND = Augment(**_FLIPS, **_COLOUR, quarter_turns=True)
-_FACES = Augment(flip_horizontal=True, scale=(0.5, 1.5), **_COLOUR)
-_NUCLEI = Augment(crop=(128, 128), **_FLIPS, scale=(0.8, 1.25), rotate=180, brightness=0.3, contrast=0.3)
-_PETS = Augment(crop=(224, 224), flip_horizontal=True, scale=(0.5, 1.5), rotate=10, brightness=0.3, contrast=0.3)
-_SETS: dict[str, tuple[Callable[..., Dataset], Statistics | None, Augment]] = {
-    "land_cover": (land_cover, Statistics((0.39, 0.40, 0.40), (0.20, 0.17, 0.17), 0.5), Augment(**_FLIPS)),
-    "nuclei": (nuclei, Statistics((0.15,) * 3, (0.2,) * 3), _NUCLEI),
-    "islands": (islands, _BLUE_MARBLE, _ISLAND),
-    "islands_many": (
-        lambda: islands("many"),
-        _BLUE_MARBLE,
-        dataclasses.replace(_ISLAND, crop=(128, 128), scale=(0.8, 1.25)),
-    ),
-    "trees": (trees, None, Augment(crop=(128, 128), **_FLIPS, **_COLOUR, scale=(0.8, 1.25))),
-    "oxford_iiit_pet": (lambda root=None: oxford_iiit_pet(root), _PHOTO, _PETS),
-    "wider_face": (lambda root=None: wider_face(root), _PHOTO, dataclasses.replace(_FACES, crop=(512, 512))),
-    "coco": (lambda root, **rest: coco(root, **rest), _PHOTO, _FACES),
-    "voc": (lambda root, **rest: voc(root, **rest), _PHOTO, _FACES),
-}
-NAMES = tuple(_SETS)
+NAMES = tuple(entry.name for entry in CATALOGUE)
 
 
 def by_name(name: str, **options: Any) -> Dataset:
-    """The data set of that name."""
-    if name not in _SETS:
+    """The data set of one of `NAMES`.
+
+    Args:
+        name: As `segjax data list` has it.
+        options: What the set's own function takes, such as `groups` of land cover; `root` is the folder of your images,
+            or where TFDS keeps its sets. None stands for what is not given.
+
+    Raises:
+        DataError: There is no such set, it does not take an option, or it needs one that is not given; and what its own
+            function raises.
+    """
+    entry = next((entry for entry in CATALOGUE if entry.name == name), None)
+    if entry is None:
         near = difflib.get_close_matches(name, NAMES, n=3) or NAMES
         raise DataError(f"{name} is no data set; name one, such as {' or '.join(near)}.")
-    make, statistics, augment = _SETS[name]
     given = {key: value for key, value in options.items() if value is not None}
-    return dataclasses.replace(make(**given), statistics=statistics, augment=augment)
+    known = inspect.signature(entry.make).parameters
+    if strange := given.keys() - known.keys():
+        takes = f"only {', '.join(known)}" if known else "no option"
+        raise DataError(f"The data set {name} does not take {', '.join(sorted(strange))}: it takes {takes}.")
+    if missing := [key for key, one in known.items() if one.default is one.empty and key not in given]:
+        raise DataError(f"The data set {name} needs {' and '.join(missing)}: say which.")
+    return entry.make(**given)

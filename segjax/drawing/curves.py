@@ -74,7 +74,8 @@ def _draw_classes(axes: Axes, of: Mapping[str, Points], name: str, title: str, c
     split = "val" if of["val"] else "test"
     for of_class, colour in colours.items():
         points = [(step, scores[name]) for step, scores in of[split]]
-        axes.plot(*_curve(points, of_class), label=of_class, **_STYLES["val"] | {"color": hexadecimal(colour)})
+        style: dict[str, Any] = {**_STYLES["val"], "color": hexadecimal(colour)}
+        axes.plot(*_curve(points, of_class), label=of_class, **style)
     axes.set_title(f"{_SPLITS[split]} {title} by class")
 
 

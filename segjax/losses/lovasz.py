@@ -1,5 +1,7 @@
 """The Lovász-softmax loss: a surrogate of intersection over union that is convex in the errors."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -32,39 +34,40 @@ def lovasz_softmax(
     @jax.checkpoint
     def by_class(logits: Array) -> Float[Array, "k g p"]:
         softmax = jax.nn.softmax(widen(logits), axis=-1)
-        return jnp.moveaxis(softmax.reshape(len(true), -1, num_classes), -1, 0)
+        return jnp.moveaxis(softmax.reshape(true.shape[0], -1, num_classes), -1, 0)
 
-    loss = _class_losses(by_class(logits), label.reshape(len(true), -1), classes == "present")
+    loss = _class_losses(by_class(logits), label.reshape(true.shape[0], -1), classes == "present")
     return average(loss.T, true, classes)
 
 
-@jax.custom_vjp
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _class_losses(softmax: Float[Array, "k g p"], label: Int[Array, "g p"], skip_absent: bool) -> Float[Array, "k g"]:
     """Loss of each class in each group of pixels. Linear in the errors as long as their order stays."""
-    return _forward(softmax, label, skip_absent)[0]
+    return _losses_and_slopes(softmax, label, skip_absent)[0]
 
 
-def _forward(softmax: Array, label: Array, skip_absent: bool) -> tuple[Array, Array]:
+@_class_losses.defjvp
+def _class_losses_jvp(
+    skip_absent: bool, primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    losses, slopes = _losses_and_slopes(*primals, skip_absent)
+    return losses, jnp.sum(slopes * tangents[0], axis=-1)
+
+
+def _losses_and_slopes(softmax: Array, label: Array, skip_absent: bool) -> tuple[Array, Array]:
     def one_class(one: tuple[Array, Array]) -> tuple[Array, Array]:
         c, probability = one
         own = label == c
         error = jnp.where(own, 1 - probability, probability)
         slopes = jax.lax.cond(
-            own.any() | jnp.logical_not(skip_absent),
+            own.any() | (not skip_absent),
             jax.vmap(_jaccard_slopes),
             lambda error, own, counted: jnp.zeros_like(error),
             *(error, own, label >= 0),
         )
         return jnp.sum(slopes * error, axis=-1), jnp.where(own, -slopes, slopes)
 
-    return jax.lax.map(one_class, (jnp.arange(len(softmax)), softmax))
-
-
-def _backward(slopes: Array, gradient: Array) -> tuple[Array, None, None]:
-    return slopes * gradient[..., None], None, None
-
-
-_class_losses.defvjp(_forward, _backward)
+    return jax.lax.map(one_class, (jnp.arange(softmax.shape[0]), softmax))
 
 
 def _jaccard_slopes(
@@ -78,7 +81,7 @@ def _jaccard_slopes(
     order = jnp.argsort(jnp.where(counted, error, -1), descending=True)
     own = own[order]
     found = jnp.cumsum(own)
-    rank = jnp.arange(len(own))
+    rank = jnp.arange(own.shape[0])
     inside = found[-1] - found
     union = found[-1] + rank + 1 - found
     outside_slope = inside / (jnp.maximum(union - 1, 1) * union.astype(error.dtype))

@@ -49,7 +49,12 @@ def upsampled_sums(
     `sums` returns arrays that add up over pieces of a batch, as `cross_entropy_sums` and `focal_sums` do. A piece holds
     those rows of every image, so that a batch sharded over devices stays where it is.
     """
-    if logits.ndim != 4 or mask.ndim != 3 or len(logits) != len(mask) or any(np.mod(mask.shape[1:], logits.shape[1:3])):
+    if (
+        logits.ndim != 4
+        or mask.ndim != 3
+        or logits.shape[0] != mask.shape[0]
+        or any(np.mod(mask.shape[1:], logits.shape[1:3]))
+    ):
         raise ValueError(
             f"the mask has shape {mask.shape} and the logits {logits.shape}: expected a mask of the same n whose "
             "height and width are whole multiples of the logits'; otherwise resize the logits and use cross_entropy."

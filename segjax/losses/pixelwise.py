@@ -1,6 +1,7 @@
 """Losses that are a mean over pixels: cross-entropy, focal loss, online hard example mining."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -127,28 +128,28 @@ def _pixel_weights(label: Array, class_weights: ArrayLike | None, dtype: jnp.dty
     return counted * jnp.asarray(class_weights, dtype)[jnp.maximum(label, 0)]
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def _normaliser_and_score(logits: Array, label: Array) -> tuple[Array, Array]:
     """Log-sum-exp over the classes, and the logit of each pixel's own class; their difference is the cross-entropy.
 
-    The gradient is spelled out: autodiff would scatter into an array of the logits' size, which is slower, and would
+    The derivative is spelled out: JAX's would scatter into an array of the logits' size, which is slower, and would
     keep the exponentials.
     """
     score = jnp.take_along_axis(logits, jnp.maximum(label, 0)[..., None], axis=-1)[..., 0]
     return jax.nn.logsumexp(widen(logits), axis=-1), widen(score)
 
 
-def _forward(logits: Array, label: Array):
-    normaliser, score = _normaliser_and_score(logits, label)
-    return (normaliser, score), (logits, label, normaliser)
+@_normaliser_and_score.defjvp
+def _normaliser_and_score_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    normaliser, score = _normaliser_and_score(*primals)
+    return (normaliser, score), _tangents(*primals, normaliser, tangents[0])
 
 
-def _backward(saved: tuple[Array, Array, Array], gradients: tuple[Array, Array]):
-    logits, label, normaliser = saved
-    to_normaliser, to_score = (gradient[..., None] for gradient in gradients)
+@partial(jax.checkpoint, prevent_cse=False)
+def _tangents(logits: Array, label: Array, normaliser: Array, tangent: Array) -> tuple[Array, Array]:
     softmax = jnp.exp(widen(logits) - normaliser[..., None])
-    own = jnp.where(label[..., None] == jnp.arange(logits.shape[-1]), to_score, 0)
-    return (softmax * to_normaliser + own).astype(logits.dtype), None
-
-
-_normaliser_and_score.defvjp(_forward, _backward)
+    own = label[..., None] == jnp.arange(logits.shape[-1])
+    tangent = widen(tangent)
+    return jnp.sum(softmax * tangent, axis=-1), jnp.sum(tangent, axis=-1, where=own)

@@ -8,6 +8,7 @@ segmentation_models.pytorch add up the present classes and divide by the number 
 counts less.)
 """
 
+from functools import partial
 from typing import Literal
 
 import jax
@@ -121,7 +122,7 @@ def _overlaps(
     return inside, predicted, true
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def region_sums(
     logits: Float[Array, "n h w k"], label: Int[Array, "n h w"]
 ) -> tuple[Float[Array, "n k"], Float[Array, "n k"], Float[Array, "n k"]]:
@@ -129,16 +130,28 @@ def region_sums(
 
     The softmax is computed again in the backward pass, so that nothing of the logits' size is kept beside them.
     """
-    return _forward(logits, label)[0]
+    return _sums(logits, label, _normaliser(logits, label))
 
 
-def _forward(logits: Array, label: Array):
+@region_sums.defjvp
+def _region_sums_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array]]:
+    normaliser = _normaliser(*primals)
+    inside, predicted, true = _sums(*primals, normaliser)
+    return (inside, predicted, true), (*_tangents(*primals, normaliser, tangents[0]), jnp.zeros_like(true))
+
+
+def _normaliser(logits: Array, label: Array) -> Array:
     # Against an infinite normaliser every probability is 0, as it must be where a pixel is not counted.
-    normaliser = jnp.where(label >= 0, jax.nn.logsumexp(widen(logits), axis=-1), jnp.inf)
+    return jnp.where(label >= 0, jax.nn.logsumexp(widen(logits), axis=-1), jnp.inf)
+
+
+def _sums(logits: Array, label: Array, normaliser: Array) -> tuple[Array, Array, Array]:
     softmax = jnp.exp(widen(logits) - normaliser[..., None])
     inside = sum_by_class(_own(logits, label, normaliser), label, logits.shape[-1])
     true = sum_by_class(jnp.ones_like(label), label, logits.shape[-1])
-    return (inside, softmax.sum((1, 2)), true.astype(inside.dtype)), (logits, label, normaliser)
+    return inside, softmax.sum((1, 2)), true.astype(inside.dtype)
 
 
 def _own(logits: Array, label: Array, normaliser: Array) -> Float[Array, "n h w"]:
@@ -147,18 +160,15 @@ def _own(logits: Array, label: Array, normaliser: Array) -> Float[Array, "n h w"
     return jnp.exp(widen(score) - normaliser)
 
 
-def _backward(saved: tuple[Array, Array, Array], gradients: tuple[Array, Array, Array]):
-    logits, label, normaliser = saved
+@partial(jax.checkpoint, prevent_cse=False)
+def _tangents(logits: Array, label: Array, normaliser: Array, tangent: Array) -> tuple[Array, Array]:
+    """Of the probability inside the true region, and of the probability."""
     # Keeps the compiler from finding the forward pass's softmax again here and saving it.
     normaliser = jax.lax.optimization_barrier(normaliser)
-    to_inside, to_predicted = gradients[0], gradients[1][:, None, None]
     softmax = jnp.exp(widen(logits) - normaliser[..., None])
-    through_own = _own(logits, label, normaliser) * jax.vmap(jnp.take)(to_inside, jnp.maximum(label, 0))
-    # Of the slope at each probability, what is alike for all classes drops out of a softmax.
-    alike = jnp.sum(softmax * to_predicted, axis=-1) + through_own
+    tangent = widen(tangent)
     own = label[..., None] == jnp.arange(logits.shape[-1])
-    gradient = softmax * (to_predicted - alike[..., None]) + jnp.where(own, through_own[..., None], 0)
-    return gradient.astype(logits.dtype), None
-
-
-region_sums.defvjp(_forward, _backward)
+    # Of the tangent, what is alike for all classes drops out of a softmax.
+    alike = jnp.sum(softmax * tangent, axis=-1)
+    at_own = _own(logits, label, normaliser) * (jnp.sum(tangent, axis=-1, where=own) - alike)
+    return sum_by_class(at_own, label, logits.shape[-1]), jnp.sum(softmax * (tangent - alike[..., None]), axis=(1, 2))

@@ -4,10 +4,11 @@ from functools import reduce
 from itertools import product
 from math import isqrt
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
+
+from segjax.ops.multilinear import Multilinear, derivative
 
 
 def carafe(
@@ -46,15 +47,14 @@ def carafe(
     wide = jnp.promote_types(x.dtype, jnp.float32)
     features = x.reshape(n, h, w, groups, c // groups).astype(wide)
     weights = kernels.reshape(n, h, factor, w, factor, groups, size, size).astype(wide)
-    return _reassemble(features, weights).reshape(n, h * factor, w * factor, c).astype(x.dtype)
+    y = derivative(Multilinear((_input_gradient, _kernels_gradient, _reassembled), size), 2, features, weights)
+    return y.reshape(n, h * factor, w * factor, c).astype(x.dtype)
 
 
-@jax.custom_vjp
-def _reassemble(
-    x: Float[Array, "n h w g c"], kernels: Float[Array, "n h u w v g k k"]
+def _reassembled(
+    x: Float[Array, "n h w g c"], kernels: Float[Array, "n h u w v g k k"], size: int
 ) -> Float[Array, "n h u w v g c"]:
     _, h, w, _, _ = x.shape
-    size = kernels.shape[-1]
     padded = _pad(x, size // 2, (1, 2))
     return reduce(
         jnp.add,
@@ -65,10 +65,10 @@ def _reassemble(
     )
 
 
-def _backward(residual: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    x, kernels = residual
-    _, h, w, _, _ = x.shape
-    _, _, factor, _, _, _, size, _ = kernels.shape
+def _input_gradient(
+    kernels: Float[Array, "n h u w v g k k"], gradient: Float[Array, "n h u w v g c"], size: int
+) -> Float[Array, "n h w g c"]:
+    _, h, factor, w, _, _, _ = gradient.shape
     # Tap (a, b) of the output at (i, j) reads pixel (i + a - size // 2, j + b - size // 2): seen from the pixel, the
     # outputs that read it by that tap lie at the mirrored place.
     g, k = (_pad(v, size // 2, (1, 3)) for v in (gradient, kernels))
@@ -76,7 +76,14 @@ def _backward(residual: tuple[Array, Array], gradient: Array) -> tuple[Array, Ar
     for a, b, u, v in product(range(size), range(size), range(factor), range(factor)):
         at = (slice(None), slice(size - 1 - a, size - 1 - a + h), u, slice(size - 1 - b, size - 1 - b + w), v)
         shares.append(g[at] * k[at][..., a, b, None])
+    return reduce(jnp.add, shares)
 
+
+def _kernels_gradient(
+    x: Float[Array, "n h w g c"], gradient: Float[Array, "n h u w v g c"], size: int
+) -> Float[Array, "n h u w v g k k"]:
+    """A small matrix product per pixel, row by row."""
+    _, h, w, _, _ = x.shape
     padded = _pad(x, size // 2, (1, 2))
 
     def row(_: None, i: Array) -> tuple[None, Array]:
@@ -85,11 +92,8 @@ def _backward(residual: tuple[Array, Array], gradient: Array) -> tuple[Array, Ar
         here = lax.dynamic_index_in_dim(gradient, i, axis=1, keepdims=False)
         return None, jnp.einsum("nwgtc,nuwvgc->nuwvgt", windows, here, precision=lax.Precision.HIGHEST)
 
-    _, d_kernels = lax.scan(row, None, jnp.arange(h))
-    return reduce(jnp.add, shares), jnp.moveaxis(d_kernels, 0, 1).reshape(kernels.shape)
-
-
-_reassemble.defvjp(lambda x, kernels: (_reassemble(x, kernels), (x, kernels)), _backward)
+    _, by_row = lax.scan(row, None, jnp.arange(h))
+    return jnp.moveaxis(by_row, 0, 1).reshape(*gradient.shape[:-1], size, size)
 
 
 def _pad(x: Array, reach: int, axes: tuple[int, int]) -> Array:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from segjax.ops.conv_transpose_geometry import Axis, Geometry, Reach
 from segjax.ops.geometry import Pair, extent, pair
+from segjax.ops.multilinear import Multilinear, derivative
 
 LITTLE = 32
 """Channels of a convolution that small groups are put together in: with 8 they take 10% longer, with 128 40%."""
@@ -114,40 +115,17 @@ def _check(x: Array, kernel: Array, groups: int) -> None:
         raise ValueError(f"conv_transpose computes in one dtype, got x {x.dtype} and kernel {kernel.dtype}: cast one.")
 
 
-# Three maps, linear in either argument, each of whose gradients is one of the other two: gradients of every order are
-# then made of the forms that are fast, where differentiating a strided convolution would dilate its input.
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _spread(x: Array, kernel: Array, geometry: Geometry) -> Array:
-    """The transposed convolution."""
-    return _lowered(x, kernel, geometry)
+    """The transposed convolution: one of three maps, linear in either argument, whose transposes are the other two.
 
-
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _gather(g: Array, kernel: Array, geometry: Geometry) -> Array:
-    """The gradient of x."""
-    return _strided(g, kernel, geometry)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _correlate(x: Array, g: Array, geometry: Geometry) -> Array:
-    """The gradient of the kernel."""
-    return _products(x, g, geometry) if geometry.tiles else _filter(x, g, geometry)
-
-
-_spread.defvjp(
-    lambda x, kernel, geometry: (_spread(x, kernel, geometry), (x, kernel)),
-    lambda geometry, saved, g: (_gather(g, saved[1], geometry), _correlate(saved[0], g, geometry)),
-)
-_gather.defvjp(
-    lambda g, kernel, geometry: (_gather(g, kernel, geometry), (g, kernel)),
-    lambda geometry, saved, x: (_spread(x, saved[1], geometry), _correlate(x, saved[0], geometry)),
-)
-_correlate.defvjp(
-    lambda x, g, geometry: (_correlate(x, g, geometry), (x, g)),
-    lambda geometry, saved, kernel: (_gather(saved[1], kernel, geometry), _spread(saved[0], kernel, geometry)),
-)
+    So gradients of every order are made of the forms that are fast, where differentiating a strided convolution would
+    dilate its input.
+    """
+    of_kernel = (_products, _products) if geometry.tiles else (_kernel_gradient, _kernel_gradient_by_phase)
+    form = Multilinear(
+        (_input_gradient, of_kernel[0], _lowered), geometry, on_cpu=(_input_gradient, of_kernel[1], _lowered)
+    )
+    return derivative(form, 2, x, kernel)
 
 
 @partial(jax.jit, static_argnames="geometry", inline=True)
@@ -155,7 +133,7 @@ def _lowered(x: Array, kernel: Array, geometry: Geometry) -> Array:
     rows, cols = geometry
     lower = _packed if geometry.tiles or rows.stride * cols.stride > 4 else _by_phase
     y = lower(x, kernel, geometry)  # n, row steps, row phases, column steps, column phases, channels
-    y = y.reshape(len(x), rows.steps * rows.stride, cols.steps * cols.stride, kernel.shape[-1])
+    y = y.reshape(x.shape[0], rows.steps * rows.stride, cols.steps * cols.stride, kernel.shape[-1])
     return y[:, : rows.out, : cols.out]
 
 
@@ -166,7 +144,7 @@ def _by_phase(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
     def phase(up: Reach | None, left: Reach | None) -> Array:
         if up is None or left is None:
-            return jnp.zeros((len(x), rows.steps, cols.steps, kernel.shape[-1]), x.dtype)
+            return jnp.zeros((x.shape[0], rows.steps, cols.steps, kernel.shape[-1]), x.dtype)
         pads = (-up.first, rows.steps + up.last - rows.size), (-left.first, cols.steps + left.last - cols.size)
         return _convolve(x, kernel[up.taps, left.taps], pads, dilation=(up.dilation, left.dilation))
 
@@ -191,11 +169,12 @@ def _packed(x: Array, kernel: Array, geometry: Geometry) -> Array:
     kernel = kernel.transpose(0, 2, 4, 1, 3, 5).reshape(up, left, c, rows.stride * cols.stride * k)
     pads = (up - 1 - bottom, rows.steps + bottom - rows.size), (left - 1 - right, cols.steps + right - cols.size)
     y = _convolve(x, kernel, pads)
-    return y.reshape(len(x), rows.steps, cols.steps, rows.stride, cols.stride, k).swapaxes(2, 3)
+    return y.reshape(x.shape[0], rows.steps, cols.steps, rows.stride, cols.stride, k).swapaxes(2, 3)
 
 
 @partial(jax.jit, static_argnames="geometry", inline=True)
-def _strided(g: Array, kernel: Array, geometry: Geometry) -> Array:
+def _input_gradient(kernel: Array, g: Array, geometry: Geometry) -> Array:
+    """A strided convolution."""
     rows, cols = geometry
     return _convolve(
         g,
@@ -207,11 +186,18 @@ def _strided(g: Array, kernel: Array, geometry: Geometry) -> Array:
 
 
 @partial(jax.jit, static_argnames="geometry", inline=True)
-def _filter(x: Array, g: Array, geometry: Geometry) -> Array:
-    kernel = jax.ShapeDtypeStruct((geometry.rows.taps, geometry.cols.taps, x.shape[-1], g.shape[-1]), x.dtype)
-    if jax.default_backend() == "cpu":
-        return jax.linear_transpose(lambda kernel: _lowered(x, kernel, geometry), kernel)(g)[0]
-    return jax.linear_transpose(lambda kernel: _strided(g, kernel, geometry), kernel)(x)[0]
+def _kernel_gradient(x: Array, g: Array, geometry: Geometry) -> Array:
+    """The filter gradient of the strided convolution."""
+    return jax.linear_transpose(lambda kernel: _input_gradient(kernel, g, geometry), _kernel_of(x, g, geometry))(x)[0]
+
+
+@partial(jax.jit, static_argnames="geometry", inline=True)
+def _kernel_gradient_by_phase(x: Array, g: Array, geometry: Geometry) -> Array:
+    return jax.linear_transpose(lambda kernel: _lowered(x, kernel, geometry), _kernel_of(x, g, geometry))(g)[0]
+
+
+def _kernel_of(x: Array, g: Array, geometry: Geometry) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((geometry.rows.taps, geometry.cols.taps, x.shape[-1], g.shape[-1]), x.dtype)
 
 
 @partial(jax.jit, static_argnames="geometry", inline=True)
@@ -235,7 +221,7 @@ def _convolve(
     (top, bottom), (left, right) = pads
     x = x[:, max(-top, 0) : max(x.shape[1] + min(bottom, 0), 0), max(-left, 0) : max(x.shape[2] + min(right, 0), 0)]
     if 0 in x.shape[1:3]:
-        return jnp.zeros((len(x), *size, kernel.shape[-1]), x.dtype)
+        return jnp.zeros((x.shape[0], *size, kernel.shape[-1]), x.dtype)
     return lax.conv_general_dilated(
         x,
         kernel,

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Int
 
+from segjax.ops.multilinear import Multilinear, known
+
 SampleMethod = Literal["bilinear", "nearest"]
 PaddingMode = Literal["zeros", "border", "reflection"]
 
@@ -75,7 +77,6 @@ def clip_to_border(position: Float[Array, " *points"], size: int) -> Float[Array
     return jnp.where(inside, position, lax.stop_gradient(jnp.clip(position, 0, size - 1)))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
 def read(
     image: Float[Array, "h w c"],
     rows: Float[Array, " *points"],
@@ -84,39 +85,59 @@ def read(
 ) -> Float[Array, "*points c"]:
     """Read one image at positions in pixels, 0 at the centre of the first; there are zeros outside."""
     table = image.reshape(-1, image.shape[2])
-    corners = zip(*_corners(image, rows, columns, method), strict=True)
-    return reduce(jnp.add, (_take_rows(table, index) * weight[..., None] for weight, index in corners))
+    weights, indices = _corners(image, rows, columns, method)
+    corners = zip(lax.stop_gradient(weights), indices, strict=True)
+    # Corner by corner it is one loop, which an array of the corners' weights would have to be written for.
+    value = reduce(
+        jnp.add, (_take_rows(lax.stop_gradient(table), index) * weight[..., None] for weight, index in corners)
+    )
+    form = Multilinear((_add_weighted, _weights_gradient, _read_weighted), table.shape[0])
+    return known(value, form, 2, table, jnp.stack(weights), jnp.stack(indices))
 
 
-def _read_forward(image: Array, rows: Array, columns: Array, method: SampleMethod) -> tuple[Array, tuple]:
-    return read(image, rows, columns, method), (image, rows, columns)
+def _read_weighted(
+    table: Float[Array, "p c"], weights: Float[Array, " k *points"], indices: Int[Array, " k *points"], size: int
+) -> Float[Array, "*points c"]:
+    terms = (_take_rows(table, index) * weight[..., None] for weight, index in zip(weights, indices, strict=True))
+    return reduce(jnp.add, terms)
 
 
-def _read_backward(method: SampleMethod, residual: tuple[Array, Array, Array], gradient: Array) -> tuple:
-    """Transpose in up to 16 blocks of rows of points, because the values and the shares of the four corners are each
-    four times as large as the output: at (8,128,128,64) 283 MiB of temporaries become 20, in half the time.
-    """
-    image, rows, columns = residual
-    table = image.reshape(-1, image.shape[2])
-    blocks = max(d for d in range(1, 17) if rows.shape[0] % d == 0)
-
-    def block(total: Array, start: Array) -> tuple[Array, tuple[Array, Array]]:
-        here = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=rows.shape[0] // blocks)
-        pull = here(gradient)
-        weights, transpose, indices = jax.vjp(
-            lambda rows, columns: _corners(image, rows, columns, method), here(rows), here(columns), has_aux=True
-        )
-        for index, weight in zip(indices, weights, strict=True):
-            total = _add_rows(total, pull * weight[..., None], index)
-        dots = [(_take_rows(table, index) * pull).sum(-1) for index in indices]
-        return total, transpose(dots)
-
-    starts = jnp.arange(blocks) * (rows.shape[0] // blocks)
-    total, moves = lax.scan(block, jnp.zeros_like(table), starts)
-    return total.reshape(image.shape), *(move.reshape(rows.shape) for move in moves)
+# Both transposes go in up to 16 blocks of rows of points, because the values and the shares of the four corners are
+# each four times as large as the output.
 
 
-read.defvjp(_read_forward, _read_backward)
+def _add_weighted(
+    weights: Float[Array, " k *points"],
+    gradient: Float[Array, "*points c"],
+    indices: Int[Array, " k *points"],
+    size: int,
+) -> Float[Array, "p c"]:
+    def block(table: Array, part: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        weights, pull, indices = part
+        for weight, index in zip(weights, indices, strict=True):
+            table = _add_rows(table, pull * weight[..., None], index)
+        return table, None
+
+    parts = _blocks(weights, 1), _blocks(gradient, 0), _blocks(indices, 1)
+    return lax.scan(block, jnp.zeros((size, gradient.shape[-1]), gradient.dtype), parts)[0]
+
+
+def _weights_gradient(
+    table: Float[Array, "p c"], gradient: Float[Array, "*points c"], indices: Int[Array, " k *points"], size: int
+) -> Float[Array, " k *points"]:
+    def block(part: tuple[Array, Array]) -> Array:
+        pull, indices = part
+        return jnp.stack([(_take_rows(table, index) * pull).sum(-1) for index in indices])
+
+    each = lax.map(block, (_blocks(gradient, 0), _blocks(indices, 1)))
+    return jnp.moveaxis(each, 0, 1).reshape(indices.shape)
+
+
+def _blocks(x: Array, axis: int) -> Array:
+    """The rows of points, which lie along `axis`, cut into blocks along a new first axis."""
+    rows = x.shape[axis]
+    blocks = max(d for d in range(1, 17) if rows % d == 0)
+    return jnp.moveaxis(x.reshape(*x.shape[:axis], blocks, rows // blocks, *x.shape[axis + 1 :]), axis, 0)
 
 
 def _corners(image: Array, rows: Array, columns: Array, method: SampleMethod) -> tuple[list[Array], list[Array]]:
@@ -142,12 +163,10 @@ def _corners(image: Array, rows: Array, columns: Array, method: SampleMethod) ->
     return weights, indices
 
 
-@jax.custom_vjp
 def _take_rows(table: Float[Array, "p c"], index: Int[Array, " *points"]) -> Float[Array, "*points c"]:
     return jnp.take(table, index, axis=0, mode="clip")
 
 
-@jax.custom_vjp
 def _add_rows(
     table: Float[Array, "p c"], rows: Float[Array, "*points c"], index: Int[Array, " *points"]
 ) -> Float[Array, "p c"]:
@@ -163,16 +182,6 @@ def _add_rows(
         cuda=_add_by_sorting,
         rocm=_add_by_sorting,
     )
-
-
-_take_rows.defvjp(
-    lambda table, index: (_take_rows(table, index), (table, index)),
-    lambda residual, gradient: (_add_rows(jnp.zeros_like(residual[0]), gradient, residual[1]), None),
-)
-_add_rows.defvjp(
-    lambda table, rows, index: (_add_rows(table, rows, index), index),
-    lambda index, gradient: (gradient, _take_rows(gradient, index), None),
-)
 
 
 def _add_by_scatter(table: Array, rows: Array, index: Array) -> Array:

@@ -150,7 +150,7 @@ def _owners(cell: Float[Array, "m 2"], area: Float[Array, " m"], size: Pair) -> 
     largest_first = jnp.argsort(-area, stable=True).astype(jnp.int32)
     x, y = cell[largest_first].astype(jnp.int32).T
     row = jnp.where(jnp.isinf(area[largest_first]), size[0], y)
-    rank = jnp.full(size, -1, jnp.int32).at[row, x].max(jnp.arange(len(area), dtype=jnp.int32), mode="drop")
+    rank = jnp.full(size, -1, jnp.int32).at[row, x].max(jnp.arange(area.shape[0], dtype=jnp.int32), mode="drop")
     return jnp.where(rank >= 0, largest_first[rank], -1)
 
 

@@ -12,9 +12,10 @@ from jax import lax
 from jaxtyping import Array, Num
 
 from segjax.ops.geometry import Pair
+from segjax.ops.multilinear import known
 from segjax.ops.pool_geometry import PoolGeometry
 from segjax.ops.pool_indices import PoolIndices, offset_dtype, offsets_of
-from segjax.ops.pool_windows import FEW_CELLS, gathered_window_cells, spread_sum, take, window_cells
+from segjax.ops.pool_windows import FEW_CELLS, gathered_window_cells, pooling, take, window_cells
 
 MOST_CELLS = 64
 """Cells of a window up to which a chain of comparisons compiles in a second.
@@ -56,25 +57,9 @@ def max_pool_with_argmax(
     if x.ndim != 4:
         raise ValueError(f"max_pool_with_argmax takes (n, h, w, c), got shape {x.shape}.")
     _, h, w, _ = x.shape
-    return _max_pool(x, PoolGeometry.of((h, w), window, strides, padding, dilation, ceil_mode))
-
-
-def _pooled(x: Array, geometry: PoolGeometry) -> tuple[Array, PoolIndices]:
-    values, offsets = _maxima(x, geometry)
-    return values, PoolIndices(offsets, geometry)
-
-
-def _pooled_forward(x: Array, geometry: PoolGeometry) -> tuple[tuple[Array, PoolIndices], PoolIndices]:
-    values, indices = _pooled(x, geometry)
-    return (values, indices), indices
-
-
-def _pooled_backward(indices: PoolIndices, gradients: tuple[Array, PoolIndices]) -> tuple[Array, None]:
-    return spread_sum(gradients[0], indices.offsets, indices.geometry), None
-
-
-_max_pool = jax.custom_vjp(_pooled)
-_max_pool.defvjp(_pooled_forward, _pooled_backward)
+    geometry = PoolGeometry.of((h, w), window, strides, padding, dilation, ceil_mode)
+    values, offsets = _maxima(lax.stop_gradient(x), geometry)
+    return known(values, pooling(geometry), 1, x, offsets), PoolIndices(offsets, geometry)
 
 
 @functools.partial(jax.jit, static_argnames=("geometry",), inline=True)
@@ -91,7 +76,7 @@ def _maxima(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
     dtype = offset_dtype(geometry)
     first = geometry.first_cell(0)[:, None] * geometry.window[1] + geometry.first_cell(1)
     offsets = jnp.broadcast_to(first.astype(dtype)[..., None], values.shape)
-    largest = jnp.full(values.shape, lowest)
+    largest = jnp.full_like(values, lowest)
     cells = gathered_window_cells if geometry.cells <= FEW_CELLS else window_cells
     for cell, part in enumerate(cells(x, geometry, lowest)):
         larger = (part > largest) | (part != part)
@@ -122,7 +107,7 @@ def _reduced_maxima(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
         return jnp.where(replaces, other, value), jnp.where(replaces, other_place, place)
 
     _, places = lax.reduce_window(
-        (lax.stop_gradient(x), flat),
+        (x, flat),
         (_lowest(x.dtype), jnp.int32(np.iinfo(np.int32).max)),
         larger,
         window_dimensions=(1, *geometry.window, 1),

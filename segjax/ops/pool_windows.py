@@ -15,6 +15,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Integer, Num
 
+from segjax.ops.multilinear import Multilinear
 from segjax.ops.pool_geometry import PoolGeometry, Span
 from segjax.ops.pool_indices import PoolIndices, nowhere
 
@@ -79,9 +80,17 @@ def spread_sum(
     x: Num[Array, "n i j c"], offsets: Integer[Array, "n i j c"], geometry: PoolGeometry
 ) -> Num[Array, "n h w c"]:
     """The plane with the sum of the windows' values at each cell: the transpose of `take`."""
+    if 0 in geometry.strides:  # one window for all
+        plane = jax.ShapeDtypeStruct((x.shape[0], *geometry.input_size, x.shape[-1]), x.dtype)
+        return jax.linear_transpose(lambda plane: take(plane, offsets, geometry), plane)(x)[0]
     several = math.prod(geometry.sharing) > 1
     wide = jnp.promote_types(x.dtype, jnp.float32) if several else x.dtype
     return _write(x.astype(wide), offsets, geometry, adding=True).astype(x.dtype)
+
+
+def pooling(geometry: PoolGeometry) -> Multilinear:
+    """Of a plane and a number for each window, with the windows' offsets: the sum of each times what it points to."""
+    return Multilinear((spread_sum, take), geometry)
 
 
 def _write(x: Array, offsets: Array, geometry: PoolGeometry, *, adding: bool) -> Array:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import jax
+from jax import lax
 from jaxtyping import Array, Num
 
+from segjax.ops.multilinear import known
 from segjax.ops.pool_indices import PoolIndices
-from segjax.ops.pool_windows import spread, take
+from segjax.ops.pool_windows import pooling, spread
 
 
 def max_unpool(x: Num[Array, "n oh ow c"], indices: PoolIndices) -> Num[Array, "n h w c"]:
@@ -14,7 +15,7 @@ def max_unpool(x: Num[Array, "n oh ow c"], indices: PoolIndices) -> Num[Array, "
 
     The size of the plane is the one that was pooled. Of overlapping windows that name the same place, the last in
     row-major order counts, everywhere and always, as it does in PyTorch on a CPU. The gradient of `x`, as PyTorch's, is
-    the plane's gradient at its place, for every window that named it. Differentiable to any order in reverse mode.
+    the plane's gradient at its place, for every window that named it, and forward mode is the transpose of that.
 
     The geometry picks the lowering. Windows that do not overlap are compared with their offset in one loop that writes
     the plane once and stores nothing else. Where up to 64 windows can share a place, each is compared in turn. Beyond
@@ -33,20 +34,6 @@ def max_unpool(x: Num[Array, "n oh ow c"], indices: PoolIndices) -> Num[Array, "
     expected = (*lead, *indices.geometry.output_size, c)
     if x.shape != expected or x.ndim != 4:
         raise ValueError(f"max_unpool takes (n, h, w, c) with an index for each value, got x {x.shape} for {expected}.")
-    return _max_unpool(x, indices)
-
-
-def _unpooled(x: Array, indices: PoolIndices) -> Array:
-    return spread(x, indices.unpack().offsets, indices.geometry)
-
-
-def _unpooled_forward(x: Array, indices: PoolIndices) -> tuple[Array, PoolIndices]:
-    return _unpooled(x, indices), indices
-
-
-def _unpooled_backward(indices: PoolIndices, gradient: Array) -> tuple[Array, None]:
-    return take(gradient, indices.unpack().offsets, indices.geometry), None
-
-
-_max_unpool = jax.custom_vjp(_unpooled)
-_max_unpool.defvjp(_unpooled_forward, _unpooled_backward)
+    offsets = indices.unpack().offsets
+    plane = spread(lax.stop_gradient(x), offsets, indices.geometry)
+    return known(plane, pooling(indices.geometry), 0, x, offsets)

@@ -17,7 +17,7 @@ Pads = Sequence[tuple[int, int]]
 def convolve(x: Float[Array, "n h w c"], kernel: Float[Array, "3 3 c k"], pads: Pads) -> Float[Array, "n oh ow k"]:
     """A 3x3 convolution of stride 1, the kernel not flipped, with `pads` rows and columns of zeros around `x`."""
     height, width = _sizes(x, pads)
-    n, k = len(x), kernel.shape[-1]
+    n, k = x.shape[0], kernel.shape[-1]
     tiles = (n, -(-height // 2), -(-width // 2), k)
     of_kernel = _twice(_of_kernel, [[kernel[p, q] for q in range(3)] for p in range(3)])
     products = [

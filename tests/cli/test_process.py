@@ -21,7 +21,7 @@ def python(code: str) -> None:
 def test_a_library_that_is_imported_and_used_changes_nothing_in_the_process(tmp_path: Path):
     python(
         f"{STATE}\n"
-        "import tensorboardX, orbax.checkpoint, grain, tyro\n"  # what they change is theirs
+        "import tensorboardX, orbax.checkpoint, grain, tyro, scipy.special\n"  # what they change is theirs
         "before = state()\n"
         "import segjax.data, segjax.inference, segjax.train, segjax.runs.load\n"
         "from pathlib import Path\n"

@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,10 +76,8 @@ def test_keeps_bfloat16():
 def images_summed(images):
     """How many images the convolution of the kernel's gradient sums over, as XLA:CPU would see it."""
     x, kernel = map(jnp.asarray, arrays((images, 16, 8), (3, 3)))
-    gradient = jax.make_jaxpr(jax.grad(lambda kernel: conv(x, kernel, "SAME").sum()))(kernel)
-    last = [equation for equation in gradient.eqns if equation.primitive.name == "conv_general_dilated"][-1]
-    numbers = last.params["dimension_numbers"]
-    return last.invars[0].aval.shape[numbers.lhs_spec[1]]
+    gradient = jax.jit(jax.grad(lambda kernel: conv(x, kernel, "SAME").sum())).lower(kernel).as_text()
+    return int(re.findall(r"stablehlo\.convolution.*: \(tensor<(\d+)x", gradient)[-1])
 
 
 def test_few_images_are_cut_into_strips():

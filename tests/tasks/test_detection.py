@@ -89,7 +89,7 @@ def test_many_objects_are_learned_and_scored_with_the_images_that_have_none(colo
     scores = train(experiment_of(run), run)
     assert scores["ap50"] > 0.95
     assert set(scores["class_ap50"]) == {"red", "blue"}
-    rows = run.metrics()
-    assert rows[0]["train"]["loss"] > 3 * rows[-2]["train"]["loss"]
+    trained = [row["train"]["loss"] for row in run.metrics() if "train" in row]
+    assert trained[0] > 3 * trained[-1]
     assert (run.path / "curves.png").exists()
     assert (run.path / "predictions.png").exists()

@@ -13,7 +13,7 @@ _SIDE = 768
 
 
 def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8) -> None:
-    """Draw up to `most` pictures, half of them test pictures, into an image file; nothing where none can be read.
+    """Draw up to `most` images, half of them for training, into an image file; nothing where none can be read.
 
     Crowds have dashed boxes. Beside its class a box has its greatest score.
 
@@ -59,7 +59,7 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
         axes.set_title(f"{split}: {name}", fontsize=6, loc="left", parse_math=False)
     facts = report.to_json()["boxes"]
     handles = [
-        Patch(color=colour, label=f"{name} {facts[name]['train']} + {facts[name]['test']}")
+        Patch(color=colour, label=f"{name} {' + '.join(map(str, facts[name].values()))}")
         for name, colour in zip(report.class_names, colours, strict=True)
     ]
     figure.legend(handles=handles[:24], loc="outside lower center", ncols=min(len(handles), 6), fontsize=7)
@@ -67,7 +67,7 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
 
 
 def _choose(report: BoxReport, most: int) -> list[tuple[str, SeenBoxes]]:
-    """Pictures spread evenly over both splits, of readable ones; those with boxes where there are any."""
+    """Pictures spread evenly over the splits, of readable ones; those with boxes where there are any."""
 
     def some(split: str, seen: tuple[SeenBoxes, ...], count: int) -> list[tuple[str, SeenBoxes]]:
         good = [one for one in seen if one.size and all(problem.severity != "error" for problem in one.problems)]
@@ -75,5 +75,6 @@ def _choose(report: BoxReport, most: int) -> list[tuple[str, SeenBoxes]]:
         places = np.linspace(0, len(good) - 1, min(count, len(good))).round().astype(int)
         return [(split, good[place]) for place in places]
 
-    test = some("test", report.test, most // 2)
-    return some("train", report.train, most - len(test)) + test
+    test = some("test", report.test, most // 4)
+    val = some("val", report.val, most // 2 - len(test))
+    return some("train", report.train, most - len(val) - len(test)) + val + test

@@ -40,6 +40,7 @@ class BoxReport:
     class_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
     train: tuple[SeenBoxes, ...]
+    val: tuple[SeenBoxes, ...]
     test: tuple[SeenBoxes, ...]
     notes: tuple[str, ...]
     problems: tuple[Problem, ...]
@@ -49,7 +50,7 @@ class BoxReport:
     def of_nothing(cls, root: str | os.PathLike[str], error: DataError) -> "BoxReport":
         """The report on annotations that cannot be read at all."""
         problem = Problem("annotations", "error", shown(root), str(error))
-        return cls(shown(root), "unknown", (), (), (), (), (), (problem,), 0.0)
+        return cls(shown(root), "unknown", (), (), (), (), (), (), (problem,), 0.0)
 
     @property
     def palette(self) -> tuple[Colour, ...]:
@@ -67,7 +68,7 @@ class BoxReport:
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the boxes themselves, ready for `json.dump`."""
-        pictures = [one.picture for one in self.train + self.test]
+        pictures = [one.picture for one in self.train + self.val + self.test]
         boxes = np.concatenate([picture.boxes for picture in pictures]) if pictures else np.zeros((0, 4))
         scores = [picture.attributes for picture in pictures if picture.attributes.shape[1]]
         per_class = {split: _per_class(seen, len(self.class_names)) for split, seen in self._splits()}
@@ -78,7 +79,7 @@ class BoxReport:
             "without_boxes": {
                 split: sum(not len(one.picture.boxes) for one in seen) for split, seen in self._splits()
             },
-            **size_facts(one.size for one in self.train + self.test),
+            **size_facts(one.size for one in self.train + self.val + self.test),
             "boxes": {
                 name: {split: int(per_class[split][number]) for split in per_class}
                 for number, name in enumerate(self.class_names)
@@ -93,29 +94,31 @@ class BoxReport:
     def describe(self, console: Console) -> None:
         """Print counts of pictures and boxes, and the scores that boxes have."""
         facts = self.to_json()
+        empty = facts["without_boxes"]
         say(
             console,
-            f"{self.root}: {self.tool} boxes, {len(self.train)} pictures to train and {len(self.test)} to test, of "
-            f"which {facts['without_boxes']['train']} and {facts['without_boxes']['test']} have no boxes",
+            f"{self.root}: {self.tool} boxes, {len(self.train)} images to train, {len(self.val)} to validate and "
+            f"{len(self.test)} to test, of which {empty['train']}, {empty['val']} and {empty['test']} have no boxes",
         )
-        if not self.train and not self.test:
+        if not any(seen for _, seen in self._splits()):
             return
         say(console, size_line(facts["height"], facts["width"]))
-        table = Table("class", "name", "train", "test")
+        table = Table("class", "name", *(split for split, _ in self._splits()))
         for number, (name, boxes) in enumerate(facts["boxes"].items()):
-            table.add_row(str(number), escape(name), str(boxes["train"]), str(boxes["test"]))
+            table.add_row(str(number), escape(name), *map(str, boxes.values()))
         console.print(table)
         (low, middle, high), crowds = facts["longer_side"], facts["crowds"]
         say(
             console,
             f"The longer side of a box is {low:g} to {high:g} pixels, {middle:g} in the middle. A picture has up to "
-            f"{facts['most_boxes']} boxes. Crowds: {crowds['train']} to train, {crowds['test']} to test.",
+            f"{facts['most_boxes']} boxes. Crowds: {crowds['train']} to train, {crowds['val']} to validate, "
+            f"{crowds['test']} to test.",
         )
         for name, (count, mean) in facts["attributes"].items():
             say(console, f"Score '{name}': {count} boxes have one, on average {mean:.2f}.")
 
     def _splits(self) -> tuple[tuple[str, tuple[SeenBoxes, ...]], ...]:
-        return ("train", self.train), ("test", self.test)
+        return ("train", self.train), ("val", self.val), ("test", self.test)
 
 
 def _per_class(seen: Sequence[SeenBoxes], classes: int) -> np.ndarray:

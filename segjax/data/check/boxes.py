@@ -1,5 +1,6 @@
 """Read every picture of a data set of boxes and find everything that is wrong with it at once."""
 
+import itertools
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ def check_boxes(
 ) -> BoxReport:
     """Read every picture of annotations and report all that is wrong with either; `segjax.data.check` says how."""
     start = time.perf_counter()
-    pictures = found.train + found.test
+    pictures = found.train + found.val + found.test
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         reading = pool.map(_read, pictures)
@@ -32,16 +33,19 @@ def check_boxes(
         seen = list(track(reading, "Reading", len(pictures), console=terminal, disable=not terminal.is_terminal))
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for what has not begun
-    train, test = tuple(seen[: len(found.train)]), tuple(seen[len(found.train) :])
+    reading_order = iter(seen)
+    train, val, test = (
+        tuple(itertools.islice(reading_order, len(part))) for part in (found.train, found.val, found.test)
+    )
     problems = [problem for one in found.read for problem in one.problems]
     problems.extend(problem for one in seen for problem in one.problems)
     problems.extend(
-        duplicates(*([(one.picture.path, one.digest) for one in part if one.digest] for part in (train, test)))
+        duplicates(*([(one.picture.path, one.digest) for one in part if one.digest] for part in (train, val, test)))
     )
-    problems.extend(_never_seen(found, train, test))
+    problems.extend(_never_seen(found, train, val, test))
     first = found.read[0]
     report = BoxReport(
-        shown(found.root), found.tool, first.class_names, first.attribute_names, train, test, tuple(found.notes),
+        shown(found.root), found.tool, first.class_names, first.attribute_names, train, val, test, tuple(found.notes),
         tuple(problems), time.perf_counter() - start,
     )  # fmt: skip
     if picture is not None:
@@ -76,13 +80,14 @@ def _read(picture: Annotated) -> SeenBoxes:
     return SeenBoxes(picture, size, digest, tuple(problems))
 
 
-def _never_seen(found: FoundBoxes, train: tuple[SeenBoxes, ...], test: tuple[SeenBoxes, ...]) -> list[Problem]:
+def _never_seen(found: FoundBoxes, *splits: tuple[SeenBoxes, ...]) -> list[Problem]:
     root, problems = shown(found.root), []
-    labels = [{label for one in part for label in one.picture.labels.tolist()} for part in (train, test)]
-    if not labels[0] and not labels[1]:
+    labels = [{label for one in part for label in one.picture.labels.tolist()} for part in splits]
+    if not any(labels):
         return [Problem("no boxes", "error", root, f"{root} has no boxes that can be used: there is nothing to learn.")]
+    names = ("training", "validation", "test")
     for number, name in enumerate(found.read[0].class_names):
-        where = [split for split, has in zip(("training", "test"), labels, strict=True) if number not in has]
+        where = [split for split, has in zip(names, labels, strict=True) if number not in has]
         if where:
             sentence = f"{root} has class {number} ('{name}') in no {' and no '.join(where)} picture."
             problems.append(Problem("never seen", "warning", root, sentence))

@@ -18,7 +18,7 @@ _SIDE = 512
 
 
 def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -> None:
-    """Draw up to `most` pairs, half of them test pairs, into an image file; nothing where no pair can be read.
+    """Draw up to `most` pairs, half of them for training, into an image file; nothing where no pair can be read.
 
     Raises:
         DataError: the file cannot be written.
@@ -46,7 +46,7 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
         mask_axes.imshow(grey_overlay(image, mask, report.classes.palette))
         name = seen.pair.key if len(seen.pair.key) <= 24 else f"...{seen.pair.key[-21:]}"
         image_axes.set_title(f"{split}: {name}", fontsize=6, loc="left", parse_math=False)
-    shares = report.frequencies(report.train + report.test)
+    shares = report.frequencies(report.train + report.val + report.test)
     handles = [
         Patch(color=hexadecimal(colour), label=f"{number} {name} {share:.1%}")
         for number, (name, colour, share) in enumerate(
@@ -68,12 +68,13 @@ def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
 
 
 def _choose(report: Report, most: int) -> list[tuple[str, Seen]]:
-    """Pairs spread evenly over both splits, of readable ones."""
+    """Pairs spread evenly over the splits, of readable ones."""
 
     def some(split: str, seen: tuple[Seen, ...], count: int) -> list[tuple[str, Seen]]:
         good = [one for one in seen if one.size and one.counts.any() and not one.errors]
         places = np.linspace(0, len(good) - 1, min(count, len(good))).round().astype(int)
         return [(split, good[place]) for place in places]
 
-    test = some("test", report.test, most // 2)
-    return some("train", report.train, most - len(test)) + test
+    test = some("test", report.test, most // 4)
+    val = some("val", report.val, most // 2 - len(test))
+    return some("train", report.train, most - len(val) - len(test)) + val + test

@@ -12,17 +12,17 @@ from rich.table import Table
 
 from segjax.data.check.report import problem_facts, say, size_facts, size_line
 from segjax.data.formats.classes import ClassList
-from segjax.data.formats.layouts import Pair
+from segjax.data.formats.layouts import ImageAndMask
 from segjax.data.formats.problems import Problem, refuse
 from segjax.data.formats.splits import Splits
-from segjax.data.record import IGNORE
+from segjax.data.record import IGNORE, Split
 
 
 @dataclass(frozen=True)
 class Seen:
     """What reading one pair told; None and zeros where it could not be read."""
 
-    pair: Pair
+    pair: ImageAndMask
     size: tuple[int, int] | None
     """Height and width of the picture."""
     mean: Float64[np.ndarray, " 3"]
@@ -54,6 +54,7 @@ class Report:
     """The class of every grey level, where it is not that number itself."""
     splits: Splits
     train: tuple[Seen, ...]
+    val: tuple[Seen, ...]
     test: tuple[Seen, ...]
     notes: tuple[str, ...]
     problems: tuple[Problem, ...]
@@ -73,6 +74,10 @@ class Report:
         """Raise DataError with the first ten errors, if there are any."""
         refuse(self.root, self.problems)
 
+    def by_split(self) -> dict[Split, tuple[Seen, ...]]:
+        """What was read of every split."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
     def frequencies(self, seen: Sequence[Seen]) -> Float64[np.ndarray, " k"]:
         """The share of every class in the pixels that are not ignored; zeros where there are none."""
         counts = sum((one.counts for one in seen), np.zeros(256, np.int64))[: len(self.classes.names)]
@@ -80,27 +85,30 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the pairs themselves, ready for `json.dump`."""
-        train, test = self.frequencies(self.train), self.frequencies(self.test)
+        every = self.train + self.val + self.test
+        shares = {split: self.frequencies(seen) for split, seen in self.by_split().items()}
         return {
             "root": self.root,
             "layout": self.tool,
-            "pairs": {"train": len(self.train), "test": len(self.test)},
+            "pairs": {split: len(seen) for split, seen in self.by_split().items()},
             "split_by_hash": self.splits.by_hash,
-            **size_facts(one.size for one in self.train + self.test),
+            **size_facts(one.size for one in every),
             "class_frequencies": {
-                name: {"train": float(train[i]), "test": float(test[i])} for i, name in enumerate(self.classes.names)
+                name: {split: float(share[i]) for split, share in shares.items()}
+                for i, name in enumerate(self.classes.names)
             },
-            "ignored_pixels": int(sum(one.counts[IGNORE] for one in self.train + self.test)),
+            "ignored_pixels": int(sum(one.counts[IGNORE] for one in every)),
             **problem_facts(self),
         }
 
     def describe(self, console: Console) -> None:
         """Print counts and class frequencies."""
         facts = self.to_json()
-        say(console, f"{self.root}: {self.tool} layout, {len(self.train)} pairs to train and {len(self.test)} to test")
-        if self.train or self.test:
+        counts = f"{len(self.train)} pairs to train, {len(self.val)} to validate and {len(self.test)} to test"
+        say(console, f"{self.root}: {self.tool} layout, {counts}")
+        if any(self.by_split().values()):
             say(console, size_line(facts["height"], facts["width"]))
-            table = Table("class", "name", "train", "test")
+            table = Table("class", "name", *self.by_split())
             for number, (name, share) in enumerate(facts["class_frequencies"].items()):
-                table.add_row(str(number), escape(name), f"{share['train']:.2%}", f"{share['test']:.2%}")
+                table.add_row(str(number), escape(name), *(f"{share[split]:.2%}" for split in self.by_split()))
             console.print(table)

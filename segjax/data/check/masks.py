@@ -1,5 +1,6 @@
 """Read a whole folder of pictures and masks and find everything that is wrong with it at once."""
 
+import itertools
 import math
 import os
 import time
@@ -18,7 +19,7 @@ from segjax.data.check.mask_report import Report, Seen
 from segjax.data.check.report import duplicates
 from segjax.data.formats.classes import ClassList, numbered_classes
 from segjax.data.formats.images import Colours, decode_mask, mask_classes, read_image, shown
-from segjax.data.formats.layouts import Found, Pair, find
+from segjax.data.formats.layouts import FoundImages, ImageAndMask, find
 from segjax.data.formats.problems import Problem
 from segjax.data.formats.splits import Splits, split
 from segjax.data.record import IGNORE
@@ -52,10 +53,9 @@ def check_masks(
         splits = split(found)
     except DataError as error:
         problem = Problem("folder", "error", shown(root), str(error))
-        nothing = Splits((), (), False)
-        return Report(shown(root), "unknown", numbered_classes(0), None, nothing, (), (), (), (problem,), 0.0)
+        return Report(shown(root), "unknown", numbered_classes(0), None, Splits(), (), (), (), (), (problem,), 0.0)
     colours = found.classes.colours if found.classes else {}
-    pairs = splits.train + splits.test
+    pairs = splits.train + splits.val + splits.test
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         reading = pool.map(lambda pair: _read(pair, colours), pairs)
@@ -68,18 +68,19 @@ def check_masks(
     classes, levels = _meaning(found, seen)
     if levels is not None:
         seen = [one if one.coloured else replace(one, counts=_moved(one.counts, levels)) for one in seen]
-    train, test = tuple(seen[: len(splits.train)]), tuple(seen[len(splits.train) :])
-    _check_labels(found, classes, train, test)
+    reading_order = iter(seen)
+    train, val, test = (tuple(itertools.islice(reading_order, len(part))) for part in splits[:3])
+    _check_labels(found, classes, train, val, test)
     found.problems.extend(
-        duplicates(*([(one.pair.image, one.digest) for one in part if one.std.any()] for part in (train, test)))
+        duplicates(*([(one.pair.image, one.digest) for one in part if one.std.any()] for part in (train, val, test)))
     )
     if splits.by_hash:
         found.notes.append(
-            f"No list says which pictures test: {len(test)} of {len(pairs)} do, chosen by a hash of their names; "
-            "training writes them to splits/."
+            f"No list says which images validate and which test: {len(val)} and {len(test)} of {len(pairs)} do, chosen "
+            "by a hash of their names; training writes them to splits/."
         )
     report = Report(
-        shown(root), found.layout.tool, classes, levels, splits, train, test,
+        shown(root), found.layout.tool, classes, levels, splits, train, val, test,
         tuple(found.notes), tuple(found.problems), time.perf_counter() - start,
     )  # fmt: skip
     if picture is not None:
@@ -87,7 +88,7 @@ def check_masks(
     return report
 
 
-def _read(pair: Pair, colours: Colours) -> Seen:
+def _read(pair: ImageAndMask, colours: Colours) -> Seen:
     problems: list[Problem] = []
     size, mean, std, digest = None, np.zeros(3), np.zeros(3), b""
     counts, coloured, mask_size = np.zeros(256, np.int64), False, None
@@ -119,7 +120,7 @@ def _read(pair: Pair, colours: Colours) -> Seen:
     return Seen(pair, size, mean, std, digest, counts, coloured, tuple(problems))
 
 
-def size_sentence(pair: Pair, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
+def size_sentence(pair: ImageAndMask, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
     """Say that a picture and its mask differ in (height, width)."""
     return (
         f"{shown(pair.mask)} is {mask[1]}x{mask[0]} pixels and its picture {shown(pair.image)} {image[1]}x{image[0]}: "
@@ -139,7 +140,7 @@ def _moved(counts: Int64[np.ndarray, " 256"], levels: UInt8[np.ndarray, " 256"])
     return moved
 
 
-def _meaning(found: Found, seen: list[Seen]) -> tuple[ClassList, UInt8[np.ndarray, " 256"] | None]:
+def _meaning(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, UInt8[np.ndarray, " 256"] | None]:
     """What the values of grey masks stand for: the classes, and the class of every value where that is another one."""
     total = sum((one.counts for one in seen if not one.coloured), np.zeros(256, np.int64))
     values = set(np.flatnonzero(total).tolist())
@@ -170,27 +171,31 @@ def _meaning(found: Found, seen: list[Seen]) -> tuple[ClassList, UInt8[np.ndarra
     return numbered_classes(count), None
 
 
-def _check_labels(found: Found, classes: ClassList, train: tuple[Seen, ...], test: tuple[Seen, ...]) -> None:
+def _check_labels(
+    found: FoundImages, classes: ClassList, train: tuple[Seen, ...], val: tuple[Seen, ...], test: tuple[Seen, ...]
+) -> None:
     count = len(classes.names)
-    for one in train + test:
+    for one in train + val + test:
         wrong = np.flatnonzero(one.counts[count:IGNORE]) + count
+        labels = ", ".join(map(str, wrong[:8]))
         if found.classes and len(wrong):
-            pixels = one.counts[wrong].sum()
             found.error(
                 "label",
                 one.pair.mask,
-                f"has {pixels} pixels of label {', '.join(map(str, wrong[:8]))}, but there are {count} classes (0 to "
+                f"has {one.counts[wrong].sum()} pixels of label {labels}, but there are {count} classes (0 to "
                 f"{count - 1}): mend the mask, or name the class in classes.txt",
             )
         if one.counts[IGNORE] and one.counts[IGNORE] == one.counts.sum():
             found.warn("ignored", one.pair.mask, "has 255 in every pixel: nothing of it trains or scores")
-    in_train = sum((one.counts for one in train), np.zeros(256, np.int64))[:count]
-    in_test = sum((one.counts for one in test), np.zeros(256, np.int64))[:count]
-    read = bool(train or test) and all(problem.severity == "warning" for problem in found.problems)
-    if read and np.count_nonzero(in_train + in_test) < 2:
+    pixels = {
+        name: sum((one.counts for one in part), np.zeros(256, np.int64))[:count]
+        for name, part in (("training", train), ("validation", val), ("test", test))
+    }
+    read = bool(train or val or test) and all(problem.severity == "warning" for problem in found.problems)
+    if read and np.count_nonzero(sum(pixels.values())) < 2:
         found.error("labels", found.root, "has masks of a single class: there is nothing to tell apart")
         return
     for number, name in enumerate(classes.names):
-        where = [split for split, counts in (("training", in_train), ("test", in_test)) if not counts[number]]
+        where = [split for split, counts in pixels.items() if not counts[number]]
         if where:
             found.warn("never seen", found.root, f"has class {number} ('{name}') in no {' and no '.join(where)} mask")

@@ -89,21 +89,23 @@ def print_report(report: AnyReport, console: Console | None = None, most: int = 
     say(console, f"{tally['error']} errors, {tally['warning']} warnings; read in {report.seconds:.1f} s")
 
 
-def duplicates(train: Sequence[tuple[Path, bytes]], test: Sequence[tuple[Path, bytes]]) -> Iterator[Problem]:
-    """Pictures of equal digests: twice in a split is a warning, in both an error."""
+def duplicates(
+    train: Sequence[tuple[Path, bytes]], val: Sequence[tuple[Path, bytes]], test: Sequence[tuple[Path, bytes]]
+) -> Iterator[Problem]:
+    """Images of equal digests: twice in a split is a warning, in several an error."""
     first: dict[bytes, tuple[Path, str]] = {}
-    for split, pictures in (("training", train), ("testing", test)):
-        for path, digest in pictures:
+    for split, images in (("training", train), ("validation", val), ("testing", test)):
+        for path, digest in images:
             other, other_split = first.setdefault(digest, (path, split))
             if other is path:
                 continue
             same = f"{shown(path)} is"
             if split == other_split:
-                sentence = f"{same} the same picture as {shown(other)}: one of them is enough."
+                sentence = f"{same} the same image as {shown(other)}: one of them is enough."
                 yield Problem("duplicate", "warning", shown(path), sentence)
             else:
                 sentence = (
-                    f"{same} for {split} and is the same picture as {shown(other)}, which is for {other_split}: take "
+                    f"{same} for {split} and is the same image as {shown(other)}, which is for {other_split}: take "
                     "one away or list both in one split."
                 )
                 yield Problem("leak", "error", shown(path), sentence)

@@ -1,8 +1,7 @@
 """Pictures with boxes around objects, as files of annotations list them, and records made of them."""
 
-import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
+from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out, lowest_hashes, say_once
 from segjax.data.formats.images import read_image, shown
 from segjax.data.formats.problems import Problem, refuse
-from segjax.data.formats.splits import TEST_SHARE
 from segjax.data.record import Record
 from segjax.errors import DataError
 
@@ -147,14 +146,27 @@ def size_sentence(picture: Annotated, size: tuple[int, int]) -> str:
     )
 
 
-def share_out(pictures: Sequence[Annotated]) -> dict[str, list[Annotated]]:
-    """Both splits of pictures that nobody split: the fifth whose names have the lowest hashes tests."""
+def share_out(name: str, pictures: Sequence[Annotated], cut: Collection[str]) -> dict[str, list[Annotated]]:
+    """Images by their split, where what `cut` names of "val" and "test" is cut from them; a cut for validation is said.
 
-    def rank(picture: Annotated) -> bytes:
-        return hashlib.sha256(picture.path.name.encode("utf-8", "surrogateescape")).digest()
+    `name` is that of the data set.
+    """
+    train, val, test = cut_splits(pictures, cut)
+    if val:
+        say_once(held_out_note(name, val, train))
+    return {"train": train, "val": val, "test": test}
 
-    test = {id(picture) for picture in sorted(pictures, key=rank)[: max(1, round(TEST_SHARE * len(pictures)))]}
-    return {
-        "train": [picture for picture in pictures if id(picture) not in test],
-        "test": [picture for picture in pictures if id(picture) in test],
-    }
+
+def cut_splits(
+    pictures: Sequence[Annotated], cut: Collection[str]
+) -> tuple[list[Annotated], list[Annotated], list[Annotated]]:
+    """Images to train, to validate and to test, where what `cut` names of "val" and "test" is cut from them.
+
+    The fifth of the images whose names have the lowest hashes tests; of the others the tenth whose names have the
+    lowest hashes validates, tiles of one image together.
+    """
+    testing = lowest_hashes([one.path.name for one in pictures], TEST_SHARE) if "test" in cut else set()
+    train = [one for place, one in enumerate(pictures) if place not in testing]
+    test = [pictures[place] for place in sorted(testing)]
+    train, val = hold_out(train, lambda one: one.path.stem) if "val" in cut else (train, [])
+    return train, val, test

@@ -5,10 +5,11 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segjax.data.formats.annotations import Annotated, Annotations, share_out
+from segjax.data.formats.annotations import Annotated, Annotations, cut_splits
 from segjax.data.formats.coco import read_coco
+from segjax.data.formats.held_out import held_out_note
 from segjax.data.formats.images import shown
-from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES
+from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES, VAL_NAMES
 from segjax.data.formats.voc import annotation_files, listed_files, read_voc
 from segjax.errors import DataError
 
@@ -29,6 +30,7 @@ class FoundBoxes:
     read: tuple[Annotations, ...]
     """What was read of every file or folder of annotations."""
     train: list[Annotated]
+    val: list[Annotated]
     test: list[Annotated]
     notes: list[str] = field(default_factory=list)
 
@@ -62,10 +64,12 @@ def _looks_like_coco(path: Path) -> bool:
 
 def _coco(root: Path, files: list[Path]) -> FoundBoxes:
     notes: list[str] = []
-    chosen = {split: _file_of(root, files, names) for split, names in (("train", TRAIN_NAMES), ("test", TEST_NAMES))}
-    paths = [path for path in chosen.values() if path is not None]
-    if len(paths) < 2:
-        paths = paths or files
+    train, val, test = (_file_of(root, files, names) for names in (TRAIN_NAMES, VAL_NAMES, TEST_NAMES))
+    if test is None:  # then validation tests
+        val, test = None, val
+    paths = [path for path in (train, test, val) if path is not None]
+    if train is None or test is None:
+        paths = paths[:1] or files
         if len(paths) > 1:
             raise DataError(
                 f"{shown(root)} has several files of annotations ({', '.join(shown(path.name) for path in paths)}) and "
@@ -77,9 +81,10 @@ def _coco(root: Path, files: list[Path]) -> FoundBoxes:
     read = tuple(read_coco(path, None, segmentations=True) for path in paths)
     if len(read) == 1:
         return _unsplit(root, "COCO", read[0], notes)
-    if read[0].class_names != read[1].class_names:
-        read[1].error("class", "", f"has other categories than {shown(read[0].source)}: give both the same")
-    return FoundBoxes(root, "COCO", read, read[0].pictures, read[1].pictures, notes)
+    for other in read[1:]:
+        if read[0].class_names != other.class_names:
+            other.error("class", "", f"has other categories than {shown(read[0].source)}: give both the same")
+    return _split(root, "COCO", read, notes)
 
 
 def _file_of(root: Path, files: list[Path], names: tuple[str, ...]) -> Path | None:
@@ -95,25 +100,37 @@ def _file_of(root: Path, files: list[Path], names: tuple[str, ...]) -> Path | No
 
 def _voc(root: Path) -> FoundBoxes:
     lists = root / "ImageSets" / "Main"
-    places = [
+    train, val, test = (
         next((lists / f"{name}.txt" for name in names if (lists / f"{name}.txt").is_file()), None)
-        for names in (TRAIN_NAMES, TEST_NAMES)
-    ]
-    train, test = places
+        for names in (TRAIN_NAMES, VAL_NAMES, TEST_NAMES)
+    )
+    if test is None:  # then validation tests
+        val, test = None, val
     if train is None or test is None:
         return _unsplit(root, "Pascal VOC", read_voc(root, annotation_files(root)), [])
     names = read_voc(root, annotation_files(root)).class_names
-    read = tuple(read_voc(root, listed_files(root, path), names) for path in (train, test))
-    return FoundBoxes(root, "Pascal VOC", read, read[0].pictures, read[1].pictures)
+    paths = [path for path in (train, test, val) if path is not None]
+    return _split(root, "Pascal VOC", tuple(read_voc(root, listed_files(root, path), names) for path in paths), [])
+
+
+def _split(root: Path, tool: str, read: tuple[Annotations, ...], notes: list[str]) -> FoundBoxes:
+    """Of annotations for training, for testing and, where there are some, for validation."""
+    train, test = read[0].pictures, read[1].pictures
+    if len(read) == 3:
+        return FoundBoxes(root, tool, read, train, read[2].pictures, test, notes)
+    if len(train) == 1:
+        read[0].error("split", "", "has 1 image: training and validation need one each")
+    train, val, _ = cut_splits(train, ("val",))
+    return FoundBoxes(root, tool, read, train, val, test, [*notes, held_out_note(shown(root), val, train)])
 
 
 def _unsplit(root: Path, tool: str, read: Annotations, notes: list[str]) -> FoundBoxes:
-    if len(read.pictures) < 2:
-        read.error("split", "", f"has {len(read.pictures)} pictures: training and testing need one each")
-        return FoundBoxes(root, tool, (read,), read.pictures, [], notes)
-    splits = share_out(read.pictures)
+    if len(read.pictures) < 3:
+        read.error("split", "", f"has {len(read.pictures)} images: training, validation and testing need one each")
+        return FoundBoxes(root, tool, (read,), read.pictures, [], [], notes)
+    train, val, test = cut_splits(read.pictures, ("val", "test"))
     notes.append(
-        f"Nothing says which pictures test: {len(splits['test'])} of {len(read.pictures)} do, chosen by a hash of "
-        "their names."
+        f"Nothing says which images validate and which test: {len(val)} and {len(test)} of {len(read.pictures)} do, "
+        "chosen by a hash of their names."
     )
-    return FoundBoxes(root, tool, (read,), splits["train"], splits["test"], notes)
+    return FoundBoxes(root, tool, (read,), train, val, test, notes)

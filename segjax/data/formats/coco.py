@@ -9,21 +9,24 @@ from typing import Any
 
 import numpy as np
 
+from segjax.data.dataset import Dataset
 from segjax.data.formats.annotations import Annotated, AnnotatedSource, Annotations, is_number, share_out
 from segjax.data.formats.classes import bright_palette
 from segjax.data.formats.images import shown
 from segjax.data.formats.polygons import draw_mask
-from segjax.data.record import IGNORE, Dataset
+from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
+from segjax.data.record import IGNORE, refuse_unknown_split
 from segjax.errors import DataError
 
 _FilePath = str | os.PathLike[str]
 
 
 def coco(
-    images: _FilePath | tuple[_FilePath, _FilePath],
+    images: _FilePath | tuple[_FilePath, _FilePath] | tuple[_FilePath, _FilePath, _FilePath],
     train: _FilePath,
     test: _FilePath | None = None,
     *,
+    val: _FilePath | None = None,
     class_names: Sequence[str] | None = None,
     attribute_names: Sequence[str] = (),
     masks: bool = False,
@@ -36,9 +39,12 @@ def coco(
     and 0 is the rest; smaller objects lie upon larger ones; crowds, and boxes without an outline, are 255.
 
     Args:
-        images: the folder that `file_name` of the annotations starts from, or two, for training and for testing.
+        images: the folder that `file_name` of the annotations starts from; or two, for training and for testing; or
+            three, for training, for testing and for validation.
         train: the file of annotations to train on: annotations/instances_train2017.json.
-        test: the file to score on; without one, the fifth of the pictures whose names have the lowest hashes.
+        test: the file to score at the end; without one, the fifth of the images whose names have the lowest hashes.
+        val: the file to score while training; without one, the tenth of the remaining images whose names have the
+            lowest hashes, tiles of one image together.
         class_names: the categories to keep, in the order of their numbers; by default all in the order of their ids,
             for which the annotations are read at once, and not when the data set is opened.
         attribute_names: the attributes to keep, in their order.
@@ -48,14 +54,18 @@ def coco(
         DataError: the annotations cannot be read, or have errors: `segjax data check` lists all.
     """
     folders = images if isinstance(images, tuple) else (images, images)
+    given = {"train": train, "val": val, "test": test}
+    folder_of = {"train": folders[0], "val": folders[-1] if len(folders) == 3 else folders[0], "test": folders[1]}
+    cut = [split for split, path in given.items() if path is None]
     names = tuple(class_names) if class_names is not None else read_categories(test or train)
     if masks and len(names) >= IGNORE:
         raise ValueError(f"A mask holds up to {IGNORE - 1} classes and the background, not {len(names)}.")
 
     def open_split(split: str) -> AnnotatedSource:
-        if split not in ("train", "test"):
-            raise ValueError(f"{shown(train)} has the splits train and test, not {split!r}.")
-        path, folder = (test, folders[1]) if split == "test" and test else (train, folders[0])
+        refuse_unknown_split(shown(train), split)
+        of_train = split == "train" or split in cut
+        path = given[split] or train
+        folder = folder_of["train" if of_train else split]
         found = read_coco(path, folder, class_names, attribute_names, segmentations=masks)
         if found.class_names != names:
             raise DataError(
@@ -63,12 +73,20 @@ def coco(
                 "expected: give both files the same, or say with class_names which to keep."
             )
         found.refuse()
-        pictures = found.pictures if test else share_out(found.pictures)[split]
+        pictures = share_out(shown(train), found.pictures, cut)[split] if of_train else found.pictures
         if not pictures:
-            raise DataError(f"{shown(path)} has no pictures for the split {split}: add some.")
+            raise DataError(f"{shown(path)} has no images for the split {split}: add some.")
         return AnnotatedSource(pictures, bool(attribute_names), draw_mask if masks else None)
 
-    return Dataset(Path(train).stem, names, bright_palette(len(names)), open_split, tuple(attribute_names))
+    return Dataset(
+        Path(train).stem,
+        names,
+        bright_palette(len(names)),
+        open_split,
+        tuple(attribute_names),
+        statistics=OF_PHOTOS,
+        augment=FOR_PHOTOS,
+    )
 
 
 def load_json(path: _FilePath) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from segjax.data.formats.problems import Problem
 from segjax.errors import DataError
 
 TRAIN_NAMES = ("train", "training")
-TEST_NAMES = ("test", "testing", "val", "valid", "validation")
-"""Where several of these are there, the first one that has masks is scored."""
+VAL_NAMES = ("val", "valid", "validation")
+TEST_NAMES = ("test", "testing")
+"""Of several names of one split that are there, the first one is taken."""
 
 
 class Layout(NamedTuple):
@@ -47,7 +48,7 @@ LAYOUTS = (
 )
 
 
-class Pair(NamedTuple):
+class ImageAndMask(NamedTuple):
     """A picture and its mask."""
 
     key: str
@@ -57,7 +58,7 @@ class Pair(NamedTuple):
 
 
 @dataclass
-class Found:
+class FoundImages:
     """What a folder holds, as far as names say it."""
 
     root: Path
@@ -80,7 +81,7 @@ class Found:
         self.problems.append(Problem(kind, "warning", shown(file), f"{shown(file)} {sentence}."))
 
 
-def find(root: str | os.PathLike[str]) -> Found:
+def find(root: str | os.PathLike[str]) -> FoundImages:
     """Find the pictures and masks below a folder in any of `LAYOUTS`, and its class list; reads no pixels.
 
     Raises:
@@ -88,7 +89,7 @@ def find(root: str | os.PathLike[str]) -> Found:
     """
     root = Path(root)
     layout, places = _layout(root)
-    found = Found(root, layout)
+    found = FoundImages(root, layout)
     for split, image_folder, mask_folder in places:
         if not os.path.isdir(mask_folder):
             found.notes.append(f"{shown(image_folder)} has no masks and is not used.")
@@ -148,7 +149,9 @@ def _places(root: Path, layout: Layout) -> list[tuple[str, Path, Path]]:
     images, masks = (
         (layout.images, layout.masks) if by_split else (layout.images + "/{split}", layout.masks + "/{split}")
     )
-    splits = [(s, root / images.format(split=s), root / masks.format(split=s)) for s in TRAIN_NAMES + TEST_NAMES]
+    splits = [
+        (s, root / images.format(split=s), root / masks.format(split=s)) for s in TRAIN_NAMES + VAL_NAMES + TEST_NAMES
+    ]
     splits = [place for place in splits if os.path.isdir(place[1])]
     if any(os.path.isdir(mask_folder) for _, _, mask_folder in splits):
         return splits
@@ -156,7 +159,7 @@ def _places(root: Path, layout: Layout) -> list[tuple[str, Path, Path]]:
     return [whole] if not by_split and os.path.isdir(whole[1]) and os.path.isdir(whole[2]) else []
 
 
-def _pictures(top: Path, found: Found) -> Iterator[tuple[str, Path]]:
+def _pictures(top: Path, found: FoundImages) -> Iterator[tuple[str, Path]]:
     """Every picture below a folder by its path without the ending; links are followed, once."""
     seen: set[str] = set()
     kept: dict[str, Path] = {}
@@ -192,7 +195,7 @@ def _pictures(top: Path, found: Found) -> Iterator[tuple[str, Path]]:
     yield from kept.items()
 
 
-def _read_class_list(found: Found) -> None:
+def _read_class_list(found: FoundImages) -> None:
     text, nnunet = found.root / "classes.txt", found.root / "dataset.json"
     try:
         if text.exists():

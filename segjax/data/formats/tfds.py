@@ -7,15 +7,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
 
+from segjax.data.dataset import Dataset
 from segjax.data.formats.classes import Colour, voc_palette
+from segjax.data.formats.held_out import VAL_SHARE, say_once
 from segjax.data.formats.images import read_image, read_mask
-from segjax.data.record import IGNORE, Dataset, Record
+from segjax.data.record import IGNORE, Record, refuse_unknown_split
 from segjax.errors import DataError
+
+
+class Examples(Protocol):
+    """What is encoded still, by number."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 def tfds_dataset(
@@ -28,6 +37,7 @@ def tfds_dataset(
     mask_key: str | None = None,
     train: str = "train",
     test: str = "test",
+    val: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     download: bool = True,
 ) -> Dataset:
@@ -41,7 +51,9 @@ def tfds_dataset(
         image_key: the feature that holds the picture; by default the only one with three channels.
         mask_key: the feature that holds the mask; by default the only one with one channel.
         train: the split to train on, in the notation of TFDS: "train[:80%]".
-        test: the split to score on.
+        test: the split to score at the end.
+        val: the split to score while training; by default "validation" where there is one that does not test, or else
+            the last tenth of what trains.
         data_dir: where TFDS keeps its sets; by default `TFDS_DATA_DIR`, or tensorflow_datasets in the home folder.
         download: False refuses what is not prepared yet.
 
@@ -56,13 +68,12 @@ def tfds_dataset(
         levels[list(labels)] = np.arange(len(labels))
 
     def open_split(split: str) -> TfdsSource:
-        if split not in ("train", "test"):
-            raise ValueError(f"{name} has the splits train and test, not {split!r}.")
+        refuse_unknown_split(name, split)
         builder = open_builder(name, data_dir)
         image = choose_image(builder, image_key, "picture", 3)
         mask = choose_image(builder, mask_key, "mask", 1)
         prepare(builder, download)
-        examples = read_examples(builder, train if split == "train" else test)
+        examples = read_split(builder, split, train, val, test)
         return TfdsSource(examples, name, image, mask, len(class_names), levels)
 
     colours = tuple(palette) if palette else voc_palette(len(class_names))
@@ -73,7 +84,7 @@ def tfds_dataset(
 class TfdsSource:
     """Examples of a prepared set, decoded when they are asked for."""
 
-    examples: Sequence[Any]
+    examples: Examples
     """With pictures still encoded: one reader knows every file there is."""
     name: str
     image_key: str
@@ -162,7 +173,43 @@ def prepare(builder: Any, download: bool) -> None:
         ) from error
 
 
-def read_examples(builder: Any, split: str) -> Sequence[Any]:
+def read_split(builder: Any, split: str, train: str, val: str | None, test: str) -> Examples:
+    """The examples of one of our splits, from TFDS's; validation is cut from training where nothing else is for it.
+
+    Raises:
+        DataError: They cannot be read, or there is a single one to train on.
+    """
+    if val is None and "validation" in builder.info.splits and not test.startswith("validation"):
+        val = "validation"
+    if split == "test" or (split == "val" and val):
+        return read_examples(builder, test if split == "test" else val or "")
+    examples = read_examples(builder, train)
+    if val or (split == "train" and len(examples) == 1):
+        return examples
+    # TFDS writes most sets in an order of its own, so that the last ones are any; of others, neighbours stay together.
+    count = len(examples)
+    if count < 2:
+        raise DataError(f"{builder.name} has {count} examples in '{train}': training and validation need one each.")
+    held = max(1, round(VAL_SHARE * count))
+    say_once(f"{builder.name} has no split for validation: the last {held} of the {count} that train are.")
+    return _Part(examples, range(count - held) if split == "train" else range(count - held, count))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of the examples of a split."""
+
+    examples: Examples
+    places: range
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.examples[self.places[index]]
+
+
+def read_examples(builder: Any, split: str) -> Examples:
     """The examples of a split with pictures still encoded; raises DataError where they cannot be read."""
     import tensorflow_datasets as tfds
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from segjax.data.dataset import Dataset
 from segjax.data.formats.classes import bright_palette
 from segjax.data.formats.images import read_image
-from segjax.data.formats.tfds import choose_image, open_builder, prepare, read_examples
-from segjax.data.record import Dataset, Record
+from segjax.data.formats.tfds import Examples, choose_image, open_builder, prepare, read_split
+from segjax.data.record import Record, refuse_unknown_split
 from segjax.errors import DataError
 
 CROWD_KEYS = ("is_crowd", "is_difficult", "invalid")
@@ -23,6 +24,7 @@ def tfds_boxes(
     *,
     train: str = "train",
     test: str = "test",
+    val: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     download: bool = True,
 ) -> Dataset:
@@ -35,7 +37,9 @@ def tfds_boxes(
         name: as `tfds.builder` takes it, with config and version where there are several: "coco/2017", "voc/2012".
         class_names: of the classes, in the order of their numbers.
         train: the split to train on, in the notation of TFDS: "train[:80%]".
-        test: the split to score on.
+        test: the split to score at the end.
+        val: the split to score while training; by default "validation" where there is one that does not test, or else
+            the last tenth of what trains.
         data_dir: where TFDS keeps its sets; by default `TFDS_DATA_DIR`, or tensorflow_datasets in the home folder.
         download: False refuses what is not prepared yet.
 
@@ -44,13 +48,12 @@ def tfds_boxes(
     """
 
     def open_split(split: str) -> TfdsBoxSource:
-        if split not in ("train", "test"):
-            raise ValueError(f"{name} has the splits train and test, not {split!r}.")
+        refuse_unknown_split(name, split)
         builder = open_builder(name, data_dir)
         image = choose_image(builder, None, "picture", 3)
         objects, keys = _box_features(builder)
         prepare(builder, download)
-        examples = read_examples(builder, train if split == "train" else test)
+        examples = read_split(builder, split, train, val, test)
         return TfdsBoxSource(examples, name, image, objects, keys, len(class_names))
 
     return Dataset(name, tuple(class_names), bright_palette(len(class_names)), open_split)
@@ -69,7 +72,7 @@ class _Keys:
 class TfdsBoxSource:
     """Examples of a prepared set, decoded when they are asked for."""
 
-    examples: Sequence[Any]
+    examples: Examples
     name: str
     image_key: str
     objects_key: str

@@ -8,29 +8,38 @@ from pathlib import Path
 
 import numpy as np
 
+from segjax.data.dataset import Dataset
 from segjax.data.formats.annotations import Annotated, AnnotatedSource, Annotations, share_out
 from segjax.data.formats.classes import bright_palette
 from segjax.data.formats.images import SUFFIXES, shown
-from segjax.data.record import Dataset
+from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
+from segjax.data.record import refuse_unknown_split
 from segjax.errors import DataError
 
 _FilePath = str | os.PathLike[str]
 
 
 def voc(
-    root: _FilePath, train: str = "train", test: str = "val", *, class_names: Sequence[str] | None = None
+    root: _FilePath,
+    train: str = "train",
+    test: str = "val",
+    *,
+    val: str | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Dataset:
     """Make a data set of a folder in the layout of Pascal VOC (Everingham et al., 2010), for its boxes.
 
     The folder has Annotations/ with an XML file for each picture in JPEGImages/, and lists of their names in
-    ImageSets/Main/; without lists, the fifth of the pictures whose names have the lowest hashes tests. Corners count
+    ImageSets/Main/; without lists, the fifth of the images whose names have the lowest hashes tests. Corners count
     from 1 and are both inside, so that (1, 1, 1, 1) is the first pixel; `difficult` objects are marked as crowds, which
     neither train nor score.
 
     Args:
         root: the folder: VOCdevkit/VOC2012.
         train: the list to train on, ImageSets/Main/train.txt.
-        test: the list to score on.
+        test: the list to score at the end; what is called val in most sets, because few have another with boxes.
+        val: the list to score while training; without one, the tenth of the training images whose names have the lowest
+            hashes, tiles of one image together.
         class_names: the classes to keep, in the order of their numbers; by default all in the order of the alphabet,
             for which all annotations are read at once, and not when the data set is opened.
 
@@ -41,19 +50,30 @@ def voc(
     names = tuple(class_names) if class_names is not None else read_voc(root, annotation_files(root)).class_names
 
     def open_split(split: str) -> AnnotatedSource:
-        if split not in ("train", "test"):
-            raise ValueError(f"{shown(root)} has the splits train and test, not {split!r}.")
+        refuse_unknown_split(shown(root), split)
         lists = root / "ImageSets" / "Main"
-        if lists.is_dir():
-            found = read_voc(root, listed_files(root, lists / f"{train if split == 'train' else test}.txt"), names)
+        given = {"train": train, "val": val, "test": test} if lists.is_dir() else {}
+        if split != "train" and given.get(split):
+            found = read_voc(root, listed_files(root, lists / f"{given[split]}.txt"), names)
             pictures = found.pictures
         else:
-            found = read_voc(root, annotation_files(root), names)
-            pictures = share_out(found.pictures)[split]
+            files = listed_files(root, lists / f"{train}.txt") if given else annotation_files(root)
+            found = read_voc(root, files, names)
+            cut = [one for one in ("val", "test") if not given.get(one)]
+            pictures = share_out(shown(root), found.pictures, cut)[split]
         found.refuse()
+        if not pictures:
+            raise DataError(f"{shown(root)} has no images for the split {split}: add some.")
         return AnnotatedSource(pictures)
 
-    return Dataset(root.resolve().name, names, bright_palette(len(names)), open_split)
+    return Dataset(
+        root.resolve().name,
+        names,
+        bright_palette(len(names)),
+        open_split,
+        statistics=OF_PHOTOS,
+        augment=FOR_PHOTOS,
+    )
 
 
 def annotation_files(root: Path) -> list[Path]:

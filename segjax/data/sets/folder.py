@@ -11,15 +11,15 @@ from jaxtyping import UInt8
 from segjax.data.augment import Augment
 from segjax.data.check.mask_report import Report
 from segjax.data.check.masks import check_masks, size_sentence
+from segjax.data.dataset import Dataset
 from segjax.data.formats.classes import ClassList, Colour
 from segjax.data.formats.images import read_image, read_mask, shown
-from segjax.data.formats.layouts import Pair
+from segjax.data.formats.layouts import ImageAndMask, find
+from segjax.data.formats.splits import split as split_images
 from segjax.data.formats.splits import write_lists
-from segjax.data.record import IGNORE, Dataset, Record
-from segjax.data.statistics import Statistics
+from segjax.data.record import IGNORE, Record, refuse_unknown_split
+from segjax.data.statistics import Statistics, median_frequency_weights, pooled, training_crop
 from segjax.errors import DataError
-
-_MOST_WEIGHT = 10.0
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,9 @@ class FolderDefaults:
 def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None) -> Dataset:
     """Make a data set of a folder with images/ and masks/, or in any other of `segjax.data.formats.layouts.LAYOUTS`.
 
-    Every file is checked first, once in a process. A split that nothing in the folder decides is written to
-    splits/train.txt and splits/test.txt there, where that is allowed.
+    Every file is checked first, and again when files have changed. Splits that nothing in the folder decides are
+    written to train.txt, val.txt and test.txt in splits/ there, where that is allowed. A folder that says what trains
+    and what tests, or trains and validates, gets its validation from what trains, as `segjax.data.formats.splits` says.
 
     Args:
         root: the folder.
@@ -64,8 +65,7 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
     known = defaults or folder_defaults(root)
 
     def open_split(split: str) -> FolderSource:
-        if split not in ("train", "test"):
-            raise ValueError(f"{shown(root)} has the splits train and test, not {split!r}.")
+        refuse_unknown_split(shown(root), split)
         report = _checked(root)
         if report.classes.names != known.class_names:
             raise DataError(
@@ -74,8 +74,7 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
             )
         if report.splits.by_hash:
             write_lists(Path(root), report.splits)
-        pairs = report.splits.train if split == "train" else report.splits.test
-        return FolderSource(pairs, report.classes, report.levels)
+        return FolderSource(getattr(report.splits, split), report.classes, report.levels)
 
     return Dataset(
         Path(root).resolve().name,
@@ -98,7 +97,7 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
 class FolderSource:
     """Pairs of files, read when they are asked for."""
 
-    def __init__(self, pairs: tuple[Pair, ...], classes: ClassList, levels: UInt8[np.ndarray, " 256"] | None):
+    def __init__(self, pairs: tuple[ImageAndMask, ...], classes: ClassList, levels: UInt8[np.ndarray, " 256"] | None):
         """Take pairs that `check` has read, with what it found masks to mean."""
         self.pairs, self.classes, self.levels = pairs, classes, levels
 
@@ -127,37 +126,39 @@ def folder_defaults(root: str | os.PathLike[str]) -> FolderDefaults:
     report = _checked(root)
     train = report.train
     sizes = np.array([one.size for one in train])
-    crop = int(np.median(sizes.min(axis=1))) // 32 * 32
-    pixels = sizes.prod(axis=1)
-    mean = np.average([one.mean for one in train], axis=0, weights=pixels)
-    square = np.average([one.std**2 + one.mean**2 for one in train], axis=0, weights=pixels)
-    std = np.sqrt(square - mean**2)
-    counts = np.array([one.counts[: len(report.classes.names)] for one in train])
-    seen = counts.sum(axis=0)
-    # The pixels of all pictures that have the class at all: a class is not rare for being in few pictures.
-    around = (counts.sum(axis=1, keepdims=True) * (counts > 0)).sum(axis=0)
-    frequency = seen[seen > 0] / around[seen > 0]
-    weights = np.ones(len(seen))
-    weights[seen > 0] = np.minimum(np.median(frequency) / frequency, _MOST_WEIGHT)
+    images = pooled(
+        np.array([one.mean for one in train]), np.array([one.std for one in train]), pixels=sizes.prod(axis=1)
+    )
     return FolderDefaults(
         class_names=report.classes.names,
         palette=report.classes.palette,
-        crop=min(max(crop, 32), 256),
-        mean=tuple(mean.tolist()),
-        std=tuple(np.maximum(std, 1 / 255).tolist()),
-        class_weights=tuple(weights.tolist()),
+        crop=training_crop(sizes),
+        mean=images.mean,
+        std=images.std,
+        class_weights=median_frequency_weights(np.array([one.counts for one in train])[:, : len(report.classes.names)]),
         notes=report.notes,
     )
 
 
-_clean: dict[str, Report] = {}
+_clean: dict[str, tuple[list[object], Report]] = {}
 
 
 def _checked(root: str | os.PathLike[str]) -> Report:
-    """Check once in a process, or again after errors: they may have been mended."""
+    """Check once in a process, and again after errors, which may have been mended, or when files have changed."""
     key = os.path.realpath(root)
-    if key not in _clean:
-        report = check_masks(root)
-        report.refuse()
-        _clean[key] = report
-    return _clean[key]
+    if key in _clean and _clean[key][0] == _state(root):
+        return _clean[key][1]
+    report = check_masks(root)
+    report.refuse()
+    _clean[key] = _state(root), report
+    return report
+
+
+def _state(root: str | os.PathLike[str]) -> list[object]:
+    """What checking depends on, without reading pixels: which files there are, and since when."""
+    splits = split_images(find(root))
+    pairs = [pair for part in (splits.train, splits.val, splits.test) for pair in part]
+    files = [file for pair in pairs for file in (pair.image, pair.mask)]
+    files += [Path(root, name) for name in ("classes.txt", "dataset.json")]
+    status = [file.stat() if file.exists() else None for file in files]
+    return [splits._replace(by_hash=False), *(one and (one.st_size, one.st_mtime_ns) for one in status)]

@@ -31,7 +31,7 @@ def nms(
             f"boxes have shape {boxes.shape}, scores {scores.shape}, labels {labels.shape}, max_boxes is {max_boxes}: "
             "expected (m, 4), (m,), (m,) and at least 1; for a batch use vmap."
         )
-    if not len(boxes):
+    if not boxes.shape[0]:
         return jnp.full(max_boxes, -1)
     boxes, scores = jax.lax.stop_gradient((boxes, scores))
     scores = jnp.where((labels < 0) | jnp.isnan(scores), -jnp.inf, scores)

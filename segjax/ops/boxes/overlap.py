@@ -69,7 +69,7 @@ class _Pair(NamedTuple):
 def _together(a: ArrayLike, b: ArrayLike) -> _Pair:
     a, b = checked(a), checked(b)
     try:
-        np.broadcast_shapes(a.shape, b.shape)
+        jnp.broadcast_shapes(a.shape, b.shape)
     except ValueError:
         raise ValueError(
             f"boxes of shape {a.shape} and {b.shape} do not broadcast; for a matrix use pairwise."

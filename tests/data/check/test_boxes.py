@@ -60,31 +60,31 @@ def checked(root, **more) -> BoxReport:
 @pytest.mark.parametrize(
     ("files", "images", "counts"),
     [
-        ({"annotations/instances_train2017.json": 4, "annotations/instances_val2017.json": 3}, "{}", (4, 3)),
-        ({"annotations/instances_train2017.json": 4, "annotations/instances_val2017.json": 3}, "images/{}", (4, 3)),
-        ({"train.json": 4, "test.json": 3, "val.json": 2}, "images", (4, 3)),
-        ({"train/_annotations.coco.json": 4}, "train", (3, 1)),
-        ({"labels.json": 5}, "images", (4, 1)),
+        ({"annotations/instances_train2017.json": 4, "annotations/instances_val2017.json": 3}, "{}", (3, 1, 3)),
+        ({"annotations/instances_train2017.json": 4, "annotations/instances_val2017.json": 3}, "images/{}", (3, 1, 3)),
+        ({"train.json": 4, "test.json": 3, "val.json": 2}, "images", (4, 2, 3)),
+        ({"train/_annotations.coco.json": 4}, "train", (2, 1, 1)),
+        ({"labels.json": 5}, "images", (3, 1, 1)),
     ],
 )
 def test_layouts_of_coco(make_set, files, images, counts):
     root = make_set(files, images)
     report = checked(root)
     assert report.errors == []
-    assert (len(report.train), len(report.test)) == counts
+    assert (len(report.train), len(report.val), len(report.test)) == counts
     assert report.tool == "COCO"
     assert report.class_names == ("face", "hand")
     assert report.attribute_names == ("happy",)
     hashed = [note for note in report.notes if "chosen by a hash" in note]
-    assert len(hashed) == (len(files) == 1)
+    assert len(hashed) == (len(files) < 3)
     for path in files:
         assert isinstance(checked(root / path), BoxReport)  # a file alone too
 
 
-def test_a_validation_file_beside_a_test_file_is_not_read(make_set):
-    report = checked(make_set({"train.json": 3, "test.json": 3, "val.json": 2}, "images"))
+def test_a_second_file_of_one_split_is_not_read(make_set):
+    report = checked(make_set({"train.json": 3, "test.json": 3, "val.json": 2, "valid.json": 2}, "images"))
     (note,) = report.notes
-    assert "val.json is not read: " in note
+    assert "valid.json is not read: " in note
 
 
 def test_several_files_without_a_split_are_refused(make_set):
@@ -94,23 +94,24 @@ def test_several_files_without_a_split_are_refused(make_set):
 
 
 def test_counts_are_exact(make_set):
-    root = make_set({"train.json": 5, "test.json": 3}, "images")
+    root = make_set({"train.json": 5, "val.json": 3, "test.json": 3}, "images")
     edit(root / "train.json", lambda parsed: parsed["annotations"][0].update(iscrowd=1))
     facts = checked(root).to_json()
-    assert facts["pictures"] == {"train": 5, "test": 3}
-    assert facts["without_boxes"] == {"train": 1, "test": 1}
+    assert facts["pictures"] == {"train": 5, "val": 3, "test": 3}
+    assert facts["without_boxes"] == {"train": 1, "val": 1, "test": 1}
     # A picture n has n boxes, of classes 0, 1, 0, 1; the first box is a crowd.
-    assert facts["boxes"] == {"face": {"train": 5, "test": 2}, "hand": {"train": 4, "test": 1}}
-    assert facts["crowds"] == {"train": 1, "test": 0}
+    assert facts["boxes"] == {"face": {"train": 5, "val": 2, "test": 2}, "hand": {"train": 4, "val": 1, "test": 1}}
+    assert facts["crowds"] == {"train": 1, "val": 0, "test": 0}
     assert facts["most_boxes"] == 4
     assert facts["longer_side"] == [10, 10, 10]
-    assert facts["attributes"] == {"happy": [13, 0.5]}
+    assert facts["attributes"] == {"happy": [16, 0.5]}
     assert facts["height"] == {"min": 20, "median": 20, "max": 20}
     json.dumps(facts)
     text = io.StringIO()
     print_report(checked(root), Console(file=text, width=100))
-    assert "COCO boxes, 5 pictures to train and 3 to test, of which 1 and 1 have no boxes" in text.getvalue()
-    assert "Score 'happy': 13 boxes have one, on average 0.50." in text.getvalue()
+    said = text.getvalue().replace("\n", " ")
+    assert "COCO boxes, 5 images to train, 3 to validate and 3 to test, of which 1, 1 and 1 have no boxes" in said
+    assert "Score 'happy': 16 boxes have one, on average 0.50." in text.getvalue()
     assert "0 errors, 0 warnings" in text.getvalue()
 
 
@@ -141,7 +142,7 @@ def test_everything_wrong_is_listed_at_once(make_set):
     assert [problem.kind for problem in report.problems if problem.severity == "warning"] == ["empty box"]
     assert all(sentence.endswith(".") and "\n" not in sentence for sentence in sentences(report))
     assert any(
-        "test1.png is for testing and is the same picture as " in sentence and "train2.png" in sentence
+        "test1.png is for testing and is the same image as " in sentence and "train2.png" in sentence
         for sentence in sentences(report)
     )
 
@@ -160,10 +161,11 @@ def test_boxes_are_held_against_the_picture_where_the_file_does_not_say_its_size
 
 
 def test_classes_that_a_split_never_has_and_sets_without_boxes(make_set):
-    root = make_set({"train.json": 5, "test.json": 2}, "images")
+    root = make_set({"train.json": 5, "val.json": 4, "test.json": 2}, "images")
     (warning,) = sentences(checked(root), "warning")
     assert warning.endswith("has class 1 ('hand') in no test picture.")
     edit(root / "train.json", lambda parsed: parsed["annotations"].clear())
+    edit(root / "val.json", lambda parsed: parsed["annotations"].clear())
     edit(root / "test.json", lambda parsed: parsed["annotations"].clear())
     assert "has no boxes that can be used: there is nothing to learn" in sentences(checked(root))[0]
 
@@ -186,11 +188,14 @@ def test_voc_folders(tmp_path, save):
         report = checked(root)
         assert report.errors == []
         assert (report.tool, report.class_names) == ("Pascal VOC", ("dog",))
-        assert (len(report.train), len(report.test)) == (4, 1)
+        assert (len(report.train), len(report.val), len(report.test)) == (3, 1, 1)
     save(tmp_path / "ImageSets" / "Main" / "train.txt", "a\nb\n")
     save(tmp_path / "ImageSets" / "Main" / "val.txt", "c\nd\n")
     report = checked(tmp_path)
-    assert (len(report.train), len(report.test)) == (2, 2)
+    assert (len(report.train), len(report.val), len(report.test)) == (1, 1, 2)
+    save(tmp_path / "ImageSets" / "Main" / "test.txt", "e\n")
+    report = checked(tmp_path)
+    assert (len(report.train), len(report.val), len(report.test)) == (2, 2, 1)
 
 
 def test_folders_of_masks_are_still_those(make_folder):

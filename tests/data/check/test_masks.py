@@ -34,9 +34,9 @@ def test_a_good_folder_has_no_problems_and_exact_counts(make_folder):
     root = make_folder("abcdefgh")
     report = check(root)
     assert report.problems == ()
-    assert (len(report.train), len(report.test), report.splits.by_hash) == (6, 2, True)
-    assert "2 of 8 do, chosen by a hash" in report.notes[0]
-    for split in (report.train, report.test):
+    assert (len(report.train), len(report.val), len(report.test), report.splits.by_hash) == (5, 1, 2, True)
+    assert "1 and 2 of 8 do, chosen by a hash" in report.notes[0]
+    for split in (report.train, report.val, report.test):
         masks = np.concatenate([np.asarray(Image.open(one.pair.mask)).ravel() for one in split])
         expected = np.bincount(masks, minlength=3) / masks.size
         np.testing.assert_allclose(report.frequencies(split), expected, rtol=1e-12)
@@ -92,7 +92,7 @@ def bad(root, save, name):
         "colour not listed": lambda: (save(mask, np.asarray(Image.open(image))),
                                       save(root / "classes.txt", "a #010203\nb #040506\nc\n")),
         "missing mask": lambda: mask.unlink(),
-        "missing picture": lambda: image.unlink(),
+        "missing image": lambda: image.unlink(),
         "same stem": lambda: save(root / "images" / "b.jpg", np.zeros((9, 9), np.uint8)),
         "leak": lambda: (Image.open(root / "images" / "a.png").save(root / "images" / "e.png"),
                          save(root / "splits" / "train.txt", "a\nb\nc\nd\n"),
@@ -124,9 +124,9 @@ BAD = {
     "coloured mask": r"masks/b\.png is a coloured mask \(\d+ colours: .*list the classes in classes\.txt",
     "colour not listed": r"masks/b\.png has 360 pixels of colours that classes\.txt does not list, the first #\w{6} at",
     "missing mask": r"images/b\.png has no mask in masks/",
-    "missing picture": r"masks/b\.png has no picture of its name",
+    "missing image": r"masks/b\.png has no image of its name",
     "same stem": r"images/b\.png has the same name as b\.jpg: keep one",
-    "leak": r"images/e\.png is for testing and is the same picture as .*a\.png, which is for training",
+    "leak": r"images/e\.png is for testing and is the same image as .*a\.png, which is for training",
     "bad class list": r"classes\.txt has the class 'b' twice",
     "no masks folder": "set has images/ but no masks/",
     "no such folder": "set is not there",
@@ -157,12 +157,12 @@ def test_all_problems_are_listed_at_once(make_folder, save):
     save(root / "classes.txt", "a\nb\nc\n")
     report = check(root)
     assert [(problem.kind, Path(problem.file).name) for problem in report.errors] == [
-        ("missing picture", "d.png"),
+        ("missing image", "d.png"),
         ("missing mask", "c.png"),
         ("unreadable", "a.png"),
-        ("unreadable", "b.png"),
-        ("unreadable", "b.png"),
         ("size", "e.png"),
+        ("unreadable", "b.png"),  # which validates, and is read later
+        ("unreadable", "b.png"),
         ("label", "f.png"),
     ]
     facts = json.loads(json.dumps(report.to_json()))
@@ -173,7 +173,8 @@ def test_all_problems_are_listed_at_once(make_folder, save):
 def test_doubtful_things_are_warnings(make_folder, save):
     root = make_folder("abcdefgh")
     save(root / "splits" / "train.txt", "a\nb\nc\nd\ne\n")
-    save(root / "splits" / "test.txt", "f\ng\nh\n")
+    save(root / "splits" / "val.txt", "f\n")
+    save(root / "splits" / "test.txt", "g\nh\n")
     save(root / "images" / "a.png", np.zeros((1, 1, 3), np.uint8))
     save(root / "masks" / "a.png", np.zeros((1, 1), np.uint8))
     change(root / "masks" / "b.png", lambda pixels: np.full_like(pixels, 255))
@@ -187,9 +188,9 @@ def test_doubtful_things_are_warnings(make_folder, save):
     for sentence in (
         "images/a.png is only 1x1 pixels: is it right?",
         "masks/b.png has 255 in every pixel: nothing of it trains or scores.",
-        "images/e.bmp is the same picture as",
+        "images/e.bmp is the same image as",
         "masks/g.jpg is a JPEG, whose compression changes labels near edges: save masks as PNG.",
-        "has class 3 ('rare') in no training and no test mask.",
+        "has class 3 ('rare') in no training and no validation and no test mask.",
     ):
         assert sum(sentence in warning for warning in warnings(report)) == 1, sentence
     assert len(warnings(report)) == 5
@@ -215,7 +216,7 @@ def test_white_is_foreground_where_masks_are_black_and_white(make_folder, save):
         )
         assert report.classes.names == (("soil", "root") if names else ("background", "foreground"))
         assert errors(report) == []
-        total = np.sum([one.counts for one in report.train + report.test], axis=0)
+        total = np.sum([one.counts for one in report.train + report.val + report.test], axis=0)
         expected = sum((np.asarray(Image.open(mask)) == 255).sum() for mask in (root / "masks").iterdir())
         assert (total[1], total[255]) == (expected, 0)
 
@@ -237,7 +238,7 @@ def test_grey_levels_may_be_listed_as_colours(make_folder, save):
     save(root / "classes.txt", "a 240 240 240\nb 0 0 0\nignore 120 120 120\n")
     report = check(root)
     assert errors(report) == []
-    total = np.sum([one.counts for one in report.train + report.test], axis=0)
+    total = np.sum([one.counts for one in report.train + report.val + report.test], axis=0)
     raw = np.concatenate([np.asarray(Image.open(mask)).ravel() for mask in (root / "masks").iterdir()])
     assert total[[0, 1, 255]].tolist() == [(raw == 240).sum(), (raw == 0).sum(), (raw == 120).sum()]
 
@@ -251,7 +252,7 @@ def test_coloured_masks_are_counted_by_class(make_folder, save):
     save(root / "classes.txt", "red #ff0000\ngreen #00ff00\nignore #000000\n")
     report = check(root)
     assert errors(report) == []
-    total = np.sum([one.counts for one in report.train + report.test], axis=0)
+    total = np.sum([one.counts for one in report.train + report.val + report.test], axis=0)
     counts = np.bincount(np.concatenate([one.ravel() for one in raw]))
     assert total[[255, 0, 1]].tolist() == counts.tolist()
 
@@ -291,7 +292,7 @@ def test_the_report_is_printed_with_names_as_they_are(make_folder, save):
     print_report(report, console)
     text = console.export_text()
     assert "images/[red]x[/red].png is empty (0 bytes): copy or save it again." in text
-    assert "segjax layout, 3 pairs to train and 1 to test" in text
+    assert "segjax layout, 2 pairs to train, 1 to validate and 1 to test" in text
     assert "1 errors, 0 warnings" in text
 
 

@@ -83,30 +83,73 @@ def test_categories_may_be_chosen_and_then_nothing_is_read_before_it_is_opened(m
     images, path = make_coco(GOOD)
     dataset = coco(images, path, path, class_names=("bird", "cat"))
     assert dataset.attribute_names == ()
-    source = dataset.open("train")
+    source = dataset.open("test")
     assert source[0]["labels"].tolist() == [1, 1]
     assert source[2]["labels"].tolist() == [0]
     assert "attributes" not in source[0]
     later = coco(tmp_path, tmp_path / "none.json", class_names=("bird",))
     with pytest.raises(DataError, match=r"none\.json cannot be read \(No such file or directory\): give the file"):
         later.open("train")
-    with pytest.raises(ValueError, match="the splits train and test, not 'val'"):
-        later.open("val")
+    with pytest.raises(ValueError, match="the splits train, val and test, not 'other'"):
+        later.open("other")
     with pytest.raises(DataError, match="has no category 'cow': it has dog, cat, bird"):
         coco(images, path, class_names=("cow",)).open("train")
 
 
-def test_one_file_is_shared_out_by_a_hash_of_names(make_coco):
+def pixels_of(source):
+    return [source[i]["image"].tobytes() for i in range(len(source))]
+
+
+def test_one_file_is_shared_out_by_a_hash_of_names(make_coco, capfd):
     names = [f"{letter}.png" for letter in "abcdefghij"]
     images, path = make_coco([], names)
     dataset = coco(images, path)
-    sources = {split: dataset.open(split) for split in ("train", "test")}
-    assert (len(sources["train"]), len(sources["test"])) == (8, 2)
+    sources = {split: dataset.open(split) for split in ("train", "val", "test")}
+    assert {split: len(source) for split, source in sources.items()} == {"train": 7, "val": 1, "test": 2}
+    parts = [set(pixels_of(source)) for source in sources.values()]
+    assert len(set.union(*parts)) == 10  # none is in two of them
+    said = f"{path} does not say which images validate: 1 of the 8 for training do, chosen by a hash of their names, "
+    assert capfd.readouterr() == ("", said + "tiles of one image together.\n")  # once
     images, path = make_coco([], names[::-1])
     again = coco(images, path).open("test")
     chosen = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[:2]
     expected = {np.asarray(Image.open(images / name)).tobytes() for name in chosen}
     assert {again[i]["image"].tobytes() for i in range(2)} == expected
+    # And of the others the one of the least hash of its name without the ending validates.
+    least = min(set(names) - set(chosen), key=lambda name: hashlib.sha256(name[:-4].encode()).digest())
+    assert pixels_of(coco(images, path).open("val")) == [np.asarray(Image.open(images / least)).tobytes()]
+
+
+def test_tiles_of_one_image_train_or_validate_together(make_coco):
+    names = [f"{letter}_{row}_{column}.png" for letter in "abcdefgh" for row in (0, 256) for column in range(3)]
+    images, path = make_coco([], names)
+    dataset = coco(images, path, path)
+    parts = []
+    for split in ("train", "val"):
+        pixels = pixels_of(dataset.open(split))
+        parts.append([name for name in names if np.asarray(Image.open(images / name)).tobytes() in pixels])
+    train, val = parts
+    assert len(val) == 6
+    assert len({name[0] for name in val}) == 1
+    assert sorted(train + val) == sorted(names)
+
+
+def test_a_file_for_validation_is_honoured(make_coco, capfd):
+    images, path = make_coco([], ["a.png", "b.png", "c.png"])
+    _, val = make_coco([], ["d.png", "e.png"], path="set/annotations/val.json")
+    _, test = make_coco([], ["f.png"], path="set/annotations/test.json")
+    dataset = coco(images, path, test, val=val)
+    assert [len(dataset.open(split)) for split in ("train", "val", "test")] == [3, 2, 1]
+    assert capfd.readouterr().err == ""
+    elsewhere = images.parent / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("d.png", "e.png"):
+        (images / name).rename(elsewhere / name)
+    assert len(coco((images, images, elsewhere), path, test, val=val).open("val")) == 2
+    alone = coco(images, test, path)
+    assert len(alone.open("train")) == 1
+    with pytest.raises(DataError, match="has no images for the split val: add some"):
+        alone.open("val")
 
 
 def test_training_and_testing_may_have_folders_of_their_own(make_coco):
@@ -155,7 +198,7 @@ def outlines():
 
 def test_masks_are_those_of_cocos_own_tools(make_coco):
     images, path = make_coco(outlines())
-    record = coco(images, path, path, masks=True).open("train")[0]
+    record = coco(images, path, path, masks=True).open("test")[0]
     theirs = COCO(path)
     polygon, blob, crowd = (theirs.annToMask(theirs.anns[number]) > 0 for number in (1, 2, 3))
     assert blob[polygon].any()
@@ -165,8 +208,8 @@ def test_masks_are_those_of_cocos_own_tools(make_coco):
     expected[blob] = 3  # the smaller one lies upon the larger one
     expected[0:3, 35:38] = 255  # nobody knows where in its box the last one is
     np.testing.assert_array_equal(record["mask"], expected)
-    assert "mask" not in coco(images, path, path).open("train")[0]
-    assert coco(images, path, path, masks=True).open("train")[1]["mask"].max() == 0
+    assert "mask" not in coco(images, path, path).open("test")[0]
+    assert coco(images, path, path, masks=True).open("test")[1]["mask"].max() == 0
 
 
 @pytest.mark.parametrize(
@@ -186,7 +229,7 @@ def test_masks_are_those_of_cocos_own_tools(make_coco):
 def test_outlines_that_cannot_be_drawn_are_refused(make_coco, outline, reason):
     images, path = make_coco([annotation(1, 10, 7, [1, 1, 5, 5], segmentation=outline)])
     with pytest.raises(DataError, match=rf"a\.png has an outline that cannot be drawn \(.*{reason}.*\): give polygons"):
-        coco(images, path, path, masks=True).open("train")[0]
+        coco(images, path, path, masks=True).open("test")[0]
 
 
 def test_annotations_that_do_not_say_the_size_are_clipped_to_the_picture(make_coco):
@@ -196,7 +239,7 @@ def test_annotations_that_do_not_say_the_size_are_clipped_to_the_picture(make_co
 
     boxes = [annotation(1, 10, 7, [30, 20, 50, 50]), annotation(2, 10, 3, [50, 0, 5, 5])]
     images, path = make_coco(boxes, change=change)
-    record = coco(images, path, path, masks=True).open("train")[0]
+    record = coco(images, path, path, masks=True).open("test")[0]
     np.testing.assert_array_equal(record["boxes"], [[30, 20, 10, 10]])
     assert record["labels"].tolist() == [1]
     assert (record["mask"][20:, 30:] == 255).all()
@@ -206,7 +249,7 @@ def test_a_picture_of_another_size_is_refused(make_coco):
     images, path = make_coco(GOOD)
     Image.new("RGB", (30, 40)).save(images / "a.png")
     with pytest.raises(DataError, match=r"a\.png is 30x40 pixels, and its annotations say 40x30: boxes are in pixels"):
-        coco(images, path, path).open("train")[0]
+        coco(images, path, path).open("test")[0]
 
 
 def spoil(parsed, name):

@@ -38,11 +38,11 @@ def test_layouts_of_several_tools(make_folder, images, masks, suffix, mask_end):
     found = find(make_folder(images=images, masks=masks, suffix=suffix, mask_end=mask_end))
     splits = split(found)
     below = images.partition("/")[2]
-    pairs = sorted(splits.train + splits.test)
+    pairs = sorted(splits.train + splits.val + splits.test)
     assert keys(pairs) == [f"{below}/{name}".strip("/") for name in "abcde"]
     assert all(pair.image.name == pair.key[-1] + suffix for pair in pairs)
     assert all(pair.mask.name == pair.key[-1] + mask_end + ".png" for pair in pairs)
-    assert (len(splits.train), len(splits.test), splits.by_hash) == (4, 1, True)
+    assert (len(splits.train), len(splits.val), len(splits.test), splits.by_hash) == (3, 1, 1, True)
     assert found.problems == []
 
 
@@ -59,8 +59,14 @@ def test_folders_say_the_split(make_folder, images, masks, test):
     root = roots[0]
     found = find(root)
     splits = split(found)
-    assert keys(splits.train) == ["train/a", "train/b", "train/c"]
+    assert (keys(splits.train), keys(splits.val)) == (["train/a", "train/c"], ["train/b"])
     assert keys(splits.test) == [f"{test}/d", f"{test}/e"]
+    *tested, held = found.notes
+    assert tested == ["Nothing is for testing but val, which is scored once, at the end."] * (test == "val")
+    assert held == (
+        f"{root} does not say which images validate: 1 of the 3 for training do, chosen by a hash of their names, "
+        "tiles of one image together."
+    )
     assert not splits.by_hash
     assert found.problems == []
 
@@ -79,15 +85,29 @@ def test_a_test_folder_without_masks_leaves_validation_to_score(make_folder):
     assert "images/test has no masks and is not used." in found.notes[0]
 
 
-def test_validation_is_left_out_where_there_is_a_test_set(make_folder):
+@pytest.mark.parametrize("val", ["val", "valid", "validation"])
+def test_a_folder_for_validation_is_honoured(make_folder, val):
     roots = [
         make_folder(members, f"images/{name}", f"masks/{name}")
-        for name, members in {"train": "abc", "val": "de", "test": "fg"}.items()
+        for name, members in {"train": "abc", val: "de", "test": "fg"}.items()
     ]
     root = roots[0]
     found = find(root)
+    splits = split(found)
+    assert keys(splits.train) == ["train/a", "train/b", "train/c"]
+    assert keys(splits.val) == [f"{val}/d", f"{val}/e"]
+    assert keys(splits.test) == ["test/f", "test/g"]
+    assert found.notes == found.problems == []
+
+
+def test_a_second_folder_of_one_split_is_left_out(make_folder):
+    roots = [
+        make_folder(members, f"images/{name}", f"masks/{name}")
+        for name, members in {"train": "abc", "val": "de", "test": "fg", "testing": "hi"}.items()
+    ]
+    found = find(roots[0])
     assert keys(split(found).test) == ["test/f", "test/g"]
-    assert found.notes == ["The split val is not used: test is scored."]
+    assert found.notes == ["The split testing is not used: test is scored."]
 
 
 def test_hidden_and_other_files_are_passed_over(make_folder, save):
@@ -104,8 +124,8 @@ def test_hidden_and_other_files_are_passed_over(make_folder, save):
     "name", ["two words", 'it\'s "quoted"', "日本語", "ñandú", "100%$x$", "a.b.c", "[red]x[/red]", "-r"]
 )
 def test_any_name_works(make_folder, name):
-    splits = split(find(make_folder(["x", name], suffix=".JPG")))
-    assert set(keys(splits.train + splits.test)) == {"x", name}
+    splits = split(find(make_folder(["x", "y", name], suffix=".JPG")))
+    assert set(keys(splits.train + splits.val + splits.test)) == {"x", "y", name}
 
 
 def test_an_accent_is_the_same_in_both_spellings(make_folder, save):
@@ -122,7 +142,8 @@ def test_the_split_by_hash_depends_on_names_alone(make_folder):
     first = split(find(make_folder(NAMES, root="one")))
     again = split(find(make_folder(NAMES[::-1], root="two", suffix=".jpg")))
     assert keys(first.test) == keys(again.test) == ["d", "j"]
-    assert keys(first.train) == sorted(set(NAMES) - {"d", "j"})
+    assert keys(first.val) == keys(again.val) == ["f"]
+    assert keys(first.train) == sorted(set(NAMES) - {"d", "j", "f"})
 
 
 def test_the_split_is_written_down_and_read_back(make_folder):
@@ -130,7 +151,8 @@ def test_the_split_is_written_down_and_read_back(make_folder):
     splits = split(find(root))
     assert write_lists(root, splits)
     assert (root / "splits" / "test.txt").read_text("utf-8").splitlines() == keys(splits.test)
-    assert sorted(os.listdir(root / "splits")) == ["test.txt", "train.txt"]
+    assert (root / "splits" / "val.txt").read_text("utf-8").splitlines() == keys(splits.val)
+    assert sorted(os.listdir(root / "splits")) == ["test.txt", "train.txt", "val.txt"]
     found = find(root)
     assert split(found) == splits._replace(by_hash=False)
     assert found.problems == found.notes == []
@@ -148,9 +170,17 @@ def test_lists_decide_and_may_name_files(make_folder, save):
     save(root / "splits" / "val.txt", "d\ne\n")
     found = find(root)
     splits = split(found)
-    assert (keys(splits.train), keys(splits.test)) == (["a", "b", "c"], ["d", "e"])
-    assert "5 pictures are in no list" in found.notes[0]
+    assert (keys(splits.train), keys(splits.val), keys(splits.test)) == (["a", "b"], ["c"], ["d", "e"])
+    assert "Nothing is for testing but val" in found.notes[0]
+    assert "5 images are in no list" in found.notes[1]
+    assert "1 of the 3 for training do" in found.notes[2]
     assert found.problems == []
+    save(root / "splits" / "test.txt", "f\n")
+    found = find(root)
+    splits = split(found)
+    assert (keys(splits.train), keys(splits.val), keys(splits.test)) == (["a", "b", "c"], ["d", "e"], ["f"])
+    assert len(found.notes) == 1
+    assert "4 images are in no list" in found.notes[0]
 
 
 def test_pictures_that_voc_does_not_list_need_no_mask(make_folder, save):
@@ -207,16 +237,20 @@ def test_folders_that_are_not_understood(make_folder, save, name):
 
 BAD_NAMES = {
     "missing mask": (lambda root, save: remove(root / "masks/b.png"), r"images/b\.png has no mask in masks/: add it"),
-    "missing picture": (lambda root, save: remove(root / "images/b.png"), r"masks/b\.png has no picture of its name"),
+    "missing image": (lambda root, save: remove(root / "images/b.png"), r"masks/b\.png has no image of its name"),
     "same stem": (lambda root, save: save(root / "images/b.jpg", "x"), r"images/b\.png has the same name as b\.jpg"),
-    "unknown in list": (lambda root, save: (save(root / "splits/train.txt", "a\nzebra\n"),
+    "unknown in list": (lambda root, save: (save(root / "splits/train.txt", "a\nc\nzebra\n"),
                                             save(root / "splits/test.txt", "b\n")),
-                        r"train\.txt names 'zebra', which is no picture there"),
+                        r"train\.txt names 'zebra', which is no image there"),
+    "in the list for validation": (lambda root, save: (save(root / "splits/train.txt", "a\nb\n"),
+                                                       save(root / "splits/val.txt", "c\nd\n"),
+                                                       save(root / "splits/test.txt", "d\ne\n")),
+                                   "splits names 'd' for validation and for testing"),
     "in both lists": (lambda root, save: (save(root / "splits/train.txt", "a\nb\n"),
                                           save(root / "splits/test.txt", "b\n")),
                       "splits names 'b' for training and for testing"),
     "one list": (lambda root, save: save(root / "splits/train.txt", "a\n"), r"splits/test\.txt is not there"),
-    "empty list": (lambda root, save: (save(root / "splits/train.txt", "a\n"), save(root / "splits/test.txt", "\n")),
+    "empty list": (lambda root, save: (save(root / "splits/train.txt", "a\nb\n"), save(root / "splits/test.txt", "\n")),
                    r"test\.txt lists nothing"),
     "bad class list": (lambda root, save: save(root / "classes.txt", "a\na\n"), "has the class 'a' twice"),
 }  # fmt: skip
@@ -234,10 +268,21 @@ def test_problems_of_names_are_listed(make_folder, save, name):
         raise DataError(sentences(found)[0])
 
 
-def test_one_pair_cannot_be_split(make_folder):
-    found = find(make_folder(["alone"]))
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_too_few_pairs_cannot_be_split(make_folder, names):
+    found = find(make_folder(names))
     split(found)
-    assert "has 1 pictures with a mask: training and testing need one each." in sentences(found)[0]
+    said = f"has {len(names)} images with a mask: training, validation and testing need one each."
+    assert said in sentences(found)[0]
+
+
+def test_a_single_pair_for_training_cannot_be_split(make_folder, save):
+    root = make_folder("abc")
+    save(root / "splits" / "train.txt", "a\n")
+    save(root / "splits" / "test.txt", "b\nc\n")
+    found = find(root)
+    split(found)
+    assert sentences(found) == [f"{root} has 1 image to train on: training and validation need one each."]
 
 
 def test_several_channels_of_nnunet_are_refused(make_folder, save):

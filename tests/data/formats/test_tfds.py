@@ -58,7 +58,7 @@ import sys
 import numpy as np
 from segjax.data.sets.pets import oxford_iiit_pet
 dataset = oxford_iiit_pet(data_dir=sys.argv[1])
-records = {split: list(dataset.open(split)) for split in ("train", "test")}
+records = {split: list(dataset.open(split)) for split in ("train", "val", "test")}
 np.savez(sys.argv[2], **{f"{split} {number} {part}": record[part]
                          for split in records for number, record in enumerate(records[split]) for part in record})
 assert not {"tensorflow", "jax"} & set(sys.modules)
@@ -69,15 +69,16 @@ assert not {"tensorflow", "jax"} & set(sys.modules)
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = np.load(root / "read.npz")
-    for split, names in zip(("train", "test"), PETS.values(), strict=True):
-        assert sum(key.startswith(split) for key in found) == 2 * len(names)
+    for splits, names in zip((("train", "val"), ("test",)), PETS.values(), strict=True):
         # TFDS shuffles what it writes: every record is one of the archive's, and none comes twice.
         masks = {trimaps[name].tobytes(): name for name in names}
-        for number in range(len(names)):
-            name = masks.pop((found[f"{split} {number} mask"] + np.uint8(1)).tobytes())
+        for record in [key.removesuffix(" mask") for key in found if key.startswith(splits) and key.endswith(" mask")]:
+            name = masks.pop((found[f"{record} mask"] + np.uint8(1)).tobytes())
             pixels = np.asarray(Image.open(io.BytesIO(images[f"images/{name}.jpg"])))
-            np.testing.assert_array_equal(found[f"{split} {number} image"], pixels[..., :3])
+            np.testing.assert_array_equal(found[f"{record} image"], pixels[..., :3])
         assert not masks
+    assert [sum(key.startswith(split) for key in found) for split in ("train", "val", "test")] == [2 * 2, 2 * 1, 2 * 2]
+    assert done.stderr.count("oxford_iiit_pet has no split for validation: the last 1 of the 3 that train are.") == 1
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +92,13 @@ def test_prepared_sets_are_found_again(prepared):
     dataset = oxford_iiit_pet(data_dir=prepared, download=False)
     assert dataset.class_names == ("pet", "background", "border")
     source = dataset.open("train")
-    assert len(source) == 3
-    np.testing.assert_array_equal(source[-1]["mask"], source[2]["mask"])
+    assert len(source) == 2
+    np.testing.assert_array_equal(source[-1]["mask"], source[1]["mask"])
     with pytest.raises(IndexError):
-        source[3]
+        source[2]
+    whole = tfds_dataset("oxford_iiit_pet", list("0123"), val="train[2:]", data_dir=prepared)
+    assert len(whole.open("train")) == 3
+    np.testing.assert_array_equal(dataset.open("val")[0]["image"], whole.open("val")[0]["image"])
 
 
 def test_values_that_are_no_label_are_ignored(prepared):
@@ -105,7 +109,7 @@ def test_values_that_are_no_label_are_ignored(prepared):
 
 def test_splits_may_be_slices(prepared):
     dataset = tfds_dataset("oxford_iiit_pet", list("0123"), train="train[:2]", test="train[2:]", data_dir=prepared)
-    assert (len(dataset.open("train")), len(dataset.open("test"))) == (2, 1)
+    assert [len(dataset.open(split)) for split in ("train", "val", "test")] == [1, 1, 1]
 
 
 def test_labels_without_a_name_are_refused(prepared):
@@ -172,5 +176,5 @@ def test_downloads_that_fail_say_what_to_do(tmp_path, monkeypatch):
 
 def test_nothing_is_opened_before_it_is_asked_for():
     assert tfds_dataset("no_such_set", ("a", "b")).palette == ((0, 0, 0), (128, 0, 0))
-    with pytest.raises(ValueError, match="no_such_set has the splits train and test, not 'val'"):
-        tfds_dataset("no_such_set", ("a", "b")).open("val")
+    with pytest.raises(ValueError, match="no_such_set has the splits train, val and test, not 'other'"):
+        tfds_dataset("no_such_set", ("a", "b")).open("other")

@@ -67,7 +67,7 @@ import numpy as np
 from segjax.data import wider_face
 dataset = wider_face(data_dir=sys.argv[1])
 assert dataset.class_names == ("face",)
-for split in ("train", "test"):
+for split in ("train", "val", "test"):
     source = dataset.open(split)
     records = {f"{split} {i} {part}": value for i in range(len(source)) for part, value in source[i].items()}
     np.savez(f"{sys.argv[1]}/{split}.npz", **records)
@@ -75,12 +75,12 @@ assert not {"tensorflow", "jax"} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for split, members in zip(("train", "test"), FACES.values(), strict=True):
-        found = np.load(root / f"{split}.npz")
+    for splits, members in zip((("train", "val"), ("test",)), FACES.values(), strict=True):
+        found = {key: value for split in splits for key, value in np.load(root / f"{split}.npz").items()}
         assert len(found) == 4 * len(members)
         names = {np.asarray(Image.open(io.BytesIO(pictures[name]))).tobytes(): name for name in members}
-        for number in range(len(members)):
-            record = {part: found[f"{split} {number} {part}"] for part in ("image", "boxes", "labels", "crowd")}
+        for one in [key.removesuffix(" image") for key in found if key.endswith(" image")]:
+            record = {part: found[f"{one} {part}"] for part in ("image", "boxes", "labels", "crowd")}
             wanted = [box for box in members[names.pop(record["image"].tobytes())] if box[2] > 0]
             expected = [(x, y, min(w, SIZE[0] - x), min(h, SIZE[1] - y)) for x, y, w, h, _ in wanted]
             np.testing.assert_allclose(record["boxes"], np.reshape(expected, (-1, 4)), atol=1e-4)
@@ -88,6 +88,9 @@ assert not {"tensorflow", "jax"} & set(sys.modules)
             assert record["labels"].tolist() == [0] * len(wanted)
             assert [record[name].dtype.name for name in ("boxes", "labels", "crowd")] == ["float32", "int32", "bool"]
         assert not names
+    # What its authors call validation tests, and so it does not validate.
+    assert len(np.load(root / "val.npz")) == 4
+    assert "wider_face has no split for validation: the last 1 of the 3 that train are." in done.stderr
 
 
 class TinyObjects(tfds.core.GeneratorBasedBuilder):
@@ -127,6 +130,10 @@ def test_sets_in_the_format_of_coco(tmp_path):
     np.testing.assert_array_equal(source[-1]["boxes"], source[0]["boxes"])
     with pytest.raises(IndexError):
         source[1]
+    with pytest.raises(
+        DataError, match="tiny_objects has 1 examples in 'train': training and validation need one each"
+    ):
+        tfds_boxes("tiny_objects", ("a", "b", "c"), data_dir=tmp_path).open("val")
     few = tfds_boxes("tiny_objects", ("a", "b"), data_dir=tmp_path, download=False).open("train")
     with pytest.raises(DataError, match="tiny_objects example 0 has the label 2 and only 2 classes have names"):
         few[0]
@@ -151,5 +158,5 @@ def test_what_cannot_be_had_gets_one_sentence(tmp_path, name, sentence):
 
 
 def test_nothing_is_opened_before_it_is_asked_for():
-    with pytest.raises(ValueError, match="wider_face has the splits train and test, not 'val'"):
-        wider_face().open("val")
+    with pytest.raises(ValueError, match="wider_face has the splits train, val and test, not 'other'"):
+        wider_face().open("other")

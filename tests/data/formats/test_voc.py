@@ -34,9 +34,9 @@ def folder(tmp_path, save):
 
 
 def test_corners_become_boxes(folder):
-    dataset = voc(folder)
+    dataset = voc(folder, "val", "train")
     assert dataset.class_names == ("cat", "dog", "person")
-    source = dataset.open("train")
+    source = dataset.open("test")
     assert len(source) == 2
     record = source[0]
     # Both corners are inside and counted from 1: the whole picture, and one pixel.
@@ -46,20 +46,20 @@ def test_corners_become_boxes(folder):
     assert record["boxes"].dtype == np.float32
     np.testing.assert_array_equal(source[1]["boxes"], [[9.5, 2, 10.5, 7]])
     np.testing.assert_array_equal(record["image"], np.asarray(Image.open(folder / "JPEGImages" / "a.png")))
-    test = dataset.open("test")
+    test = dataset.open("train")
     assert len(test) == 1
     assert test[0]["boxes"].shape == (0, 4)
     assert test[0].keys() == {"image", "boxes", "labels", "crowd"}
 
 
 def test_classes_may_be_chosen_and_then_nothing_is_read_before_it_is_opened(folder, tmp_path):
-    source = voc(folder, class_names=("person", "dog")).open("train")
+    source = voc(folder, "val", "train", class_names=("person", "dog")).open("test")
     assert [source[i]["labels"].tolist() for i in range(2)] == [[1], [0]]
     later = voc(tmp_path / "nowhere", class_names=("dog",))
     with pytest.raises(DataError, match=r"nowhere has no Annotations/ with XML files"):
         later.open("train")
-    with pytest.raises(ValueError, match="the splits train and test, not 'val'"):
-        later.open("val")
+    with pytest.raises(ValueError, match="the splits train, val and test, not 'other'"):
+        later.open("other")
 
 
 def test_without_lists_a_hash_of_names_decides(folder):
@@ -67,7 +67,25 @@ def test_without_lists_a_hash_of_names_decides(folder):
         path.unlink()
     (folder / "ImageSets" / "Main").rmdir()
     dataset = voc(folder)
-    assert (len(dataset.open("train")), len(dataset.open("test"))) == (2, 1)
+    assert [len(dataset.open(split)) for split in ("train", "val", "test")] == [1, 1, 1]
+
+
+def test_a_list_for_validation_is_honoured(folder, save, capfd):
+    save(folder / "ImageSets" / "Main" / "test.txt", "c\n")
+    save(folder / "ImageSets" / "Main" / "val.txt", "b\n")
+    save(folder / "ImageSets" / "Main" / "train.txt", "a\n")
+    dataset = voc(folder, test="test", val="val")
+    assert [len(dataset.open(split)) for split in ("train", "val", "test")] == [1, 1, 1]
+    assert dataset.open("val")[0]["labels"].tolist() == [2]
+    assert capfd.readouterr().err == ""
+    with pytest.raises(DataError, match="has no images for the split val: add some"):
+        voc(folder).open("val")
+
+
+def test_validation_is_cut_from_what_trains(folder, capfd):
+    dataset = voc(folder)
+    assert [len(dataset.open(split)) for split in ("train", "val", "test")] == [1, 1, 1]
+    assert "does not say which images validate: 1 of the 2 for training do" in capfd.readouterr().err
 
 
 def bad(folder, save, name):

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segjax.data import Statistics
 from segjax.data.check.masks import check_masks as check
+from segjax.data.checked import CheckedSource
 from segjax.data.sets.folder import FolderDefaults, FolderSource, folder, folder_defaults
 from segjax.errors import DataError
+
+module = sys.modules["segjax.data.sets.folder"]
 
 
 def test_records_are_the_pictures_and_masks(make_folder):
@@ -20,7 +24,7 @@ def test_records_are_the_pictures_and_masks(make_folder):
     assert (dataset.name, dataset.class_names) == ("set", ("class 0", "class 1", "class 2"))
     assert len(dataset.palette) == 3
     names = {}
-    for split in ("train", "test"):
+    for split in ("train", "val", "test"):
         source = dataset.open(split)
         listed = names[split] = (root / "splits" / f"{split}.txt").read_text().split()
         assert len(source) == len(listed)
@@ -29,19 +33,19 @@ def test_records_are_the_pictures_and_masks(make_folder):
             np.testing.assert_array_equal(record["image"], np.asarray(Image.open(root / "images" / f"{name}.png")))
             np.testing.assert_array_equal(record["mask"], np.asarray(Image.open(root / "masks" / f"{name}.png")))
             assert record["image"].dtype == record["mask"].dtype == np.uint8
-    assert sorted(names["train"] + names["test"]) == list("abcdefgh")
+    assert sorted(names["train"] + names["val"] + names["test"]) == list("abcdefgh")
 
 
 def test_a_second_start_uses_the_split_that_was_written(make_folder, save):
     root = make_folder("abcdefgh")
     folder(root).open("train")
-    first = (root / "splits" / "test.txt").read_text()
+    first = {name: (root / "splits" / f"{name}.txt").read_text().split() for name in ("train", "val", "test")}
     # A picture that is added later changes nothing about what tests.
     for part in ("images", "masks"):
         save(root / part / "aa.png", (root / part / "a.png").read_bytes())
     report = check(root)
-    assert [one.pair.key for one in report.test] == first.split()
-    assert "1 pictures are in no list" in report.notes[0]
+    assert {name: [one.pair.key for one in seen] for name, seen in report.by_split().items()} == first
+    assert "1 images are in no list" in report.notes[0]
 
 
 def test_a_folder_that_may_not_be_written_trains_all_the_same(make_folder, tmp_path):
@@ -60,20 +64,21 @@ else:
     os.chdir(sys.argv[1])
     os.chmod("set", 0o555)
 dataset = folder("set")
-print(len(dataset.open("train")), len(dataset.open("test")))
+print(*(len(dataset.open(split)) for split in ("train", "val", "test")))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(root.parent)], capture_output=True, text=True, cwd=Path(__file__).parents[3]
     )
     root.chmod(0o755)
-    assert (done.stdout.split(), done.stderr) == (["6", "2"], "")
+    assert (done.stdout.split(), done.stderr) == (["5", "1", "2"], "")
     assert not (root / "splits").exists()
 
 
 def test_defaults_are_worked_out_from_what_trains(make_folder, save):
     root = make_folder("abcde", suffix=".bmp")
     save(root / "splits" / "train.txt", "a\nb\nc\n")
-    save(root / "splits" / "test.txt", "d\ne\n")
+    save(root / "splits" / "val.txt", "d\n")
+    save(root / "splits" / "test.txt", "e\n")
     save(root / "classes.txt", "sky\nroad\ncar\nghost\n")
     mask = np.zeros((16, 20), np.uint8)
     mask[:4, :5] = 2  # the only car: 20 of 320 pixels
@@ -126,7 +131,7 @@ def test_defaults_survive_json_and_spare_the_reading(make_folder):
     assert dataset.class_names == found.class_names
     with pytest.raises(DataError, match="moved away is not there"):
         dataset.open("train")
-    assert len(folder(root, again).open("train")) == 4
+    assert len(folder(root, again).open("train")) == 3
 
 
 def test_a_folder_of_other_classes_is_refused(make_folder):
@@ -168,14 +173,15 @@ def test_mended_folders_are_checked_again(make_folder, save):
     with pytest.raises(DataError, match="is empty"):
         folder(root)
     save(root / "masks" / "a.png", kept)
-    assert len(folder(root).open("train")) == 4
+    assert len(folder(root).open("train")) == 3
 
 
 def test_files_that_change_after_the_check_get_a_sentence(make_folder, save):
     root = make_folder()
     source = folder(root).open("train")
-    assert isinstance(source, FolderSource)
-    pair = source.pairs[0]
+    assert isinstance(source, CheckedSource)
+    assert isinstance(source.source, FolderSource)
+    pair = source.source.pairs[0]
     mask = np.asarray(Image.open(pair.mask))
     save(pair.mask, mask[1:])
     with pytest.raises(DataError, match=r"a\.png is 20x15 pixels and its picture .* 20x16: they must be the same size"):
@@ -188,9 +194,34 @@ def test_files_that_change_after_the_check_get_a_sentence(make_folder, save):
         source[0]
 
 
-def test_only_train_and_test_can_be_opened(make_folder):
-    with pytest.raises(ValueError, match="set has the splits train and test, not 'val'"):
-        folder(make_folder()).open("val")
+def test_folders_that_changed_are_checked_again(make_folder, save, monkeypatch):
+    root = make_folder("abcdefgh")
+    dataset = folder(root)
+    read = []
+    monkeypatch.setattr(module, "check_masks", lambda root: read.append(root) or check(root))
+    for split in ("train", "val", "test"):  # which writes the lists, and they say what was so before
+        dataset.open(split)
+    assert read == []
+    save(root / "masks" / "b.png", b"")
+    with pytest.raises(DataError, match=r"b\.png is empty"):
+        folder(root).open("train")
+    (root / "masks" / "b.png").unlink()
+    with pytest.raises(DataError, match=r"b\.png has no mask in masks/"):
+        folder(root)
+    assert len(read) == 2
+
+
+def test_other_splits_cannot_be_opened(make_folder):
+    with pytest.raises(ValueError, match="set has the splits train, val and test, not 'other'"):
+        folder(make_folder()).open("other")
+
+
+def test_a_folder_says_how_its_images_are_normalised_and_changed(make_folder):
+    root = make_folder()
+    found, dataset = folder_defaults(root), folder(root)
+    assert dataset.statistics == Statistics(found.mean, found.std)
+    assert dataset.augment is not None
+    assert dataset.augment.crop == (found.crop, found.crop)
 
 
 def test_black_and_white_masks_train_as_two_classes(make_folder):

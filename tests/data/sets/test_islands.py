@@ -31,7 +31,7 @@ def test_the_counts_of_crops(built):
     dataset = islands()
     assert dataset.name == "islands/one"
     assert dataset.class_names == ("island", "lake")
-    for split, counts in (("train", [940, 1057]), ("test", [74, 66])):
+    for split, counts in (("train", [784, 865]), ("val", [39, 40]), ("test", [74, 66])):
         source = dataset.open(split)
         records = [source[i] for i in range(len(source))]
         labels = np.concatenate([record["labels"] for record in records])
@@ -55,7 +55,11 @@ def test_the_counts_of_crops(built):
 
 def test_the_counts_of_tiles(built):
     dataset = islands("many")
-    for split, count, counts, empty in (("train", 164, [228, 125], 0), ("test", 41, [23, 15], 20)):
+    for split, count, counts, empty in (
+        ("train", 132, [188, 106], 0),
+        ("val", 22, [12, 6], 11),
+        ("test", 41, [23, 15], 20),
+    ):
         source = dataset.open(split)
         records = [source[i] for i in range(len(source))]
         assert len(records) == count
@@ -83,10 +87,12 @@ def test_places_that_everybody_knows(built):
             for example in prepared(Islands, "many", split)
             for i in np.flatnonzero(~example["crowd"])
         ]
-        for split in ("train", "test")
+        for split in ("train", "val", "test")
     }
     for name, latitude, longitude, label, split in (
-        ("Sicily", 37.6, 14.1, 0, "train"),
+        ("Sardinia", 40.1, 9.0, 0, "val"),
+        ("Hawaii", 19.6, -155.5, 0, "val"),
+        ("Vänern", 58.9, 13.1, 1, "val"),
         ("Cyprus", 35.0, 33.2, 0, "train"),
         ("Jamaica", 18.1, -77.3, 0, "train"),
         ("Lake Victoria", -1.2, 33.0, 1, "train"),
@@ -103,9 +109,9 @@ def test_places_that_everybody_knows(built):
         assert label in hits, name
 
 
-def test_no_pixel_is_both_trained_on_and_tested(built):
+def test_no_pixel_is_in_two_splits(built):
     """Bands of 30 degrees are for one thing alone; tiles are 192 pixels of 1/15 degree wide."""
-    for split in ("train", "test"):
+    for split in ("train", "val", "test"):
         examples = prepared(Islands, "many", split)
         assert examples
         for example in examples:
@@ -113,6 +119,7 @@ def test_no_pixel_is_both_trained_on_and_tested(built):
             first, last = int((middle - half) // 30), int((middle + half - 1e-3) // 30)
             assert first == last
             assert (first % 3 == 2) == (split == "test")
+            assert (first in (0, 6)) == (split == "val")
 
 
 def test_a_crops_window_stays_in_its_band_and_its_object_in_the_window():
@@ -252,7 +259,7 @@ def test_a_tile_has_all_objects_and_says_which_do_not_count():
 
 
 def test_bands():
-    assert [split_of(band) for band in range(12)] == ["train", "train", "test"] * 4
+    assert [split_of(band) for band in range(12)] == ["val", "train", "test", "train", "train", "test"] * 2
     assert (band_of(1, 448), band_of(451, 10), band_of(0, 10), band_of(445, 10)) == (0, 1, None, None)
 
 
@@ -260,7 +267,7 @@ def test_wrong_arguments_are_refused_and_nothing_is_fetched_before_it_is_opened(
     monkeypatch.setenv("SEGJAX_DATA", str(tmp_path))
     with pytest.raises(ValueError, match='crops of "one" object or tiles of "many", not \'two\''):
         islands("two")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="islands has the splits train and test, not 'val'"):
-        islands().open("val")
+    with pytest.raises(ValueError, match="islands has the splits train, val and test, not 'other'"):
+        islands().open("other")
     assert os.listdir(tmp_path) == []
     assert "tensorflow" not in sys.modules

@@ -44,7 +44,8 @@ def test_the_counts_and_the_shares_of_the_classes(built):
     assert dataset.class_names == ("water", "forest", "open vegetation", "barren")
     assert len(dataset.palette) == 4
     for split, count, shares in (
-        ("train", 631, [0.297, 0.281, 0.306, 0.111]),
+        ("train", 555, [0.297, 0.287, 0.302, 0.110]),
+        ("val", 76, [0.301, 0.236, 0.339, 0.114]),
         ("test", 170, [0.305, 0.239, 0.344, 0.109]),
     ):
         source = dataset.open(split)
@@ -60,7 +61,7 @@ def test_the_counts_and_the_shares_of_the_classes(built):
         assert ((masks != 0).mean(axis=(1, 2)) >= 0.01).all()
 
 
-def test_no_test_tile_touches_a_training_block(world):
+def test_no_tile_touches_a_block_of_another_split(world):
     _, igbp = world
     chosen = list(tiles(igbp))
     assert len({(row, column) for _, row, column in chosen}) == len(chosen)
@@ -70,24 +71,26 @@ def test_no_test_tile_touches_a_training_block(world):
     def block(row, column):
         return top + (row - top) // (BLOCK + GAP) * (BLOCK + GAP), column // (BLOCK + GAP) * (BLOCK + GAP)
 
-    training = {block(row, column) for split, row, column in chosen if split == "train"}
+    blocks = {
+        name: {block(row, column) for split, row, column in chosen if split == name}
+        for name in ("train", "val", "test")
+    }
     for split, row, column in chosen:
         assert 0 <= row <= 2700 - TILE
         assert 0 <= column <= 5400 - TILE
         y, x = block(row, column)
         assert y <= row <= y + BLOCK - TILE
         assert x <= column <= x + BLOCK - TILE
-        if split == "test":
-            for y, x in training:
-                # How far they are apart; the world is round.
-                apart_y = max(y - (row + TILE), row - (y + BLOCK))
-                width = min(BLOCK, 5400 - x)
-                apart_x = min(max(x + turn - (column + TILE), column - (x + turn + width)) for turn in (-5400, 0, 5400))
-                assert max(apart_y, apart_x) >= GAP
+        for y, x in set.union(*(others for name, others in blocks.items() if name != split)):
+            # How far they are apart; the world is round.
+            apart_y = max(y - (row + TILE), row - (y + BLOCK))
+            width = min(BLOCK, (5400 - x) // TILE * TILE)
+            apart_x = min(max(x + turn - (column + TILE), column - (x + turn + width)) for turn in (-5400, 0, 5400))
+            assert max(apart_y, apart_x) >= GAP
 
 
 def test_places_that_everybody_knows(built):
-    examples = [example for split in ("train", "test") for example in prepared(LandCover, "groups4", split)]
+    examples = [example for split in ("train", "val", "test") for example in prepared(LandCover, "groups4", split)]
 
     def at(latitude, longitude):
         """The image's colour and the mask's class there."""
@@ -213,7 +216,7 @@ def test_a_killed_build_leaves_nothing_that_could_be_read(built, tmp_path, monke
 def test_wrong_groups_and_splits_are_refused():
     with pytest.raises(ValueError, match="4 or 7 groups of classes, not 5"):
         land_cover(5)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="the splits train and test, not 'validation'"):
+    with pytest.raises(ValueError, match="the splits train, val and test, not 'validation'"):
         land_cover().open("validation")
 
 

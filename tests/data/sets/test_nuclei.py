@@ -1,4 +1,5 @@
 import io
+import itertools
 import sys
 import zipfile
 
@@ -47,13 +48,14 @@ def test_slices_become_records_on_one_scale(stacks):
             assert record["image"].dtype == record["mask"].dtype == np.uint8
 
 
-def test_training_and_test_slices_are_apart():
-    assert min(abs(test - train) for test in SLICES["test"] for train in SLICES["train"]) > 3
+@pytest.mark.parametrize(("one", "other"), itertools.combinations(("train", "val", "test"), 2))
+def test_three_slices_of_blur_are_between_two_splits(one, other):
+    assert min(abs(z - y) for z in SLICES[one] for y in SLICES[other]) > 3
     assert max(max(chosen) for chosen in SLICES.values()) < 60
 
 
 def test_nothing_is_fetched_before_it_is_opened(monkeypatch):
     monkeypatch.setattr(module, "fetch_wheel", None)
     assert nuclei().class_names == ("background", "nucleus")
-    with pytest.raises(ValueError, match="nuclei has the splits train and test, not 'val'"):
-        nuclei().open("val")
+    with pytest.raises(ValueError, match="nuclei has the splits train, val and test, not 'other'"):
+        nuclei().open("other")

@@ -11,8 +11,15 @@ from segjax.data.sets.trees import PHOTOS, TILE, tiles, trees
 
 module = sys.modules["segjax.data.sets.trees"]  # `segjax.data.trees` is the function
 
-SIZES = {"train": ((500, 300), (256, 256), (260, 400)), "test": ((520, 700),)}
-BOXES = {"train": [[(10, 20, 30, 40)], [(0, 0, 256, 256)], [(399, 259, 1, 1), (100, 100, 50, 50)]], "test": [[]]}
+SIZES = {"train": ((884, 300), (256, 256), (260, 400)), "test": ((520, 700),)}
+BOXES = {
+    "train": [
+        [(10, 20, 30, 40), (20, 640, 10, 20), (40, 540, 10, 20)],
+        [(0, 0, 256, 256)],
+        [(399, 259, 1, 1), (100, 100, 50, 50)],
+    ],
+    "test": [[]],
+}
 
 
 @pytest.fixture
@@ -22,7 +29,8 @@ def photos(tmp_path, monkeypatch):
     pixels = {}
     rng = np.random.default_rng(0)
     with zipfile.ZipFile(wheel, "w") as archive:
-        for split, names in PHOTOS.items():
+        for split in ("train", "test"):
+            names = PHOTOS[split]
             for name, (height, width), boxes in zip(names, SIZES[split], BOXES[split], strict=True):
                 pixels[name] = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
                 file = io.BytesIO()
@@ -43,10 +51,11 @@ def photos(tmp_path, monkeypatch):
 def test_photos_become_tiles_of_one_size(photos):
     dataset = trees()
     assert dataset.class_names == ("tree",)
-    train, test = dataset.open("train"), dataset.open("test")
+    train, val, test = (dataset.open(split) for split in ("train", "val", "test"))
     assert len(train) == 3 * 2 + 1 + 2 * 2
     assert len(test) == 2 * 3
-    for source in (train, test):
+    assert len(val) == 2
+    for source in (train, val, test):
         for i in range(len(source)):
             record = source[i]
             assert record.keys() == {"image", "boxes", "labels", "crowd"}
@@ -55,7 +64,11 @@ def test_photos_become_tiles_of_one_size(photos):
             assert kinds == ["float32", "int32", "bool"]
     large = photos[PHOTOS["train"][0]]
     np.testing.assert_array_equal(train[0]["image"], large[:256, :256])
-    np.testing.assert_array_equal(train[4]["image"], large[-256:, :256])
+    np.testing.assert_array_equal(train[4]["image"], large[244:500, :256])
+    # The last rows validate; those before them, and a tree that lies there, are in neither.
+    np.testing.assert_array_equal(val[0]["image"], large[-256:, :256])
+    np.testing.assert_array_equal(val[0]["boxes"], [[20, 12, 10, 20]])
+    assert sum(len(train[i]["boxes"]) for i in range(6)) == 1
     # The corners of VOC are counted from 1 and inside.
     np.testing.assert_array_equal(train[0]["boxes"], [[10, 20, 30, 40]])
     np.testing.assert_array_equal(train[6]["boxes"], [[0, 0, 256, 256]])
@@ -92,5 +105,5 @@ def test_boxes_are_cut_as_their_pictures_are():
 
 def test_nothing_is_fetched_before_it_is_opened(monkeypatch):
     monkeypatch.setattr(module, "fetch_wheel", None)
-    with pytest.raises(ValueError, match="trees has the splits train and test, not 'val'"):
-        trees().open("val")
+    with pytest.raises(ValueError, match="trees has the splits train, val and test, not 'other'"):
+        trees().open("other")

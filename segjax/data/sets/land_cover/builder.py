@@ -23,7 +23,7 @@ class LandCoverConfig(tfds.core.BuilderConfig):
 class LandCover(tfds.core.GeneratorBasedBuilder):
     """Blue Marble tiles with MODIS land cover, in configs by the number of groups of classes."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
     BUILDER_CONFIGS: ClassVar = [
         LandCoverConfig(name=f"groups{count}", description=", ".join(group.name for group in groups), groups=count)
         for count, groups in GROUPS.items()
@@ -51,7 +51,7 @@ class LandCover(tfds.core.GeneratorBasedBuilder):
         chosen = list(tiles(igbp))
         return {
             split: self._generate_examples(image, mask, [tile for tile in chosen if tile.split == split])
-            for split in ("train", "test")
+            for split in ("train", "val", "test")
         }
 
     def _generate_examples(

@@ -1,0 +1,172 @@
+"""What holds for all ops: every mode of differentiation, programs for other platforms, and batches of any size."""
+
+import re
+from collections import Counter
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array, export
+from jax.experimental.jet import jet
+from op_cases import Case, cases, noise
+
+from segjax import ops
+
+CASES = cases()
+BY_DEFINITION = {"boxes", "center_targets", "max_unpool, overlapping"}
+"""Differences say otherwise: no gradient passes through CIoU's trade-off, nor through targets, and all windows have the
+gradient of a cell that the last of them wrote."""
+QUICK = {"xla_backend_optimization_level": "0"}
+"""For XLA, where a program runs once."""
+
+
+def first(case: Case, *arrays: Array) -> Array:
+    """The op's output, the first where there are more."""
+    output = case.op(*arrays)
+    return output[0] if isinstance(output, tuple) else output
+
+
+def curved(case: Case, *arrays: Array) -> Array:
+    """A number with derivatives of every order."""
+    return jnp.sum(jnp.sin(first(case, *arrays)))
+
+
+def in_float64(case: Case) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """The arrays, and a direction."""
+    rng = np.random.default_rng(5)
+    arrays = tuple(jnp.asarray(array, jnp.float64) for array in case.arrays)
+    return arrays, tuple(jnp.asarray(rng.standard_normal(array.shape)) for array in arrays)
+
+
+def dot(a: tuple[Array, ...], b: tuple[Array, ...]) -> Array:
+    return sum((jnp.vdot(x, y) for x, y in zip(a, b, strict=True)), start=jnp.zeros(()))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_forward_mode_is_what_differences_and_reverse_mode_say(name: str) -> None:
+    run = partial(first, CASES[name])
+
+    @partial(jax.jit, compiler_options=QUICK)
+    def both_ways(arrays, direction):
+        output, forward = jax.jvp(run, arrays, direction)
+        step = 1e-6
+        ahead, behind = (run(*(x + s * d for x, d in zip(arrays, direction, strict=True))) for s in (step, -step))
+        upstream = jnp.cos(jnp.arange(output.size, dtype=output.dtype)).reshape(output.shape)
+        gradients = jax.vjp(run, *arrays)[1](upstream)
+        linearized = jax.linearize(run, *arrays)[1](*direction)
+        return (
+            forward,
+            (ahead - behind) / (2 * step),
+            jnp.vdot(upstream, forward),
+            dot(gradients, direction),
+            linearized,
+        )
+
+    with jax.enable_x64(True):
+        forward, difference, along, against, linearized = both_ways(*in_float64(CASES[name]))
+    np.testing.assert_array_equal(forward, linearized)
+    scale = max(float(abs(forward).max()), 1e-3)
+    single = forward.dtype == jnp.float32
+    if name not in BY_DEFINITION:
+        np.testing.assert_allclose(forward, difference, rtol=0, atol=(1e-1 if single else 1e-6) * scale)
+    np.testing.assert_allclose(along, against, rtol=1e-5 if single else 1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_hessian_vector_products_agree(name: str) -> None:
+    run = partial(curved, CASES[name])
+
+    @partial(jax.jit, compiler_options=QUICK)
+    def products(arrays, direction):
+        gradient = jax.grad(run, tuple(range(len(arrays))))
+        _, forward_over_reverse = jax.jvp(gradient, arrays, direction)
+        _, reverse_over_forward = jax.vjp(lambda *arrays: jax.jvp(run, arrays, direction)[1], *arrays)
+        return forward_over_reverse, reverse_over_forward(jnp.ones((), jax.eval_shape(run, *arrays).dtype))
+
+    with jax.enable_x64(True):
+        arrays, direction = in_float64(CASES[name])
+        for forward, reverse in zip(*products(arrays, direction), strict=True):
+            np.testing.assert_allclose(forward, reverse, rtol=0, atol=1e-5 * max(float(abs(reverse).max()), 1e-6))
+
+
+# jax's own rule of `select` for jet does not take scalars.
+WITHOUT_JET = {"boxes", "dysample", "grid_sample, zeros", "grid_sample, reflection", "grid_sample, nearest"}
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in WITHOUT_JET])
+def test_taylor_mode_is_forward_mode_twice(name: str) -> None:
+    run = partial(first, CASES[name])
+
+    @partial(jax.jit, compiler_options=QUICK)
+    def both_ways(arrays, direction):
+        none = tuple(map(jnp.zeros_like, arrays))
+        series = jet(run, arrays, [list(terms) for terms in zip(direction, none, strict=True)])
+        twice = jax.jvp(lambda *arrays: jax.jvp(run, arrays, direction)[1], arrays, direction)
+        return series[1], twice
+
+    with jax.enable_x64(True):
+        for found, expected in zip(*both_ways(*in_float64(CASES[name])), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-10)
+
+
+WIDE = {
+    "conv, wide": Case(lambda x, k: ops.conv(x, k, "SAME"), (noise(1, 16, 16, 128), noise(3, 3, 128, 128)), 1),
+    "conv, strips": Case(lambda x, k: ops.conv(x, k, "SAME"), (noise(1, 16, 16, 8), noise(3, 3, 8, 8)), 1),
+}
+"""What has other forms in a program for a CPU."""
+
+
+def exported(case: Case, *platforms: str) -> str:
+    """The program of the op and its gradients for other platforms than this."""
+    gradients = jax.grad(partial(curved, case), tuple(range(len(case.arrays))))
+    program = export.export(jax.jit(gradients), platforms=platforms)(*case.arrays).mlir_module()
+    return re.sub(r"\n#loc.*| loc\(.*\)", "", program).strip()
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("name", CASES | WIDE)
+def test_programs_for_other_platforms_have_no_form_for_cpus(name: str, platform: str, request) -> None:
+    case = (CASES | WIDE)[name]
+    here = exported(case, platform)
+    request.getfixturevalue("without_cpu_forms")
+    assert here == exported(case, platform)
+
+
+def computations(program: str) -> Counter:
+    return Counter(re.findall(r"stablehlo\.(convolution|dot_general)", program))
+
+
+def test_an_exported_network_has_its_convolutions_and_no_others() -> None:
+    def network(x: Array, *kernels: Array) -> Array:
+        fine, down, coarse, up, out = kernels
+        skip = jax.nn.relu(ops.conv(x, fine, "SAME"))
+        y, indices = ops.max_pool_with_argmax(jax.nn.relu(ops.conv(skip, down, "SAME")))
+        y = ops.max_unpool(jax.nn.relu(ops.conv(y, coarse, "SAME")), indices)
+        y = ops.conv_transpose(ops.avg_pool(y), up, strides=2)
+        return ops.conv(jnp.concatenate([skip, ops.resize(y, (32, 32))], axis=-1), out, "SAME")
+
+    wide = noise(3, 3, 128, 128)
+    kernels = wide, wide, wide, noise(2, 2, 128, 128), noise(3, 3, 256, 128)
+    case = Case(network, (noise(1, 32, 32, 128), *kernels), 5)
+    for platform in ("cuda", "tpu"):
+        # Of each of the four convolutions three, less that of no gradient; the transposed one is three products, too.
+        assert computations(exported(case, platform)) == {"convolution": 3 * 4 + 2, "dot_general": 2}
+    assert computations(exported(case, "cpu"))["dot_general"] > 16 * 4
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_exported_program_takes_batches_of_any_size(name: str) -> None:
+    case = CASES[name]
+    batch = len(case.arrays) - case.kernels
+    (n,) = export.symbolic_shape("n")
+    shapes = [
+        jax.ShapeDtypeStruct((n, *x.shape[1:]) if i < batch else x.shape, x.dtype) for i, x in enumerate(case.arrays)
+    ]
+    both = jax.jit(jax.value_and_grad(partial(curved, case), tuple(range(len(case.arrays)))))
+    program = export.export(both)(*shapes)
+    arrays = [x[:3] if i < batch else x for i, x in enumerate(case.arrays)]
+    found, expected = program.call(*arrays), both(*arrays)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(float(abs(b).max()), 1e-6))
