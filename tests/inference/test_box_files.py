@@ -102,7 +102,7 @@ def test_what_cannot_be_read_is_named_and_left_out(tmp_path: Path, capsys: pytes
     assert [path.name for path in summary.done] == ["good_boxes.png"]
     assert list(found_in(tmp_path / "out")[1]) == ["good.png"]
     said = capsys.readouterr().err.replace("\n", "")
-    for sentence in ("cut.png is damaged or cut short", "text.jpg is no picture", "nowhere.png is not there"):
+    for sentence in ("cut.png is damaged or cut short", "text.jpg is no image", "nowhere.png is not there"):
         assert [failed for failed in summary.failed if sentence in failed], summary.failed
         assert sentence in said
 

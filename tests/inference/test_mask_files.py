@@ -225,7 +225,7 @@ def test_what_cannot_be_read_is_named_and_left_out(folder: Path, out: Path, caps
         f"{missing} is not there: check the name.",
         f"{nothing} matches no images",
         f"{folder.parent / 'bare'} holds no images",
-        f"{folder / '[1] text.png'} is no picture",
+        f"{folder / '[1] text.png'} is no image",
         f"{folder / 'empty.jpg'} is empty (0 bytes)",
     ):
         assert [failed for failed in summary.failed if failed.startswith(sentence)], summary.failed

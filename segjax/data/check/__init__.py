@@ -13,7 +13,7 @@ from segjax.errors import DataError
 def check(
     root: str | os.PathLike[str], *, workers: int | None = None, picture: str | os.PathLike[str] | None = None
 ) -> Report | BoxReport:
-    """Read every picture below a folder, with its mask or its boxes, and report all that is wrong, with counts.
+    """Read every image below a folder, with its mask or its boxes, and report all that is wrong, with counts.
 
     A bar shows how far it is where standard error is a terminal. Nothing is written into the folder.
 
@@ -21,13 +21,13 @@ def check(
         root: a folder in one of the layouts that `layouts` and `box_layouts` of `segjax.data.formats` list, or a JSON
             file of COCO's format. A folder with masks and boxes is checked for its masks.
         workers: threads that read; by default one for every core.
-        picture: the image file to draw examples into, if any picture can be read.
+        picture: the image file to draw examples into, if any image can be read.
 
     Returns:
         A report, whatever the folder holds: a folder that is not there is a problem among others.
 
     Raises:
-        DataError: the picture cannot be written.
+        DataError: that file cannot be written.
     """
     report = check_masks(root, workers=workers, picture=picture)
     if report.understood:

@@ -1,4 +1,4 @@
-"""A picture of examples from a checked data set of boxes: pictures with their boxes, classes and scores drawn."""
+"""An image of examples from a checked data set of boxes: images with their boxes, classes and scores drawn."""
 
 import os
 
@@ -67,7 +67,7 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
 
 
 def _choose(report: BoxReport, most: int) -> list[tuple[str, SeenBoxes]]:
-    """Pictures spread evenly over the splits, of readable ones; those with boxes where there are any."""
+    """Images spread evenly over the splits, of readable ones; those with boxes where there are any."""
 
     def some(split: str, seen: tuple[SeenBoxes, ...], count: int) -> list[tuple[str, SeenBoxes]]:
         good = [one for one in seen if one.size and all(problem.severity != "error" for problem in one.problems)]

@@ -20,13 +20,13 @@ from segjax.errors import DataError
 
 @dataclass(frozen=True)
 class SeenBoxes:
-    """What reading one picture told."""
+    """What reading one image told."""
 
     picture: Annotated
     size: tuple[int, int] | None
-    """Height and width of the picture; None where it could not be read."""
+    """Height and width of the image; None where it could not be read."""
     digest: bytes
-    """Of the decoded picture; empty where it could not be read or is of one colour."""
+    """Of the decoded image; empty where it could not be read or is of one colour."""
     problems: tuple[Problem, ...]
 
 
@@ -92,7 +92,7 @@ class BoxReport:
         }  # fmt: skip
 
     def describe(self, console: Console) -> None:
-        """Print counts of pictures and boxes, and the scores that boxes have."""
+        """Print counts of images and boxes, and the scores that boxes have."""
         facts = self.to_json()
         empty = facts["without_boxes"]
         say(
@@ -110,7 +110,7 @@ class BoxReport:
         (low, middle, high), crowds = facts["longer_side"], facts["crowds"]
         say(
             console,
-            f"The longer side of a box is {low:g} to {high:g} pixels, {middle:g} in the middle. A picture has up to "
+            f"The longer side of a box is {low:g} to {high:g} pixels, {middle:g} in the middle. An image has up to "
             f"{facts['most_boxes']} boxes. Crowds: {crowds['train']} to train, {crowds['val']} to validate, "
             f"{crowds['test']} to test.",
         )

@@ -1,4 +1,4 @@
-"""Read every picture of a data set of boxes and find everything that is wrong with it at once."""
+"""Read every image of a data set of boxes and find everything that is wrong with it at once."""
 
 import itertools
 import os
@@ -23,7 +23,7 @@ from segjax.errors import DataError
 def check_boxes(
     found: FoundBoxes, *, workers: int | None = None, picture: str | os.PathLike[str] | None = None
 ) -> BoxReport:
-    """Read every picture of annotations and report all that is wrong with either; `segjax.data.check` says how."""
+    """Read every image of annotations and report all that is wrong with either; `segjax.data.check` says how."""
     start = time.perf_counter()
     pictures = found.train + found.val + found.test
     pool = ThreadPoolExecutor(workers or os.cpu_count())
@@ -89,6 +89,6 @@ def _never_seen(found: FoundBoxes, *splits: tuple[SeenBoxes, ...]) -> list[Probl
     for number, name in enumerate(found.read[0].class_names):
         where = [split for split, has in zip(names, labels, strict=True) if number not in has]
         if where:
-            sentence = f"{root} has class {number} ('{name}') in no {' and no '.join(where)} picture."
+            sentence = f"{root} has class {number} ('{name}') in no {' and no '.join(where)} image."
             problems.append(Problem("never seen", "warning", root, sentence))
     return problems

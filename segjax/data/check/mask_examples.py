@@ -1,4 +1,4 @@
-"""A picture of examples from a checked folder: pictures beside their masks, drawn over them in the classes' colours."""
+"""An image of examples from a checked folder: images beside their masks, drawn over them in the classes' colours."""
 
 import os
 import warnings

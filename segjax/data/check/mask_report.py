@@ -1,4 +1,4 @@
-"""What checking a folder of pictures and masks found out, as a refusal, as JSON and as text for a terminal."""
+"""What checking a folder of images and masks found out, as a refusal, as JSON and as text for a terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class Seen:
 
     pair: ImageAndMask
     size: tuple[int, int] | None
-    """Height and width of the picture."""
+    """Height and width of the image."""
     mean: Float64[np.ndarray, " 3"]
-    """Of every channel of the picture, in 0..1."""
+    """Of every channel of the image, in 0..1."""
     std: Float64[np.ndarray, " 3"]
     digest: bytes
-    """Of the decoded picture: equal pictures have equal ones, whatever format they are saved in."""
+    """Of the decoded image: equal images have equal ones, whatever format they are saved in."""
     counts: Int64[np.ndarray, " 256"]
     """How many pixels of the mask have each value."""
     coloured: bool
@@ -62,7 +62,7 @@ class Report:
 
     @property
     def understood(self) -> bool:
-        """Whether the folder has a layout of pictures with masks at all."""
+        """Whether the folder has a layout of images with masks at all."""
         return self.tool != "unknown"
 
     @property

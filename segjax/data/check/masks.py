@@ -1,4 +1,4 @@
-"""Read a whole folder of pictures and masks and find everything that is wrong with it at once."""
+"""Read a whole folder of images and masks and find everything that is wrong with it at once."""
 
 import itertools
 import math
@@ -26,13 +26,13 @@ from segjax.data.record import IGNORE
 from segjax.errors import DataError
 
 _SMALLEST = 8
-"""A side, in pixels, below which a picture is more likely a mistake than a picture."""
+"""A side, in pixels, below which an image is more likely a mistake than one to learn from."""
 
 
 def check_masks(
     root: str | os.PathLike[str], *, workers: int | None = None, picture: str | os.PathLike[str] | None = None
 ) -> Report:
-    """Read every picture and mask below a folder and report all that is wrong, with counts and class frequencies.
+    """Read every image and mask below a folder and report all that is wrong, with counts and class frequencies.
 
     A bar shows how far it is where standard error is a terminal. Nothing is written into the folder.
 
@@ -45,7 +45,7 @@ def check_masks(
         A report, whatever the folder holds: a folder that is not there is a problem among others.
 
     Raises:
-        DataError: the picture cannot be written.
+        DataError: that file cannot be written.
     """
     start = time.perf_counter()
     try:
@@ -121,9 +121,9 @@ def _read(pair: ImageAndMask, colours: Colours) -> Seen:
 
 
 def size_sentence(pair: ImageAndMask, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
-    """Say that a picture and its mask differ in (height, width)."""
+    """Say that an image and its mask differ in (height, width)."""
     return (
-        f"{shown(pair.mask)} is {mask[1]}x{mask[0]} pixels and its picture {shown(pair.image)} {image[1]}x{image[0]}: "
+        f"{shown(pair.mask)} is {mask[1]}x{mask[0]} pixels and its image {shown(pair.image)} {image[1]}x{image[0]}: "
         "they must be the same size."
     )
 

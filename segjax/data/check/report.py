@@ -1,4 +1,4 @@
-"""What reports on all kinds of data sets have in common: problems, sizes of pictures, and how they are printed."""
+"""What reports on all kinds of data sets have in common: problems, sizes of images, and how they are printed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -50,7 +50,7 @@ def problem_facts(report: AnyReport) -> dict[str, Any]:
 
 
 def size_facts(sizes: Iterable[tuple[int, int] | None]) -> dict[str, Any]:
-    """The least, median and greatest height and width of pictures, ready for `json.dump`; zeros where there is none."""
+    """The least, median and greatest height and width of images, ready for `json.dump`; zeros where there is none."""
     known = np.array([size for size in sizes if size] or [(0, 0)])
     return {
         name: {"min": int(side.min()), "median": float(np.median(side)), "max": int(side.max())}
@@ -61,7 +61,7 @@ def size_facts(sizes: Iterable[tuple[int, int] | None]) -> dict[str, Any]:
 def size_line(height: dict[str, Any], width: dict[str, Any]) -> str:
     """Say in one sentence what `size_facts` found."""
     return (
-        f"Pictures are {height['min']} to {height['max']} pixels high and {width['min']} to {width['max']} wide "
+        f"Images are {height['min']} to {height['max']} pixels high and {width['min']} to {width['max']} wide "
         f"(medians {height['median']:g} and {width['median']:g})."
     )
 

@@ -1,4 +1,4 @@
-"""Pictures with boxes around objects, as files of annotations list them, and records made of them."""
+"""Images with boxes around objects, as files of annotations list them, and records made of them."""
 
 import math
 from collections.abc import Callable, Collection, Sequence
@@ -23,7 +23,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Annotated:
-    """One picture file with its boxes."""
+    """One image file with its boxes."""
 
     path: Path
     size: tuple[int, int] | None
@@ -59,7 +59,7 @@ class Annotations:
         refuse(self.source, self.problems)
 
     def keep_box(self, where: str, values: object, size: tuple[int, int] | None) -> Box | None:
-        """The box (x, y, w, h) clipped to the picture, None where it is none; says what is wrong with it."""
+        """The box (x, y, w, h) clipped to the image, None where it is none; says what is wrong with it."""
         numbers = [float(value) for value in values if is_number(value)] if isinstance(values, (list, tuple)) else []
         if not isinstance(values, (list, tuple)) or len(values) != 4 or len(numbers) != 4:
             self.error("box", where, f"has the box {values}: write four numbers, x, y, width and height in pixels")
@@ -79,10 +79,10 @@ class Annotations:
         right, bottom = min(x + width, size[1]), min(y + height, size[0])
         left, top = max(x, 0.0), max(y, 0.0)
         if right <= left or bottom <= top:
-            self.error("box outside", where, f"{said}, all of it outside the picture of {size[1]}x{size[0]}: mend it")
+            self.error("box outside", where, f"{said}, all of it outside the image of {size[1]}x{size[0]}: mend it")
             return None
         if max(left - x, top - y, x + width - right, y + height - bottom) > _ROUNDING:
-            self.warn("box outside", where, f"{said}, partly outside the picture of {size[1]}x{size[0]}: it is clipped")
+            self.warn("box outside", where, f"{said}, partly outside the image of {size[1]}x{size[0]}: it is clipped")
         return left, top, right - left, bottom - top
 
 
@@ -93,19 +93,19 @@ def is_number(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class AnnotatedSource:
-    """Annotated pictures, read when they are asked for."""
+    """Annotated images, read when they are asked for."""
 
     pictures: Sequence[Annotated]
     with_attributes: bool = False
     draw_mask: Callable[[Annotated, tuple[int, int]], UInt8[np.ndarray, "h w"]] | None = None
-    """Makes the mask of a picture of (height, width); None leaves it out."""
+    """Makes the mask of an image of (height, width); None leaves it out."""
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """How many images there are."""
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> Record:
-        """Read one picture; raises DataError where it cannot be read or is not of the annotations' size."""
+        """Read one image; raises DataError where it cannot be read or is not of the annotations' size."""
         picture = self.pictures[index]
         image = read_image(picture.path)
         size = image.shape[0], image.shape[1]
@@ -122,7 +122,7 @@ class AnnotatedSource:
 
 
 def _clipped(picture: Annotated, size: tuple[int, int]) -> Annotated:
-    """The picture without what of its boxes lies outside, for annotations that do not say how large it is."""
+    """The image without what of its boxes lies outside, for annotations that do not say how large it is."""
     bounds = np.array([size[1], size[0]], np.float32)
     low = picture.boxes[:, :2].clip(0, bounds)
     boxes = np.concatenate([low, (picture.boxes[:, :2] + picture.boxes[:, 2:]).clip(0, bounds) - low], axis=1)
@@ -138,11 +138,11 @@ def _clipped(picture: Annotated, size: tuple[int, int]) -> Annotated:
 
 
 def size_sentence(picture: Annotated, size: tuple[int, int]) -> str:
-    """Say that a picture of (height, width) has another size than the annotations say."""
+    """Say that an image of (height, width) has another size than the annotations say."""
     assert picture.size
     return (
         f"{shown(picture.path)} is {size[1]}x{size[0]} pixels, and its annotations say {picture.size[1]}x"
-        f"{picture.size[0]}: boxes are in pixels of the upright picture, so give that size."
+        f"{picture.size[0]}: boxes are in pixels of the upright image, so give that size."
     )
 
 

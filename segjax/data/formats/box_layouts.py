@@ -1,4 +1,4 @@
-"""Which annotations belong to which pictures, where boxes are what is annotated: COCO's and Pascal VOC's layouts."""
+"""Which annotations belong to which images, where boxes are what is annotated: COCO's and Pascal VOC's layouts."""
 
 import os
 import re
@@ -36,7 +36,7 @@ class FoundBoxes:
 
 
 def find_boxes(root: str | os.PathLike[str]) -> FoundBoxes | None:
-    """Find and read the annotations of a folder, or of one JSON file, without opening pictures; None where it has none.
+    """Find and read the annotations of a folder, or of one JSON file, without opening images; None where it has none.
 
     Raises:
         DataError: there are annotations that cannot be read at all.

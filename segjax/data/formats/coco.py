@@ -31,11 +31,11 @@ def coco(
     attribute_names: Sequence[str] = (),
     masks: bool = False,
 ) -> Dataset:
-    """Make a data set of pictures and annotations in COCO's JSON format (Lin et al., 2014).
+    """Make a data set of images and annotations in COCO's JSON format (Lin et al., 2014).
 
     Boxes with `iscrowd` are marked as such. Of an annotation's `attributes`, {"happy": 0.8, "sad": 0.1}, those that are
-    named become scores of its box, NaN where it has none. Boxes are clipped to the picture, and left out where they
-    have no area. Pictures without annotations are kept. Masks are drawn of polygons and run lengths: class k is k + 1,
+    named become scores of its box, NaN where it has none. Boxes are clipped to the image, and left out where they
+    have no area. Images without annotations are kept. Masks are drawn of polygons and run lengths: class k is k + 1,
     and 0 is the rest; smaller objects lie upon larger ones; crowds, and boxes without an outline, are 255.
 
     Args:
@@ -149,7 +149,7 @@ def read_coco(
     *,
     segmentations: bool = False,
 ) -> Annotations:
-    """Read a file of annotations without opening its pictures; what is wrong with it goes to `problems`.
+    """Read a file of annotations without opening its images; what is wrong with it goes to `problems`.
 
     Args:
         path: the JSON file.
@@ -189,9 +189,9 @@ def read_coco(
 
 
 def _folder_of(path: Path, images: list[dict[str, Any]]) -> Path:
-    """The folder around a file of annotations that has the most of the first pictures."""
+    """The folder around a file of annotations that has the most of the first images."""
     names = [name for image in images[:50] if isinstance(name := image.get("file_name"), str)]
-    split = path.stem.rpartition("_")[2]  # instances_train2017.json lists pictures of train2017/
+    split = path.stem.rpartition("_")[2]  # instances_train2017.json lists images of train2017/
     below = ("", "images", split, f"images/{split}", f"{split}/images")
     folders = [base / part for base in (path.parent, path.parent.parent) for part in below]
     return max(folders, key=lambda folder: sum((folder / name).is_file() for name in names))

@@ -1,4 +1,4 @@
-"""Any picture or mask file, read as the arrays that the rest of segjax counts on, or refused in one sentence."""
+"""Any image or mask file, read as the arrays that the rest of segjax counts on, or refused in one sentence."""
 
 import io
 import os
@@ -18,10 +18,10 @@ from segjax.data.record import IGNORE
 from segjax.errors import DataError
 
 MAX_PIXELS = 400_000_000
-"""Larger pictures are refused by their header, before any memory is taken for their pixels."""
+"""Larger images are refused by their header, before any memory is taken for their pixels."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
-"""Endings of files that are taken for pictures; what is inside decides how they are read."""
+"""Endings of files that are taken for images; what is inside decides how they are read."""
 # A closed list: some of Pillow's other formats start programs (EPS) or hold no pixels of their own.
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 
@@ -31,10 +31,10 @@ _FilePath = str | os.PathLike[str]
 
 
 def read_image(path: _FilePath, *, data: bytes | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a picture file of any mode as 8-bit RGB, turned upright by its EXIF orientation.
+    """Read an image file of any mode as 8-bit RGB, turned upright by its EXIF orientation.
 
     PNG, JPEG, WebP, TIFF, BMP, PPM and one-frame GIF are known by what is in the file, whatever its name ends with.
-    Pictures of 16 bits are taken as 8, 12 or 16 bits deep, whichever is the least that holds their largest value, and
+    Images of 16 bits are taken as 8, 12 or 16 bits deep, whichever is the least that holds their largest value, and
     shifted down to 8: a 12-bit camera's file comes out neither black nor stretched. Alpha is dropped, not blended;
     grey becomes three equal channels; CMYK and other colour spaces are converted.
 
@@ -90,7 +90,7 @@ def decode_mask(path: _FilePath, *, data: bytes | None = None) -> UInt8[np.ndarr
         upright = ImageOps.exif_transpose(image)
         if upright.mode in ("1", "L", "P", "LA", "PA"):
             values = np.array(upright, np.uint8)
-            # Pillow stretches levels of 2 and 4 bits over 0..255, which is right for a picture and wrong for labels.
+            # Pillow stretches levels of 2 and 4 bits over 0..255, which is right for an image and wrong for labels.
             stretch = 85 if "L;2" in raw_mode else 17 if "L;4" in raw_mode else 1
             return np.ascontiguousarray(values[..., 0] if values.ndim == 3 else values // stretch)
         if upright.mode.startswith("I") or upright.mode == "F":
@@ -154,7 +154,7 @@ def _opened(path: _FilePath, data: bytes | None) -> Iterator[tuple[ImageFile.Ima
     except DataError:
         raise
     except UnidentifiedImageError:
-        raise DataError(f"{name} is no picture, or damaged (it starts with {start!r}): save it again as PNG.") from None
+        raise DataError(f"{name} is no image, or damaged (it starts with {start!r}): save it again as PNG.") from None
     except Image.DecompressionBombError:
         raise DataError(f"{name} has more pixels than Pillow reads in its format: save it as PNG.") from None
     except Exception as error:  # Pillow's decoders raise nearly anything when a file is damaged.
@@ -194,7 +194,7 @@ def _open_file(path: _FilePath) -> BinaryIO:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             # Opening a pipe would wait for ever.
-            raise DataError(f"{name} is not a regular file: put a picture in its place or take it away.")
+            raise DataError(f"{name} is not a regular file: put an image in its place or take it away.")
         if status.st_size == 0:
             raise DataError(f"{name} is empty (0 bytes): copy or save it again.")
         return Path(path).open("rb")
@@ -208,7 +208,7 @@ def _open_file(path: _FilePath) -> BinaryIO:
 
 def _frames(image: ImageFile.ImageFile) -> int:
     if image.format == "MPO":
-        return 1  # a phone's JPEG: the picture, then smaller or stereo versions of it
+        return 1  # a phone's JPEG: the image, then smaller or stereo versions of it
     frames = getattr(image, "n_frames", 1)
     if frames == 1 or image.format != "TIFF":
         return frames
@@ -216,7 +216,7 @@ def _frames(image: ImageFile.ImageFile) -> int:
     for frame in range(frames):
         image.seek(frame)
         new_subfile_type = image.getexif().get(254, 0)
-        full += not new_subfile_type & 0b101  # overviews (1) and transparency masks (4) are no pictures of their own
+        full += not new_subfile_type & 0b101  # overviews (1) and transparency masks (4) are no images of their own
     image.seek(0)
     return full
 

@@ -1,4 +1,4 @@
-"""Which picture belongs to which mask: the folder layouts of several tools, in one table."""
+"""Which image belongs to which mask: the folder layouts of several tools, in one table."""
 
 import os
 import unicodedata
@@ -19,13 +19,13 @@ TEST_NAMES = ("test", "testing")
 
 
 class Layout(NamedTuple):
-    """Where a tool keeps pictures and masks; `{split}` stands for train, val and the like."""
+    """Where a tool keeps images and masks; `{split}` stands for train, val and the like."""
 
     tool: str
     images: str
     masks: str
     image_end: str = ""
-    """What a picture's name has after the part that it shares with its mask's."""
+    """What an image's name has after the part that it shares with its mask's."""
     mask_ends: tuple[str, ...] = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_L")
     lists: str = "splits"
     """The folder of train.txt and test.txt (or val.txt), one name a line."""
@@ -49,7 +49,7 @@ LAYOUTS = (
 
 
 class ImageAndMask(NamedTuple):
-    """A picture and its mask."""
+    """An image and its mask."""
 
     key: str
     """The path below the layout's folder without what follows the shared name; lists of splits hold it."""
@@ -67,7 +67,7 @@ class FoundImages:
     """The keys in the folder of every split ("" where the layout has none)."""
     images: dict[str, Path] = field(default_factory=dict)
     masks: dict[str, Path] = field(default_factory=dict)
-    """By the key of the picture that it belongs to, or by its own where there is none."""
+    """By the key of the image that it belongs to, or by its own where there is none."""
     classes: ClassList | None = None
     notes: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -82,7 +82,7 @@ class FoundImages:
 
 
 def find(root: str | os.PathLike[str]) -> FoundImages:
-    """Find the pictures and masks below a folder in any of `LAYOUTS`, and its class list; reads no pixels.
+    """Find the images and masks below a folder in any of `LAYOUTS`, and its class list; reads no pixels.
 
     Raises:
         DataError: there is no such folder, or nothing in it that is understood.
@@ -97,7 +97,7 @@ def find(root: str | os.PathLike[str]) -> FoundImages:
         images, masks = dict(_pictures(image_folder, found)), dict(_pictures(mask_folder, found))
         for folder, pictures in ((image_folder, images), (mask_folder, masks)):
             if not pictures:
-                raise DataError(f"{shown(folder)} holds no pictures ({', '.join(SUFFIXES)}): put them there.")
+                raise DataError(f"{shown(folder)} holds no images ({', '.join(SUFFIXES)}): put them there.")
         prefix = f"{split}/" if split else ""
         keys = {}
         for name, path in images.items():
@@ -107,7 +107,7 @@ def find(root: str | os.PathLike[str]) -> FoundImages:
                 found.error(
                     "name",
                     path,
-                    f"does not end in {layout.image_end} as {layout.tool} names one-file pictures: rename it",
+                    f"does not end in {layout.image_end} as {layout.tool} names one-file images: rename it",
                 )
         for name, path in masks.items():
             stems = [name.removesuffix(end) for end in layout.mask_ends if name.endswith(end)]
@@ -117,7 +117,7 @@ def find(root: str | os.PathLike[str]) -> FoundImages:
         found.folders[split] = sorted(keys)
         found.images |= keys
     if not found.images:
-        raise DataError(f"{shown(root)} holds no pictures with masks: put pictures in images/ and masks in masks/.")
+        raise DataError(f"{shown(root)} holds no images with masks: put images in images/ and masks in masks/.")
     _read_class_list(found)
     return found
 
@@ -138,13 +138,13 @@ def _layout(root: Path) -> tuple[Layout, list[tuple[str, Path, Path]]]:
             raise DataError(f"{name} has {layout.images}/ but no {layout.masks}/: put the masks there, named alike.")
     others = ", ".join(f"{layout.images} + {layout.masks}" for layout in LAYOUTS[1:])
     raise DataError(
-        f"{name} has no folders that are understood: put pictures in images/ and masks of the same names in masks/ "
+        f"{name} has no folders that are understood: put images in images/ and masks of the same names in masks/ "
         f"(also understood: {others}; and boxes in a JSON file of COCO's format or XML files in Annotations/)."
     )
 
 
 def _places(root: Path, layout: Layout) -> list[tuple[str, Path, Path]]:
-    """Where the pictures and masks of every split are, or of all ("") where no folder says the split."""
+    """Where the images and masks of every split are, or of all ("") where no folder says the split."""
     by_split = "{split}" in layout.images
     images, masks = (
         (layout.images, layout.masks) if by_split else (layout.images + "/{split}", layout.masks + "/{split}")
@@ -160,7 +160,7 @@ def _places(root: Path, layout: Layout) -> list[tuple[str, Path, Path]]:
 
 
 def _pictures(top: Path, found: FoundImages) -> Iterator[tuple[str, Path]]:
-    """Every picture below a folder by its path without the ending; links are followed, once."""
+    """Every image below a folder by its path without the ending; links are followed, once."""
     seen: set[str] = set()
     kept: dict[str, Path] = {}
     failed: list[OSError] = []

@@ -12,12 +12,12 @@ from segjax.errors import DataError
 
 
 def draw_mask(picture: Annotated, size: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
-    """The mask of a picture of (height, width): every object's label + 1, smaller ones upon larger ones.
+    """The mask of an image of (height, width): every object's label + 1, smaller ones upon larger ones.
 
     Crowds, and boxes without an outline, are 255.
 
     Raises:
-        DataError: an outline is neither polygons nor run lengths of the picture's size.
+        DataError: an outline is neither polygons nor run lengths of the image's size.
     """
     drawn = []
     for box, label, crowd, outline in zip(

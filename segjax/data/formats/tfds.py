@@ -48,7 +48,7 @@ def tfds_dataset(
         class_names: of the classes, in the order of their numbers.
         labels: the mask value of each class, where it is not its number; every other value is ignored then.
         palette: the colours that classes are drawn in.
-        image_key: the feature that holds the picture; by default the only one with three channels.
+        image_key: the feature that holds the image; by default the only one with three channels.
         mask_key: the feature that holds the mask; by default the only one with one channel.
         train: the split to train on, in the notation of TFDS: "train[:80%]".
         test: the split to score at the end.
@@ -70,7 +70,7 @@ def tfds_dataset(
     def open_split(split: str) -> TfdsSource:
         refuse_unknown_split(name, split)
         builder = open_builder(name, data_dir)
-        image = choose_image(builder, image_key, "picture", 3)
+        image = choose_image(builder, image_key, "image", 3)
         mask = choose_image(builder, mask_key, "mask", 1)
         prepare(builder, download)
         examples = read_split(builder, split, train, val, test)
@@ -85,7 +85,7 @@ class TfdsSource:
     """Examples of a prepared set, decoded when they are asked for."""
 
     examples: Examples
-    """With pictures still encoded: one reader knows every file there is."""
+    """With images still encoded: one reader knows every file there is."""
     name: str
     image_key: str
     mask_key: str
@@ -98,14 +98,14 @@ class TfdsSource:
         return len(self.examples)
 
     def __getitem__(self, index: int) -> Record:
-        """Decode one example; raises DataError where its picture or mask is damaged or fits no class."""
+        """Decode one example; raises DataError where its image or mask is damaged or fits no class."""
         index = range(len(self))[index]  # counts from the end below zero, and ends a loop with IndexError
         example = self.examples[index]
         name = f"{self.name} example {index}"
         image = read_image(f"{name} ({self.image_key})", data=example[self.image_key])
         mask = read_mask(f"{name} ({self.mask_key})", levels=self.levels, data=example[self.mask_key])
         if image.shape[:2] != mask.shape:
-            raise DataError(f"{name} has a picture of {image.shape[:2]} and a mask of {mask.shape}: choose other keys.")
+            raise DataError(f"{name} has an image of {image.shape[:2]} and a mask of {mask.shape}: choose other keys.")
         strange = mask[(mask >= self.num_classes) & (mask != IGNORE)]
         if strange.size:
             raise DataError(
@@ -129,7 +129,7 @@ def open_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
 
 
 def image_features(builder: Any) -> dict[str, Any]:
-    """The features that are pictures or masks, by name."""
+    """The features that are images or masks, by name."""
     import tensorflow_datasets as tfds
 
     return {key: feature for key, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)}
@@ -210,7 +210,7 @@ class _Part:
 
 
 def read_examples(builder: Any, split: str) -> Examples:
-    """The examples of a split with pictures still encoded; raises DataError where they cannot be read."""
+    """The examples of a split with images still encoded; raises DataError where they cannot be read."""
     import tensorflow_datasets as tfds
 
     try:
@@ -230,7 +230,7 @@ def read_examples(builder: Any, split: str) -> Examples:
 
 @contextmanager
 def _without_tensorflow(builder: Any) -> Iterator[None]:
-    """Take needless uses of TensorFlow away: opening files, and mending pictures that segjax reads as they are.
+    """Take needless uses of TensorFlow away: opening files, and mending images that segjax reads as they are.
 
     Archives are unpacked through `tf.io.gfile`, and the builder of WIDER FACE reads its lists through it; the pets'
     builder re-encodes a dozen files that are not the JPEG which their name says.

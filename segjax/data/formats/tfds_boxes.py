@@ -50,7 +50,7 @@ def tfds_boxes(
     def open_split(split: str) -> TfdsBoxSource:
         refuse_unknown_split(name, split)
         builder = open_builder(name, data_dir)
-        image = choose_image(builder, None, "picture", 3)
+        image = choose_image(builder, None, "image", 3)
         objects, keys = _box_features(builder)
         prepare(builder, download)
         examples = read_split(builder, split, train, val, test)
@@ -84,13 +84,13 @@ class TfdsBoxSource:
         return len(self.examples)
 
     def __getitem__(self, index: int) -> Record:
-        """Decode one example; raises DataError where its picture is damaged or a label has no class."""
+        """Decode one example; raises DataError where its image is damaged or a label has no class."""
         index = range(len(self))[index]  # counts from the end below zero, and ends a loop with IndexError
         example, name = self.examples[index], f"{self.name} example {index}"
         image = read_image(f"{name} ({self.image_key})", data=example[self.image_key])
         objects = example[self.objects_key]
         height, width = image.shape[:2]
-        # TFDS has ymin, xmin, ymax, xmax as shares of the picture.
+        # TFDS has ymin, xmin, ymax, xmax as shares of the image.
         corners = np.asarray(objects[self.keys.box], np.float32).reshape(-1, 4)[:, [1, 0, 3, 2]].clip(0, 1)
         corners = corners * np.array([width, height, width, height], np.float32)
         boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)

@@ -29,7 +29,7 @@ def voc(
 ) -> Dataset:
     """Make a data set of a folder in the layout of Pascal VOC (Everingham et al., 2010), for its boxes.
 
-    The folder has Annotations/ with an XML file for each picture in JPEGImages/, and lists of their names in
+    The folder has Annotations/ with an XML file for each image in JPEGImages/, and lists of their names in
     ImageSets/Main/; without lists, the fifth of the images whose names have the lowest hashes tests. Corners count
     from 1 and are both inside, so that (1, 1, 1, 1) is the first pixel; `difficult` objects are marked as crowds, which
     neither train nor score.
@@ -92,12 +92,12 @@ def listed_files(root: Path, path: Path) -> list[Path]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{shown(path)} cannot be read ({error}): name a list of ImageSets/Main/.") from None
     if not keys:
-        raise DataError(f"{shown(path)} lists nothing: write names of pictures, one a line.")
+        raise DataError(f"{shown(path)} lists nothing: write names of images, one a line.")
     return [root / "Annotations" / f"{unicodedata.normalize('NFC', key)}.xml" for key in keys]
 
 
 def read_voc(root: Path, files: Iterable[Path], class_names: Sequence[str] | None = None) -> Annotations:
-    """Read XML files without opening their pictures; what is wrong with them goes to `problems`."""
+    """Read XML files without opening their images; what is wrong with them goes to `problems`."""
     found = Annotations(root, tuple(class_names or ()))
     trees = [(file, _parse(found, file)) for file in files]
     if class_names is None:
@@ -127,12 +127,12 @@ def _read_picture(found: Annotations, root: Path, file: Path, tree: xml.Element,
     known = (size[0], size[1]) if size[0] and size[1] else None
     folder = root / "JPEGImages"
     name = tree.findtext("filename", "").strip()
-    # Tools often leave the name that a picture had before it was renamed with its annotations.
+    # Tools often leave the name that an image had before it was renamed with its annotations.
     choices = [folder / f"{file.stem}{suffix}" for suffix in SUFFIXES] + [folder / name] * bool(name)
     path = next((choice for choice in choices if choice.is_file()), None)
     if path is None:
         path = folder / (name or f"{file.stem}.jpg")
-        found.error("absent file", where, f"has no picture '{shown(path.name)}' in {shown(folder)}: copy it there")
+        found.error("absent file", where, f"has no image '{shown(path.name)}' in {shown(folder)}: copy it there")
     boxes, labels, crowd = [], [], []
     for number, one in enumerate(tree.iterfind("object")):
         here = f"{where} object {number}"

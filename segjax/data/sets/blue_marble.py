@@ -1,4 +1,4 @@
-"""NASA's Blue Marble picture of the Earth, which several data sets are cut from, and the grid that it is on."""
+"""NASA's Blue Marble image of the Earth, which several data sets are cut from, and the grid that it is on."""
 
 import io
 

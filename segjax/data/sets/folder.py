@@ -1,4 +1,4 @@
-"""Your own pictures: a folder of images and masks as a data set, and what training wants to know about it."""
+"""Your own images: a folder of images and masks as a data set, and what training wants to know about it."""
 
 import os
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class FolderDefaults:
     crop: int
     """Height and width of training crops: the median shorter side, down to a multiple of 32 in 32 to 256."""
     mean: tuple[float, ...]
-    """Of every channel of all training pictures, in 0..1."""
+    """Of every channel of all training images, in 0..1."""
     std: tuple[float, ...]
     class_weights: tuple[float, ...]
     """By median frequency (Eigen and Fergus, 2015), at most 10; 1 for a class that no training mask has."""
@@ -118,7 +118,7 @@ class FolderSource:
 
 
 def folder_defaults(root: str | os.PathLike[str]) -> FolderDefaults:
-    """Work out classes, crop size, normalisation and class weights from the pictures and masks that train.
+    """Work out classes, crop size, normalisation and class weights from the images and masks that train.
 
     Raises:
         DataError: the folder has errors.

@@ -41,7 +41,7 @@ def prepared(builder: type[tfds.core.GeneratorBasedBuilder], config: str, split:
 
 
 def png(pixels: UInt8[np.ndarray, "h w *c"]) -> io.BytesIO:
-    """A picture as the bytes of a PNG file, which need no TensorFlow to be written."""
+    """An image as the bytes of a PNG file, which need no TensorFlow to be written."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="png")
     buffer.seek(0)

@@ -17,7 +17,7 @@ from segjax.data.formats.box_layouts import find_boxes
 
 @pytest.fixture
 def make_set(tmp_path, save):
-    """A function that writes files of annotations with pictures of their own: {path: number of pictures}."""
+    """A function that writes files of annotations with images of their own: {path: number of pictures}."""
 
     def make(files, images="{}"):
         rng = np.random.default_rng(0)
@@ -99,7 +99,7 @@ def test_counts_are_exact(make_set):
     facts = checked(root).to_json()
     assert facts["pictures"] == {"train": 5, "val": 3, "test": 3}
     assert facts["without_boxes"] == {"train": 1, "val": 1, "test": 1}
-    # A picture n has n boxes, of classes 0, 1, 0, 1; the first box is a crowd.
+    # An image n has n boxes, of classes 0, 1, 0, 1; the first box is a crowd.
     assert facts["boxes"] == {"face": {"train": 5, "val": 2, "test": 2}, "hand": {"train": 4, "val": 1, "test": 1}}
     assert facts["crowds"] == {"train": 1, "val": 0, "test": 0}
     assert facts["most_boxes"] == 4
@@ -131,7 +131,7 @@ def test_everything_wrong_is_listed_at_once(make_set):
 
     edit(root / "train.json", change)
     (root / "images" / "train0.png").unlink()
-    (root / "images" / "train1.png").write_bytes(b"no picture at all")
+    (root / "images" / "train1.png").write_bytes(b"no image at all")
     (root / "images" / "test1.png").write_bytes((root / "images" / "train2.png").read_bytes())
     report = checked(root)
     kinds = sorted(problem.kind for problem in report.errors)
@@ -157,13 +157,13 @@ def test_boxes_are_held_against_the_picture_where_the_file_does_not_say_its_size
 
     edit(root / "train.json", change)
     (sentence,) = sentences(checked(root))
-    assert "train1.png box 0 has a box of 5x5 pixels at (31, 1), all of it outside the picture of 30x20" in sentence
+    assert "train1.png box 0 has a box of 5x5 pixels at (31, 1), all of it outside the image of 30x20" in sentence
 
 
 def test_classes_that_a_split_never_has_and_sets_without_boxes(make_set):
     root = make_set({"train.json": 5, "val.json": 4, "test.json": 2}, "images")
     (warning,) = sentences(checked(root), "warning")
-    assert warning.endswith("has class 1 ('hand') in no test picture.")
+    assert warning.endswith("has class 1 ('hand') in no test image.")
     edit(root / "train.json", lambda parsed: parsed["annotations"].clear())
     edit(root / "val.json", lambda parsed: parsed["annotations"].clear())
     edit(root / "test.json", lambda parsed: parsed["annotations"].clear())

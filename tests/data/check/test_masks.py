@@ -26,7 +26,7 @@ def warnings(report):
 
 
 def change(path, make):
-    """Write what `make` makes of a picture's pixels in its place."""
+    """Write what `make` makes of an image's pixels in its place."""
     Image.fromarray(make(np.asarray(Image.open(path)))).save(path)
 
 
@@ -56,7 +56,7 @@ def test_checking_writes_nothing(make_folder):
 
 def test_any_number_of_threads_reports_the_same(make_folder, save):
     root = make_folder([f"{i}" for i in range(30)])
-    save(root / "images" / "7.png", b"no picture")
+    save(root / "images" / "7.png", b"no image")
     one, four = (check(root, workers=workers).to_json() for workers in (1, 4))
     assert one | {"seconds": 0} == four | {"seconds": 0}
 
@@ -70,7 +70,7 @@ def bad(root, save, name):
     frames = [Image.fromarray(np.full((4, 4), level, np.uint8)) for level in (0, 9)]
     {
         "empty file": lambda: image.write_bytes(b""),
-        "truncated picture": lambda: image.write_bytes(data[: len(data) // 2]),
+        "truncated image": lambda: image.write_bytes(data[: len(data) // 2]),
         "truncated mask": lambda: mask.write_bytes(mask.read_bytes()[:-30]),
         "text named .png": lambda: image.write_text("Dear reader"),
         "header bomb": lambda: image.write_bytes(bomb),
@@ -106,16 +106,16 @@ def bad(root, save, name):
 
 BAD = {
     "empty file": r"images/b\.png is empty \(0 bytes\): copy",
-    "truncated picture": r"images/b\.png is damaged or cut short",
+    "truncated image": r"images/b\.png is damaged or cut short",
     "truncated mask": r"masks/b\.png is damaged or cut short",
-    "text named .png": r"images/b\.png is no picture, or damaged \(it starts with b'Dear reader'\): save",
+    "text named .png": r"images/b\.png is no image, or damaged \(it starts with b'Dear reader'\): save",
     "header bomb": r"images/b\.png has 3600 megapixels, over the limit of 400",
     "animation": r"images/b\.png holds 2 frames",
     "stack": r"images/b\.png holds 2 frames",
     "link to itself": r"images/b\.png cannot be opened \(Too many levels of symbolic links\)",
     "link to nothing": r"masks/b\.png is not there: .* the link that leads nowhere",
     "folder named .png": r"masks/b\.png is not a regular file",
-    "other size": r"masks/b\.png is 20x17 pixels and its picture .*images/b\.png 20x18: they must be the same size",
+    "other size": r"masks/b\.png is 20x17 pixels and its image .*images/b\.png 20x18: they must be the same size",
     "label 200 of 3": r"masks/b\.png has \d+ pixels of label 200, but there are 3 classes \(0 to 2\)",
     "label 3 of 3": r"masks/b\.png has \d+ pixels of label 3, but there are 3 classes",
     "labels with gaps": r"set has masks with the values 0, 90, 180 and few between: say in classes\.txt",

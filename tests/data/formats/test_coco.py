@@ -24,7 +24,7 @@ def annotation(number, image, category, box, **more):
 
 @pytest.fixture
 def make_coco(tmp_path):
-    """A function that writes pictures and a file of annotations about them; `change` may spoil the latter."""
+    """A function that writes images and a file of annotations about them; `change` may spoil the latter."""
 
     def make(annotations=(), images=("a.png", "b.jpg", "deep/c.png"), path="set/annotations/train.json", change=None):
         rng = np.random.default_rng(0)
@@ -174,7 +174,7 @@ def test_files_with_other_categories_are_refused(make_coco):
 
 
 def outlines():
-    """Annotations with outlines of every kind, on the picture 10 of 30 x 40 pixels."""
+    """Annotations with outlines of every kind, on the image 10 of 30 x 40 pixels."""
     polygon = [[3.0, 4, 20, 4, 20, 15, 3, 15], [25, 4, 35, 4, 30, 14]]
     blob = np.zeros((30, 40), np.uint8)
     blob[6:10, 8:14] = 1
@@ -301,7 +301,7 @@ SPOILT = {
     "box of text": r"train\.json annotation 1 \('a\.png'\) has the box \[1, 2, 3, '4'\]: write four numbers",
     "box of nan": r"train\.json annotation 1 \('a\.png'\) has the box \[1, 2, 3, nan\]: write four numbers",
     "negative size": r"annotation 1 \('a\.png'\) has a box of -5x5 pixels at \(10, 10\): a size is positive",
-    "outside": r"has a box of 5x5 pixels at \(41, 2\), all of it outside the picture of 40x30: mend it",
+    "outside": r"has a box of 5x5 pixels at \(41, 2\), all of it outside the image of 40x30: mend it",
     "score of 80": r"annotation 1 \('a\.png'\) has 80 for 'happy': a score is a number in 0 to 1",
     "score of text": r"annotation 1 \('a\.png'\) has 'very' for 'happy': a score is a number in 0 to 1",
 }

@@ -65,7 +65,7 @@ def cv_encoded(suffix, pixels):
 
 
 def turned(pixels, orientation):
-    """What EXIF says: which side of the stored picture is the top and which the left of the upright one."""
+    """What EXIF says: which side of the stored image is the top and which the left of the upright one."""
     height, width = pixels.shape[:2]
     place = {
         1: lambda y, x: (y, x),
@@ -244,13 +244,13 @@ def half(data):
 
 ANIMATED = encoded(Image.fromarray(GREY), "GIF", save_all=True, append_images=[Image.fromarray(GREY.T)])
 BAD_IMAGES = {
-    "text": (b"this is no picture at all", r"is no picture, or damaged \(it starts with b'this is no p'\)"),
+    "text": (b"this is no image at all", r"is no image, or damaged \(it starts with b'this is no i'\)"),
     "truncated PNG": (half(encoded(Image.fromarray(LARGE), "PNG")), "is damaged or cut short"),
     "truncated JPEG": (half(encoded(Image.fromarray(LARGE), "JPEG")), "is damaged or cut short"),
     "truncated WebP": (half(encoded(Image.fromarray(LARGE), "WEBP")), "damaged"),
     "truncated TIFF": (half(encoded(Image.fromarray(LARGE), "TIFF")), "is damaged or cut short"),
-    "only a signature": (b"\x89PNG\r\n\x1a\n", "is no picture, or damaged"),
-    "TIFF without its directory": (half(cv_encoded(".tif", LARGE.astype(np.uint16))), "is no picture, or damaged"),
+    "only a signature": (b"\x89PNG\r\n\x1a\n", "is no image, or damaged"),
+    "TIFF without its directory": (half(cv_encoded(".tif", LARGE.astype(np.uint16))), "is no image, or damaged"),
     "truncated 16-bit TIFF": (half(tiff16(LARGE.astype(np.uint16) * 99, 1)), "is damaged or cut short"),
     "truncated 16-bit": (half(png16(LARGE.astype(np.uint16) * 99)), "is damaged or cut short"),
     "header bomb": (png(60000, 60000, 8, 2, b""), "has 3600 megapixels, over the limit of 400: cut it up"),
@@ -259,7 +259,7 @@ BAD_IMAGES = {
     "float": (encoded(Image.fromarray(RGB[..., 0] / np.float32(255)), "TIFF"), r"\(float32\), whose full range"),
     "negative": (encoded(Image.fromarray(GREY.astype(np.int32) - 200), "TIFF"), "values -.*whose full range"),
     "over 16 bits": (encoded(Image.fromarray(GREY.astype(np.int32) * 999), "TIFF"), "whose full range"),
-    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no picture, or damaged"),
+    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no image, or damaged"),
 }
 BAD_MASKS = {
     "coloured without table": (COLOURED, {}, r"is a coloured mask \(\d+ colours: #.*classes.txt"),
@@ -296,7 +296,7 @@ def test_bad_masks_get_one_sentence(name):
 
 @pytest.mark.filterwarnings("ignore")
 def test_any_damage_gives_an_array_or_one_sentence(monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 10_000)  # damage to a header asks for pictures that take seconds
+    monkeypatch.setattr(images, "MAX_PIXELS", 10_000)  # damage to a header asks for images that take seconds
     rng = np.random.default_rng(0)
     files = [data for data, _ in PICTURES.values()] + list(MASKS.values()) + [tiff16(LARGE.astype(np.uint16), 3)]
     sentences = []

@@ -219,9 +219,9 @@ BAD_FOLDERS = {
               "set has no folders that are understood: .*imagesTr"),
     "no masks": (lambda root, save: (root / "masks").rename(root.parent / "masks"), "set has images/ but no masks/"),
     "empty images": (lambda root, save: [remove(p) for p in (root / "images").iterdir()],
-                     r"images holds no pictures \(\.png, "),
+                     r"images holds no images \(\.png, "),
     "masks in text": (lambda root, save: [p.rename(p.with_suffix(".txt")) for p in (root / "masks").iterdir()],
-                      "masks holds no pictures"),
+                      "masks holds no images"),
 }  # fmt: skip
 
 

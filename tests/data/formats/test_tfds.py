@@ -129,7 +129,7 @@ def test_as_many_labels_as_names():
         ("no_such_set", {}, r"has no set 'no_such_set': `tfds\.list_builders\(\)` has all names"),
         ("oxford_iiit_pet:9.9.9", {}, "cannot open 'oxford_iiit_pet:9.9.9'"),
         ("voc", {}, "voc has 0 image features of 1 channels that may be the mask: .*'image' .*segmentation"),
-        ("scene_parse150", {}, "has 2 image features of 3 channels that may be the picture: say which with image_key"),
+        ("scene_parse150", {}, "has 2 image features of 3 channels that may be the image: say which with image_key"),
         ("cityscapes", {"mask_key": "labels"}, "cityscapes has no image feature 'labels': choose of 'image_left' .*"),
         ("cityscapes", {}, "cityscapes is not prepared in .*: open it once with `download=True`"),
         ("coco/2017_panoptic", {}, "The builder of coco/2017_panoptic needs tensorflow, which segjax does without: .*"

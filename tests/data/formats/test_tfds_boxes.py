@@ -31,10 +31,10 @@ def encoded(pixels):
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    """The archives of WIDER FACE in their original layout, in TFDS' download folder, and the pictures in them."""
+    """The archives of WIDER FACE in their original layout, in TFDS' download folder, and the images in them."""
     root = tmp_path_factory.mktemp("tfds")
     rng = np.random.default_rng(0)
-    hidden = b"0--Parade/hidden.jpg\n"  # the boxes of its own test pictures are not published
+    hidden = b"0--Parade/hidden.jpg\n"  # the boxes of its own test images are not published
     pictures, archives = {}, {"wider_face_split.zip": {"wider_face_split/wider_face_test_filelist.txt": hidden}}
     for split, members in FACES.items():
         lines = []
@@ -94,7 +94,7 @@ assert not {"tensorflow", "jax"} & set(sys.modules)
 
 
 class TinyObjects(tfds.core.GeneratorBasedBuilder):
-    """A set in the format of TFDS' COCO and VOC, with boxes as shares of a picture of 20 x 40 pixels."""
+    """A set in the format of TFDS' COCO and VOC, with boxes as shares of an image of 20 x 40 pixels."""
 
     VERSION = tfds.core.Version("1.0.0")
 

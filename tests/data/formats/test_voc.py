@@ -19,7 +19,7 @@ def xml(name, *objects, size=(40, 30)):
 
 @pytest.fixture
 def folder(tmp_path, save):
-    """A set of three pictures, two of them to train."""
+    """A set of three images, two of them to train."""
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c"):
         save(tmp_path / "JPEGImages" / f"{name}.png", rng.integers(0, 256, (30, 40, 3)).astype(np.uint8))
@@ -39,7 +39,7 @@ def test_corners_become_boxes(folder):
     source = dataset.open("test")
     assert len(source) == 2
     record = source[0]
-    # Both corners are inside and counted from 1: the whole picture, and one pixel.
+    # Both corners are inside and counted from 1: the whole image, and one pixel.
     np.testing.assert_array_equal(record["boxes"], [[0, 0, 40, 30], [4, 5, 1, 1]])
     assert record["labels"].tolist() == [1, 0]
     assert record["crowd"].tolist() == [False, True]
@@ -95,7 +95,7 @@ def bad(folder, save, name):
         "empty list": lambda: save(folder / "ImageSets" / "Main" / "train.txt", "\n"),
         "listed and not there": lambda: file.unlink(),
         "no xml": lambda: save(file, "<annotation><object>"),
-        "no picture": lambda: (folder / "JPEGImages" / "a.png").unlink(),
+        "no image": lambda: (folder / "JPEGImages" / "a.png").unlink(),
         "no class": lambda: save(file, xml("a.png", (" ", 1, 1, 2, 2, 0))),
         "no number": lambda: save(file, xml("a.png", ("dog", "left", 1, 2, 2, 0))),
         "swapped": lambda: save(file, xml("a.png", ("dog", 20, 1, 10, 2, 0))),
@@ -107,14 +107,14 @@ def bad(folder, save, name):
     ("name", "sentence"),
     [
         ("no list", r"ImageSets/Main/train\.txt cannot be read .*: name a list of ImageSets/Main/"),
-        ("empty list", r"ImageSets/Main/train\.txt lists nothing: write names of pictures, one a line"),
+        ("empty list", r"ImageSets/Main/train\.txt lists nothing: write names of images, one a line"),
         ("listed and not there", r"/Annotations/a\.xml cannot be read \(No such file or directory\): copy it there"),
         ("no xml", r"/Annotations/a\.xml is no XML, or cut short \(.*\): write it again"),
-        ("no picture", r"/Annotations/a\.xml has no picture 'a\.png' in .*JPEGImages: copy it there"),
+        ("no image", r"/Annotations/a\.xml has no image 'a\.png' in .*JPEGImages: copy it there"),
         ("no class", r"/Annotations/a\.xml object 0 has no name: write its class"),
         ("no number", r"a\.xml object 0 has no bndbox of four numbers xmin, ymin, xmax, ymax: write them in pixels"),
         ("swapped", r"a\.xml object 0 has a box of -9x2 pixels at \(19, 0\): a size is positive"),
-        ("outside", r"a\.xml object 0 has a box of 11x2 pixels at \(49, 0\), all of it outside the picture of 40x30"),
+        ("outside", r"a\.xml object 0 has a box of 11x2 pixels at \(49, 0\), all of it outside the image of 40x30"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(folder, save, name, sentence):

@@ -40,7 +40,7 @@ def test_a_second_start_uses_the_split_that_was_written(make_folder, save):
     root = make_folder("abcdefgh")
     folder(root).open("train")
     first = {name: (root / "splits" / f"{name}.txt").read_text().split() for name in ("train", "val", "test")}
-    # A picture that is added later changes nothing about what tests.
+    # An image that is added later changes nothing about what tests.
     for part in ("images", "masks"):
         save(root / part / "aa.png", (root / part / "a.png").read_bytes())
     report = check(root)
@@ -184,7 +184,7 @@ def test_files_that_change_after_the_check_get_a_sentence(make_folder, save):
     pair = source.source.pairs[0]
     mask = np.asarray(Image.open(pair.mask))
     save(pair.mask, mask[1:])
-    with pytest.raises(DataError, match=r"a\.png is 20x15 pixels and its picture .* 20x16: they must be the same size"):
+    with pytest.raises(DataError, match=r"a\.png is 20x15 pixels and its image .* 20x16: they must be the same size"):
         source[0]
     save(pair.mask, mask + np.uint8(1))
     with pytest.raises(DataError, match=r"a\.png has labels that it did not have when it was checked"):

@@ -191,7 +191,7 @@ def test_what_is_seen(blob, label, seen):
 
 
 def test_an_object_is_not_seen_where_the_picture_shows_another_shape():
-    # The mask has half of what the picture shows.
+    # The mask has half of what the image shows.
     (one,) = find_objects(earth_of(((1000, 300, 40, 20), "sea", LAND), ((1000, 300, 18, 20), "land", LAND)))
     assert not one.seen
 

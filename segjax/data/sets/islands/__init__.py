@@ -1,15 +1,15 @@
-"""Islands and lakes from space, each with its box: NASA's Blue Marble picture of the Earth with a land-sea mask.
+"""Islands and lakes from space, each with its box: NASA's Blue Marble image of the Earth with a land-sea mask.
 
 The image is Blue Marble Next Generation at 4 arc minutes (5400 x 2700 pixels); the mask is basemap's, drawn from the
 GSHHG shorelines at 1.25 arc minutes, of which every pixel of the image gets the shares of land and of lake. A pixel is
-land or lake where more than half of it is, and an object is what hangs together of one of them.
+land or lake where more than half of it is, and an object is a connected component of one of them.
 
 What is kept, and why:
 - 75 N to 55 S, and nothing that the antimeridian cuts.
 - Objects whose longer side is 10 to 250 pixels and whose shorter one is at least 4. The others are too small to be
   seen, or continents.
 - Objects that can be seen where the mask has them. The middle between the object's colour and that of a ring around it
-  parts the pixels there in two; the box around what then hangs together must overlap the object's by an IoU of 0.6,
+  parts the pixels there in two; the box around the connected component must overlap the object's by an IoU of 0.6,
   the two colours must be apart, and a lake must be darker than its shore. Most lakes fail: bogs, rivers, dry or frozen
   lakes and reservoirs that were not there yet. So do islands whose strait is too narrow to see.
 - Twelve bands of 30 degrees of longitude, of which every third is for testing, and of the others every sixth for

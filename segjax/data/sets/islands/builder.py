@@ -22,7 +22,7 @@ class IslandsConfig(tfds.core.BuilderConfig):
 
 
 class Islands(tfds.core.GeneratorBasedBuilder):
-    """Blue Marble with boxes around islands and lakes, in configs by how many a picture has."""
+    """Blue Marble with boxes around islands and lakes, in configs by how many an image has."""
 
     VERSION = tfds.core.Version("2.0.0")
     BUILDER_CONFIGS: ClassVar = [
@@ -41,7 +41,7 @@ class Islands(tfds.core.GeneratorBasedBuilder):
                     "boxes": tfds.features.Tensor(shape=(None, 4), dtype=np.float32),  # x, y, w, h in pixels
                     "labels": tfds.features.Tensor(shape=(None,), dtype=np.int32),
                     "crowd": tfds.features.Tensor(shape=(None,), dtype=np.bool_),
-                    "latitude": np.float32,  # of the middle of the picture
+                    "latitude": np.float32,  # of the middle of the image
                     "longitude": np.float32,
                 }
             ),

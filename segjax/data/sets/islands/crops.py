@@ -1,4 +1,4 @@
-"""Crops of one island or lake each, and tiles with all of them, out of the picture of the Earth."""
+"""Crops of one island or lake each, and tiles with all of them, out of the image of the Earth."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -42,7 +42,7 @@ LEAST_IN_TILE = 0.5
 
 
 class Example(NamedTuple):
-    """What a record is made of, and where the picture is."""
+    """What a record is made of, and where the image is."""
 
     name: str
     image: UInt8[np.ndarray, "h w 3"]
@@ -51,7 +51,7 @@ class Example(NamedTuple):
     labels: Int32[np.ndarray, " m"]
     crowd: Bool[np.ndarray, " m"]
     x: float
-    """Of the picture's middle, in pixels of the whole image."""
+    """Of the image's middle, in pixels of the whole image."""
     y: float
 
 

@@ -1,4 +1,4 @@
-"""Islands and lakes on the picture of the Earth: what is where, what can be seen, and which band it is in."""
+"""Islands and lakes on the image of the Earth: what is where, what can be seen, and which band it is in."""
 
 import gzip
 from typing import NamedTuple
@@ -73,7 +73,7 @@ def load_earth() -> Earth:
 def number_objects(
     image: UInt8[np.ndarray, "h w 3"], land: UInt8[np.ndarray, "h w"], lake: UInt8[np.ndarray, "h w"]
 ) -> Earth:
-    """Number what hangs together, also by corners, of pixels that are more than half land or more than half lake."""
+    """Number the connected components, also by corners, of pixels that are more than half land or half lake."""
     (_, lands, land_stats, _), (_, lakes, lake_stats, _) = (
         cv2.connectedComponentsWithStats((share > 127).astype(np.uint8), connectivity=8) for share in (land, lake)
     )

@@ -1,4 +1,4 @@
-"""Land cover from space: NASA's Blue Marble picture of the Earth with the MODIS land cover classes of 2019.
+"""Land cover from space: NASA's Blue Marble image of the Earth with the MODIS land cover classes of 2019.
 
 The image is Blue Marble Next Generation at 4 arc minutes (5400 x 2700 pixels); the classes are MCD12C1's, the 17 of the
 International Geosphere-Biosphere Programme (IGBP) at 3 arc minutes, brought to the image's grid by nearest neighbour.

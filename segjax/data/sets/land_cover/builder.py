@@ -1,4 +1,4 @@
-"""The TensorFlow Datasets builder of land cover, which needs no TensorFlow: every picture is yielded as PNG bytes."""
+"""The TensorFlow Datasets builder of land cover, which needs no TensorFlow: every image is yielded as PNG bytes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The tiles that land cover is cut into, and the classes on the grid of the picture of the Earth."""
+"""The tiles that land cover is cut into, and the classes on the grid of the image of the Earth."""
 
 import io
 from collections.abc import Iterator
