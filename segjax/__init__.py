@@ -1,8 +1,8 @@
 """A functional JAX/Flax model zoo for semantic segmentation and object localization.
 
-`segjax.ops`, `segjax.losses`, `segjax.metrics`, `segjax.upsampling`, `segjax.encoders` and `segjax.models` need jax,
-flax and numpy alone; `segjax.data`, `segjax.train`, `segjax.inference`, `segjax.runs`, `segjax.load` and
-`segjax.experiment` need the extra `train`.
+`segjax.ops`, `segjax.losses`, `segjax.metrics`, `segjax.upsampling`, `segjax.encoders`, `segjax.weights` and
+`segjax.models` need jax, flax and numpy alone; `segjax.data`, `segjax.train`, `segjax.inference`, `segjax.runs`,
+`segjax.load` and `segjax.experiment` need the extra `train`.
 
     run = segjax.train(segjax.experiment("land_cover", steps=300), out="runs/mine")
     model, variables = segjax.load("runs/of_the_command_line")
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from segjax import runs as runs
     from segjax import tasks as tasks
     from segjax import upsampling as upsampling
+    from segjax import weights as weights
     from segjax.runs.experiment_file import experiment as experiment
     from segjax.runs.load import load as load
     from segjax.train.start import train_in
@@ -49,6 +50,7 @@ _MODULES = {
     "tasks",
     "train",
     "upsampling",
+    "weights",
 }
 _FUNCTIONS = {"experiment": "segjax.runs.experiment_file", "load": "segjax.runs.load"}
 

@@ -1,4 +1,4 @@
-"""A task small enough to learn in seconds: say which of two colours a pixel has."""
+"""What all tests share: the programs that jax compiles, and a task small enough to learn in seconds."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 from forks import Forks
+
+from segjax.cache import data_dir
+
+# Before jax is imported. Compiled programs are kept for pytest's other processes and for the next run.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(data_dir() / "compiled_for_tests"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**31))
 
 SQUARES = '''
 """Bright squares on a dark ground."""

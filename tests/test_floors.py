@@ -21,6 +21,7 @@ FLOORS = [
     {"data"},
     {"drawing"},
     {"models"},
+    {"weights"},
     {"encoders", "decoders"},
     {"layers", "upsampling"},
     {"losses", "metrics"},
@@ -30,7 +31,7 @@ FLOORS = [
     {"errors"},
 ]
 HEIGHT = {name: len(FLOORS) - i for i, names in enumerate(FLOORS) for name in names}
-BASE = {"jax", "jaxlib", "flax", "numpy", "jaxtyping", "scipy", "segjax"}  # scipy: jax needs it itself
+BASE = {"jax", "jaxlib", "flax", "numpy", "jaxtyping", "scipy", "ml_dtypes", "segjax"}  # jax needs the last ones itself
 
 LAZY = {  # of an extra: imported by the one function that needs it
     "metrics/detection.py": {"pycocotools"},
@@ -115,6 +116,7 @@ def test_no_rooms_import_each_other_or_go_round():
         ("train", {"models", "decoders", "encoders"}),  # an experiment joins them
         ("tasks", {"models", "decoders", "encoders", "losses"}),
         ("inference", {"tasks", "train", "models"}),  # it asks what it is given, and names no task
+        ("weights", {"ops"}),
         ("models", {"losses"}),  # a model never names a loss
         ("data", {"ops"}),
     ],
@@ -146,6 +148,7 @@ def test_data_and_drawing_never_need_jax():
     ("room", "absent"),
     [
         ("ops", ("flax", "optax", "cv2", "grain", "orbax")),
+        ("weights", ("jax", "flax", "torch", "h5py", "huggingface_hub")),
         ("drawing", ("jax", "flax", "optax", "grain", "segjax.data")),
         ("data", ("flax", "optax", "matplotlib", "tensorflow")),
         ("train", ("segjax.models", "segjax.decoders", "segjax.encoders")),

@@ -23,7 +23,8 @@ def test_a_model_that_depends_on_the_size_and_has_a_collection_of_its_own_goes_o
     more = (
         "x = x + self.param('places', nn.initializers.normal(), x.shape[1:])\n"
         "        seen = self.variable('counts', 'seen', lambda: np.int32(0))\n"
-        "        seen.value += train\n"
+        "        if train:\n"
+        "            seen.value += 1\n"
         "        x = nn.Dropout("
     )
     squares.write_text(squares.read_text().replace("x = nn.Dropout(", more))

@@ -9,7 +9,7 @@ import pytest
 import segjax
 from segjax.errors import ExperimentError
 from segjax.runs import create_run, experiment_of
-from segjax.train import Interrupted, interruption, loop
+from segjax.train import Interrupted, Run, interruption, loop
 
 
 def bits(variables: Any) -> list[bytes]:
@@ -39,7 +39,7 @@ def test_the_same_call_goes_on(squares: Path, tmp_path: Path, monkeypatch: pytes
         with pytest.raises(Interrupted, match="Stopped at step"):
             segjax.train(experiment, out=tmp_path / "stopped")
     with pytest.raises(ExperimentError, match=r"holds no report\.json yet"):
-        segjax.train.Run(tmp_path / "stopped").report()
+        Run(tmp_path / "stopped").report()
     run = segjax.train(experiment, out=tmp_path / "stopped")
     variables = [segjax.load(one.path, experiment=experiment)[1] for one in (whole, run)]
     assert bits(variables[0]) == bits(variables[1])
