@@ -133,7 +133,8 @@ def _refuse_unknown_name(knob: str, hint: Any, value: Any) -> None:
         for one in value if several else ():
             _refuse_unknown_name(knob, typing.Union[tuple(several)], one)  # noqa: UP007
         return
-    choices = [choice for part in parts if typing.get_origin(part) is typing.Literal for choice in typing.get_args(part)]
+    named = [part for part in parts if typing.get_origin(part) is typing.Literal]
+    choices = [choice for part in named for choice in typing.get_args(part)]
     if isinstance(value, str) and choices and value not in choices and str not in parts:
         near = difflib.get_close_matches(value, map(str, choices), n=3) or map(str, choices)
         raise ExperimentError(f"{value} is no {knob}; name one, such as {' or '.join(near)}.")
