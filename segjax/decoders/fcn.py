@@ -69,6 +69,7 @@ def _pooled(finer: Level, level: Level) -> Float[Array, "n h w c"]:
         assert level.features is not None
         return level.features
     how = finer.indices.geometry
-    return ops.max_pool_with_argmax(finer.features, how.window, how.strides, how.padding, how.dilation, ceil_mode=True)[
-        0
-    ]
+    values, _ = ops.max_pool_with_argmax(
+        finer.features, how.window, strides=how.strides, padding=how.padding, dilation=how.dilation, ceil_mode=True
+    )
+    return values

@@ -11,10 +11,10 @@ from segjax.losses.deep_supervision import deep_supervision
 from segjax.losses.heatmap import heatmap_focal
 from segjax.losses.lovasz import lovasz_softmax
 from segjax.losses.objects import center_loss, localization_loss
-from segjax.losses.pieces import upsampled_cross_entropy, upsampled_sums
 from segjax.losses.pixelwise import cross_entropy, cross_entropy_sums, focal, focal_sums, ohem_cross_entropy
 from segjax.losses.region import dice, focal_tversky, jaccard, tversky
 from segjax.losses.uncertainty import uncertainty_weighted_sum
+from segjax.losses.upsampled import upsampled_cross_entropy, upsampled_sums
 from segjax.losses.weighted_sum import Loss, weighted_sum
 
 __all__ = [

@@ -4,14 +4,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.losses.inputs import widen
+from segjax.losses.labels import widen
 
 
 def attribute_cross_entropy(logits: Float[Array, "*n a"], attributes: Float[Array, "*n a"]) -> Float[Array, ""]:
     """Sigmoid cross-entropy of scores in 0..1, averaged over those that are not NaN (not annotated); 0 if all are.
 
-    The numbers of `torch.nn.functional.binary_cross_entropy_with_logits`, in float32 or wider. Raises ValueError where
-    the shapes differ.
+    The numbers of `torch.nn.functional.binary_cross_entropy_with_logits`, in float32 or wider.
+
+    Raises:
+        ValueError: where the shapes differ.
     """
     logits, attributes = widen(jnp.asarray(logits)), widen(jnp.asarray(attributes))
     if logits.shape != attributes.shape:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from segjax.losses.inputs import labels, widen
+from segjax.losses.labels import labels, widen
 
 # The square of a distance, in pixels, that no image has; with the square of its height added it is still an int32.
 _FAR = 2**30
@@ -21,6 +21,9 @@ def boundary_loss(
 
     It may be negative, and is meant to be added to a loss of overlap; 0 if nothing is counted. `distances` are those of
     `signed_distance`, where the caller already has them.
+
+    Raises:
+        ValueError: where the shapes do not match, or the mask is not of integers.
     """
     label = labels(logits, mask, ignore)
     if distances is None:

@@ -2,7 +2,7 @@
 
 Each is a mean over what is `counted` (everything, unless said), 0 if nothing is; what the rest holds, NaN included,
 changes neither value nor gradient. Computed in float32 or wider, and finite with finite gradients for boxes without
-area, equal, or far apart. Shapes that do not match raise ValueError.
+area, equal, or far apart.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.losses.inputs import widen
+from segjax.losses.labels import widen
 from segjax.ops.boxes import ciou, diou, giou
 
 EPS = 1e-7
@@ -20,21 +20,33 @@ EPS = 1e-7
 def giou_loss(
     boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:
-    """1 - generalised IoU (Rezatofighi et al. 2019); `torchvision.ops.generalized_box_iou_loss`."""
+    """1 - generalised IoU (Rezatofighi et al. 2019); `torchvision.ops.generalized_box_iou_loss`.
+
+    Raises:
+        ValueError: where the shapes do not match.
+    """
     return _overlap_loss(giou, boxes, truth, counted)
 
 
 def diou_loss(
     boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:
-    """1 - distance IoU (Zheng et al. 2020); `torchvision.ops.distance_box_iou_loss`."""
+    """1 - distance IoU (Zheng et al. 2020); `torchvision.ops.distance_box_iou_loss`.
+
+    Raises:
+        ValueError: where the shapes do not match.
+    """
     return _overlap_loss(diou, boxes, truth, counted)
 
 
 def ciou_loss(
     boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:
-    """1 - complete IoU (Zheng et al. 2020); `torchvision.ops.complete_box_iou_loss`, which is NaN for points."""
+    """1 - complete IoU (Zheng et al. 2020); `torchvision.ops.complete_box_iou_loss`, which is NaN for points.
+
+    Raises:
+        ValueError: where the shapes do not match.
+    """
     return _overlap_loss(ciou, boxes, truth, counted)
 
 
@@ -48,6 +60,9 @@ def smooth_l1_loss(
     """Squared below `beta`, straight beyond (Girshick 2015), averaged over numbers too; `torch`'s `smooth_l1_loss`.
 
     In the unit of the values, boxes or any others; `beta` is above 0.
+
+    Raises:
+        ValueError: where the shapes do not match.
     """
     values, truth, counted = _inputs(values, truth, counted)
     distance = jnp.abs(values - truth)
@@ -58,7 +73,11 @@ def smooth_l1_loss(
 def l1_loss(
     values: Float[Array, "*n d"], truth: Float[Array, "*n d"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:
-    """Absolute difference, averaged over numbers too: of size and offset where an object's centre is, for example."""
+    """Absolute difference, averaged over numbers too: of size and offset where an object's centre is, for example.
+
+    Raises:
+        ValueError: where the shapes do not match.
+    """
     values, truth, counted = _inputs(values, truth, counted)
     difference = values - truth
     # jax gives abs a slope of 1 at 0, which would move what is right already.

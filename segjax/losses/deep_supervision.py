@@ -14,8 +14,10 @@ def deep_supervision(
     """A loss of (logits of every level, mask), from a loss of (logits, mask); a weighted mean over the levels.
 
     The mask is brought to each level's size by nearest neighbour. The weights halve from level to level where none are
-    given, as in nnU-Net (Isensee et al. 2021), and are divided by their sum. Raises ValueError where there are not as
-    many as levels.
+    given, as in nnU-Net (Isensee et al. 2021), and are divided by their sum.
+
+    Raises:
+        ValueError: where there are not as many as levels.
     """
 
     def over_levels(levels: Sequence[Float[Array, "n h w k"]], mask: Int[Array, "n h w"]) -> Float[Array, ""]:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.losses.inputs import widen
+from segjax.losses.labels import widen
 
 
 def heatmap_focal(
@@ -20,7 +20,10 @@ def heatmap_focal(
     With p the sigmoid of a logit and y its target in 0..1: -(1 - p)^alpha log(p) where y is 1, the centre of an object,
     and -(1 - y)^beta p^alpha log(1 - p) elsewhere, summed over the batch; without an object it is not divided. Cells
     that are not `counted` (all are, unless said) add nothing. `ops.center_targets` makes heatmap and counted. Computed
-    from the logits, where the papers' programs clip p to 1e-4..1 - 1e-4. Raises ValueError where shapes do not match.
+    from the logits, where the papers' programs clip p to 1e-4..1 - 1e-4.
+
+    Raises:
+        ValueError: where shapes do not match.
     """
     logits, heatmap = jnp.asarray(logits), jnp.asarray(heatmap)
     counted = jnp.ones(logits.shape, bool) if counted is None else jnp.asarray(counted)

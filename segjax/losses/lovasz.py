@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from segjax.losses.inputs import labels, sum_by_class, widen
+from segjax.losses.labels import labels, sum_by_class, widen
 from segjax.losses.region import Classes, average
 
 
@@ -23,6 +23,9 @@ def lovasz_softmax(
     `per_image` sorts the pixels of each image and averages over images; otherwise the whole batch is sorted together.
     `classes="present"` averages over the classes that occur in the truth and sorts for them alone, "all" for every one.
     Keeps two arrays of the logits' size for the backward pass.
+
+    Raises:
+        ValueError: where the shapes do not match, the mask is not of integers, or `classes` is none of the two.
     """
     label = labels(logits, mask, ignore)
     num_classes = logits.shape[-1]

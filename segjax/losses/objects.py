@@ -20,6 +20,9 @@ def localization_loss(
     """Complete IoU loss of one box an image, and `class_weight` times the cross-entropy of its class.
 
     Boxes are (x, y, w, h) in pixels; an image with a label below 0 has no object and adds nothing.
+
+    Raises:
+        ValueError: where the shapes do not match.
     """
     of_class = cross_entropy(logits[:, None, None], label[:, None, None])
     return ciou_loss(box, true_box, label >= 0) + class_weight * of_class
@@ -36,6 +39,9 @@ def center_loss(
     """CenterNet's loss (Zhou et al. 2019): focal of the heatmap's logits, L1 of size and offset at the true centres.
 
     Sizes and offsets are in cells, as in `ops.center_targets`; the paper's L1 sums x and y, hence the factors of 2.
+
+    Raises:
+        ValueError: where the shapes do not match.
     """
     there = targets.owner >= 0
     of_heatmap = heatmap_focal(heatmap, targets.heatmap, targets.counted)

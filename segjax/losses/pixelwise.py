@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from segjax.losses.inputs import labels, widen
+from segjax.losses.labels import labels, widen
 
 
 def cross_entropy(
@@ -22,7 +22,10 @@ def cross_entropy(
 
     The numbers of `torch.nn.functional.cross_entropy`: with class weights the mean is divided by the sum of the counted
     pixels' weights, and `label_smoothing` in 0..1 spreads that share of the target evenly over all classes. Computed in
-    float32 or wider. A label that no logit belongs to makes the loss NaN; shapes that do not match raise ValueError.
+    float32 or wider. A label that no logit belongs to makes the loss NaN.
+
+    Raises:
+        ValueError: where the shapes do not match, or the mask is not of integers.
     """
     return _mean(
         cross_entropy_sums(logits, mask, ignore=ignore, class_weights=class_weights, label_smoothing=label_smoothing)
@@ -37,7 +40,11 @@ def cross_entropy_sums(
     class_weights: Float[ArrayLike, " k"] | None = None,
     label_smoothing: float = 0.0,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """What `cross_entropy` divides: the weighted sum over pixels and the sum of weights, which add up over pieces."""
+    """What `cross_entropy` divides: the weighted sum over pixels and the sum of weights, which add up over pieces.
+
+    Raises:
+        ValueError: where the shapes do not match, or the mask is not of integers.
+    """
     label = labels(logits, mask, ignore)
     normaliser, score = _normaliser_and_score(logits, label)
     weight = _pixel_weights(label, class_weights, normaliser.dtype)
@@ -63,6 +70,9 @@ def focal(
     Each pixel's cross-entropy is multiplied by (1 - p)^gamma, p the probability of its class. `class_weights` is the
     paper's alpha for each class; as in `cross_entropy`, which this is at gamma 0, their sum over pixels divides. The
     paper, and `FocalLoss` of segmentation_models.pytorch, give each class a sigmoid of its own instead.
+
+    Raises:
+        ValueError: where the shapes do not match, or the mask is not of integers.
     """
     return _mean(focal_sums(logits, mask, gamma=gamma, ignore=ignore, class_weights=class_weights))
 
@@ -75,7 +85,11 @@ def focal_sums(
     ignore: int = 255,
     class_weights: Float[ArrayLike, " k"] | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """What `focal` divides: the weighted sum over pixels and the sum of weights, which add up over pieces."""
+    """What `focal` divides: the weighted sum over pixels and the sum of weights, which add up over pieces.
+
+    Raises:
+        ValueError: where the shapes do not match, or the mask is not of integers.
+    """
     label = labels(logits, mask, ignore)
     normaliser, score = _normaliser_and_score(logits, label)
     weight = _pixel_weights(label, class_weights, normaliser.dtype)
@@ -98,7 +112,11 @@ def ohem_cross_entropy(
 
     A pixel is hard if its class has a probability below `threshold`, or if it is among the `min_fraction` of the
     counted pixels with the highest loss (more, where losses tie). `threshold=0` mines a fixed fraction,
-    `min_fraction=0` by threshold alone; both are in 0..1, otherwise ValueError.
+    `min_fraction=0` by threshold alone; both are in 0..1.
+
+    Raises:
+        ValueError: where the shapes do not match, the mask is not of integers, or one of the two shares is not in
+            0..1.
     """
     if not (0 <= threshold <= 1 and 0 <= min_fraction <= 1):
         raise ValueError(f"threshold and min_fraction must lie in 0..1, got {threshold} and {min_fraction}.")

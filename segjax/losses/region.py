@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from segjax.losses.inputs import labels, sum_by_class, widen
+from segjax.losses.labels import labels, sum_by_class, widen
 
 Classes = Literal["present", "all"]
 
@@ -32,6 +32,9 @@ def dice(
     """1 - soft Dice, 2 sum(p g) / (sum(p) + sum(g)), averaged over classes (Sudre et al. 2017).
 
     0 if nothing is counted. The V-Net paper (Milletari et al. 2016) squares the terms of the denominator.
+
+    Raises:
+        ValueError: where the shapes do not match, the mask is not of integers, or `classes` is none of the two.
     """
     return tversky(
         logits, mask, alpha=0.5, beta=0.5, per_image=per_image, classes=classes, smooth=smooth, ignore=ignore
@@ -47,7 +50,11 @@ def jaccard(
     smooth: float = 1.0,
     ignore: int = 255,
 ) -> Float[Array, ""]:
-    """1 - soft intersection over union, averaged over classes (Rahman & Wang 2016); 0 if nothing is counted."""
+    """1 - soft intersection over union, averaged over classes (Rahman & Wang 2016); 0 if nothing is counted.
+
+    Raises:
+        ValueError: where the shapes do not match, the mask is not of integers, or `classes` is none of the two.
+    """
     return tversky(
         logits, mask, alpha=1.0, beta=1.0, per_image=per_image, classes=classes, smooth=smooth, ignore=ignore
     )
@@ -67,6 +74,9 @@ def tversky(
     """1 - Tversky index (Salehi et al. 2017), averaged over classes; 0 if nothing is counted.
 
     `alpha` weighs false positives and `beta` false negatives: 0.5 and 0.5 give Dice, 1 and 1 Jaccard.
+
+    Raises:
+        ValueError: where the shapes do not match, the mask is not of integers, or `classes` is none of the two.
     """
     inside, predicted, true = _overlaps(logits, mask, ignore, per_image)
     return average(1 - _tversky_index(inside, predicted, true, alpha, beta, smooth), true, classes)
@@ -88,6 +98,9 @@ def focal_tversky(
 
     The paper swaps the names: its alpha weighs false negatives. segmentation_models.pytorch raises the average over
     classes to the power gamma instead.
+
+    Raises:
+        ValueError: where the shapes do not match, the mask is not of integers, or `classes` is none of the two.
     """
     inside, predicted, true = _overlaps(logits, mask, ignore, per_image)
     miss = 1 - _tversky_index(inside, predicted, true, alpha, beta, smooth)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.losses.inputs import widen
+from segjax.losses.labels import widen
 
 
 def uncertainty_weighted_sum(
@@ -14,8 +14,10 @@ def uncertainty_weighted_sum(
     """The sum over tasks of exp(-s) loss + s / 2, s the learned log variance of each (Kendall et al. 2018).
 
     At its least a task's variance is twice its loss, so every task weighs the same however large its loss is; begin
-    with s = 0. The half that the paper puts before a squared error belongs to the loss. Raises ValueError where the
-    two do not name the same tasks.
+    with s = 0. The half that the paper puts before a squared error belongs to the loss.
+
+    Raises:
+        ValueError: where the two do not name the same tasks.
     """
     if losses.keys() != log_variances.keys():
         raise ValueError(

@@ -8,7 +8,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from segjax.metrics.scores import mean, ratio
+from segjax.metrics.averages import mean, ratio
 
 
 def boundary_iou_counts(
@@ -23,8 +23,10 @@ def boundary_iou_counts(
 
     A boundary region is what the authors of Cheng et al. 2021 define: a class's mask minus its erosion by a square that
     reaches `dilation_ratio` of the image's diagonal (rounded, at least one pixel) to each side. The erosion also starts
-    at the edge of the image and at ignored pixels, which belong to no class in either map. Works under `jit`; raises
-    ValueError if the shapes differ.
+    at the edge of the image and at ignored pixels, which belong to no class in either map. Works under `jit`.
+
+    Raises:
+        ValueError: where the shapes differ.
     """
     if prediction.shape != mask.shape:
         raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from segjax.metrics.scores import ratio
+from segjax.metrics.averages import ratio
 
 
 def calibration_counts(
@@ -21,8 +21,10 @@ def calibration_counts(
     """For each bin of confidence: pixels, their summed confidence and how many are right, in float32; adds up.
 
     Confidence is the largest softmax probability, and bin m of M holds ((m - 1) / M, m / M]. A batch must hold fewer
-    than 2^24 pixels to be counted exactly; over many, add up as NumPy float64. Works under `jit`; raises ValueError if
-    the shapes do not match.
+    than 2^24 pixels to be counted exactly; over many, add up as NumPy float64. Works under `jit`.
+
+    Raises:
+        ValueError: where the shapes do not match.
     """
     if mask.shape != logits.shape[:-1]:
         raise ValueError(
@@ -43,7 +45,10 @@ def attribute_calibration_counts(
 
     Scores are probabilities in 0..1, and true ones in 0..1 or NaN where nobody annotated one, which is not counted.
     `expected_calibration_error` reads one attribute's counts, or all of them from `counts.sum(0)`. Float32, and works
-    under `jit`; raises ValueError if the shapes differ.
+    under `jit`.
+
+    Raises:
+        ValueError: where the shapes differ.
     """
     if scores.shape != attributes.shape:
         raise ValueError(f"scores have shape {scores.shape} and attributes {attributes.shape}: expected the same.")

@@ -31,8 +31,10 @@ def checkerboard_score(logits: Inexact[Array | np.ndarray, "n h w k"], stride: i
     stride 2.
 
     The maps are cut to multiples of the stride, whose frequencies are then entries of the spectrum. Power below a
-    millionth of the mean over all frequencies counts as none. Works under `jit`; raises ValueError where height or
-    width is less than 4 strides, which leaves nothing to compare with.
+    millionth of the mean over all frequencies counts as none. Works under `jit`.
+
+    Raises:
+        ValueError: where height or width is less than 4 strides, which leaves nothing to compare with.
     """
     _, height, width, _ = logits.shape
     if stride < 2 or min(height, width) < 4 * stride:

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
-from segjax.metrics.scores import mean, ratio
+from segjax.metrics.averages import mean, ratio
 
 
 def confusion_matrix(
@@ -18,8 +18,10 @@ def confusion_matrix(
     """Pixels by true class (row) and predicted class (column), int32; works under `jit` with the batch sharded.
 
     Pixels whose mask or prediction is not one of the classes are not counted. A batch must hold fewer than 2^31 pixels;
-    over many, add the matrices up as NumPy int64: `total += np.asarray(confusion_matrix(...))`. Raises ValueError if
-    the shapes differ.
+    over many, add the matrices up as NumPy int64: `total += np.asarray(confusion_matrix(...))`.
+
+    Raises:
+        ValueError: where the shapes differ.
     """
     if prediction.shape != mask.shape:
         raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from segjax.metrics.scores import mean, ratio
+from segjax.metrics.averages import mean, ratio
 
 
 def boundary_f1_counts(
@@ -29,7 +29,10 @@ def boundary_f1_counts(
     After Csurka et al. 2013: in an image, precision is the share of a class's predicted contour that lies closer than
     `tolerance` times the image's diagonal to its true contour, recall the reverse, and F1 is taken for every class that
     occurs in truth or prediction, 0 if it occurs in one alone. The last column adds up each image's mean over classes.
-    Below 134 pixels of diagonal the default asks for an exact match. Raises ValueError if the shapes differ.
+    Below 134 pixels of diagonal the default asks for an exact match.
+
+    Raises:
+        ValueError: where the shapes differ.
     """
     counts = np.zeros((2, num_classes + 1))
     for one, true in _images(prediction, mask, ignore):
@@ -66,8 +69,10 @@ def hausdorff_95_counts(
 
     MONAI's definition: the 95th percentile of the distances from the points of the predicted contour to the true one,
     or of those the other way round, whichever is larger. An image in which the class occurs in truth or prediction
-    alone counts with its diagonal, as in BraTS, no two pixels being farther apart; MONAI says infinity or NaN. Raises
-    ValueError if the shapes differ.
+    alone counts with its diagonal, as in BraTS, no two pixels being farther apart; MONAI says infinity or NaN.
+
+    Raises:
+        ValueError: where the shapes differ.
     """
     counts = np.zeros((2, num_classes))
     for one, true in _images(prediction, mask, ignore):

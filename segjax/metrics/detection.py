@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from segjax.metrics.scores import mean
+from segjax.metrics.averages import mean
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
@@ -48,7 +48,9 @@ def detection_scores(
     best detections of each image and class count; of equal scores the first goes first. A true box in `crowd` need not
     be found, and a detection whose own area lies inside it, to the share of the threshold, is not wrong. Images without
     true boxes count too: leave out those that only fill a batch. COCO's small, medium and large are not told apart.
-    Raises ValueError where shapes do not match or a true label is not below `num_classes`.
+
+    Raises:
+        ValueError: where shapes do not match or a true label is not below `num_classes`.
     """
     crowd = np.zeros(true_labels.shape, bool) if crowd is None else crowd
     found, true = scores.shape, true_labels.shape

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
-from segjax.metrics.scores import ratio
+from segjax.metrics.averages import ratio
 from segjax.ops.boxes import iou
 
 
@@ -31,8 +31,10 @@ def localization_counts(
 ) -> Float[Array, "{num_classes} 5"]:
     """For each true class: objects, their summed IoU, right boxes, right classes, and both right, in float32; adds up.
 
-    Boxes are (x, y, w, h) in pixels; a true label below 0 is no object. Works under `jit`; raises ValueError where the
-    shapes do not match.
+    Boxes are (x, y, w, h) in pixels; a true label below 0 is no object. Works under `jit`.
+
+    Raises:
+        ValueError: where the shapes do not match.
     """
     shapes = boxes.shape, labels.shape, true_boxes.shape, true_labels.shape
     if len(labels.shape) != 1 or shapes != ((*labels.shape, 4), labels.shape) * 2:

@@ -12,10 +12,11 @@ from segjax.ops.multilinear import Multilinear, derivative
 
 
 def carafe(
-    x: Float[Array, "n h w c"], kernels: Float[Array, "n h*f w*f g*k*k"], groups: int = 1
-) -> Float[Array, "n h*f w*f c"]:
+    x: Float[Array, "n h w c"], kernels: Float[Array, "n fine_h fine_w taps"], *, groups: int = 1
+) -> Float[Array, "n fine_h fine_w c"]:
     """Reassemble `x` with one k x k kernel per output pixel: the content-aware half of CARAFE that has no parameters.
 
+    With factor f, `kernels` are (n, h*f, w*f, groups*k*k) and the result is (n, h*f, w*f, c).
     Output pixel (h*f + u, w*f + v) is the sum over the k x k pixels around (h, w), zeros outside, of pixel times
     kernel entry; entries run by rows. With `groups`, the kernel's channels are (group, row, column) and each group
     serves its block of channels. The factor and the kernel's size are read from the shapes. The paper softmaxes each
@@ -24,12 +25,12 @@ def carafe(
     The paper's predictor is a 1x1 convolution to 64 channels, a 3x3 convolution to f*f*k*k, `pixel_shuffle` by f and
     the softmax, with f = 2 and k = 5: 64c + 64 and 57700 parameters with biases, 74148 in all at c = 256.
 
-    Any floating dtype; float16 and bfloat16 are summed in float32. Raises ValueError where the shapes do not fit
-    together, k is even, or `groups` does not divide the channels.
+    Any floating dtype; float16 and bfloat16 are summed in float32. Nothing is unfolded to the k*k times larger tensor:
+    the shifted products are one fused loop, and so are their transposes; the kernels' gradient, a small matrix product
+    per pixel, goes row by row.
 
-    Nothing is unfolded to the k*k times larger tensor: the shifted products are one fused loop, and so are their
-    transposes, 5 times faster than the gradient JAX derives on 2 CPU cores. The kernels' gradient, a small matrix
-    product per pixel, goes row by row: 30 times faster. Reverse mode alone, to any order.
+    Raises:
+        ValueError: where the shapes do not fit together, k is even, or `groups` does not divide the channels.
 
     Reference: Wang et al. 2019, "CARAFE: Content-Aware ReAssembly of FEatures".
     """

@@ -13,18 +13,19 @@ from segjax.ops.geometry import Pair, extent, pair
 from segjax.ops.multilinear import Multilinear, derivative
 
 LITTLE = 32
-"""Channels of a convolution that small groups are put together in: with 8 they take 10% longer, with 128 40%."""
+"""Channels of a convolution that small groups are put together in; fewer and more both take longer."""
 
 
 def conv_transpose(
     x: Float[Array, "n h w c"],
     kernel: Float[Array, "kh kw c k"],
     strides: int | Sequence[int] = 1,
+    *,
     padding: int | Sequence[int] = 0,
     output_padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
-) -> Float[Array, "n oh ow groups*k"]:
+) -> Float[Array, "n oh ow {groups}*k"]:
     """Transposed convolution, equal to `torch.nn.functional.conv_transpose2d`, forward and gradients of every order.
 
     Pixel i adds `x[i] @ kernel[t]` to output pixel `i * strides - padding + t * dilation`, for each tap t that lands
@@ -42,16 +43,14 @@ def conv_transpose(
             no output, or two dtypes.
 
     How it runs: with strides (s, t) the output is s * t interleaved phases, each a convolution of stride 1 of `x` with
-    every s-th and t-th tap. None multiplies the zeros that an input-dilated convolution is full of, whose gradient
-    takes XLA 13 times as long on CPU with 64 channels and 70 times with 256. Where a phase has one tap (2x2, stride 2)
-    all phases are one matrix product, and past four phases they are one convolution, up to twice as fast there for all
-    its zero taps. The gradient of `x` is one strided convolution, a third faster than what differentiating the phases
-    makes. The kernel's is that of the phases on CPU, up to twice as fast as the strided convolution's filter gradient;
-    elsewhere it is the latter, which cuDNN has and which needs no copy of the phases (from arithmetic; not measured).
-    In a `scan` on CPU it takes ten times as long where windows overlap, as every convolution's does: unroll.
+    every s-th and t-th tap. None multiplies the zeros that an input-dilated convolution is full of. Where a phase has
+    one tap (2x2, stride 2) all phases are one matrix product, and past four phases they are one convolution, faster for
+    all its zero taps. The gradient of `x` is one strided convolution. In a program for a CPU the kernel's is that of
+    the phases; elsewhere it is the strided convolution's filter gradient, which cuDNN has and which needs no copy of
+    the phases. In a `scan` on CPU it is slow where windows overlap, as every convolution's is: unroll.
 
     Groups are convolutions of their own, small ones put together with zeros between them: XLA's grouped convolution
-    gathers a sharded batch on every device, and its gradient is 8 to 100 times slower on CPU. Through zeros, there and
+    gathers a sharded batch on every device, and its gradient is slow on CPU. Through zeros, there and
     between taps, a NaN or an infinity spreads to channels and pixels beside those that torch would give it to.
     """
     _check(x, kernel, groups)

@@ -12,8 +12,12 @@ from segjax.ops.grid_sample import clip_to_border, read
 
 
 def dysample(
-    x: Float[Array, "n h w c"], offsets: Float[Array, "n h w 2*g*f*f"], factor: int = 2, groups: int = 4
-) -> Float[Array, "n h*f w*f c"]:
+    x: Float[Array, "n h w c"],
+    offsets: Float[Array, "n h w 2*{groups}*{factor}**2"],
+    factor: int = 2,
+    *,
+    groups: int = 4,
+) -> Float[Array, "n h*{factor} w*{factor} c"]:
     """Read `x` bilinearly at the points of a regular grid `factor` times finer, each moved by its offset.
 
     The channels of `offsets` are (axis, group, u, v) in that order, the first axis being x (columns): entry (h, w) of
@@ -24,8 +28,11 @@ def dysample(
     half the sigmoid of a second such convolution without bias (dynamic scope): 32c + 32 and 64c + 32 parameters for
     the defaults, 8224 and 16416 at c = 256.
 
-    Any floating dtype; positions are computed, and float16 and bfloat16 summed, in float32. Raises ValueError where
-    the shapes do not fit together or `groups` does not divide the channels.
+    Any floating dtype; positions are computed, and float16 and bfloat16 summed, in float32. Of JAX's modes of
+    differentiation `jet` alone fails, whose rule of `select` takes no scalars.
+
+    Raises:
+        ValueError: where the shapes do not fit together or `groups` does not divide the channels.
 
     Reference: Liu et al. 2023, "Learning to Upsample by Learning to Sample", the "linear + pixel shuffle" design,
     with the channel order of its authors' implementation, so converted weights need no permutation.

@@ -18,6 +18,7 @@ def grid_sample(
     x: Float[Array, "n h w c"],
     grid: Float[Array, "n height width 2"],
     method: SampleMethod = "bilinear",
+    *,
     padding_mode: PaddingMode = "zeros",
     align_corners: bool = False,
 ) -> Float[Array, "n height width c"]:
@@ -33,10 +34,12 @@ def grid_sample(
     float32.
 
     Each image is read by itself, so a sharded batch needs no communication. The gradient to `x` adds up in a fixed
-    order on every backend. Reverse mode alone, to any order.
+    order on every backend. Of JAX's modes of differentiation `jet` alone fails, whose rule of `select` takes no
+    scalars.
 
-    Raises ValueError where `x` is not (n h w c) with a pixel, `grid` is not (n height width 2) for the same n, either
-    is not floating, or a name is not one of those above.
+    Raises:
+        ValueError: where `x` is not (n h w c) with a pixel, `grid` is not (n height width 2) for the same n, either is
+            not floating, or a name is not one of those above.
     """
     if x.ndim != 4 or 0 in x.shape[1:3] or grid.ndim != 4 or grid.shape[0] != x.shape[0] or grid.shape[3] != 2:
         raise ValueError(f"grid_sample needs (n h w c) and (n height width 2), got shapes {x.shape} and {grid.shape}.")

@@ -47,8 +47,10 @@ def center_targets(
     Boxes are (x, y, w, h) in pixels, and labels below 0 pad them. A Gaussian ends `gaussian_radius` cells from its
     centre, rounded down, and its standard deviation is a third of that plus a sixth, as CenterNet draws it. A box
     without area, with its centre outside the heatmap, or with a label of `num_classes` or more is no object. Made under
-    jit, on the device, one object after the other, so that no more than the heatmap is in memory. Raises ValueError
-    where the shapes do not match.
+    jit, on the device, one object after the other, so that no more than the heatmap is in memory.
+
+    Raises:
+        ValueError: where the shapes do not match.
     """
     boxes, labels = checked(boxes), jnp.asarray(labels)
     crowd = jnp.zeros(labels.shape, bool) if crowd is None else jnp.asarray(crowd)

@@ -22,8 +22,10 @@ def find_peaks(logits: Float[Array, "n h w k"], max_boxes: int) -> Peaks:
     """The `max_boxes` highest peaks over all classes: cells equal to the largest of the 3x3 cells around, per class.
 
     It stands for non-maximum suppression in CenterNet (Zhou et al. 2019). All cells of a plateau are peaks; NaN and
-    -inf are none. No gradient passes. A batch split over devices is gathered, as XLA does not split a top-k. Raises
-    ValueError where `logits` is not (n h w k) with at least one cell and class, or `max_boxes` is below 1.
+    -inf are none. No gradient passes. A batch split over devices is gathered, as XLA does not split a top-k.
+
+    Raises:
+        ValueError: where `logits` is not (n h w k) with at least one cell and class, or `max_boxes` is below 1.
     """
     if logits.ndim != 4 or 0 in logits.shape[1:] or max_boxes < 1:
         raise ValueError(f"find_peaks needs (n h w k) and max_boxes of at least 1, got {logits.shape} and {max_boxes}.")
@@ -61,7 +63,10 @@ def soft_argmax(logits: Float[Array, "n h w k"]) -> Float[Array, "n k 2"]:
     """The mean position (x, y) of each channel's softmax over the cells, in cells: the first cell's is (0.5, 0.5).
 
     In 0.5 to w - 0.5 and h - 0.5; times the stride it is in pixels of the image. Multiply the logits for a sharper peak
-    (Levine et al. 2016; Luvizon et al. 2019). Raises ValueError where `logits` is not (n h w k) with at least one cell.
+    (Levine et al. 2016; Luvizon et al. 2019).
+
+    Raises:
+        ValueError: where `logits` is not (n h w k) with at least one cell.
     """
     if logits.ndim != 4 or 0 in logits.shape[1:3]:
         raise ValueError(f"soft_argmax needs (n h w k) with at least one cell, got shape {logits.shape}.")

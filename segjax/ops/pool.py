@@ -18,15 +18,13 @@ from segjax.ops.pool_indices import PoolIndices, offset_dtype, offsets_of
 from segjax.ops.pool_windows import FEW_CELLS, gathered_window_cells, pooling, take, window_cells
 
 MOST_CELLS = 64
-"""Cells of a window up to which a chain of comparisons compiles in a second.
-
-`reduce_window`, which takes any number, was 6 to 20 times slower where both could be had.
-"""
+"""Cells of a window up to which a chain of comparisons compiles soon: `reduce_window`, which takes any, is slow."""
 
 
 def max_pool_with_argmax(
     x: Num[Array, "n h w c"],
     window: int | Pair = 2,
+    *,
     strides: int | Pair | None = None,
     padding: str | int | Sequence = "VALID",
     dilation: int | Pair = 1,
@@ -36,12 +34,10 @@ def max_pool_with_argmax(
 
     Of equal maxima the first in row-major order counts; a NaN exceeds everything, and of several the last counts; a
     window of -inf alone has its first cell inside the input. Padding is never a maximum. The gradient of a maximum goes
-    to its place, summed where windows share it. Gradients exist in every order, and `jax.hessian`, but no plain `jvp`.
+    to its place, summed where windows share it.
 
     A window of up to 64 cells is a chain of comparisons between strided slices: of x itself up to 9 cells, then of a
-    padded copy. Larger ones are a `reduce_window`. On a CPU core 2 x 2 took 0.6 times as long as PyTorch where x was
-    (8, 256, 256, 64), and 2.1 times at (8, 64, 64, 256), which nearly fits into the cache and XLA reads twice, for
-    the values and for their places. With the gradient it took 0.6 and 0.9 times as long.
+    padded copy. Larger ones are a `reduce_window`.
 
     Args:
         x: any real dtype.

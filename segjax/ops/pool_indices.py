@@ -48,6 +48,7 @@ class PoolIndices:
         flat: Integer[Array, "*n oh ow c"],
         input_size: Pair,
         window: int | Pair | None = 2,
+        *,
         strides: int | Pair | None = None,
         padding: str | int | Sequence = "VALID",
         dilation: int | Pair = 1,
@@ -57,8 +58,9 @@ class PoolIndices:
         Every position must lie in its own window. `window=None` makes the whole plane the window of all, for positions
         of any origin: so PyTorch's with an `output_size` of another width than the pooled input had.
 
-        Raises ValueError where `flat` has not as many windows as the geometry, with or without `ceil_mode`, and where a
-        position lies outside its window (this outside `jit` alone: within, `max_unpool` writes nothing for it).
+        Raises:
+            ValueError: where `flat` has not as many windows as the geometry, with or without `ceil_mode`, and where a
+                position lies outside its window (this outside `jit` alone: within, `max_unpool` writes nothing for it).
         """
         input_size = pair(input_size, "input_size")
         flat = jnp.asarray(flat, jnp.int32)
@@ -92,7 +94,10 @@ class PoolIndices:
 
         This is how SegNet (Badrinarayanan et al. 2017) counts its memory: where a float32 map of 180 x 240 x 64 takes
         11.06 MB, its 90 x 120 x 64 windows of 2 x 2 take 0.17 MB, a 64th. Rows of windows are filled up to a multiple
-        of four. Raises ValueError where a window has more than four cells.
+        of four.
+
+        Raises:
+            ValueError: where a window has more than four cells.
         """
         if self.packed:
             return self

@@ -8,7 +8,7 @@ from segjax.ops.conv_transpose import conv_transpose
 
 def resize_conv(
     x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw c k"], factor: int = 2
-) -> Float[Array, "n h*factor w*factor k"]:
+) -> Float[Array, "n h*{factor} w*{factor} k"]:
     """Nearest-neighbour upsampling by `factor`, then a convolution of stride 1 that keeps the size (Odena et al. 2016).
 
     The kernel is (rows, columns, channels in, channels out) as Flax has it; zeros lie around the upsampled image, for
@@ -20,7 +20,7 @@ def resize_conv(
 
     Upsampling repeats each pixel, so the two steps are one transposed convolution of stride `factor`, whose kernel is
     the sum of `kernel` at factor x factor shifts. A 3x3 kernel after x2 becomes four 2x2 convolutions of `x`: 4/9 of
-    the multiplications, and the upsampled image is never there. Half to three quarters of the two steps' time on CPU.
+    the multiplications, and the upsampled image is never there.
     """
     if x.ndim != 4 or kernel.ndim != 4 or x.shape[-1] != kernel.shape[2]:
         raise ValueError(

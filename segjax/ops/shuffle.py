@@ -4,11 +4,13 @@ from jax import Array
 from jaxtyping import Shaped
 
 
-def pixel_shuffle(x: Shaped[Array, "n h w c"], factor: int) -> Shaped[Array, "n h*f w*f c/(f*f)"]:
+def pixel_shuffle(x: Shaped[Array, "n h w c"], factor: int) -> Shaped[Array, "n h*{factor} w*{factor} c//{factor}**2"]:
     """Move channels into space: `out[n, h*f + u, w*f + v, c] = x[n, h, w, (c*f + u)*f + v]`.
 
-    The channel order is that of `torch.nn.functional.pixel_shuffle`, so converted weights need no permutation. Raises
-    ValueError where `x` is not (n h w c), `factor` is below 1, or `factor**2` does not divide the channels.
+    The channel order is that of `torch.nn.functional.pixel_shuffle`, so converted weights need no permutation.
+
+    Raises:
+        ValueError: where `x` is not (n h w c), `factor` is below 1, or `factor**2` does not divide the channels.
 
     Reference: Shi et al. 2016, "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
     Convolutional Neural Network".
@@ -23,10 +25,13 @@ def pixel_shuffle(x: Shaped[Array, "n h w c"], factor: int) -> Shaped[Array, "n 
     return phases.transpose(0, 1, 4, 2, 5, 3).reshape(n, h * factor, w * factor, c)
 
 
-def pixel_unshuffle(x: Shaped[Array, "n h w c"], factor: int) -> Shaped[Array, "n h/f w/f c*f*f"]:
+def pixel_unshuffle(
+    x: Shaped[Array, "n h w c"], factor: int
+) -> Shaped[Array, "n h//{factor} w//{factor} c*{factor}**2"]:
     """Move space into channels, the inverse of `pixel_shuffle` and equal to `torch.nn.functional.pixel_unshuffle`.
 
-    Raises ValueError where `x` is not (n h w c), `factor` is below 1, or `factor` does not divide height and width.
+    Raises:
+        ValueError: where `x` is not (n h w c), `factor` is below 1, or `factor` does not divide height and width.
     """
     if x.ndim != 4 or factor < 1 or x.shape[1] % factor or x.shape[2] % factor:
         raise ValueError(

@@ -19,9 +19,7 @@ def max_unpool(x: Num[Array, "n oh ow c"], indices: PoolIndices) -> Num[Array, "
 
     The geometry picks the lowering. Windows that do not overlap are compared with their offset in one loop that writes
     the plane once and stores nothing else. Where up to 64 windows can share a place, each is compared in turn. Beyond
-    that, and for indices of no window, it is an index scatter, image by image. With windows of 3 x 3, 5 x 5 and 7 x 7
-    and strides of 1 at (8, 64, 64, 64), comparing took 0.8, 0.9 and 1.5 times as long as PyTorch on a CPU core, and the
-    scatter 5 times.
+    that, and for indices of no window, it is an index scatter, image by image.
 
     Args:
         x: one value a window, of any dtype.

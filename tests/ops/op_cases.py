@@ -68,11 +68,11 @@ def cases() -> dict[str, Case]:
     return {
         "max_pool_with_argmax": Case(ops.max_pool_with_argmax, (x,)),
         "max_pool_with_argmax, overlapping": Case(
-            lambda x: ops.max_pool_with_argmax(x, 3, 2, padding=1, ceil_mode=True), (x,)
+            lambda x: ops.max_pool_with_argmax(x, 3, strides=2, padding=1, ceil_mode=True), (x,)
         ),
         "max_unpool": Case(pooled(window=2), (x,)),
         "max_unpool, overlapping": Case(pooled(window=3, strides=2, padding=((1, 1), (1, 1))), (x,)),
-        "avg_pool": Case(lambda x: ops.avg_pool(x, 3, 2, padding=1, ceil_mode=True), (x,)),
+        "avg_pool": Case(lambda x: ops.avg_pool(x, 3, strides=2, padding=1, ceil_mode=True), (x,)),
         "adaptive_avg_pool": Case(lambda x: ops.adaptive_avg_pool(x, (4, 3)), (x,)),
         "resize, nearest": Case(lambda x: ops.resize(x, (4, 8), "nearest"), (x,)),
         "resize, nearest-exact": Case(lambda x: ops.resize(x, fine, "nearest-exact"), (x,)),
@@ -81,15 +81,21 @@ def cases() -> dict[str, Case]:
         "resize, area": Case(lambda x: ops.resize(x, (4, 8), "area"), (x,)),
         "grid_sample, zeros": Case(ops.grid_sample, (x, grid)),
         "grid_sample, reflection": Case(lambda x, at: ops.grid_sample(x, at, padding_mode="reflection"), (x, grid)),
-        "grid_sample, nearest": Case(lambda x, at: ops.grid_sample(x, at, "nearest", "border"), (x, grid)),
+        "grid_sample, nearest": Case(lambda x, at: ops.grid_sample(x, at, "nearest", padding_mode="border"), (x, grid)),
         "pixel_shuffle": Case(lambda x: ops.pixel_shuffle(x, 2), (x,)),
         "pixel_unshuffle": Case(lambda x: ops.pixel_unshuffle(x, 2), (noise(BATCH, *fine, 2),)),
         "conv": Case(lambda x, k: ops.conv(x, k, "SAME"), (x, noise(3, 3, CHANNELS, 3)), 1),
         "conv_transpose, 2x2": Case(lambda x, k: ops.conv_transpose(x, k, 2), (x, noise(2, 2, CHANNELS, 3)), 1),
-        "conv_transpose, 3x3": Case(lambda x, k: ops.conv_transpose(x, k, 2, 1, 1), (x, noise(3, 3, CHANNELS, 3)), 1),
-        "conv_transpose, 8x8": Case(lambda x, k: ops.conv_transpose(x, k, 4, 2), (x, noise(8, 8, CHANNELS, 3)), 1),
+        "conv_transpose, 3x3": Case(
+            lambda x, k: ops.conv_transpose(x, k, 2, padding=1, output_padding=1), (x, noise(3, 3, CHANNELS, 3)), 1
+        ),
+        "conv_transpose, 8x8": Case(
+            lambda x, k: ops.conv_transpose(x, k, 4, padding=2), (x, noise(8, 8, CHANNELS, 3)), 1
+        ),
         "conv_transpose, groups": Case(
-            lambda x, k: ops.conv_transpose(x, k, 2, 1, 1, groups=2), (x, noise(3, 3, CHANNELS, 3)), 1
+            lambda x, k: ops.conv_transpose(x, k, 2, padding=1, output_padding=1, groups=2),
+            (x, noise(3, 3, CHANNELS, 3)),
+            1,
         ),
         "resize_conv": Case(ops.resize_conv, (x, noise(3, 3, CHANNELS, 3)), 1),
         "carafe": Case(ops.carafe, (x, noise(BATCH, *fine, 9))),

@@ -82,11 +82,11 @@ def test_narrow_types_are_summed_in_float32(dtype):
 
 def test_second_order_and_vmap():
     x = np.random.default_rng(2).standard_normal((3, 2, 5, 6, 2)).astype(np.float32)
-    together = jax.vmap(lambda x: ops.avg_pool(x, 3, 2, 1))(x)
-    np.testing.assert_array_equal(together, np.stack([ops.avg_pool(one, 3, 2, 1) for one in x]))
+    together = jax.vmap(lambda x: ops.avg_pool(x, 3, strides=2, padding=1))(x)
+    np.testing.assert_array_equal(together, np.stack([ops.avg_pool(one, 3, strides=2, padding=1) for one in x]))
 
     def energy(x):
-        return (ops.avg_pool(x, 3, 2, 1) ** 3).sum()
+        return (ops.avg_pool(x, 3, strides=2, padding=1) ** 3).sum()
 
     direction = np.ones_like(x[0])
     second = jax.grad(lambda x: (jax.grad(energy)(x) * direction).sum())(x[0])

@@ -44,7 +44,9 @@ class Geometry(NamedTuple):
         return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
 
     def call(self, x, kernel):
-        return conv_transpose(x, kernel, *self[2:])
+        options = self._asdict()
+        del options["size"], options["taps"]
+        return conv_transpose(x, kernel, **options)
 
 
 # The classic upsamplings, and then geometries in which some phase has no tap, or taps that all miss the input, and

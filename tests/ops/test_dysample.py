@@ -86,10 +86,10 @@ def test_equals_the_paper_forward_and_gradients(h, w, factor, groups):
 
     @jit
     def run(x, offsets, gradient):
-        y, pull = jax.vjp(lambda x, offsets: dysample(x, offsets, factor, groups), x, offsets)
+        y, pull = jax.vjp(lambda x, offsets: dysample(x, offsets, factor, groups=groups), x, offsets)
         return y, *pull(gradient)
 
-    references = by_loops(x, offsets, factor, groups), *torch_gradients(x, offsets, gradient, factor, groups)
+    references = by_loops(x, offsets, factor, groups=groups), *torch_gradients(x, offsets, gradient, factor, groups)
     for result, reference, tolerance in zip(run(x, offsets, gradient), references, (1e-6, 1e-5, 1e-5), strict=True):
         np.testing.assert_allclose(result, reference, rtol=0, atol=tolerance * abs(reference).max())
 
@@ -137,7 +137,7 @@ def test_under_vmap():
 def test_bad_geometry_is_named(x, offsets, factor, groups, says):
     with pytest.raises(ValueError, match=says):
         jax.eval_shape(
-            lambda x, offsets: dysample(x, offsets, factor, groups),
+            lambda x, offsets: dysample(x, offsets, factor, groups=groups),
             jax.ShapeDtypeStruct(x, jnp.float32),
             jax.ShapeDtypeStruct(offsets, jnp.float32),
         )

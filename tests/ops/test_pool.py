@@ -58,11 +58,15 @@ def loops(x, window, strides, padding, dilation, ceil_mode):
 def everything(x, g, v, gradient_of_plane, window, strides, padding, dilation, ceil_mode):
     """Pooling x and its gradient for g, unpooling v and its gradient: one compilation a geometry."""
     values, pull, indices = jax.vjp(
-        lambda x: ops.max_pool_with_argmax(x, window, strides, padding, dilation, ceil_mode), x, has_aux=True
+        lambda x: ops.max_pool_with_argmax(
+            x, window, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode
+        ),
+        x,
+        has_aux=True,
     )
     plane, pull_plane = jax.vjp(lambda v: ops.max_unpool(v, indices), v)
     flat = indices.flat()
-    back = ops.PoolIndices.from_flat(flat, x.shape[1:3], window, strides, padding, dilation)
+    back = ops.PoolIndices.from_flat(flat, x.shape[1:3], window, strides=strides, padding=padding, dilation=dilation)
     same = jnp.all(back.offsets == indices.offsets)
     return values, flat, pull(g)[0], plane, pull_plane(gradient_of_plane)[0], same
 
@@ -172,7 +176,7 @@ def test_asymmetric_padding_equals_loops(size, window, strides, padding, dilatio
 def test_an_int_is_a_pair_and_strides_are_the_window():
     x = normal(0, (1, 9, 9, 2))
     values, indices = ops.max_pool_with_argmax(x, 3, padding=1)
-    same, same_indices = ops.max_pool_with_argmax(x, (3, 3), (3, 3), ((1, 1), (1, 1)), (1, 1))
+    same, same_indices = ops.max_pool_with_argmax(x, (3, 3), strides=(3, 3), padding=((1, 1), (1, 1)), dilation=(1, 1))
     np.testing.assert_array_equal(values, same)
     np.testing.assert_array_equal(indices.offsets, same_indices.offsets)
     assert indices.geometry == same_indices.geometry
@@ -197,7 +201,7 @@ def test_gradients_of_first_and_second_order_by_finite_differences(window, strid
         x = jnp.asarray(np.random.default_rng(0).permutation(5 * 6 * 2).reshape(1, 5, 6, 2) / 10.0)
 
         def pool(x):
-            return jnp.sin(ops.max_pool_with_argmax(x, window, strides, padding, ceil_mode=True)[0])
+            return jnp.sin(ops.max_pool_with_argmax(x, window, strides=strides, padding=padding, ceil_mode=True)[0])
 
         check_grads(jax.jit(pool), (x,), order=2, modes=["rev"], rtol=1e-6, atol=1e-6)
 
@@ -229,7 +233,7 @@ def test_second_derivatives_agree_in_every_mode():
     x = normal(0, (1, 5, 4, 2))
 
     def loss(x):
-        y, indices = ops.max_pool_with_argmax(x, 3, 2, 1)
+        y, indices = ops.max_pool_with_argmax(x, 3, strides=2, padding=1)
         return jnp.sum(jnp.sin(ops.max_unpool(y**2, indices)) * x)
 
     direction = normal(1, x.shape)
@@ -243,7 +247,7 @@ def test_vmap_and_scan_equal_a_loop():
     x = normal(0, (3, 2, 7, 5, 3))
 
     def there_and_back(x):
-        values, indices = ops.max_pool_with_argmax(x, 3, 2, ceil_mode=True)
+        values, indices = ops.max_pool_with_argmax(x, 3, strides=2, ceil_mode=True)
         return values, indices, ops.max_unpool(values * 2, indices)
 
     mapped = jax.jit(jax.vmap(there_and_back))(x)
@@ -288,7 +292,7 @@ def test_indices_are_a_pytree():
 def test_16_bits_round_what_float32_gives(dtype, window, strides, padding):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((2, 9, 8, 3)), dtype)
-    pool = jax.jit(lambda x: ops.max_pool_with_argmax(x, window, strides, padding))
+    pool = jax.jit(lambda x: ops.max_pool_with_argmax(x, window, strides=strides, padding=padding))
     values, indices = pool(x)
     wide_values, wide_indices = pool(x.astype(jnp.float32))
     assert values.dtype == dtype
@@ -309,7 +313,7 @@ def test_16_bits_round_what_float32_gives(dtype, window, strides, padding):
 def test_integers(dtype, window):
     bounds = np.iinfo(dtype)
     x = np.random.default_rng(0).integers(bounds.min, bounds.min + 4, (2, 11, 10, 2), dtype)
-    values, indices = ops.max_pool_with_argmax(jnp.asarray(x), window, 2, window // 2)
+    values, indices = ops.max_pool_with_argmax(jnp.asarray(x), window, strides=2, padding=window // 2)
     padding = ((window // 2,) * 2,) * 2
     expected, flat = loops(x, (window, window), (2, 2), padding, (1, 1), False)
     assert values.dtype == dtype
@@ -318,7 +322,7 @@ def test_integers(dtype, window):
 
 
 def test_an_empty_batch():
-    values, indices = ops.max_pool_with_argmax(jnp.zeros((0, 5, 4, 3)), 3, 2, 1)
+    values, indices = ops.max_pool_with_argmax(jnp.zeros((0, 5, 4, 3)), 3, strides=2, padding=1)
     assert ops.max_unpool(values, indices).shape == (0, 5, 4, 3)
     assert indices.flat().shape == (0, 3, 2, 3)
 
@@ -328,7 +332,7 @@ def lowered(function, *args):
 
 
 def pooled(x, window, strides=None, padding="VALID", ceil_mode=False):
-    return ops.max_pool_with_argmax(x, window, strides, padding, ceil_mode=ceil_mode)
+    return ops.max_pool_with_argmax(x, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
 
 
 @pytest.mark.parametrize(("window", "strides", "padding"), [(2, 2, 0), (3, 2, 1), (9, 1, 4)])
@@ -336,7 +340,7 @@ def test_nothing_selects_and_scatters(window, strides, padding):
     x = jnp.zeros((1, 12, 12, 2))
 
     def loss(x):
-        y, indices = pooled(x, window, strides, padding)
+        y, indices = pooled(x, window, strides=strides, padding=padding)
         return jnp.sum(ops.max_unpool(y**2, indices) * x)
 
     for function in (loss, jax.grad(loss)):

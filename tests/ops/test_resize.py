@@ -82,7 +82,11 @@ def test_reads_where_torch_reads_at_every_size(method, align_corners):
 
 def test_gradients_of_first_and_second_order_by_finite_differences():
     def squares(x):  # or the second order would be zero
-        return [resize(x, size, *method) ** 2 for method in METHODS for size in ((7, 5), (2, 6))]
+        return [
+            resize(x, size, method, align_corners=corners) ** 2
+            for method, corners in METHODS
+            for size in ((7, 5), (2, 6))
+        ]
 
     with jax.enable_x64(True):
         x = jnp.asarray(noise(1, 3, 8, 1, dtype=np.float64))
@@ -94,7 +98,7 @@ def test_gradients_of_first_and_second_order_by_finite_differences():
 @pytest.mark.parametrize("size", [(10, 8), (13, 3)])
 def test_no_order_of_gradient_scatters(method, align_corners, size):
     def loss(x):
-        return (resize(x, size, method, align_corners) ** 3).sum()
+        return (resize(x, size, method, align_corners=align_corners) ** 3).sum()
 
     def second(x):
         return (jax.grad(loss)(x) ** 2).sum()
@@ -106,7 +110,7 @@ def test_no_order_of_gradient_scatters(method, align_corners, size):
 def test_narrow_floats_are_summed_in_float32(dtype):
     x = jnp.asarray(noise(2, 5, 7, 3), dtype)
     for method, align_corners in METHODS:
-        y = resize(x, (9, 6), method, align_corners)
+        y = resize(x, (9, 6), method, align_corners=align_corners)
         assert y.dtype == dtype
         exact = torch_resize(torch.from_numpy(np.asarray(x, np.float32)), (9, 6), method, align_corners)
         np.testing.assert_allclose(np.asarray(y, np.float32), exact, rtol=float(jnp.finfo(dtype).eps) / 2, atol=1e-6)
@@ -132,7 +136,7 @@ def test_under_vmap_and_one_int_for_both_axes():
 def test_nan_and_infinity_reach_what_they_reach_in_torch(method, align_corners):
     x = noise(1, 5, 6, 1)
     x[0, 1, 2], x[0, 4, 5] = np.nan, np.inf
-    y, pull = jax.vjp(lambda x: resize(x, (9, 8), method, align_corners), jnp.asarray(x))
+    y, pull = jax.vjp(lambda x: resize(x, (9, 8), method, align_corners=align_corners), jnp.asarray(x))
     tx = torch.from_numpy(x).requires_grad_()
     ty = torch_resize(tx, (9, 8), method, align_corners)
     np.testing.assert_allclose(y, ty.detach().numpy(), rtol=0, atol=1e-5)
@@ -152,8 +156,8 @@ def test_nan_in_a_gradient_reaches_only_the_pixel_read():
 def test_an_axis_of_the_same_size_is_left_alone():
     x = jnp.asarray(noise(2, 5, 6, 3)).at[0, 1, 2, 0].set(jnp.inf)
     for method, align_corners in METHODS:
-        assert np.array_equal(resize(x, (5, 6), method, align_corners), x)
-        assert jnp.isinf(resize(x, (9, 6), method, align_corners)).any()
+        assert np.array_equal(resize(x, (5, 6), method, align_corners=align_corners), x)
+        assert jnp.isinf(resize(x, (9, 6), method, align_corners=align_corners)).any()
 
 
 @pytest.mark.parametrize(
@@ -170,7 +174,9 @@ def test_an_axis_of_the_same_size_is_left_alone():
 )
 def test_bad_geometry_is_named(shape, size, method, align_corners, says):
     with pytest.raises(ValueError, match=says):
-        jax.eval_shape(lambda x: resize(x, size, method, align_corners), jax.ShapeDtypeStruct(shape, jnp.float32))
+        jax.eval_shape(
+            lambda x: resize(x, size, method, align_corners=align_corners), jax.ShapeDtypeStruct(shape, jnp.float32)
+        )
 
 
 def test_integers_are_not_averaged():

@@ -10,7 +10,11 @@ Form = Literal["xywh", "xyxy", "cxcywh"]
 
 
 def checked(boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, "*n 4"]:
-    """The boxes in float32 or wider; raises ValueError where their last axis is not 4."""
+    """The boxes in float32 or wider.
+
+    Raises:
+        ValueError: where their last axis is not 4.
+    """
     boxes = jnp.asarray(boxes)
     if boxes.shape[-1:] != (4,):
         raise ValueError(f"boxes have shape {boxes.shape}: expected (..., 4), four numbers a box.")
@@ -20,7 +24,8 @@ def checked(boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, "*n 4"]:
 def convert(boxes: Real[ArrayLike, "*n 4"], source: Form, target: Form) -> Float[Array, "*n 4"]:
     """Boxes of form `source` in the form `target`, as `torchvision.ops.box_convert`.
 
-    Raises ValueError where the last axis is not 4 or a form is none of "xywh", "xyxy" and "cxcywh".
+    Raises:
+        ValueError: where the last axis is not 4 or a form is none of "xywh", "xyxy" and "cxcywh".
     """
     for form in (source, target):
         if form not in get_args(Form):
@@ -44,7 +49,10 @@ def convert(boxes: Real[ArrayLike, "*n 4"], source: Form, target: Form) -> Float
 def clip(boxes: Real[ArrayLike, "*n 4"], size: tuple[ArrayLike, ArrayLike]) -> Float[Array, "*n 4"]:
     """What of each (x, y, w, h) lies inside an image of `size` (height, width); size 0 at its edge where nothing does.
 
-    A box that is inside stays as it is to the last bit. Raises ValueError where the last axis is not 4.
+    A box that is inside stays as it is to the last bit.
+
+    Raises:
+        ValueError: where the last axis is not 4.
     """
     boxes = checked(boxes)
     corner, extent = boxes[..., :2], boxes[..., 2:]
@@ -56,7 +64,11 @@ def clip(boxes: Real[ArrayLike, "*n 4"], size: tuple[ArrayLike, ArrayLike]) -> F
 
 
 def area(boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, " *n"]:
-    """Area of each (x, y, w, h) in square pixels; raises ValueError where the last axis is not 4."""
+    """Area of each (x, y, w, h) in square pixels.
+
+    Raises:
+        ValueError: where the last axis is not 4.
+    """
     width, height = jnp.moveaxis(sizes(checked(boxes)), -1, 0)
     return width * height
 

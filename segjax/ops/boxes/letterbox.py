@@ -22,7 +22,11 @@ class Letterbox(NamedTuple):
     output_size: Pair
 
     def boxes(self, boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, "*n 4"]:
-        """Boxes (x, y, w, h) of the input as boxes of the output; raises ValueError where the last axis is not 4."""
+        """Boxes (x, y, w, h) of the input as boxes of the output.
+
+        Raises:
+            ValueError: where the last axis is not 4.
+        """
         boxes = checked(boxes)
         before, after, corner = self._as_boxes(boxes.dtype)
         return boxes * after / before + corner
@@ -38,7 +42,8 @@ class Letterbox(NamedTuple):
     ) -> Shaped[Array, "n height width c"]:
         """The image in the letterbox, `fill` around it; for a mask (n h w 1) method "nearest" and 255.
 
-        Raises ValueError where the image is not of `input_size`.
+        Raises:
+            ValueError: where the image is not of `input_size`.
         """
         if image.shape[1:3] != self.input_size:
             raise ValueError(f"this letterbox is for images of size {self.input_size}, got shape {image.shape}.")
@@ -54,7 +59,8 @@ class Letterbox(NamedTuple):
     ) -> Shaped[Array, "n h w c"]:
         """What lies in the letterbox, logits for example, at the size of the input.
 
-        Raises ValueError where the image is not of `output_size`.
+        Raises:
+            ValueError: where the image is not of `output_size`.
         """
         if image.shape[1:3] != self.output_size:
             raise ValueError(f"this letterbox makes images of size {self.output_size}, got shape {image.shape}.")
@@ -73,7 +79,9 @@ def letterbox(input_size: int | Sequence[int], output_size: int | Sequence[int])
 
     Both are (height, width) or one int for both. The resized image has whole pixels, at least one along each axis, so
     that the scales of the axes can differ by half a pixel over its length: boxes follow the image, not the aspect.
-    Raises ValueError where a size is below 1.
+
+    Raises:
+        ValueError: where a size is below 1.
     """
     before, after = pair(input_size, "input_size"), pair(output_size, "output_size")
     scale = min(after[0] / before[0], after[1] / before[1])

@@ -4,14 +4,16 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-TINY = 1e-6
+_LEAST = 1e-6
 
 
 def from_mask(mask: Bool[Array, "*n h w"]) -> Float[Array, "*n 4"]:
     """The smallest (x, y, w, h) around the true pixels, zeros where there are none; `probability >= 0.5` makes a mask.
 
-    The numbers of `torchvision.ops.masks_to_boxes`, which leaves the last row and column out of the size. Raises
-    ValueError where the mask has no rows and columns or is not boolean.
+    The numbers of `torchvision.ops.masks_to_boxes`, which leaves the last row and column out of the size.
+
+    Raises:
+        ValueError: where the mask has no rows and columns or is not boolean.
     """
     if mask.ndim < 2 or 0 in mask.shape[-2:] or mask.dtype != bool:
         raise ValueError(f"the mask has shape {mask.shape} and dtype {mask.dtype}: expected (..., h, w) of booleans.")
@@ -33,7 +35,10 @@ def from_probabilities(probability: Float[Array, "*n h w"]) -> Float[Array, "*n 
     A column is occupied with the largest probability in it, independently of the others, and x is the expected number
     of columns before the first occupied one, given that there is one; w is the expected width, 0 for an empty mask;
     rows likewise. For probabilities of 0 and 1 this is `from_mask`. Many small ones pull the box outwards: sharpen them
-    first where the background is not near 0. Raises ValueError where there are no rows and columns.
+    first where the background is not near 0.
+
+    Raises:
+        ValueError: where there are no rows and columns.
     """
     if probability.ndim < 2 or 0 in probability.shape[-2:]:
         raise ValueError(f"the probabilities have shape {probability.shape}: expected (..., h, w).")
@@ -50,6 +55,6 @@ def _expected_span(occupied: Float[Array, "*n length"]) -> tuple[Array, Array]:
     empty = free_before[..., -1]
     some = 1 - empty
     before, after = (
-        jnp.sum(free - empty[..., None], axis=-1) / jnp.maximum(some, TINY) for free in (free_before, free_after)
+        jnp.sum(free - empty[..., None], axis=-1) / jnp.maximum(some, _LEAST) for free in (free_before, free_after)
     )
     return before, (length - before - after) * some

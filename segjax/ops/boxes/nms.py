@@ -21,8 +21,10 @@ def nms(
     Overlap is IoU. Of equal scores the first box goes first; a score of -inf or NaN is never kept, so mask with -inf
     what should not be. With `labels` only boxes of the same class suppress each other, and a label below 0 is no box.
     At most `max_boxes` are kept: as many steps, each linear in m, and no m x m matrix. The indices are those of
-    `torchvision.ops.nms`, and with labels of `batched_nms`. For a batch use `vmap`. Raises ValueError where the shapes
-    do not match or `max_boxes` is below 1.
+    `torchvision.ops.nms`, and with labels of `batched_nms`. For a batch use `vmap`.
+
+    Raises:
+        ValueError: where the shapes do not match or `max_boxes` is below 1.
     """
     boxes, scores = checked(boxes), jnp.asarray(scores)
     labels = jnp.zeros(scores.shape, jnp.int32) if labels is None else jnp.asarray(labels)

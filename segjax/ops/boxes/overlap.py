@@ -3,7 +3,7 @@
 Each takes two arrays of (x, y, w, h) whose leading axes broadcast, and is computed in coordinates of the first box, so
 that no digit is lost far from the origin: equal boxes have exactly 1. A denominator gets `eps` (0; torchvision's losses
 add 1e-7), is held above 1e-12, and what a box without area would divide 0 by 0 counts as 0. Values and gradients are
-finite for all boxes within 1e9 pixels. Shapes that do not broadcast raise ValueError.
+finite for all boxes within 1e9 pixels.
 """
 
 from collections.abc import Callable
@@ -17,23 +17,35 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from segjax.ops.boxes.forms import checked, sizes
 
 Overlap = Callable[[Array, Array], Array]
-TINY = 1e-12
+_LEAST_AREA = 1e-12
 
 
 def iou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
-    """Intersection over union, in 0..1; 0 where neither box has an area."""
+    """Intersection over union, in 0..1; 0 where neither box has an area.
+
+    Raises:
+        ValueError: where the last axis is not 4, or the shapes do not broadcast.
+    """
     return _iou(_together(a, b), eps)
 
 
 def giou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
-    """Generalised IoU (Rezatofighi et al. 2019), in -1..1: less the share of the hull that neither box covers."""
+    """Generalised IoU (Rezatofighi et al. 2019), in -1..1: less the share of the hull that neither box covers.
+
+    Raises:
+        ValueError: where the last axis is not 4, or the shapes do not broadcast.
+    """
     pair = _together(a, b)
     hull = pair.hull[..., 0] * pair.hull[..., 1]
     return _iou(pair, eps) - _ratio(hull - pair.union, hull, eps)
 
 
 def diou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
-    """Distance IoU (Zheng et al. 2020), in -1..1: less (distance of centres / diagonal of the hull)^2."""
+    """Distance IoU (Zheng et al. 2020), in -1..1: less (distance of centres / diagonal of the hull)^2.
+
+    Raises:
+        ValueError: where the last axis is not 4, or the shapes do not broadcast.
+    """
     return _diou(_together(a, b), eps)
 
 
@@ -41,6 +53,9 @@ def ciou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float =
     """Complete IoU (Zheng et al. 2020): distance IoU less alpha v, v the difference of the aspects' angles.
 
     No gradient passes through the trade-off alpha, as in the paper. A box that is a point has the aspect of a square.
+
+    Raises:
+        ValueError: where the last axis is not 4, or the shapes do not broadcast.
     """
     pair = _together(a, b)
     v = 4 / np.pi**2 * (_aspect(pair.size_a) - _aspect(pair.size_b)) ** 2
@@ -51,7 +66,11 @@ def ciou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float =
 def pairwise(
     a: Real[ArrayLike, "*k m 4"], b: Real[ArrayLike, "*k n 4"], overlap: Overlap = iou
 ) -> Float[Array, "*k m n"]:
-    """The matrix of `overlap` (iou, giou, diou or ciou) of every box of `a` with every box of `b`."""
+    """The matrix of `overlap` (iou, giou, diou or ciou) of every box of `a` with every box of `b`.
+
+    Raises:
+        ValueError: where the last axis is not 4, or the leading axes do not broadcast.
+    """
     return overlap(checked(a)[..., :, None, :], checked(b)[..., None, :, :])
 
 
@@ -92,11 +111,11 @@ def _diou(pair: _Pair, eps: float) -> Array:
 
 
 def _ratio(part: Array, whole: Array, eps: float) -> Array:
-    return part / jnp.maximum(whole + eps, TINY)
+    return part / jnp.maximum(whole + eps, _LEAST_AREA)
 
 
 def _aspect(size: Array) -> Array:
     """The angle whose tangent is width over height, with a slope of 0 where the box is a point."""
-    is_point = jnp.sum(size**2, axis=-1) < TINY
+    is_point = jnp.sum(size**2, axis=-1) < _LEAST_AREA
     width, height = jnp.moveaxis(jnp.where(is_point[..., None], 1, size), -1, 0)
     return jnp.arctan2(width, height)

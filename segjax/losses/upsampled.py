@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from segjax.losses.inputs import widen
+from segjax.losses.labels import widen
 from segjax.losses.pixelwise import cross_entropy_sums
 from segjax.ops.resize import resize
 
@@ -28,8 +28,10 @@ def upsampled_cross_entropy(
     """`cross_entropy` of the logits after a bilinear resize to the mask's size, `rows` low-resolution rows at a time.
 
     Value and gradient are those of `ops.resize` followed by `cross_entropy`, while only `rows` x factor rows of full
-    resolution are in memory, forward and backward. The mask's height and width must be whole multiples of the logits',
-    otherwise ValueError.
+    resolution are in memory, forward and backward. The mask's height and width must be whole multiples of the logits'.
+
+    Raises:
+        ValueError: where the mask's height and width are not whole multiples of the logits', or n differs.
     """
     options = {"class_weights": class_weights, "label_smoothing": label_smoothing}
     total, weight = upsampled_sums(partial(cross_entropy_sums, **options), logits, mask, rows=rows, ignore=ignore)
@@ -48,6 +50,9 @@ def upsampled_sums(
 
     `sums` returns arrays that add up over pieces of a batch, as `cross_entropy_sums` and `focal_sums` do. A piece holds
     those rows of every image, so that a batch sharded over devices stays where it is.
+
+    Raises:
+        ValueError: where the mask's height and width are not whole multiples of the logits', or n differs.
     """
     if (
         logits.ndim != 4

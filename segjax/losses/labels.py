@@ -6,7 +6,11 @@ from jaxtyping import Array, Float, Int, Shaped
 
 
 def labels(logits: Float[Array, "n h w k"], mask: Int[Array, "n h w"], ignore: int) -> Int[Array, "n h w"]:
-    """The mask as int32 with -1 wherever a pixel is not counted; raises ValueError where the shapes do not match."""
+    """The mask as int32 with -1 wherever a pixel is not counted.
+
+    Raises:
+        ValueError: where the shapes do not match.
+    """
     mask = jnp.asarray(mask)
     if logits.ndim != 4 or mask.shape != logits.shape[:3]:
         raise ValueError(
