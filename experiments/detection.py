@@ -50,7 +50,8 @@ def experiment(
         classes: The classes to keep; all where none are named.
         attributes: The scores of an object to learn, by their names in coco's `attributes`.
         model: The family of the model.
-        encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions.
+        encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
+            `width` is theirs, and the heads'.
         upsample: The upsampler of the decoder.
         width: Channels at full resolution; every level doubles them, up to eight times.
         stride: Pixels of the image in a cell of the heatmap, along each axis.

@@ -41,7 +41,8 @@ def experiment(
         root: The folder of your images, or where a set of TFDS is kept.
         way: How the box is read: by dense layers, from soft-argmaxes of its four extreme points, or from a mask.
         model: The family of the model.
-        encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions.
+        encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
+            `width` is theirs alone.
         upsample: The upsampler of the decoder.
         width: Channels at full resolution; every level doubles them, up to eight times.
         size: Height and width that images are fitted into when it predicts; as they are where none is given.

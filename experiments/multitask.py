@@ -43,7 +43,8 @@ def experiment(
         tasks: What is trained: all, the mask alone, or the box with its class alone. The model is the same.
         weights: Of the losses of all tasks: 1 for each, or learned as each task's uncertainty.
         model: The family of the model.
-        encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions.
+        encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
+            `width` is theirs alone.
         upsample: The upsampler of the decoders.
         width: Channels at full resolution; every level doubles them, up to eight times.
         size: Height and width that images are fitted into when it predicts; as they are where none is given.

@@ -50,7 +50,8 @@ def experiment(
         root: The folder of your images and masks, or where a set of TFDS is kept.
         groups: Of land cover: 4 classes, or the finer 7.
         model: The family of the model.
-        encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions.
+        encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
+            `width` and `depth` are theirs alone, and `segnet` and `full_resolution` take none.
         upsample: The upsampler of the decoder; the family's own where none is named.
         skips: Whether U-Net's decoder sees the encoder's features.
         width: Channels at full resolution; every level doubles them.

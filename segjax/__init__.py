@@ -1,8 +1,9 @@
 """A functional JAX/Flax model zoo for semantic segmentation and object localization.
 
-`segjax.ops`, `segjax.losses`, `segjax.metrics`, `segjax.upsampling`, `segjax.encoders`, `segjax.weights` and
-`segjax.models` need jax, flax and numpy alone; `segjax.data`, `segjax.train`, `segjax.inference`, `segjax.runs`,
-`segjax.load` and `segjax.experiment` need the extra `train`.
+`segjax.ops`, `segjax.losses`, `segjax.metrics`, `segjax.level`, `segjax.layers`, `segjax.upsampling`,
+`segjax.encoders`, `segjax.decoders`, `segjax.weights` and `segjax.models` need jax, flax and numpy alone;
+`segjax.data`, `segjax.drawing`, `segjax.tasks`, `segjax.train`, `segjax.inference`, `segjax.runs`, `segjax.load` and
+`segjax.experiment` need the extra `train`.
 
     run = segjax.train(segjax.experiment("land_cover", steps=300), out="runs/mine")
     model, variables = segjax.load("runs/of_the_command_line")

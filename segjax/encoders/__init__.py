@@ -12,7 +12,7 @@ from segjax.level import Encoder, Level
 BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "vgg16": partial(ConvEncoder, vgg16_stages()),
 }
-"""Encoders by name, each called as `encoder(block=...)`."""
+"""Encoders by name, each called as `encoder(block=...)`; the block carries norm, activation, dtype and remat."""
 
 
 def named(encoder: str | nn.Module, **settings: Callable[..., nn.Module]) -> nn.Module:

@@ -12,6 +12,7 @@ from segjax.models.localizer import ImageClass, Located
 from segjax.ops.boxes import Detections
 
 HEADS = ("mask", "box", "class")
+"""What `MultiHeadOutputs.log_variances` has one of each for."""
 
 
 class MultiHeadOutputs(NamedTuple):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import inspect
 import io
 import re
@@ -64,8 +65,10 @@ def arguments_of(function: Callable[..., Any], preset: Mapping[str, Any], knobs:
     """What the function takes for these flat knobs: a recipe is put together again.
 
     Raises:
-        ExperimentError: a knob that the function does not have.
+        ExperimentError: a knob that the function does not have, or a name that is none of the knob's choices.
     """
+    for name, hint in types_of(function).items():
+        _refuse_unknown_name(name, hint, knobs.get(name))
     known, left = dict(preset), dict(knobs)
     for name, (parameter, hint) in _parameters(function).items():
         if name in left:
@@ -116,6 +119,25 @@ def _flag(hint: Any) -> Any:
     if origin in (tuple, list):
         return hint if all(part is ... or _flag(part) == part for part in parts) else None
     return None
+
+
+def _refuse_unknown_name(knob: str, hint: Any, value: Any) -> None:
+    """Refuse a string where a knob has names to choose from; tyro does it for the command line, and nothing for Python.
+
+    Raises:
+        ExperimentError: it is none of them; the sentence offers the nearest.
+    """
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if isinstance(value, (tuple, list)):
+        several = [typing.get_args(part)[0] for part in parts if typing.get_origin(part) in (tuple, list)]
+        for one in value if several else ():
+            _refuse_unknown_name(knob, typing.Union[tuple(several)], one)  # noqa: UP007
+        return
+    named = [part for part in parts if typing.get_origin(part) is typing.Literal]
+    choices = [choice for part in named for choice in typing.get_args(part)]
+    if isinstance(value, str) and choices and value not in choices and str not in parts:
+        near = difflib.get_close_matches(value, map(str, choices), n=3) or map(str, choices)
+        raise ExperimentError(f"{value} is no {knob}; name one, such as {' or '.join(near)}.")
 
 
 def _sentence(box: str) -> str:

@@ -72,7 +72,11 @@ def create_runs(path: Path | None, file: ExperimentFile, knobs: Knobs, seeds: Se
 
 
 def open_runs(path: Path) -> list[Run]:
-    """The run in a folder, or the runs of all seeds in it; raises `ExperimentError` where it holds none."""
+    """The run in a folder, or the runs of all seeds in it.
+
+    Raises:
+        ExperimentError: it holds none.
+    """
     folders = [folder for folder in path.glob("seed*") if (folder / "run.json").exists()]
     if (path / "run.json").exists() or not folders:
         return [open_run(path)]

@@ -74,7 +74,8 @@ class Sweep:
     def prepare(self) -> dict[Path, str]:
         """Make the run folders that are not there yet; returns what went wrong, by folder.
 
-        Raises ExperimentError where folders that are there belong to another sweep.
+        Raises:
+            ExperimentError: folders that are there belong to another sweep.
         """
         failed: dict[Path, str] = {}
         for combination in self.combinations:

@@ -111,7 +111,7 @@ class Detection:
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
         """Test records with their true and predicted boxes: some spread evenly, and those that are worst.
 
-        Boxes are drawn from the score on that is best for their class, by F1 over the records looked at.
+        Boxes are drawn from the operating threshold of their class on: the best by F1 over the records looked at.
         """
         apply = jax.jit(
             lambda variables, image: model.apply(variables, image, train=False).detections(self._max_boxes)  # type: ignore[union-attr]
@@ -138,7 +138,7 @@ class Detection:
         return self._predictions.write_video(model, variables, video, out, options)
 
     def _thresholds(self, records: list[Record], found: list[Any]) -> Float[np.ndarray, " k"]:
-        """The score from which boxes of each class are best taken; 0.3 where no score is any good."""
+        """The operating threshold of each class, the score of the best F1; 0.3 where no score is any good."""
         most = max(len(record["boxes"]) for record in records)
 
         def padded(values: np.ndarray, fill: float) -> np.ndarray:

@@ -16,8 +16,7 @@ Outputs = Any
 
 
 class Task(Protocol):
-    """One kind of prediction: made from a data set, and used for every experiment of that kind: by the
-    loop, and by whoever predicts with a trained run."""
+    """One kind of prediction, made from a data set; the loop uses it, and whoever predicts with a trained run."""
 
     headline: str
     """The key of the score that says most; higher is better."""

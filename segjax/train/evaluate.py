@@ -41,14 +41,14 @@ def split_batches(experiment: Experiment, source: Source) -> Iterator[Batch]:
 def evaluate(
     step: EvaluationStep,
     task: Task,
-    members: Sequence[Variables],
+    variables: Sequence[Variables],
     batches: Iterable[Batch],
     placement: devices.Placement,
 ) -> list[dict[str, Any]]:
     """Score several sets of variables of one model on the same batches, each of which is read once."""
-    measured: list[list[Any]] = [[] for _ in members]
+    measured: list[list[Any]] = [[] for _ in variables]
     for batch in batches:
         on_devices = placement.batch(batch)
-        for variables, parts in zip(members, measured, strict=True):
-            parts.append(jax.device_get(step(variables, on_devices)))
+        for each, parts in zip(variables, measured, strict=True):
+            parts.append(jax.device_get(step(each, on_devices)))
     return [task.scores(parts) for parts in measured]

@@ -55,7 +55,6 @@ class Experiment:
     """After how many steps in a row without a finite loss and gradient the run stops; none of them is applied."""
     max_boxes: int = MAX_BOXES
     """How many boxes of an image a batch has room for, in training and in testing; an image with more is an error."""
-
     start: Callable[[Variables], Variables] | None = None
     """Makes the variables that training starts from of the model's initial ones, such as by putting trained weights in
     some of their places; called once, and never when a run goes on. None for the initial ones."""

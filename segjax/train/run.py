@@ -45,7 +45,8 @@ class Run:
     def create(cls, path: Path, configuration: dict[str, Any], experiment_file: Path | None = None) -> "Run":
         """Make a new run folder, whose run.json holds `configuration`, the versions and the command.
 
-        Raises `ExperimentError` where something is there already, or nothing can be written.
+        Raises:
+            ExperimentError: something is there already, or nothing can be written.
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ExperimentError(
@@ -136,7 +137,11 @@ class Run:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def report(self) -> dict[str, Any]:
-        """What report.json holds, the scores among it; raises `ExperimentError` where the run is not finished."""
+        """What report.json holds, the scores among it.
+
+        Raises:
+            ExperimentError: the run is not finished.
+        """
         file = self.path / "report.json"
         if not file.exists():
             raise ExperimentError(f"{self.path} holds no report.json yet: let the training finish.")

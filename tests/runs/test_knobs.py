@@ -1,4 +1,6 @@
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +59,7 @@ def test_what_only_python_can_give_is_no_flag(file: Path):
     with pytest.raises(ExperimentError, match="Unrecognized options: --head"):
         read_experiment(file).knobs(["--head", "x"])
     head = object()
-    assert read_experiment(file).build({"head": head, "model": "mine"})[1:3] == ("mine", head)  # type: ignore[index]
+    assert read_experiment(file).build({"head": head, "model": head})[1:3] == (head, head)  # type: ignore[index]
 
 
 def test_a_preset_changes_the_defaults_and_says_what_it_is(file: Path, capsys: pytest.CaptureFixture[str]):
@@ -89,3 +91,16 @@ def test_two_knobs_of_one_name_are_refused(file: Path):
     file.write_text(FILE.replace("width: int | None = None", "seed: int = 0"))
     with pytest.raises(ExperimentError, match="experiment has the knob seed twice; rename one of them"):
         read_experiment(file)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "sentence"),
+    [
+        ({"model": "c"}, "c is no model; name one, such as a or b."),
+        ({"losses": ("x", "z")}, "z is no losses; name one, such as x or y."),
+        ({"schedule": "one_cycl"}, "one_cycl is no schedule; name one, such as one_cycle."),
+    ],
+)
+def test_a_name_that_is_no_choice_is_refused_from_python_too(file: Path, knobs: dict[str, Any], sentence: str):
+    with pytest.raises(ExperimentError, match=f"^{re.escape(sentence)}$"):
+        read_experiment(file).build(knobs)

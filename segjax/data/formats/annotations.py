@@ -105,7 +105,11 @@ class AnnotatedSource:
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> Record:
-        """Read one image; raises DataError where it cannot be read or is not of the annotations' size."""
+        """The record of one image.
+
+        Raises:
+            DataError: it cannot be read, or is not of the size that its annotations say.
+        """
         picture = self.pictures[index]
         image = read_image(picture.path)
         size = image.shape[0], image.shape[1]

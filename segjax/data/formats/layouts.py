@@ -94,9 +94,9 @@ def find(root: str | os.PathLike[str]) -> FoundImages:
         if not os.path.isdir(mask_folder):
             found.notes.append(f"{shown(image_folder)} has no masks and is not used.")
             continue
-        images, masks = dict(_pictures(image_folder, found)), dict(_pictures(mask_folder, found))
-        for folder, pictures in ((image_folder, images), (mask_folder, masks)):
-            if not pictures:
+        images, masks = dict(_images_below(image_folder, found)), dict(_images_below(mask_folder, found))
+        for folder, files in ((image_folder, images), (mask_folder, masks)):
+            if not files:
                 raise DataError(f"{shown(folder)} holds no images ({', '.join(SUFFIXES)}): put them there.")
         prefix = f"{split}/" if split else ""
         keys = {}
@@ -159,7 +159,7 @@ def _places(root: Path, layout: Layout) -> list[tuple[str, Path, Path]]:
     return [whole] if not by_split and os.path.isdir(whole[1]) and os.path.isdir(whole[2]) else []
 
 
-def _pictures(top: Path, found: FoundImages) -> Iterator[tuple[str, Path]]:
+def _images_below(top: Path, found: FoundImages) -> Iterator[tuple[str, Path]]:
     """Every image below a folder by its path without the ending; links are followed, once."""
     seen: set[str] = set()
     kept: dict[str, Path] = {}

@@ -106,7 +106,11 @@ class FolderSource:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Record:
-        """Read one pair; raises DataError where a file is no longer what it was when it was checked."""
+        """The record of one pair.
+
+        Raises:
+            DataError: a file is no longer what it was when it was checked.
+        """
         pair = self.pairs[index]
         image = read_image(pair.image)
         mask = read_mask(pair.mask, colours=self.classes.colours, levels=self.levels)
