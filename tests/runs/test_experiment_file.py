@@ -90,3 +90,11 @@ def test_a_run_of_an_older_segjax_is_named(squares: Path, tmp_path: Path):
     run.write_json("run.json", run.configuration() | {"versions": {"segjax": "0.1.0"}})
     with pytest.raises(ExperimentError, match=r"was made by segjax 0\.1\.0, which 0\.2\.0 cannot read; train it again"):
         open_run(run.path)
+
+
+@pytest.mark.parametrize("text", ['{"experiment": "squ', "", "[]"])
+def test_a_damaged_run_json_is_named(squares: Path, tmp_path: Path, text: str):
+    run = create_run(tmp_path / "run", squares, {})
+    (run.path / "run.json").write_text(text)
+    with pytest.raises(ExperimentError, match=r"run\.json is damaged \(.*\); put back the one that the run wrote\.$"):
+        open_run(run.path)
