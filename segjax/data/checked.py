@@ -46,7 +46,7 @@ def checked(source: Source) -> CheckedSource:
 
 
 def _check_image(what: str, record: Record) -> None:
-    image = record["image"]
+    image: Any = record.get("image")
     if _dtype(image) != "uint8" or image.ndim != 3 or 0 in image.shape:
         raise DataError(
             f"{what} has an image of {_described(image)}: give height, width and channels as uint8, in 0 to 255."

@@ -145,4 +145,4 @@ def _sentence(box: str) -> str:
     lines = [line.strip("│ ").strip() for line in box.splitlines()]
     words = " ".join(line for line in lines if line and not re.match(r"[╭╰─]", line) and "full helptext" not in line)
     words = re.sub(r" segjax train \S+ --help\s*$", "", words)
-    return words.replace("Argument helptext:", "Expected").rstrip(".") + "."
+    return re.sub(r"\.? Argument helptext:", ". Expected", words).rstrip(".") + "."

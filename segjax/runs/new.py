@@ -6,9 +6,12 @@ from segjax.errors import ExperimentError
 
 _TEXT = '''"""{title}: what it is, and what it scores."""
 
+from dataclasses import asdict
+
 from segjax import losses, models, upsampling
-from segjax.data import Augment, folder
+from segjax.data import Augment, FolderDefaults, folder, folder_defaults
 from segjax.layers import ConvBlock, Standardized
+from segjax.runs import remember
 from segjax.train import Experiment, Recipe
 
 
@@ -30,7 +33,8 @@ def experiment(
         crop: Height and width of training crops in pixels.
         recipe: How it is trained.
     """
-    data = folder(root)
+    known = remember("folder", lambda: asdict(folder_defaults(root)))  # the run is loaded where the folder is not
+    data = folder(root, FolderDefaults.from_json(known))
     climb = upsampling.BY_NAME[upsample]
     model = models.unet(len(data.class_names), width, depth=depth, upsample=climb, block=ConvBlock)
     return recipe.experiment(

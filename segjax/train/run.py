@@ -104,8 +104,15 @@ class Run:
         return self.path / "checkpoints"
 
     def configuration(self) -> dict[str, Any]:
-        """What run.json holds."""
-        return json.loads((self.path / "run.json").read_text())
+        """What run.json holds; raises `ExperimentError` where that is no longer what a run writes."""
+        file = self.path / "run.json"
+        try:
+            kept = json.loads(file.read_text())
+        except ValueError as error:
+            raise ExperimentError(f"{file} is damaged ({error}); put back the one that the run wrote.") from error
+        if not isinstance(kept, dict):
+            raise ExperimentError(f"{file} is damaged (it holds no settings); put back the one that the run wrote.")
+        return kept
 
     def note_machine(self) -> None:
         """Add to run.json that it is trained here, now; a run may go on elsewhere."""

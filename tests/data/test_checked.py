@@ -37,6 +37,7 @@ BAD = {
     "sixteen bits": ({"image": np.full((8, 6, 3), 300, np.uint16)}, r"an image of uint16 .*as uint8, in 0 to 255"),
     "grey": ({"image": np.zeros((8, 6), np.uint8)}, r"an image of uint8 and shape \(8, 6\): give height, width and"),
     "no pixels": ({"image": np.zeros((0, 6, 3), np.uint8)}, r"an image of uint8 and shape \(0, 6, 3\)"),
+    "no image": ({"image": None}, "an image of nothing: give height, width and channels as uint8"),
     "a list": ({"image": [[0]]}, "an image of the type list"),
     "class 300": ({"mask": np.full((8, 6), 300, np.int64)}, r"a mask of int64 and shape \(8, 6\) for an image of 8x6"),
     "a floating mask": ({"mask": np.zeros((8, 6), np.float32)}, "a mask of float32"),

@@ -38,7 +38,7 @@ def test_defaults_are_filled_in_and_values_have_their_types(knobs: Path):
     ("given", "sentence"),
     [
         (["--stepz", "7"], r"knobs\.py: Unrecognized options: --stepz.*--steps INT"),
-        (["--steps", "many"], r"knobs\.py: Error parsing --steps: .*'many'.*Expected --steps INT"),
+        (["--steps", "many"], r"knobs\.py: Error parsing --steps: .*'many'\. Expected --steps INT"),
         (["--rate", "fast"], r"knobs\.py: Error parsing --rate: .*'fast'"),
         (["--upsample", "cubic"], r"knobs\.py: .*'cubic'.*--upsample.*'nearest', 'bilinear'"),
         (["--steps"], r"knobs\.py: .*--steps"),
@@ -89,4 +89,12 @@ def test_a_run_of_an_older_segjax_is_named(squares: Path, tmp_path: Path):
     assert open_run(run.path) == run
     run.write_json("run.json", run.configuration() | {"versions": {"segjax": "0.1.0"}})
     with pytest.raises(ExperimentError, match=r"was made by segjax 0\.1\.0, which 0\.2\.0 cannot read; train it again"):
+        open_run(run.path)
+
+
+@pytest.mark.parametrize("text", ['{"experiment": "squ', "", "[]"])
+def test_a_damaged_run_json_is_named(squares: Path, tmp_path: Path, text: str):
+    run = create_run(tmp_path / "run", squares, {})
+    (run.path / "run.json").write_text(text)
+    with pytest.raises(ExperimentError, match=r"run\.json is damaged \(.*\); put back the one that the run wrote\.$"):
         open_run(run.path)

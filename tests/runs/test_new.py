@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def test_a_new_file_trains_and_is_never_written_over(
     root = images_and_masks(tmp_path / "leaves")
     small = ["--width", "2", "--depth", "1", "--crop", "32", "--batch-size", "2", "--steps", "2"]
     assert main(["train", "my_leaves.py", "--root", str(root), "--out", "run", *small]) == 0
+    shutil.rmtree(root)
     model, variables = segjax.load("run")
     logits: Any = model.apply(variables, np.zeros((1, 16, 16, 3), np.uint8), train=False)
     assert logits.shape == (1, 16, 16, 2)
