@@ -1,17 +1,37 @@
 """What the signatures of segjax are held to while its tests run: pytest's `--jaxtyping-packages` names it."""
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
+import jax
+import numpy as np
 from beartype import BeartypeConf, beartype
+from jaxtyping import AbstractArray
 
 
 def checked(function: Callable) -> Callable:
     """The arguments together with the result, once there is one: a call that is refused raises its own error.
 
-    jaxtyping asks for a check of the arguments alone, too, and asks by a signature that returns anything.
+    jaxtyping asks for a check of the arguments alone, too, and asks by a signature that returns anything. NumPy's
+    arrays are as good as JAX's, as everywhere in JAX. Whatever a pytree is made of again may hold anything.
     """
-    if inspect.signature(function).return_annotation is Any:
+    if inspect.signature(function).return_annotation is Any or function.__name__ == "__init__":
         return function
+    function.__annotations__ = {name: _numpy_too(each) for name, each in function.__annotations__.items()}
     return beartype(conf=BeartypeConf(is_pep484_tower=True))(function)
+
+
+def _numpy_too(annotation: Any) -> Any:
+    if annotation is jax.Array:
+        return jax.Array | np.ndarray
+    if isinstance(annotation, type) and issubclass(annotation, AbstractArray) and annotation.array_type is jax.Array:
+        return annotation.dtype[jax.Array | np.ndarray, annotation.dim_str]
+    if get_origin(annotation) in (Union, UnionType):
+        return reduce(or_, map(_numpy_too, get_args(annotation)))
+    if get_origin(annotation) in (Mapping, Sequence, tuple):
+        return get_origin(annotation)[tuple(map(_numpy_too, get_args(annotation)))]
+    return annotation

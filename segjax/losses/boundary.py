@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Integer
 
 from segjax.losses.labels import labels, widen
 
@@ -12,7 +12,7 @@ _FAR = 2**30
 
 def boundary_loss(
     logits: Float[Array, "n h w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     distances: Float[Array, "n h w k"] | None = None,
     ignore: int = 255,
@@ -37,7 +37,7 @@ def boundary_loss(
 
 
 def signed_distance(
-    mask: Int[Array, "n h w"], num_classes: int, *, ignore: int = 255
+    mask: Integer[Array, "n h w"], num_classes: int, *, ignore: int = 255
 ) -> Float[Array, "n h w {num_classes}"]:
     """Exact Euclidean distance in pixels to each class, negative inside it, as the boundary loss's authors count it.
 
@@ -69,7 +69,7 @@ def _distance(seed: Bool[Array, "n h w"]) -> Float[Array, "n h w"]:
     return jnp.sqrt(_nearest(along_rows).astype(jnp.float32))
 
 
-def _nearest(cost: Int[Array, "n h w"]) -> Int[Array, "n h w"]:
+def _nearest(cost: Integer[Array, "n h w"]) -> Integer[Array, "n h w"]:
     """`min over j of cost[j] + (i - j)^2` down the columns, one j at a time: all at once would be an h-fold array."""
     height = cost.shape[1]
     row = jnp.arange(height)[:, None]

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from segjax.losses.weighted_sum import Loss
 
 
 def deep_supervision(
     loss: Loss, weights: Sequence[float] | None = None
-) -> Callable[[Sequence[Float[Array, "n h w k"]], Int[Array, "n h w"]], Float[Array, ""]]:
+) -> Callable[[Sequence[Float[Array, "n _ _ k"]], Integer[Array, "n h w"]], Float[Array, ""]]:
     """A loss of (logits of every level, mask), from a loss of (logits, mask); a weighted mean over the levels.
 
     The mask is brought to each level's size by nearest neighbour. The weights halve from level to level where none are
@@ -20,7 +20,7 @@ def deep_supervision(
         ValueError: where there are not as many as levels.
     """
 
-    def over_levels(levels: Sequence[Float[Array, "n h w k"]], mask: Int[Array, "n h w"]) -> Float[Array, ""]:
+    def over_levels(levels: Sequence[Float[Array, "n _ _ k"]], mask: Integer[Array, "n h w"]) -> Float[Array, ""]:
         shares = [0.5**i for i in range(len(levels))] if weights is None else weights
         if len(shares) != len(levels):
             raise ValueError(
@@ -35,7 +35,7 @@ def deep_supervision(
     return over_levels
 
 
-def _nearest(mask: Int[Array, "n h w"], rows: int, columns: int) -> Int[Array, "n rows columns"]:
+def _nearest(mask: Integer[Array, "n h w"], rows: int, columns: int) -> Integer[Array, "n rows columns"]:
     height, width = mask.shape[1:]
     row = (2 * jnp.arange(rows) + 1) * height // (2 * rows)
     column = (2 * jnp.arange(columns) + 1) * width // (2 * columns)

@@ -1,11 +1,16 @@
 """What every loss does first with its logits and its mask."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, ArrayLike, Float, Integer, Shaped
+
+Weights = Float[ArrayLike, " k"] | Sequence[float]
+"""One for each class."""
 
 
-def labels(logits: Float[Array, "n h w k"], mask: Int[Array, "n h w"], ignore: int) -> Int[Array, "n h w"]:
+def labels(logits: Float[Array, "n h w k"], mask: Integer[Array, "n h w"], ignore: int) -> Integer[Array, "n h w"]:
     """The mask as int32 with -1 wherever a pixel is not counted.
 
     Raises:
@@ -28,7 +33,9 @@ def widen(x: Float[Array, " ..."]) -> Float[Array, " ..."]:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def sum_by_class(values: Shaped[Array, "n h w"], label: Int[Array, "n h w"], num_classes: int) -> Shaped[Array, "n k"]:
+def sum_by_class(
+    values: Shaped[Array, "n h w"], label: Integer[Array, "n h w"], num_classes: int
+) -> Shaped[Array, "n k"]:
     """Sum of `values` over each image's pixels of each class, without a one-hot array; label -1 belongs to none.
 
     Row by row, so that no running float32 sum grows large beside what is added to it.

@@ -4,7 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Integer
 
 from segjax.losses.labels import labels, sum_by_class, widen
 from segjax.losses.region import Classes, average
@@ -12,7 +12,7 @@ from segjax.losses.region import Classes, average
 
 def lovasz_softmax(
     logits: Float[Array, "n h w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     per_image: bool = False,
     classes: Classes = "present",
@@ -44,7 +44,9 @@ def lovasz_softmax(
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _class_losses(softmax: Float[Array, "k g p"], label: Int[Array, "g p"], skip_absent: bool) -> Float[Array, "k g"]:
+def _class_losses(
+    softmax: Float[Array, "k g p"], label: Integer[Array, "g p"], skip_absent: bool
+) -> Float[Array, "k g"]:
     """Loss of each class in each group of pixels. Linear in the errors as long as their order stays."""
     return _losses_and_slopes(softmax, label, skip_absent)[0]
 

@@ -1,7 +1,7 @@
 """Losses of whole objects, made of those of boxes, classes and heatmaps."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from segjax.losses.boxes import ciou_loss, l1_loss
 from segjax.losses.heatmap import heatmap_focal
@@ -13,7 +13,7 @@ def localization_loss(
     box: Float[Array, "n 4"],
     logits: Float[Array, "n k"],
     true_box: Float[Array, "n 4"],
-    label: Int[Array, " n"],
+    label: Integer[Array, " n"],
     *,
     class_weight: float = 1.0,
 ) -> Float[Array, ""]:

@@ -5,17 +5,17 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Integer
 
-from segjax.losses.labels import labels, widen
+from segjax.losses.labels import Weights, labels, widen
 
 
 def cross_entropy(
     logits: Float[Array, "n h w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, " k"] | None = None,
+    class_weights: Weights | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Array, ""]:
     """Softmax cross-entropy, averaged over the counted pixels of the batch; 0 where there are none.
@@ -34,10 +34,10 @@ def cross_entropy(
 
 def cross_entropy_sums(
     logits: Float[Array, "n h w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, " k"] | None = None,
+    class_weights: Weights | None = None,
     label_smoothing: float = 0.0,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """What `cross_entropy` divides: the weighted sum over pixels and the sum of weights, which add up over pieces.
@@ -59,11 +59,11 @@ def cross_entropy_sums(
 
 def focal(
     logits: Float[Array, "n h w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     gamma: float = 2.0,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, " k"] | None = None,
+    class_weights: Weights | None = None,
 ) -> Float[Array, ""]:
     """Focal loss on the softmax (Lin et al. 2017), averaged over the counted pixels of the batch; 0 if there are none.
 
@@ -79,11 +79,11 @@ def focal(
 
 def focal_sums(
     logits: Float[Array, "n h w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     gamma: float = 2.0,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, " k"] | None = None,
+    class_weights: Weights | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """What `focal` divides: the weighted sum over pixels and the sum of weights, which add up over pieces.
 
@@ -101,12 +101,12 @@ def focal_sums(
 
 def ohem_cross_entropy(
     logits: Float[Array, "n h w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     threshold: float = 0.7,
     min_fraction: float = 1 / 16,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, " k"] | None = None,
+    class_weights: Weights | None = None,
 ) -> Float[Array, ""]:
     """Cross-entropy averaged over the hard pixels of the batch (Shrivastava et al. 2016); 0 if no pixel is counted.
 
@@ -139,7 +139,7 @@ def _mean(sums: tuple[Array, Array]) -> Array:
     return total / jnp.where(weight > 0, weight, 1)
 
 
-def _pixel_weights(label: Array, class_weights: ArrayLike | None, dtype: jnp.dtype) -> Array:
+def _pixel_weights(label: Array, class_weights: Weights | None, dtype: jnp.dtype) -> Array:
     counted = (label >= 0).astype(dtype)
     if class_weights is None:
         return counted

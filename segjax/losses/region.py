@@ -13,7 +13,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer, Real
 
 from segjax.losses.labels import labels, sum_by_class, widen
 
@@ -22,7 +22,7 @@ Classes = Literal["present", "all"]
 
 def dice(
     logits: Float[Array, "n h w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     per_image: bool = False,
     classes: Classes = "present",
@@ -43,7 +43,7 @@ def dice(
 
 def jaccard(
     logits: Float[Array, "n h w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     per_image: bool = False,
     classes: Classes = "present",
@@ -62,7 +62,7 @@ def jaccard(
 
 def tversky(
     logits: Float[Array, "n h w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     alpha: float = 0.3,
     beta: float = 0.7,
@@ -84,7 +84,7 @@ def tversky(
 
 def focal_tversky(
     logits: Float[Array, "n h w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     gamma: float = 4 / 3,
     alpha: float = 0.3,
@@ -116,7 +116,7 @@ def _tversky_index(inside: Array, predicted: Array, true: Array, alpha: float, b
     return jnp.where(whole > 0, (inside + smooth) / jnp.where(whole > 0, whole, 1), 1)
 
 
-def average(loss: Float[Array, "n k"], true: Float[Array, "n k"], classes: Classes) -> Float[Array, ""]:
+def average(loss: Float[Array, "n k"], true: Real[Array, "n k"], classes: Classes) -> Float[Array, ""]:
     """Over the classes asked for, then over the images (or the one batch) in which any pixel is counted."""
     if classes not in ("present", "all"):
         raise ValueError(f'classes must be "present" or "all", got {classes!r}.')
@@ -137,7 +137,7 @@ def _overlaps(
 
 @jax.custom_jvp
 def region_sums(
-    logits: Float[Array, "n h w k"], label: Int[Array, "n h w"]
+    logits: Float[Array, "n h w k"], label: Integer[Array, "n h w"]
 ) -> tuple[Float[Array, "n k"], Float[Array, "n k"], Float[Array, "n k"]]:
     """For each image and class: probability inside the true region, probability, true pixels; label -1 is not counted.
 

@@ -7,9 +7,9 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Integer
 
-from segjax.losses.labels import widen
+from segjax.losses.labels import Weights, widen
 from segjax.losses.pixelwise import cross_entropy_sums
 from segjax.ops.resize import resize
 
@@ -18,11 +18,11 @@ Sums = TypeVar("Sums")
 
 def upsampled_cross_entropy(
     logits: Float[Array, "n low_h low_w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     rows: int = 4,
     ignore: int = 255,
-    class_weights: Float[ArrayLike, " k"] | None = None,
+    class_weights: Weights | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Array, ""]:
     """`cross_entropy` of the logits after a bilinear resize to the mask's size, `rows` low-resolution rows at a time.
@@ -41,7 +41,7 @@ def upsampled_cross_entropy(
 def upsampled_sums(
     sums: Callable[..., Sums],
     logits: Float[Array, "n low_h low_w k"],
-    mask: Int[Array, "n h w"],
+    mask: Integer[Array, "n h w"],
     *,
     rows: int = 4,
     ignore: int = 255,

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
-Loss = Callable[[Float[Array, "n h w k"], Int[Array, "n h w"]], Float[Array, ""]]
+Loss = Callable[[Float[Array, "n h w k"], Integer[Array, "n h w"]], Float[Array, ""]]
 
 
 def weighted_sum(*terms: tuple[float, Loss]) -> Loss:
@@ -14,7 +14,7 @@ def weighted_sum(*terms: tuple[float, Loss]) -> Loss:
     Fix the options of a term with `functools.partial(dice, per_image=True)`.
     """
 
-    def loss(logits: Float[Array, "n h w k"], mask: Int[Array, "n h w"]) -> Float[Array, ""]:
+    def loss(logits: Float[Array, "n h w k"], mask: Integer[Array, "n h w"]) -> Float[Array, ""]:
         return sum((weight * term(logits, mask) for weight, term in terms), start=jnp.zeros(()))
 
     return loss

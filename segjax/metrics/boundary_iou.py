@@ -5,20 +5,20 @@ import math
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
 from segjax.metrics.averages import mean, ratio
 
 
 def boundary_iou_counts(
-    prediction: Int[Array | np.ndarray, "n h w"],
-    mask: Int[Array | np.ndarray, "n h w"],
+    prediction: Integer[Array | np.ndarray, "n h w"],
+    mask: Integer[Array | np.ndarray, "n h w"],
     num_classes: int,
     *,
     dilation_ratio: float = 0.02,
     ignore: int = 255,
-) -> Int[Array, "2 {num_classes}"]:
+) -> Integer[Array, "2 {num_classes}"]:
     """For each class, pixels in the intersection and in the union of the two boundary regions, int32; adds up.
 
     A boundary region is what the authors of Cheng et al. 2021 define: a class's mask minus its erosion by a square that
@@ -35,7 +35,7 @@ def boundary_iou_counts(
     prediction = jnp.where(mask == ignore, -1, jnp.asarray(prediction, jnp.int32))
     mask = jnp.where(mask == ignore, -1, mask)
 
-    def count(label: Array, where: Array) -> Int[Array, " {num_classes}"]:
+    def count(label: Array, where: Array) -> Integer[Array, " k"]:
         cell = jnp.where(where & (label >= 0), label, num_classes)
         return jnp.zeros(num_classes, jnp.int32).at[cell].add(1, mode="drop")
 
@@ -55,7 +55,7 @@ def mean_boundary_iou(counts: ArrayLike) -> float:
     return mean(boundary_iou(counts))
 
 
-def _near_contour(label: Int[Array, "n h w"], reach: int) -> Bool[Array, "n h w"]:
+def _near_contour(label: Integer[Array, "n h w"], reach: int) -> Bool[Array, "n h w"]:
     """Where the square around a pixel is not all of the pixel's label; for all classes at once.
 
     A class is eroded away exactly where the lowest and the highest label around differ.

@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
 from segjax.metrics.averages import ratio
@@ -13,7 +13,7 @@ from segjax.metrics.averages import ratio
 
 def calibration_counts(
     logits: Float[Array | np.ndarray, "n h w k"],
-    mask: Int[Array | np.ndarray, "n h w"],
+    mask: Integer[Array | np.ndarray, "n h w"],
     *,
     bins: int = 15,
     ignore: int = 255,

@@ -2,19 +2,19 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 from numpy.typing import ArrayLike
 
 from segjax.metrics.averages import mean, ratio
 
 
 def confusion_matrix(
-    prediction: Int[Array | np.ndarray, "n h w"],
-    mask: Int[Array | np.ndarray, "n h w"],
+    prediction: Integer[Array | np.ndarray, "n h w"],
+    mask: Integer[Array | np.ndarray, "n h w"],
     num_classes: int,
     *,
     ignore: int = 255,
-) -> Int[Array, "{num_classes} {num_classes}"]:
+) -> Integer[Array, "{num_classes} {num_classes}"]:
     """Pixels by true class (row) and predicted class (column), int32; works under `jit` with the batch sharded.
 
     Pixels whose mask or prediction is not one of the classes are not counted. A batch must hold fewer than 2^31 pixels;

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Integer, Shaped
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
@@ -17,8 +17,8 @@ from segjax.metrics.averages import mean, ratio
 
 
 def boundary_f1_counts(
-    prediction: Int[Array | np.ndarray, "n h w"],
-    mask: Int[Array | np.ndarray, "n h w"],
+    prediction: Integer[Array | np.ndarray, "n h w"],
+    mask: Integer[Array | np.ndarray, "n h w"],
     num_classes: int,
     *,
     tolerance: float = 0.0075,
@@ -59,8 +59,8 @@ def mean_boundary_f1(counts: ArrayLike) -> float:
 
 
 def hausdorff_95_counts(
-    prediction: Int[Array | np.ndarray, "n h w"],
-    mask: Int[Array | np.ndarray, "n h w"],
+    prediction: Integer[Array | np.ndarray, "n h w"],
+    mask: Integer[Array | np.ndarray, "n h w"],
     num_classes: int,
     *,
     ignore: int = 255,
@@ -97,7 +97,7 @@ def mean_hausdorff_95(counts: ArrayLike) -> float:
 
 def _images(
     prediction: ArrayLike, mask: ArrayLike, ignore: int
-) -> Iterator[tuple[Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]]]:
+) -> Iterator[tuple[Integer[np.ndarray, "h w"], Integer[np.ndarray, "h w"]]]:
     """Prediction and truth of each image, -1 where ignored."""
     prediction, mask = np.asarray(prediction, np.int64), np.asarray(mask, np.int64)
     if prediction.shape != mask.shape:
@@ -107,7 +107,7 @@ def _images(
 
 
 def _classes(
-    prediction: Int[np.ndarray, "h w"], mask: Int[np.ndarray, "h w"], num_classes: int
+    prediction: Integer[np.ndarray, "h w"], mask: Integer[np.ndarray, "h w"], num_classes: int
 ) -> Iterator[tuple[int, Float[np.ndarray, " a"], Float[np.ndarray, " b"]]]:
     """Each class that occurs, with the distances of predicted contour points to the true contour, and the reverse.
 

@@ -5,7 +5,7 @@ import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 
 from segjax.metrics.averages import mean
 
@@ -34,9 +34,9 @@ class DetectionScores(NamedTuple):
 def detection_scores(
     boxes: Float[np.ndarray, "n d 4"],
     scores: Float[np.ndarray, "n d"],
-    labels: Int[np.ndarray, "n d"],
+    labels: Integer[np.ndarray, "n d"],
     true_boxes: Float[np.ndarray, "n m 4"],
-    true_labels: Int[np.ndarray, "n m"],
+    true_labels: Integer[np.ndarray, "n m"],
     crowd: Bool[np.ndarray, "n m"] | None = None,
     *,
     num_classes: int,
@@ -99,7 +99,7 @@ def detection_scores(
 
 def _as_coco(
     boxes: Float[np.ndarray, "n m 4"],
-    labels: Int[np.ndarray, "n m"],
+    labels: Integer[np.ndarray, "n m"],
     num_classes: int,
     *,
     scores: Float[np.ndarray, "n m"] | None = None,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 from numpy.typing import ArrayLike
 
 from segjax.metrics.averages import ratio
@@ -24,9 +24,9 @@ class LocalizationScores(NamedTuple):
 
 def localization_counts(
     boxes: Float[Array | np.ndarray, "n 4"],
-    labels: Int[Array | np.ndarray, " n"],
+    labels: Integer[Array | np.ndarray, " n"],
     true_boxes: Float[Array | np.ndarray, "n 4"],
-    true_labels: Int[Array | np.ndarray, " n"],
+    true_labels: Integer[Array | np.ndarray, " n"],
     num_classes: int,
 ) -> Float[Array, "{num_classes} 5"]:
     """For each true class: objects, their summed IoU, right boxes, right classes, and both right, in float32; adds up.

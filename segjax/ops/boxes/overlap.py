@@ -20,7 +20,7 @@ Overlap = Callable[[Array, Array], Array]
 _LEAST_AREA = 1e-12
 
 
-def iou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
+def iou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float = 0.0) -> Float[Array, " *#n"]:
     """Intersection over union, in 0..1; 0 where neither box has an area.
 
     Raises:
@@ -29,7 +29,7 @@ def iou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 
     return _iou(_together(a, b), eps)
 
 
-def giou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
+def giou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float = 0.0) -> Float[Array, " *#n"]:
     """Generalised IoU (Rezatofighi et al. 2019), in -1..1: less the share of the hull that neither box covers.
 
     Raises:
@@ -40,7 +40,7 @@ def giou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float =
     return _iou(pair, eps) - _ratio(hull - pair.union, hull, eps)
 
 
-def diou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
+def diou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float = 0.0) -> Float[Array, " *#n"]:
     """Distance IoU (Zheng et al. 2020), in -1..1: less (distance of centres / diagonal of the hull)^2.
 
     Raises:
@@ -49,7 +49,7 @@ def diou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float =
     return _diou(_together(a, b), eps)
 
 
-def ciou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float = 0.0) -> Float[Array, " *n"]:
+def ciou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float = 0.0) -> Float[Array, " *#n"]:
     """Complete IoU (Zheng et al. 2020): distance IoU less alpha v, v the difference of the aspects' angles.
 
     No gradient passes through the trade-off alpha, as in the paper. A box that is a point has the aspect of a square.
@@ -64,8 +64,8 @@ def ciou(a: Real[ArrayLike, "*n 4"], b: Real[ArrayLike, "*n 4"], *, eps: float =
 
 
 def pairwise(
-    a: Real[ArrayLike, "*k m 4"], b: Real[ArrayLike, "*k n 4"], overlap: Overlap = iou
-) -> Float[Array, "*k m n"]:
+    a: Real[ArrayLike, "*#k m 4"], b: Real[ArrayLike, "*#k n 4"], overlap: Overlap = iou
+) -> Float[Array, "*#k m n"]:
     """The matrix of `overlap` (iou, giou, diou or ciou) of every box of `a` with every box of `b`.
 
     Raises:
