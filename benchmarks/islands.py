@@ -1,7 +1,7 @@
 """Three ways to find one box, side by side: `python -m benchmarks.islands RUN [RUN ...]`.
 
-A RUN is the folder of `segjax sweep experiments/islands.py --way regress,extreme_points,mask --seeds 0,1,2`, or that of
-`segjax train experiments/islands.py --seeds 0,1,2` with any knobs. Prints a markdown table: the scores on the test
+A RUN is the folder of `segjax sweep islands --way regress,extreme_points,mask --seeds 0,1,2`, or that of
+`segjax train islands --seeds 0,1,2` with any knobs. Prints a markdown table: the scores on the test
 split as means over seeds with 95% intervals (Student's t), and first what a constant answer scores there, which is the
 mean box of the training split with its commonest class. The time is that of training all seeds, one after the other or
 side by side, with the looks at the test split and without compiling.
@@ -18,7 +18,7 @@ from benchmarks.report import machine, markdown
 from segjax.data import Source, islands
 from segjax.errors import ExperimentError
 from segjax.metrics import LocalizationScores, localization_counts, localization_scores
-from segjax.runs.experiment_file import knobs_of, read_experiment
+from segjax.runs.run import experiment_file
 from segjax.runs.seeds import Interval, open_runs
 from segjax.train.run import Run
 
@@ -28,7 +28,7 @@ TITLES = ["way", "parameters", "localization accuracy", "mean IoU", "box IoU >= 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.islands", description="Ways to find one box.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs of experiments/islands.py")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs of islands")
     try:
         rows = [row_of(open_runs(folder)) for path in parser.parse_args().runs for folder in finished(path)]
     except ExperimentError as error:
@@ -54,7 +54,7 @@ def row_of(runs: list[Run]) -> list[str]:
     """A row of the table from the runs of all seeds; ExperimentError where they are of another experiment."""
     kept = runs[0].configuration()
     if "way" not in kept["knobs"]:
-        raise ExperimentError(f"{runs[0].path} is a run of {kept['experiment']}: name runs of experiments/islands.py.")
+        raise ExperimentError(f"{runs[0].path} is a run of {kept['experiment']}: name runs of islands.")
     reports = [json.loads((run.path / "report.json").read_text()) for run in runs]
     scores = [Interval.of([report["test"][name] for report in reports]) for name in SCORES]
     seconds = max(report["train_seconds"] for report in reports)  # side by side, each has taken as long as all
@@ -70,12 +70,12 @@ def row_of(runs: list[Run]) -> list[str]:
 def command(runs: list[Run]) -> str:
     """What trains these runs again, from the knobs that are not the defaults."""
     knobs = runs[0].configuration()["knobs"]
-    defaults = knobs_of(read_experiment(runs[0].experiment_file), [], runs[0].experiment_file)
+    defaults = experiment_file(runs[0]).knobs()
     given = [f"--{name.replace('_', '-')} {value}" for name, value in knobs.items() if value != defaults[name]]
     seeds = [run.configuration()["knobs"]["seed"] for run in runs]
     if len(runs) > 1:
         given = [*(one for one in given if not one.startswith("--seed ")), f"--seeds {','.join(map(str, seeds))}"]
-    return " ".join(["segjax train experiments/islands.py", *given])
+    return " ".join(["segjax train islands", *given])
 
 
 def constant_answer(train: Source, test: Source, num_classes: int) -> LocalizationScores:

@@ -1,6 +1,6 @@
 """The land cover models side by side: `python -m benchmarks.land_cover [RUN ...]`.
 
-For every way to run experiments/land_cover.py below: parameters, and the time of one training step and of inference on
+For every way below to train land_cover: parameters, and the time of one training step and of inference on
 one batch, interleaved medians. Where run folders are named, made by those commands, their test mIoU and IoU by class
 stand beside. Prints a markdown table. About a minute on two quiet CPU cores.
 """
@@ -15,14 +15,13 @@ import jax
 import numpy as np
 
 from benchmarks.timing import race
-from segjax.runs.experiment_file import build, knobs_of, read_experiment
+from segjax.runs import read_experiment
 from segjax.train import devices
 from segjax.train.evaluate import initial_variables
 from segjax.train.experiment import parameter_count
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 
-EXPERIMENT = Path("experiments/land_cover.py")
 ROWS = {
     "U-Net": [],
     "U-Net without skips": ["--no-skips"],
@@ -36,29 +35,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.land_cover", description="Land cover models.")
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders whose scores to show")
     scores = {_knobs_key(knobs): report for knobs, report in map(_read, parser.parse_args().runs)}
-    function = read_experiment(EXPERIMENT)
+    file = read_experiment("land_cover")
 
     steps, inferences, rows = {}, {}, {}
     for name, arguments in ROWS.items():
-        knobs = knobs_of(function, arguments, EXPERIMENT)
-        experiment = build(function, knobs, EXPERIMENT, {})
+        knobs = file.knobs(arguments)
+        experiment = file.build(knobs)
         batch = {
             "image": np.random.default_rng(0).integers(0, 255, (experiment.batch_size, 64, 64, 3), np.uint8),
             "mask": np.random.default_rng(1).integers(0, 4, (experiment.batch_size, 64, 64), np.uint8),
         }
         key = jax.random.key(0)
         variables = initial_variables(experiment.model, batch["image"], key)
-        task = experiment.task(experiment.data)
+        task = experiment.task_of_data
         state = TrainState.initial(variables, experiment.optimizer, task.zero())
         step = devices.compile_step(partial(one_step, key=key, experiment=experiment, task=task))
         apply = devices.compile_step(partial(experiment.model.apply, train=False))
         steps[name] = partial(step, state, batch)
         inferences[name] = partial(apply, variables, batch["image"])
-        command = " ".join(["segjax train", str(EXPERIMENT), *arguments])
+        command = " ".join(["segjax train land_cover", *arguments])
         rows[name] = (parameter_count(variables["params"]), scores.get(_knobs_key(knobs)), command)
 
     training, inference = race(steps, rounds=5), race(inferences, rounds=5)
-    classes = list(build(function, knobs_of(function, [], EXPERIMENT), EXPERIMENT, {}).data.class_names)
+    classes = list(file.build({}).data.class_names)
     titles = ["model", "parameters", "test mIoU", *classes, "train step", "inference", "command"]
     print(" | ".join(["", *titles, ""]).strip(), "|" + "---|" * len(titles), sep="\n")
     for name, (parameters, report, command) in rows.items():

@@ -9,7 +9,6 @@ import argparse
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,7 +17,7 @@ import numpy as np
 
 from benchmarks.report import machine, markdown
 from benchmarks.timing import race
-from segjax.runs.experiment_file import build, knobs_of, read_experiment
+from segjax.runs import read_experiment
 from segjax.train.devices import compile_step
 from segjax.train.evaluate import initial_variables
 from segjax.train.state import TrainState
@@ -28,12 +27,12 @@ from segjax.train.step import one_step
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description="Several seeds at once.")
     parser.add_argument("--seeds", type=int, default=3, metavar="K")
-    parser.add_argument("experiment", nargs="?", type=Path, default=Path("experiments/land_cover.py"))
+    parser.add_argument("experiment", nargs="?", default="land_cover")
     options, knobs = parser.parse_known_args()
     count = options.seeds
-    function = read_experiment(options.experiment)
-    experiment = build(function, knobs_of(function, knobs, options.experiment), options.experiment, {})
-    task = experiment.task(experiment.data)
+    file = read_experiment(options.experiment)
+    experiment = file.build(file.knobs(knobs))
+    task = experiment.task_of_data
     image = np.random.default_rng(0).integers(0, 255, (experiment.batch_size, 64, 64, 3), np.uint8)
     batch = {"image": image, "mask": np.zeros(image.shape[:3], np.uint8)}
     key = jax.random.key(0)

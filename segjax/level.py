@@ -43,10 +43,10 @@ class Encoder(Protocol):
 
 
 class Decoder(Protocol):
-    """A Linen module; it has a field `upsample`."""
+    """A Linen module with the fields `upsample`, called as `segjax.upsampling.Upsampling` is, and `block`."""
 
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
-        """What heads read, finest first, from `from_image(levels, image)`."""
+        """What heads read, finest first, from `from_image(levels, image)`; without the encoder's indices and tokens."""
         ...
 
 

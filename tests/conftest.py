@@ -1,4 +1,4 @@
-"""A task small enough to learn in seconds: say which of two colours a pixel has."""
+"""What all tests share: the programs that jax compiles, and a task small enough to learn in seconds."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 from forks import Forks
+
+from segjax.cache import data_dir
+
+# Before jax is imported. Compiled programs are kept for pytest's other processes and for the next run.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(data_dir() / "compiled_for_tests"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**31))
 
 SQUARES = '''
 """Bright squares on a dark ground."""
@@ -58,6 +65,7 @@ def experiment(
     train_size: int = 10,
     accumulate: int = 1,
     ema: float | None = None,
+    patience: int | None = None,
     seed: int = 0,
 ) -> Experiment:
     """Two colours."""
@@ -65,7 +73,7 @@ def experiment(
         name="squares",
         class_names=("ground", "square"),
         palette=((40, 40, 40), (240, 180, 60)),
-        open=lambda split: Squares(train_size, 0) if split == "train" else Squares(7, 1),
+        open=lambda split: Squares(*{"train": (train_size, 0), "val": (5, 2), "test": (7, 1)}[split]),
     )
     return Experiment(
         model=Normalized(Small(width), mean=(0.3,) * 3, std=(0.3,) * 3),
@@ -79,6 +87,7 @@ def experiment(
         seed=seed,
         accumulate=accumulate,
         ema=ema,
+        patience=patience,
     )
 '''
 

@@ -52,18 +52,19 @@ def test_a_command_without_its_extra_says_which_one_to_install(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["train"], "name an experiment file"),
+        (["train"], "name an experiment, such as land_cover, a file of yours, or a run with --resume"),
         (["train", "nowhere.py"], "nowhere.py is not a file; name an experiment before its knobs"),
         (
             ["train", "--steps", "3", "experiments/land_cover.py"],
-            "3 is not a file; name an experiment before its knobs",
+            "3 is no experiment and not a file; name an experiment before its knobs",
         ),
         (["train", "--resume", "nowhere"], "nowhere is not a folder; name the folder that"),
+        (["train", "--resume=nowhere", "--steps", "3"], "nowhere is not a folder; name the folder that"),
         (["train", "--resume", "run", "--seeds", "3"], "--resume goes on with a run as it was; leave --seeds out"),
         (["launch", "nowhere.py"], "say where to launch it: either --local 2 or, for example, --slurm nodes=2,gpus=8"),
         (["launch", "nowhere.py", "--local", "2", "--slurm", "time=1h"], "say where to launch it: either --local 2"),
         (["launch", "nowhere.py", "--local", "2"], "nowhere.py is not a file; name an experiment before its knobs"),
-        (["launch", "--local", "2"], "name an experiment file"),
+        (["launch", "--local", "2"], "name an experiment, such as land_cover, a file of yours"),
         (["launch", "--resume", "nowhere", "--local", "2"], "nowhere is not a folder; name the folder that"),
         (["evaluate", "nowhere"], "nowhere is not a folder"),
         (["predict", "nowhere", "x.png", "--out", "y"], "nowhere is not a folder"),
@@ -81,6 +82,13 @@ def test_an_unknown_argument_is_named(capsys: pytest.CaptureFixture[str]):
         main(["evaluate", "run", "--fast"])
     assert stop.value.code == 2
     assert "unknown argument --fast" in capsys.readouterr().err
+
+
+def test_resume_without_its_command_is_a_wrong_usage(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        main(["--resume"])
+    assert stop.value.code == 2
+    assert "required: COMMAND" in capsys.readouterr().err
 
 
 def test_models_lists_the_published_sizes(capsys: pytest.CaptureFixture[str]):

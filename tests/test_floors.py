@@ -1,6 +1,8 @@
-"""An import only ever goes down the list of floors, and the lower floors need the base install alone."""
+"""An import only ever goes down the list of floors, never round, and the lower floors need the base install alone."""
 
 import ast
+import functools
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -13,20 +15,28 @@ FLOORS = [
     {"cli"},
     {"launch"},
     {"runs"},
-    {"train", "inference"},
+    {"train"},
+    {"tasks"},
+    {"inference"},
     {"data"},
+    {"drawing"},
     {"models"},
+    {"weights"},
     {"encoders", "decoders"},
     {"layers", "upsampling"},
     {"losses", "metrics"},
     {"level"},
     {"ops"},
+    {"cache"},
     {"errors"},
 ]
 HEIGHT = {name: len(FLOORS) - i for i, names in enumerate(FLOORS) for name in names}
-BASE = {"jax", "jaxlib", "flax", "numpy", "jaxtyping", "scipy", "segjax"}  # scipy: jax needs it itself
+BASE = {"jax", "jaxlib", "flax", "numpy", "jaxtyping", "scipy", "ml_dtypes", "segjax"}  # jax needs the last ones itself
 
-LAZY = {"metrics/detection.py": {"pycocotools"}}  # of the extra: imported by the one function that needs it
+LAZY = {  # of an extra: imported by the one function that needs it
+    "metrics/detection.py": {"pycocotools"},
+    "cache.py": {"huggingface_hub"},
+}
 
 
 def part(file: Path) -> str:
@@ -46,10 +56,44 @@ def imports(file: Path) -> set[str]:
 
 
 FILES = [file for file in PACKAGE.rglob("*.py") if part(file) != "__init__"]
+ROOMS = sorted({part(file) for file in FILES})
+
+
+@functools.cache
+def neighbours(room: str) -> set[str]:
+    """The other rooms that the files of a room import."""
+    modules = {module for file in FILES if part(file) == room for module in imports(file)}
+    named = {module.split(".")[1] for module in modules if module.startswith("segjax.")}
+    return (named & set(ROOMS)) - {room}
+
+
+@functools.cache
+def reach(room: str) -> set[str]:
+    """A room, those that it imports, those that they import, and so on to the end."""
+    found, new = {room}, {room}
+    while new := set().union(*map(neighbours, new)) - found:
+        found |= new
+    return found
+
+
+@functools.cache
+def third_parties(room: str) -> set[str]:
+    """What the files of a room import from elsewhere, in the functions too but for what is known to be lazy."""
+    found = set()
+    for file in FILES:
+        if part(file) == room:
+            names = {module.split(".")[0] for module in imports(file)}
+            found |= names - LAZY.get(file.relative_to(PACKAGE).as_posix(), set())
+    return found - set(sys.stdlib_module_names) - {"segjax"}
+
+
+def needs(room: str) -> set[str]:
+    """What a room needs in the end, with all that it imports."""
+    return set().union(*map(third_parties, reach(room)))
 
 
 def test_every_part_has_a_floor():
-    assert {part(file) for file in FILES} <= HEIGHT.keys()
+    assert set(ROOMS) <= HEIGHT.keys()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
@@ -59,22 +103,58 @@ def test_imports_go_down(file: Path):
         names = module.split(".")
         if names[0] == "segjax" and len(names) > 1 and names[1] in HEIGHT and names[1] != part(file):
             assert HEIGHT[names[1]] <= here, f"{file.name} imports {module}, which stands above it"
-            if part(file) == "train":
-                assert names[1] != "models", f"{file.name}: train never names a model"
-            if part(file) == "models":
-                assert names[1] != "losses", f"{file.name}: a model never names a loss"
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_only_the_upper_floors_need_an_extra(file: Path):
-    third_party = {module.split(".")[0] for module in imports(file)} - set(sys.stdlib_module_names)
-    if HEIGHT[part(file)] <= HEIGHT["models"]:
-        assert third_party - LAZY.get(file.relative_to(PACKAGE).as_posix(), set()) <= BASE
-    if part(file) == "data":
-        assert not third_party & {"jax", "flax", "optax", "torch", "tensorflow"}
+def test_no_rooms_import_each_other_or_go_round():
+    order = graphlib.TopologicalSorter({room: neighbours(room) for room in ROOMS})
+    order.prepare()  # CycleError names the rooms of a circle
 
 
-def test_importing_ops_brings_jax_and_numpy_alone():
-    code = "import sys, segjax.ops; print([m for m in ('flax', 'optax', 'cv2', 'grain', 'orbax') if m in sys.modules])"
+@pytest.mark.parametrize(
+    ("room", "others"),
+    [
+        ("train", {"models", "decoders", "encoders"}),  # an experiment joins them
+        ("tasks", {"models", "decoders", "encoders", "losses"}),
+        ("inference", {"tasks", "train", "models"}),  # it asks what it is given, and names no task
+        ("weights", {"ops"}),
+        ("models", {"losses"}),  # a model never names a loss
+        ("data", {"ops"}),
+    ],
+)
+def test_a_room_never_names_another_however_far_one_follows(room: str, others: set[str]):
+    assert not reach(room) & others
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if HEIGHT.get(room, 0) <= HEIGHT["models"]])
+def test_the_lower_floors_need_the_base_install_alone(room: str):
+    assert needs(room) <= BASE
+
+
+@pytest.mark.parametrize(
+    ("folder", "above"),
+    [("formats", {"check", "sets", "catalogue"}), ("check", {"sets", "catalogue"}), ("sets", {"catalogue"})],
+)
+def test_the_rooms_of_data_stand_upon_each_other(folder: str, above: set[str]):
+    modules = {module for file in (PACKAGE / "data" / folder).rglob("*.py") for module in imports(file)}
+    assert not {module.split(".")[2] for module in modules if module.startswith("segjax.data.")} & above
+
+
+def test_data_and_drawing_never_need_jax():
+    assert not needs("data") & {"jax", "flax", "optax", "torch", "tensorflow"}
+    assert needs("drawing") <= {"numpy", "jaxtyping", "PIL", "cv2", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    ("room", "absent"),
+    [
+        ("ops", ("flax", "optax", "cv2", "grain", "orbax")),
+        ("weights", ("jax", "flax", "torch", "h5py", "huggingface_hub")),
+        ("drawing", ("jax", "flax", "optax", "grain", "segjax.data")),
+        ("data", ("flax", "optax", "matplotlib", "tensorflow")),
+        ("train", ("segjax.models", "segjax.decoders", "segjax.encoders")),
+    ],
+)
+def test_importing_a_room_does_not_bring_what_it_does_not_need(room: str, absent: tuple[str, ...]):
+    code = f"import sys, segjax.{room}; print([m for m in {absent!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -14,7 +14,16 @@ def test_the_code_in_the_readme_runs():
     assert names["logits"].shape == (2, 7, 9, 5)
 
 
-@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
+def test_the_code_of_the_house_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "house.md").read_text(), re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["logits"].shape == (1, 33, 47, 3)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "benchmarks/README.md", "docs/results.md", "docs/devices.md", "docs/house.md"]
+)
 def test_what_a_page_points_at_is_there(page):
     text = (ROOT / page).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from segjax.data import IGNORE, Dataset, Record, Source, folder, islands, land_cover, oxford_iiit_pet, tfds_dataset
+from segjax.data.statistics import measure, spread
 from segjax.errors import DataError
 
 SAMPLE = 200
@@ -82,20 +83,14 @@ def load(name: str) -> Data:
     dataset = dataset_of(name)
     train, test = dataset.open("train"), dataset.open("test")
     from_space = name.startswith("land_cover") or name == "islands"
-    gamma = 0.5 if from_space else 1.0  # these pictures are dark
-    records = [train[int(i)] for i in _spread(len(train), SAMPLE)]
-    sample = [record["image"] for record in records]
-    pixels = np.concatenate([image.reshape(-1, image.shape[-1]) for image in sample]) / 255.0
-    pixels **= gamma
-    side = int(np.median([min(image.shape[:2]) for image in sample])) // 32 * 32
-    side = min(max(side, 32), 256)
-    found = [test[int(i)] for i in _spread(len(test), PROBES)]
+    gamma = 0.5 if from_space else 1.0  # these images are dark
+    measured = measure(train, len(dataset.class_names), gamma=gamma, most=SAMPLE)
+    side = measured.crop
+    found = [test[int(i)] for i in spread(len(test), PROBES)]
     squares = [record for record in found if min(record["image"].shape[:2]) >= side]
     if not squares:
         raise DataError(f"{name}: none of its test images is as large as the training crops of {side}x{side}.")
     masks = np.stack([_mask(record)[:side, :side] for record in squares])
-    pixels_of = np.sum([np.bincount(_mask(record).ravel(), minlength=256) for record in records], axis=0)
-    frequency = np.maximum(pixels_of[: len(dataset.class_names)], 1) / pixels_of[:IGNORE].sum()
     return Data(
         name=slug(name),
         dataset=dataset,
@@ -104,9 +99,9 @@ def load(name: str) -> Data:
         side=side,
         flip_vertical=from_space,
         gamma=gamma,
-        mean=tuple(np.round(pixels.mean(0), 3).tolist()),
-        std=tuple(np.round(np.maximum(pixels.std(0), 1 / 255), 3).tolist()),
-        class_weights=tuple(np.minimum(np.median(frequency) / frequency, 10).round(3).tolist()),
+        mean=_rounded(measured.images.mean),
+        std=_rounded(measured.images.std),
+        class_weights=_rounded(measured.class_weights),
         probes=np.stack([record["image"][:side, :side] for record in squares]),
         probe_masks=masks,
         shown=tuple(sorted(range(len(masks)), key=lambda i: _unclear(masks[i]))[:SHOWN]),
@@ -144,8 +139,8 @@ def _mask(record: Record) -> UInt8[np.ndarray, "h w"]:
     return record["mask"]
 
 
-def _spread(size: int, count: int) -> np.ndarray:
-    return np.unique(np.linspace(0, size - 1, min(size, count)).round().astype(int))
+def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(round(value, 3) for value in values)
 
 
 def _unclear(mask: UInt8[np.ndarray, "h w"]) -> tuple[int, int]:

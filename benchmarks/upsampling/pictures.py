@@ -1,16 +1,16 @@
 """Pictures of what networks give: spectra of their logits, and predictions with a boundary enlarged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from benchmarks.upsampling.data import Data
 from segjax.data import IGNORE
-from segjax.train.pictures import rgb
+from segjax.drawing.figures import bare, rgb
+from segjax.drawing.palette import paint
 
 Labels = Mapping[str, str]
 """Columns by key, and what stands above them."""
@@ -26,7 +26,7 @@ def spectra(rows: Mapping[str, Mapping[str, Float[np.ndarray, "h w"]]], labels: 
     shown = None
     for line, (title, row) in zip(grid, rows.items(), strict=True):
         for axes, name in zip(line, labels, strict=True):
-            _bare(axes)
+            bare(axes)
             if name not in row:
                 axes.set_facecolor("#f4f4f2")
                 continue
@@ -64,10 +64,10 @@ def tiles(data: Data, predictions: Mapping[str, UInt8[np.ndarray, "n h w"]], lab
                 picture = rgb(data.probes[probe])
             else:
                 classes = truth if name == "truth" else predictions[name][i]
-                picture = coloured(classes, data.dataset.palette)
+                picture = paint(classes, data.dataset.palette)
             whole, zoom = grid[2 * i, j], grid[2 * i + 1, j]
             for axes in (whole, zoom):
-                _bare(axes)
+                bare(axes)
                 axes.imshow(picture, interpolation="nearest")
             frame = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) * side + (left - 0.5, top - 0.5)
             whole.plot(*frame.T, color="white", linewidth=0.9)
@@ -99,21 +99,9 @@ def boundary(mask: UInt8[np.ndarray, "h w"]) -> list[tuple[tuple[float, float], 
     return lines
 
 
-def coloured(mask: UInt8[np.ndarray, "h w"], palette: Sequence[tuple[int, int, int]]) -> UInt8[np.ndarray, "h w 3"]:
-    """A mask in the colours of its classes, the ignored in grey."""
-    table = np.full((256, 3), 120, np.uint8)
-    table[: len(palette)] = palette
-    return table[mask]
-
-
 def _broken(label: str) -> str:
     """A label in lines short enough for its column."""
     lines = [""]
     for word in label.split():
         lines[-1:] = [f"{lines[-1]} {word}".strip()] if len(lines[-1]) + len(word) < 12 else [lines[-1], word]
     return "\n".join(lines)
-
-
-def _bare(axes: Axes) -> None:
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from benchmarks.upsampling.cells import CONTROL, FAMILIES, UPSAMPLERS, Family, Place, Size
 from benchmarks.upsampling.statistics import against, mean
 from benchmarks.upsampling.tables import SCORES, Outcome
+from segjax.drawing.figures import despine
 
 # Kin share a colour, and differ by their marker.
 STYLES: dict[str, tuple[str, str]] = {
@@ -170,5 +171,5 @@ def _legend() -> list[Line2D]:
 
 
 def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
+    despine(axes)
     axes.grid(alpha=0.2)

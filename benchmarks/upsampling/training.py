@@ -19,7 +19,8 @@ from benchmarks.upsampling.settings import Settings
 from segjax import losses
 from segjax.data import Augment, train_batches
 from segjax.layers import Normalized
-from segjax.train import Experiment, ExperimentError, Segmentation, devices
+from segjax.tasks import Segmentation
+from segjax.train import Experiment, ExperimentError, devices
 from segjax.train.state import TrainState, Variables
 from segjax.train.step import one_step
 

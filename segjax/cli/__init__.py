@@ -17,7 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed = arguments is None
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = make_parser()
-    if "--resume" in arguments and arguments[1].startswith("-"):
+    resumes = any(argument.partition("=")[0] == "--resume" for argument in arguments[1:])
+    if resumes and arguments[1].startswith("-"):
         arguments.insert(1, "")  # no EXPERIMENT, or a knob's value would be taken for it
     parsed, rest = parser.parse_known_args(arguments)
     if rest and parsed.command not in (train, launch, sweep):

@@ -6,7 +6,7 @@ from typing import Any
 
 from segjax import __version__
 from segjax.cli.runs import data_check, data_list, evaluate, models, predict
-from segjax.cli.training import launch, sweep, train
+from segjax.cli.training import launch, new, sweep, train
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -57,7 +57,14 @@ def make_parser() -> argparse.ArgumentParser:
         usage="segjax train (EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob value ...] | --resume RUN) [options]",
     )
     layout(command)
-    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(
+        command,
+        "experiment",
+        nargs="?",
+        metavar="EXPERIMENT",
+        help="a name, such as land_cover, or a Python file",
+        complete=file,
+    )
     argument(command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder)
     argument(command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder)
 
@@ -70,7 +77,14 @@ def make_parser() -> argparse.ArgumentParser:
         usage="segjax launch (EXPERIMENT [--out DIR] [--knob value ...] | --resume RUN) (--local N | --slurm ...)",
     )
     layout(command)
-    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(
+        command,
+        "experiment",
+        nargs="?",
+        metavar="EXPERIMENT",
+        help="a name, such as land_cover, or a Python file",
+        complete=file,
+    )
     argument(command, "--local", type=_count, metavar="N", help="start N processes on this machine")
     argument(
         command,
@@ -91,7 +105,14 @@ def make_parser() -> argparse.ArgumentParser:
         usage="segjax sweep EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob a,b --other 1e-3,1e-4 ...] [--slurm ...]",
     )
     layout(command)
-    argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help="a Python file", complete=file)
+    argument(
+        command,
+        "experiment",
+        nargs="?",
+        metavar="EXPERIMENT",
+        help="a name, such as land_cover, or a Python file",
+        complete=file,
+    )
     argument(
         command,
         "--out",
@@ -101,18 +122,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     argument(command, "--slurm", metavar="KEY=VALUE,...", help="a job for every combination, as with `segjax launch`")
 
-    command = add(commands, "evaluate", evaluate, "score a run on the test split")
+    command = add(commands, "new", new, "write a short experiment file to edit")
+    argument(command, "name", metavar="NAME", help="what it is called; NAME.py is written", complete=file)
+
+    which = "which checkpoint [the best where the experiment has patience, or the last]"
+    command = add(commands, "evaluate", evaluate, "score a run on the test or the validation split")
     argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
-    argument(command, "--checkpoint", choices=("last", "best"), default="last", help="which checkpoint [last]")
+    argument(command, "--checkpoint", choices=("last", "best"), help=which)
+    argument(command, "--split", choices=("test", "val"), default="test", help="which split [test]")
     argument(command, "--json", action="store_true", help="print JSON")
 
-    command = add(commands, "predict", predict, "label every pixel of pictures or a video, or find the objects")
+    command = add(commands, "predict", predict, "predict images or a video in the way of the run's task: masks, boxes")
     argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
-    argument(command, "--checkpoint", choices=("last", "best"), default="last", help="which checkpoint [last]")
-    argument(command, "paths", nargs="*", metavar="PATH", help="pictures, folders or globs", complete=file)
+    argument(command, "--checkpoint", choices=("last", "best"), help=which)
+    argument(command, "paths", nargs="*", metavar="PATH", help="image files, folders or globs", complete=file)
     argument(command, "--video", metavar="IN", help="a video file instead; --out is one too then", complete=file)
     argument(command, "--out", required=True, metavar="DIR", help="folder for the results", complete=folder)
-    argument(command, "--tile", type=int, metavar="N", help="side of the overlapping tiles that large pictures get")
+    argument(command, "--tile", type=int, metavar="N", help="side of the overlapping tiles that large images get")
     argument(command, "--margin", type=int, metavar="N", help="pixels of a tile that are thrown away at its edges")
     argument(
         command,

@@ -1,52 +1,47 @@
-"""The commands that look: at runs, pictures, models and data."""
+"""The commands that look: at runs, images, models and data."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
+from segjax.cli.process import prepare
 from segjax.cli.say import fail, print_scores
 
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
-    """`segjax evaluate RUN`: score the newest checkpoint on the test split."""
+    """`segjax evaluate RUN [--split val]`: score what the run predicts with, on the test split."""
+    prepare()
     from segjax.runs.load import evaluate_run
 
-    report = evaluate_run(parsed.run, parsed.checkpoint)
+    report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split)
     if parsed.json:
         print(json.dumps(report, indent=2))
     else:
-        print_scores(report["test"])
+        print_scores(report[parsed.split])
     return 0
 
 
 def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax predict RUN PATH... --out DIR` or `segjax predict RUN --video IN --out OUT`: masks or boxes."""
     if bool(parsed.paths) == (parsed.video is not None):
-        return fail("name pictures to predict, or one video with --video IN --out OUT.mp4.")
-    from segjax.inference.runs import predict_frames, predict_pictures
+        return fail("name images to predict, or one video with --video IN --out OUT.mp4.")
+    prepare()
+    from segjax.inference import Tiling
     from segjax.runs.load import load_experiment
+    from segjax.tasks import Options
 
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
+    task, out = experiment.task_of_data, Path(parsed.out)
+    options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score)
     if parsed.video is not None:
-        video, out = Path(parsed.video), Path(parsed.out)
-        summary = predict_frames(experiment, variables, video, out, tile=parsed.tile, least=parsed.score)
-        print(f"{summary.frames} frames, {summary.frames_per_second:.1f} frames/s", file=sys.stderr)
+        video = task.predict_video(experiment.model, variables, Path(parsed.video), out, options)
+        print(f"{video.frames} frames, {video.frames_per_second:.1f} frames/s", file=sys.stderr)
         print(parsed.out)
         return 0
-    pictures = predict_pictures(
-        experiment,
-        variables,
-        [Path(path) for path in parsed.paths],
-        Path(parsed.out),
-        tile=parsed.tile,
-        margin=parsed.margin,
-        tta=parsed.tta,
-        probabilities=parsed.probabilities,
-        least=parsed.score,
-    )
+    images = task.predict_files(experiment.model, variables, [Path(path) for path in parsed.paths], out, options)
     print(parsed.out)
-    return 1 if pictures.failed else 0
+    return 1 if images.failed else 0
 
 
 def models(parsed: argparse.Namespace, _: list[str]) -> int:
@@ -66,7 +61,7 @@ def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax data list`: the data sets that segjax fetches by itself, and those it reads."""
     from segjax.data.catalogue import CATALOGUE
 
-    rows = [entry._asdict() for entry in CATALOGUE]
+    rows = [{"name": entry.name, "what": entry.what, "use": entry.use} for entry in CATALOGUE]
     if parsed.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -78,7 +73,7 @@ def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
 def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax data check PATH`: read everything and list every problem at once."""
     from segjax.data import check
-    from segjax.data.problems import print_report
+    from segjax.data.check.report import print_report
 
     picture = Path(parsed.picture)
     earlier = picture.stat().st_mtime_ns if picture.exists() else None

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from segjax.cli.process import prepare
 from segjax.cli.say import fail, print_scores
 
 
@@ -16,12 +17,13 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
         return 0
     if (problem := _names_no_run(parsed, knobs)) is not None:
         return fail(problem)
+    prepare()
     import jax
 
+    from segjax.cli.compilation_cache import keep_compiled_programs
     from segjax.runs.run import experiment_of
     from segjax.runs.seeds import report_seeds
     from segjax.train import Interrupted, Layout, distributed, train_together
-    from segjax.train.compilation_cache import keep_compiled_programs
     from segjax.train.devices import is_first_process
 
     if parsed.devices is not None:
@@ -39,10 +41,20 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
                 print(folder)
             return 128 + stopped.signal
         if is_first_process():
-            headline = pairs[0][0].task(pairs[0][0].data).headline
+            headline = pairs[0][0].task_of_data.headline
             print_scores(report_seeds(folder, runs, scores, headline) if len(runs) > 1 else scores[0])
             print(folder)
         return 0
+
+
+def new(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax new NAME`: write a short experiment file to edit."""
+    from segjax.runs.new import write_new
+
+    path = write_new(parsed.name)
+    print(f"Edit it, then: segjax train {path} --root PATH", file=sys.stderr)
+    print(path)
+    return 0
 
 
 def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
@@ -55,6 +67,7 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
         return fail("say where to launch it: either --local 2 or, for example, --slurm nodes=2,gpus=8,time=4h.")
     if (problem := _names_no_run(parsed, knobs)) is not None:
         return fail(problem)
+    prepare()
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
@@ -85,17 +98,15 @@ def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
         parsed.parser.print_help()
         return 0
     print("Loading jax, flax and orbax ...", file=sys.stderr)
+    prepare()
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
 
     from segjax.launch.sweep import run_here, submit
-    from segjax.runs.run import default_folder
     from segjax.runs.sweep import Sweep, report
 
-    file = Path(parsed.experiment)
-    out = Path(parsed.out) if parsed.out else default_folder(file)
-    planned = Sweep.plan(file, knobs, out, parsed.seeds)
+    planned = Sweep.plan(parsed.experiment, knobs, Path(parsed.out) if parsed.out else None, parsed.seeds)
     resources = None
     if parsed.slurm is not None:
         from segjax.launch import slurm
@@ -110,20 +121,18 @@ def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
     else:
         submit(command, waiting, resources)
     print(report(planned, failed))
-    print(out)
+    print(planned.out)
     return 1 if failed else 0
 
 
 def _names_no_run(parsed: argparse.Namespace, knobs: list[str]) -> str | None:
     """What is wrong where arguments name neither a new run nor one to go on with."""
     if not parsed.experiment and parsed.resume is None:
-        return "name an experiment file, such as experiments/land_cover.py, or a run with --resume RUN."
+        return "name an experiment, such as land_cover, a file of yours, or a run with --resume RUN."
     extra = {"--out": parsed.out, "--seeds": parsed.seeds, parsed.experiment: parsed.experiment}
     if parsed.resume is not None and any(extra.values()):
         wrong = next(name for name, value in extra.items() if value)
         return f"--resume goes on with a run as it was; leave {wrong} out."
-    if parsed.experiment and not Path(parsed.experiment).is_file():
-        return f"{parsed.experiment} is not a file; name an experiment before its knobs, as in `segjax train FILE`."
     if "--help" not in knobs and "-h" not in knobs:
         print("Loading jax, flax and orbax ...", file=sys.stderr)
     return None
@@ -135,7 +144,7 @@ def _named_runs(parsed: argparse.Namespace, knobs: list[str]) -> tuple[Path, lis
 
     if not parsed.experiment:
         return Path(parsed.resume), old_runs(Path(parsed.resume), knobs)
-    return new_runs(Path(parsed.experiment), knobs, Path(parsed.out) if parsed.out else None, parsed.seeds)
+    return new_runs(parsed.experiment, knobs, Path(parsed.out) if parsed.out else None, parsed.seeds)
 
 
 def _training(parsed: argparse.Namespace, folder: Path) -> list[str]:

@@ -3,16 +3,20 @@
 from segjax.data.augment import Augment
 from segjax.data.batches import MAX_BOXES, Batch, test_batches, train_batches
 from segjax.data.check import check
-from segjax.data.coco import coco
-from segjax.data.folder import FolderDefaults, folder, folder_defaults
-from segjax.data.islands import islands
-from segjax.data.land_cover import land_cover
-from segjax.data.nuclei import nuclei
-from segjax.data.record import IGNORE, Dataset, Record, Source
-from segjax.data.tfds import oxford_iiit_pet, tfds_dataset
-from segjax.data.tfds_boxes import tfds_boxes, wider_face
-from segjax.data.trees import trees
-from segjax.data.voc import voc
+from segjax.data.dataset import Dataset
+from segjax.data.formats.coco import coco
+from segjax.data.formats.tfds import tfds_dataset
+from segjax.data.formats.tfds_boxes import tfds_boxes
+from segjax.data.formats.voc import voc
+from segjax.data.record import IGNORE, Record, Source
+from segjax.data.sets.folder import FolderDefaults, folder, folder_defaults
+from segjax.data.sets.islands import islands
+from segjax.data.sets.land_cover import land_cover
+from segjax.data.sets.nuclei import nuclei
+from segjax.data.sets.pets import oxford_iiit_pet
+from segjax.data.sets.trees import trees
+from segjax.data.sets.wider_face import wider_face
+from segjax.data.statistics import Statistics
 from segjax.errors import DataError
 
 __all__ = [
@@ -25,6 +29,7 @@ __all__ = [
     "FolderDefaults",
     "Record",
     "Source",
+    "Statistics",
     "check",
     "coco",
     "folder",

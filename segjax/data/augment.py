@@ -11,7 +11,7 @@ LUMA = (0.299, 0.587, 0.114)
 """How bright red, green and blue look (ITU-R BT.601)."""
 
 LEAST_OF_BOX = 0.5
-"""A box of which less than this is left in the picture is dropped."""
+"""A box of which less than this is left in the image is dropped."""
 
 Affine = Float[np.ndarray, "2 3"]
 """Takes (x, y, 1) of a point of the result to its (x, y) in the source, in pixels from the upper left corner."""

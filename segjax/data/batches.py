@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
 from segjax.data.augment import Augment
+from segjax.data.checked import checked
 from segjax.data.record import IGNORE, Record, Source
 from segjax.errors import DataError
 
@@ -75,11 +76,12 @@ def train_batches(
 
     Raises:
         ValueError: No records, a batch size that does not divide, or a negative seed or start.
-        DataError: While iterating, where records of a batch differ in size, have too many boxes or cannot be read; or
-            what `damaged` raises.
+        DataError: While iterating, where records of a batch differ in size, have too many boxes, cannot be read or are
+            not what `Record` says; or what `damaged` raises.
     """
     import grain
 
+    source = checked(source)
     index, count = _check(source, batch_size, shard)
     if seed < 0 or start < 0:
         raise ValueError(f"The seed and the number of the first batch are at least 0, not {seed} and {start}.")
@@ -141,11 +143,12 @@ def test_batches(
 
     Raises:
         ValueError: No records, or a batch size that does not divide.
-        DataError: While iterating, where a record cannot be read or has too many boxes, or differs in size while there
-            are several shards.
+        DataError: While iterating, where a record cannot be read, is not what `Record` says or has too many boxes, or
+            differs in size while there are several shards.
     """
     import grain
 
+    source = checked(source)
     index, count = _check(source, batch_size, shard)
     size = batch_size // count
     # With several shards one may have nothing of the last batch, which it fills all the same.

@@ -1,6 +1,21 @@
-"""The data sets that segjax knows, for `segjax data list`."""
+"""The data sets that segjax knows, by name: for experiments, and for `segjax data list`."""
 
-from typing import NamedTuple
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from segjax.data.dataset import Dataset
+from segjax.data.formats.coco import coco
+from segjax.data.formats.voc import voc
+from segjax.data.sets.folder import folder
+from segjax.data.sets.islands import islands
+from segjax.data.sets.land_cover import land_cover
+from segjax.data.sets.nuclei import nuclei
+from segjax.data.sets.pets import oxford_iiit_pet
+from segjax.data.sets.trees import trees
+from segjax.data.sets.wider_face import wider_face
+from segjax.errors import DataError
 
 
 class Entry(NamedTuple):
@@ -9,52 +24,98 @@ class Entry(NamedTuple):
     name: str
     what: str
     use: str
+    make: Callable[..., Dataset]
+    """Makes it of the options that its signature names."""
 
 
 CATALOGUE = (
     Entry(
         "land_cover",
         "NASA Blue Marble tiles, 64x64, with MODIS land cover in 4 or 7 groups; fetched by itself (33 MB).",
-        "segjax train experiments/land_cover.py",
+        "segjax train land_cover",
+        land_cover,
     ),
     Entry(
         "nuclei",
         "Nuclei in slices of a fluorescence volume, 256x256; fetched by itself (20 MB).",
-        "segjax train experiments/nuclei.py",
+        "segjax train nuclei",
+        nuclei,
     ),
     Entry(
         "islands",
-        "Islands and lakes of Blue Marble with boxes: one in a crop, or all in a tile; fetched by itself (30 MB).",
-        "segjax train experiments/islands.py, islands_many.py or islands_multitask.py",
+        "Islands and lakes of Blue Marble, one with its box and mask in each crop; fetched by itself (30 MB).",
+        "segjax train islands or islands_multitask",
+        islands,
+    ),
+    Entry(
+        "islands_many",
+        "Islands and lakes of Blue Marble, all with their boxes in each tile; fetched by itself (30 MB).",
+        "segjax train islands_many",
+        lambda: islands("many"),
     ),
     Entry(
         "trees",
         "951 boxes around tree crowns in four aerial photos, in tiles of 256x256; fetched by itself (21 MB).",
-        "segjax train experiments/trees.py",
+        "segjax train trees",
+        trees,
     ),
     Entry(
         "oxford_iiit_pet",
         "Cats and dogs with trimaps, by TFDS's own builder, which downloads 800 MB.",
-        "segjax train experiments/pets_unet.py",
+        "segjax train pets",
+        lambda root=None: oxford_iiit_pet(root),
     ),
     Entry(
         "wider_face",
         "Faces in photos of crowds, by TFDS's own builder, which downloads 3.7 GB.",
-        "segjax.data.wider_face() in an experiment; tfds_boxes() for other sets of TFDS with boxes",
+        "segjax train wider_face; segjax.data.tfds_boxes() for other sets of TFDS with boxes",
+        lambda root=None: wider_face(root),
     ),
     Entry(
-        "COCO's format",
-        "Your pictures with boxes, outlines and scores in a JSON file; `segjax data check PATH` looks for mistakes.",
-        "segjax.data.coco() in an experiment, as in experiments/faces_emotions.py --images DIR --train FILE",
+        "coco",
+        "Your images with boxes, outlines and scores in a JSON file; `segjax data check PATH` looks for mistakes.",
+        "segjax train detection --data coco --root DIR --train FILE; segjax train faces_emotions",
+        lambda root, train, test=None, val=None, class_names=None, attribute_names=(), masks=False: coco(
+            root, train, test, val=val, class_names=class_names, attribute_names=attribute_names, masks=masks
+        ),
     ),
     Entry(
-        "Pascal VOC",
-        "Your pictures with boxes in XML files; `segjax data check PATH` looks for mistakes.",
-        "segjax.data.voc() in an experiment",
+        "voc",
+        "Your images with boxes in XML files, as Pascal VOC has them; `segjax data check PATH` looks for mistakes.",
+        "segjax train detection --data voc --root DIR",
+        voc,
     ),
     Entry(
-        "a folder",
+        "folder",
         "Your images/ and masks/, or the layout of another tool; `segjax data check PATH` looks for mistakes.",
-        "segjax train experiments/folder.py --root PATH",
+        "segjax train folder --root PATH",
+        folder,
     ),
 )
+NAMES = tuple(entry.name for entry in CATALOGUE)
+
+
+def by_name(name: str, **options: Any) -> Dataset:
+    """The data set of one of `NAMES`.
+
+    Args:
+        name: As `segjax data list` has it.
+        options: What the set's own function takes, such as `groups` of land cover; `root` is the folder of your images,
+            or where TFDS keeps its sets. None stands for what is not given.
+
+    Raises:
+        DataError: There is no such set, it does not take an option, or it needs one that is not given; and what its own
+            function raises.
+    """
+    entry = next((entry for entry in CATALOGUE if entry.name == name), None)
+    if entry is None:
+        near = difflib.get_close_matches(name, NAMES, n=3) or NAMES
+        raise DataError(f"{name} is no data set; name one, such as {' or '.join(near)}.")
+    given = {key: value for key, value in options.items() if value is not None}
+    known = inspect.signature(entry.make).parameters
+    if strange := given.keys() - known.keys():
+        takes = f"only {', '.join(known)}" if known else "no option"
+        raise DataError(f"The data set {name} does not take {', '.join(sorted(strange))}: it takes {takes}.")
+    if missing := [key for key, one in known.items() if one.default is one.empty and key not in given]:
+        raise DataError(f"The data set {name} needs {' and '.join(missing)}: say which.")
+    return entry.make(**given)

@@ -1,8 +1,6 @@
-"""What every data set looks like from outside: records, the source that gives them, and the data set that opens it."""
+"""What every data set is made of: records, the source that gives them, and the names of its splits."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NotRequired, Protocol, TypedDict
+from typing import Literal, NotRequired, Protocol, TypedDict, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
@@ -10,9 +8,12 @@ from jaxtyping import Bool, Float32, Int32, UInt8
 IGNORE = 255
 """The mask value of a pixel that neither trains nor scores."""
 
+Split = Literal["train", "val", "test"]
+"""What trains; what is scored meanwhile and decides what is kept; what is scored once, at the end."""
+
 
 class Record(TypedDict):
-    """One picture with what is known about it: the same things for every record of a source."""
+    """One image with what is known about it: the same things for every record of a source."""
 
     image: UInt8[np.ndarray, "h w c"]
     mask: NotRequired[UInt8[np.ndarray, "h w"]]
@@ -39,16 +40,7 @@ class Source(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A data set by name. Nothing is fetched or read before it is opened."""
-
-    name: str
-    class_names: tuple[str, ...]
-    """Of the mask's classes, or of the objects' where records have boxes: no background then."""
-    palette: tuple[tuple[int, int, int], ...]
-    """The colour (red, green, blue in 0..255) of every class."""
-    open: Callable[[str], Source]
-    """`open("train")` or `open("test")`: fetches what is missing; raises `DataError` where that fails."""
-    attribute_names: tuple[str, ...] = ()
-    """What the attributes of boxes score: the emotions of faces, for example."""
+def refuse_unknown_split(name: str, split: str) -> None:
+    """Raise ValueError where a data set of that name is asked for a split that no data set has."""
+    if split not in get_args(Split):
+        raise ValueError(f"{name} has the splits train, val and test, not {split!r}.")

@@ -11,11 +11,11 @@ from segjax.decoders.unet import UNetDecoder
 from segjax.level import Decoder
 from segjax.upsampling import ConvTranspose, MaxUnpool
 
-DECODERS: dict[str, Callable[..., nn.Module]] = {
+BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "unet": UNetDecoder,
     "fcn": partial(UNetDecoder, skips=False, upsample=partial(ConvTranspose, overlap=1)),
     "segnet": partial(UNetDecoder, skips=False, upsample=MaxUnpool),
 }
 """By name, each called as `decoder(upsample=..., block=...)`."""
 
-__all__ = ["DECODERS", "Decoder", "FCNDecoder", "FullyConnected", "UNetDecoder"]
+__all__ = ["BY_NAME", "Decoder", "FCNDecoder", "FullyConnected", "UNetDecoder"]

@@ -6,14 +6,15 @@ from typing import Any
 
 import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from segjax.errors import InferenceError
 from segjax.inference.prediction import Variables
-from segjax.models import Detections
 from segjax.ops import boxes
+from segjax.ops.boxes import Detections
 
 
 def predict_boxes(
@@ -39,6 +40,37 @@ def predict_boxes(
     Raises:
         InferenceError: an image without three axes or without pixels, or a device without the memory for it.
     """
+    return _predict(model, variables, image, size, max_boxes, least, masked=False)[0]
+
+
+def predict_boxes_and_mask(
+    model: nn.Module,
+    variables: Variables,
+    image: UInt8[np.ndarray, "h w c"],
+    *,
+    size: tuple[int, int] | None = None,
+    max_boxes: int = 1,
+    least: float = 0.0,
+) -> tuple[Detections, Float32[np.ndarray, "h w k"]]:
+    """What `predict_boxes` gives, and the class probabilities of every pixel from the same pass.
+
+    The model's outputs have a `mask` too, logits (n h w k) of every pixel that it sees; they are resized to the image.
+    Arguments and errors are those of `predict_boxes`.
+    """
+    found, logits = _predict(model, variables, image, size, max_boxes, least, masked=True)
+    return found, np.asarray(jax.nn.softmax(logits))
+
+
+def _predict(
+    model: nn.Module,
+    variables: Variables,
+    image: UInt8[np.ndarray, "h w c"],
+    size: tuple[int, int] | None,
+    max_boxes: int,
+    least: float,
+    *,
+    masked: bool,
+) -> tuple[Detections, Any]:
     image = np.asarray(image)
     if image.ndim != 3 or not image.size:
         raise InferenceError(f"predict_boxes takes one image (h, w, c) with pixels in it, but got {image.shape}.")
@@ -46,16 +78,19 @@ def predict_boxes(
     fitted = boxes.letterbox(own, size or own)
     seen = _fit(image, fitted)
     try:
-        found = jax.device_get(_compiled(model, seen.shape, max_boxes)(variables, seen))
+        found, mask = _compiled(model, seen.shape, max_boxes, masked)(variables, seen)
+        found = jax.device_get(found)
+        if mask is not None:
+            mask = fitted.image_back(mask[None].astype(jnp.float32))[0]
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise InferenceError(
-            f"{own[0]}x{own[1]} pixels at once are too many for the device's memory: make the picture smaller."
+            f"{own[0]}x{own[1]} pixels at once are too many for the device's memory: make the image smaller."
         ) from error
     found = found._replace(boxes=np.asarray(boxes.clip(fitted.boxes_back(found.boxes), own)))
     chosen = (found.labels >= 0) & (found.scores >= least) & (found.boxes[:, 2:] > 0).all(-1)
-    return jax.tree.map(lambda values: values[chosen], found)
+    return jax.tree.map(lambda values: values[chosen], found), mask
 
 
 def _fit(image: np.ndarray, fitted: boxes.Letterbox) -> np.ndarray:
@@ -70,14 +105,15 @@ def _fit(image: np.ndarray, fitted: boxes.Letterbox) -> np.ndarray:
     return seen.reshape(*fitted.output_size, -1)
 
 
-@functools.lru_cache(maxsize=64)  # and not jit's own cache, in which a folder of pictures of all sizes would pile up
+@functools.lru_cache(maxsize=64)  # and not jit's own cache, in which a folder of images of all sizes would pile up
 def _compiled(
-    model: nn.Module, shape: tuple[int, ...], max_boxes: int
-) -> Callable[[Variables, np.ndarray], Detections]:
+    model: nn.Module, shape: tuple[int, ...], max_boxes: int, masked: bool
+) -> Callable[[Variables, np.ndarray], tuple[Detections, Any]]:
     del shape
 
-    def detections(variables: Variables, image: Any) -> Detections:
+    def read(variables: Variables, image: Any) -> tuple[Detections, Any]:
         outputs: Any = model.apply(variables, image[None], train=False)
-        return jax.tree.map(lambda values: values[0], outputs.detections(max_boxes))
+        found = jax.tree.map(lambda values: values[0], outputs.detections(max_boxes))
+        return found, outputs.mask[0] if masked else None
 
-    return jax.jit(detections)
+    return jax.jit(read)

@@ -13,6 +13,8 @@ from jaxtyping import Float32, UInt8
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
+from segjax.data.formats.images import read_header
+
 Add = Callable[[int, Float32[np.ndarray, "rows w k"]], Any]
 """Takes the probabilities of some rows, and the number of the first of them."""
 
@@ -41,32 +43,32 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             partial.unlink(missing_ok=True)
 
 
-def write_picture(path: Path, picture: Image.Image, **settings: Any) -> None:
-    """Write a picture in the format of the path's suffix; `settings` are those of Pillow's `save`."""
+def write_image(path: Path, image: Image.Image, **settings: Any) -> None:
+    """Write an image in the format of the path's suffix; `settings` are those of Pillow's `save`."""
     encoded = io.BytesIO()  # Pillow's encoders, writing to a file of the system's, hide why it failed
-    picture.save(encoded, {".png": "PNG", ".tif": "TIFF"}[path.suffix], **settings)
+    image.save(encoded, {".png": "PNG", ".tif": "TIFF"}[path.suffix], **settings)
     with replacing(path) as file:
         file.write(encoded.getbuffer())
 
 
 def indexed(mask: UInt8[np.ndarray, "h w"], palette: Sequence[Sequence[int]]) -> Image.Image:
-    """A palette picture: its pixels hold the classes, its palette their colours."""
-    picture = Image.fromarray(mask)
-    picture.putpalette(np.array(palette, np.uint8).tobytes().ljust(768, b"\0"))
-    return picture
+    """A palette image: its pixels hold the classes, its palette their colours."""
+    image = Image.fromarray(mask)
+    image.putpalette(np.array(palette, np.uint8).tobytes().ljust(768, b"\0"))
+    return image
 
 
 def georeference(path: Path) -> ImageFileDirectory_v2 | None:
-    """The tags of a GeoTIFF that say where on earth its pixels lie; None of any other picture.
+    """The tags of a GeoTIFF that say where on earth its pixels lie; None of any other file.
 
-    The no-data value is not among them: it is one of the image's, and would blot out a class of the mask. A picture
+    The no-data value is not among them: it is one of the image's, and would blot out a class of the mask. An image
     that is stored turned has none either, for its tags speak of the pixels as they are stored.
     """
-    try:
-        image = Image.open(path, formats=("TIFF",))
-    except UnidentifiedImageError:
-        return None
-    with image:
+    with path.open("rb") as stream:
+        try:
+            image = read_header(stream, str(path), ("TIFF",))
+        except UnidentifiedImageError:
+            return None
         assert isinstance(image, TiffImageFile)
         own = image.tag_v2
         tags = ImageFileDirectory_v2()
@@ -102,4 +104,4 @@ def png_writer(paths: Sequence[Path], shape: tuple[int, int, int]) -> Iterator[A
         planes.seek(0)
         for path in paths:
             plane = np.frombuffer(planes.read(2 * width * height), np.uint16).reshape(height, width)
-            write_picture(path, Image.fromarray(plane))
+            write_image(path, Image.fromarray(plane))

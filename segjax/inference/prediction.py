@@ -3,8 +3,8 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +13,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Num, UInt8
 
 from segjax.errors import InferenceError
-from segjax.inference.context import receptive_radius
-from segjax.inference.tiles import ALIGNMENT, SMALLEST, Span, spans
-
-TILE = 1024
-"""The tile that larger images get where the caller names none, in pixels."""
-WHOLE = 2 * TILE**2
-"""Images of up to this many pixels go through the model whole where the caller names no tile."""
+from segjax.inference.receptive_field import receptive_radius
+from segjax.inference.tiling import Span, Tiling, View, spans
 
 Variables = Mapping[str, Any]
 Image = Num[np.ndarray, "h w c"]
@@ -30,36 +25,27 @@ def predict(
     variables: Variables,
     image: Image,
     *,
-    tile: int | None = None,
-    margin: int | None = None,
-    tta: Sequence[str | float] = (),
+    tiling: Tiling = Tiling(),
 ) -> Float[np.ndarray, "h w k"]:
     """Class probabilities of one image, float32, adding up to one at every pixel.
 
-    An image larger than `tile` is cut into overlapping tiles that are blended smoothly. The result equals that of one
-    whole pass (within 1e-4) where `margin` is no less than the model's receptive radius, the model halves the image at
-    most six times, and the image's size matters to it at the edges alone. A model that pools over the whole image, or
-    attends to it, sees only its tile and cannot agree.
+    An image larger than a tile is cut into overlapping tiles that are blended smoothly. The result equals that of one
+    whole pass (within 1e-4) where `tiling.margin` is no less than the model's receptive radius, the model halves the
+    image at most six times, and the image's size matters to it at the edges alone. A model that pools over the whole
+    image, or attends to it, sees only its tile and cannot agree.
 
     Args:
         model: called as `model.apply(variables, images, train=False)`, giving logits (n h w k).
         variables: what `model.apply` takes, as `segjax.load` gives them.
         image: one image as the model takes it, without the batch axis.
-        tile: the side of a tile in pixels, at least 192, rounded down to a multiple of 64. None is 1024 for images of
-            more than two megapixels (2 * 1024**2), and the whole image at once for others.
-        margin: how much of a tile is thrown away along its edges inside the image, in pixels. None is the model's
-            `receptive_radius`, measured once per model, but a quarter of the tile at most.
-        tta: test-time augmentation: `"hflip"` (left and right change places), `"vflip"` (top and bottom), and scales
-            such as 0.75. Probabilities are averaged over every combination of flipped or not with the scales and 1:
-            `("hflip", 0.75, 1.25)` is six passes. Each tile is flipped and scaled by itself, so that tiles agree with
-            a whole pass only nearly.
+        tiling: how it is cut into tiles, and in which views each of them is seen.
 
     Raises:
-        InferenceError: an image without three axes or without pixels, a tile too small, an unknown augmentation, or a
-            device without the memory for a tile.
+        InferenceError: an image without three axes or without pixels, a tile too small for its margins, or
+            a device without the memory for a tile.
     """
     probabilities = np.empty((0,), np.float32)
-    for row, strip in predict_strips(model, variables, image, tile=tile, margin=margin, tta=tta):
+    for row, strip in predict_strips(model, variables, image, tiling=tiling):
         if row == 0:
             probabilities = np.empty((*np.shape(image)[:2], strip.shape[-1]), np.float32)
         probabilities[row : row + len(strip)] = strip
@@ -71,16 +57,14 @@ def predict_mask(
     variables: Variables,
     image: Image,
     *,
-    tile: int | None = None,
-    margin: int | None = None,
-    tta: Sequence[str | float] = (),
+    tiling: Tiling = Tiling(),
 ) -> UInt8[np.ndarray, "h w"]:
     """The most probable class of every pixel of one image; the arguments and errors are those of `predict`.
 
     Probabilities only ever exist for a strip as high as a tile. Raises `InferenceError` for more than 255 classes, too.
     """
     mask = np.empty(np.shape(image)[:2], np.uint8)
-    for row, strip in predict_strips(model, variables, image, tile=tile, margin=margin, tta=tta):
+    for row, strip in predict_strips(model, variables, image, tiling=tiling):
         mask[row : row + len(strip)] = most_probable(strip)
     return mask
 
@@ -90,9 +74,7 @@ def predict_strips(
     variables: Variables,
     image: Image,
     *,
-    tile: int | None = None,
-    margin: int | None = None,
-    tta: Sequence[str | float] = (),
+    tiling: Tiling = Tiling(),
 ) -> Iterator[tuple[int, Float[np.ndarray, "rows w k"]]]:
     """What `predict` gives, a strip of rows at a time from the top, each with the number of its first row.
 
@@ -102,16 +84,10 @@ def predict_strips(
     image = np.asarray(image)
     if image.ndim != 3 or not image.size:
         raise InferenceError(f"predict takes one image (h, w, c) with pixels in it, but got shape {image.shape}.")
-    views = _views(tta)
     height, width, channels = image.shape
-    longer: int = max(height, width)
-    if tile is None:
-        tile = TILE if height * width > WHOLE else max(longer, SMALLEST)
-    if tile < SMALLEST:
-        raise InferenceError(f"tile is {tile}, but a tile has at least {SMALLEST} pixels a side.")
-    if longer > tile:
-        tile -= tile % ALIGNMENT
-    if longer <= tile:
+    views, tile = tiling.views(), tiling.side(height, width)
+    margin = tiling.margin
+    if max(height, width) <= tile:
         margin = 0  # one tile has no edges inside the image
     elif margin is None:
         radius = receptive_radius(model, channels) / min(view.scale for view in views)
@@ -141,31 +117,8 @@ def most_probable(probabilities: Float[np.ndarray, "rows w k"]) -> UInt8[np.ndar
     return probabilities.argmax(-1).astype(np.uint8)
 
 
-class _View(NamedTuple):
-    scale: float
-    flips: tuple[int, ...]
-
-
-def _views(tta: Sequence[str | float]) -> list[_View]:
-    flips: dict[str, int] = {}
-    scales = [1.0]
-    for entry in tta:
-        if entry in ("hflip", "vflip"):
-            flips[str(entry)] = 1 if entry == "hflip" else 0
-            continue
-        try:
-            scale = float(entry)
-        except ValueError:
-            scale = math.nan
-        if not 0.1 <= scale <= 10:
-            raise InferenceError(f"tta has {entry!r}; it takes hflip, vflip, and scales from 0.1 to 10.")
-        scales.append(scale)
-    axes = itertools.product(*(((), (axis,)) for axis in flips.values()))
-    return [_View(scale, sum(chosen, ())) for chosen, scale in itertools.product(axes, dict.fromkeys(scales))]
-
-
 def _tile(
-    model: nn.Module, variables: Variables, image: Image, row: Span, column: Span, views: list[_View]
+    model: nn.Module, variables: Variables, image: Image, row: Span, column: Span, views: list[View]
 ) -> Float[np.ndarray, "rows columns k"]:
     """The weighted share of one tile in the pixels that it has a say in, averaged over all views of it."""
     pixels = image[row.start : row.stop, column.start : column.stop]
@@ -193,7 +146,7 @@ def _probabilities(model: nn.Module, variables: Variables, image: Image, scale: 
         ) from error
 
 
-@functools.lru_cache(maxsize=64)  # and not jit's own cache, in which a folder of pictures of all sizes would pile up
+@functools.lru_cache(maxsize=64)  # and not jit's own cache, in which a folder of images of all sizes would pile up
 def _compiled(
     model: nn.Module, shape: tuple[int, int, int], size: tuple[int, int]
 ) -> Callable[[Variables, Image], Float[Array, "h w k"]]:

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from rich.console import Console
 from rich.progress import Progress
 
-from segjax.data.images import shown
+from segjax.data.formats.images import shown
 from segjax.errors import InferenceError
 from segjax.inference.files import COLUMNS
 

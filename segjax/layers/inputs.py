@@ -11,7 +11,10 @@ class Normalized(nn.Module):
     """A model that takes images as they are stored: uint8, or float in 0..255.
 
     The model sees `((image / 255) ** gamma - mean) / std`, channel by channel. A gamma below one brightens: dark
-    pictures use more of the range. Raises ValueError where the image's channels are not those of `mean`.
+    images use more of the range.
+
+    Raises:
+        ValueError: an image whose channels are not those of `mean`, when called.
     """
 
     model: nn.Module
@@ -35,7 +38,7 @@ class Standardized(nn.Module):
     """A model that takes images of any numbers, and sees each channel of each image with mean 0 and deviation 1.
 
     For images whose light, haze or units differ from one to the next, as nnU-Net has it for all but CT (Isensee et al.
-    2021). What is seen then depends on the whole image: tiles of one picture are each standardised by themselves.
+    2021). What is seen then depends on the whole image: tiles of one image are each standardised by themselves.
     """
 
     model: nn.Module

@@ -1,4 +1,4 @@
-"""The checkerboard score: how much of a picture repeats with an upsampler's stride."""
+"""The checkerboard score: how much of a map repeats with an upsampler's stride."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -5,10 +5,9 @@ from collections.abc import Callable
 import flax.linen as nn
 
 from segjax.models.centernet import CenterNet, Centers
-from segjax.models.detections import Detections
 from segjax.models.full_resolution import FullResolutionCNN
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
-from segjax.models.multitask import Found, MultiTask
+from segjax.models.multihead import MultiHead, MultiHeadOutputs
 from segjax.models.published import (
     deconvnet,
     fcn,
@@ -39,14 +38,13 @@ __all__ = [
     "CenterNet",
     "Centers",
     "DeeplySupervised",
-    "Detections",
     "ExtremePointBox",
-    "Found",
     "FullResolutionCNN",
     "Localizer",
     "Located",
     "MaskBox",
-    "MultiTask",
+    "MultiHead",
+    "MultiHeadOutputs",
     "RegressedBox",
     "Segmenter",
     "deconvnet",

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from segjax import ops
 from segjax.layers import ConvBlock
 from segjax.level import from_image
-from segjax.models.detections import Detections
+from segjax.ops.boxes import Detections
 
 _RARE = -math.log((1 - 0.1) / 0.1)
 """So that a heatmap begins at 0.1 everywhere: most cells have no object (Lin et al. 2017, "Focal Loss")."""

@@ -12,8 +12,8 @@ from segjax.layers import ConvBlock
 class FullResolutionCNN(nn.Module):
     """A chain of 3x3 convolutions that never pools, and a 1x1 convolution to class scores.
 
-    It is dear, because every convolution runs on every pixel, and short-sighted, because a pixel sees one more pixel
-    around it per convolution.
+    It is dear, because every convolution runs on every pixel, and its receptive field grows by one pixel on each side
+    per convolution alone.
     """
 
     num_classes: int

@@ -9,8 +9,8 @@ from jaxtyping import Array, Bool, Float
 
 from segjax import ops
 from segjax.level import Level, from_image
-from segjax.models.detections import Detections
 from segjax.ops import boxes
+from segjax.ops.boxes import Detections
 
 
 class Located(NamedTuple):

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from segjax.drawing.figures import despine, save
 from segjax.errors import ExperimentError
-from segjax.runs.experiment_file import ExperimentFunction, Knobs, build
-from segjax.runs.run import create_run, default_folder, open_run
-from segjax.train.pictures import save
+from segjax.runs.experiment_file import ExperimentFile
+from segjax.runs.knobs import Knobs
+from segjax.runs.run import default_folder, new_run, open_run
+from segjax.train.history import validation_scores
 from segjax.train.run import Run, write_json
 
 
@@ -54,26 +56,27 @@ def intervals(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def create_runs(
-    path: Path | None, file: Path, function: ExperimentFunction, knobs: Knobs, seeds: Sequence[int]
-) -> list[Run]:
-    """A folder with a run folder `seed<n>` for each seed; where one of them is there already, it is kept."""
+def create_runs(path: Path | None, file: ExperimentFile, knobs: Knobs, seeds: Sequence[int]) -> list[Run]:
+    """A new folder with a run folder `seed<n>` for each seed.
+
+    Raises:
+        ExperimentError: it has no knob named seed, a seed is there twice, or a run folder cannot be made.
+        DataError: the data set cannot be used.
+    """
     if "seed" not in knobs:
-        raise ExperimentError(f"{file} has no knob named seed; give its function one to train it with several seeds.")
+        raise ExperimentError(f"{file.said} has no knob named seed; give it one to train several seeds.")
     if len(set(seeds)) < len(seeds):
         raise ExperimentError(f"The seeds {', '.join(map(str, seeds))} are not different; name each once.")
-    path = path or default_folder(file)
-    runs = []
-    for seed in seeds:
-        folder = path / f"seed{seed}"
-        facts: dict[str, Any] = {}
-        build(function, knobs | {"seed": seed}, file, facts)
-        runs.append(create_run(folder, file, knobs | {"seed": seed}, facts))
-    return runs
+    path = path or default_folder(file.name)
+    return [new_run(path / f"seed{seed}", file, knobs | {"seed": seed}) for seed in seeds]
 
 
 def open_runs(path: Path) -> list[Run]:
-    """The run in a folder, or the runs of all seeds in it; raises `ExperimentError` where it holds none."""
+    """The run in a folder, or the runs of all seeds in it.
+
+    Raises:
+        ExperimentError: it holds none.
+    """
     folders = [folder for folder in path.glob("seed*") if (folder / "run.json").exists()]
     if (path / "run.json").exists() or not folders:
         return [open_run(path)]
@@ -81,24 +84,27 @@ def open_runs(path: Path) -> list[Run]:
 
 
 def report_seeds(path: Path, runs: Sequence[Run], scores: Sequence[dict[str, Any]], headline: str) -> dict[str, Any]:
-    """Write report.json and curves.png over all seeds, and return the interval of every score."""
+    """Write report.json and curves.png over all seeds, and return the interval of every score on the test split."""
     found = intervals(scores)
     report = {"seeds": [run.configuration()["knobs"]["seed"] for run in runs], "test": as_json(found)}
     write_json(path, "report.json", report)
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    rows = [[(row["step"], row["test"][headline]) for row in run.metrics() if "test" in row] for run in runs]
-    steps = [step for step, _ in rows[0]]
-    over_seeds = [Interval.of([of_run[i][1] for of_run in rows]) for i in range(len(steps))]
+    curves = [validation_scores(run.metrics(), headline) for run in runs]
+    steps = sorted({step for curve in curves for step in curve})  # patience ends some before others
+    over_seeds = [Interval.of([curve[step] for curve in curves if step in curve]) for step in steps]
     mean = np.array([np.nan if one.mean is None else one.mean for one in over_seeds])
     width = np.array([one.half_width or 0.0 for one in over_seeds])
-    for of_run in rows:
-        axes.plot(steps, [value for _, value in of_run], color="#bbbbbb", linewidth=0.8)
+    for curve in curves:
+        values = [np.nan if value is None else value for value in curve.values()]
+        axes.plot(list(curve), values, color="#bbbbbb", linewidth=0.8)
     axes.fill_between(steps, mean - width, mean + width, color="#c0392b", alpha=0.15, linewidth=0)
     axes.plot(steps, mean, color="#c0392b", marker="o", markersize=3)
-    axes.set_title(f"test {headline} {over_seeds[-1]}: mean of {len(runs)} seeds, 95% interval", fontsize=10)
+    axes.set_title(
+        f"validation {headline}, {found[headline]} in the test: mean of {len(runs)} seeds, 95% interval", fontsize=10
+    )
     axes.set_xlabel("step")
-    axes.spines[["top", "right"]].set_visible(False)
+    despine(axes)
     axes.grid(alpha=0.25)
     save(figure, path, "curves.png")
     return found

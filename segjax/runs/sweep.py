@@ -4,7 +4,6 @@ import itertools
 import json
 import re
 import shutil
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from segjax.drawing.figures import despine, save
 from segjax.errors import DataError, ExperimentError
-from segjax.runs.experiment_file import ExperimentFunction, Knobs, build, knobs_of, read_experiment
-from segjax.runs.run import create_run, experiment_of
-from segjax.train.pictures import save
-from segjax.train.run import Run
+from segjax.runs.experiment_file import ExperimentFile, read_experiment
+from segjax.runs.knobs import Knobs
+from segjax.runs.run import default_folder, experiment_of, new_run
 from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs
+from segjax.train.run import Run
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,26 @@ class Combination:
 class Sweep:
     """What a command line asks for; nothing of it has begun."""
 
-    file: Path
-    function: ExperimentFunction
+    file: ExperimentFile
     out: Path
     seeds: Sequence[int] | None
     combinations: list[Combination]
 
     @classmethod
-    def plan(cls, file: Path, arguments: Sequence[str], out: Path, seeds: Sequence[int] | None) -> "Sweep":
-        """Every combination of the values in `--knob a,b --other 1,2`.
+    def plan(cls, said: str | Path, arguments: Sequence[str], out: Path | None, seeds: Sequence[int] | None) -> "Sweep":
+        """Every combination of the values in `--knob a,b --other 1,2`; in `runs/<name>/<time>` where `out` is None.
 
-        Raises ExperimentError, for the first wrong value, before anything starts.
+        Raises:
+            ExperimentError: for the first wrong value, before anything starts.
         """
-        function = read_experiment(file)
+        file = read_experiment(said)
+        out = out or default_folder(file.name)
         if seeds is not None and "--seed" in arguments:
             raise ExperimentError("The knob seed and --seeds say the same; leave one of them out.")
-        given = _alternatives(function, arguments)
+        given = _alternatives(file.types(), arguments)
         combinations: list[Combination] = []
         for chosen in itertools.product(*given.values()):
-            knobs = knobs_of(function, [token for tokens in chosen for token in tokens], file)
+            knobs = file.knobs([token for tokens in chosen for token in tokens])
             names = [name for name, values in given.items() if len(values) > 1]
             varied = {name: _shown(knobs[name]) for name in names}
             combinations.append(Combination(out / _folder_name(varied), knobs, varied))
@@ -68,12 +69,13 @@ class Sweep:
         for one in combinations:
             if folders.count(one.folder) > 1:
                 raise ExperimentError(f"The sweep has {one} twice; name each value once.")
-        return cls(file, function, out, seeds, combinations)
+        return cls(file, out, seeds, combinations)
 
     def prepare(self) -> dict[Path, str]:
         """Make the run folders that are not there yet; returns what went wrong, by folder.
 
-        Raises ExperimentError where folders that are there belong to another sweep.
+        Raises:
+            ExperimentError: folders that are there belong to another sweep.
         """
         failed: dict[Path, str] = {}
         for combination in self.combinations:
@@ -94,11 +96,9 @@ class Sweep:
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         if self.seeds is None:
-            facts: dict[str, Any] = {}
-            build(self.function, combination.knobs, self.file, facts)
-            create_run(partial, self.file, combination.knobs, facts)
+            new_run(partial, self.file, combination.knobs)
         else:
-            create_runs(partial, self.file, self.function, combination.knobs, self.seeds)
+            create_runs(partial, self.file, combination.knobs, self.seeds)
         partial.rename(folder)
 
     def _check_same(self, combination: Combination) -> None:
@@ -123,8 +123,10 @@ def report(sweep: Sweep, failed: dict[Path, str]) -> str:
         if combination.finished:
             runs = open_runs(combination.folder)
             reports = [json.loads((run.path / "report.json").read_text()) for run in runs]
-            scores = [one.get("ema", one["test"]) for one in reports]
+            scores = [one["test"] for one in reports]
+            chosen_by = [one.get("ema", one["val"]) for one in reports]
             row |= {"seeds": sweep.seeds, "scores": scores, "test": as_json(intervals(scores))}
+            row |= {"val_scores": chosen_by, "val": as_json(intervals(chosen_by))}
         else:
             row["missing"] = failed.get(combination.folder, "not finished")
         rows.append(row)
@@ -133,30 +135,31 @@ def report(sweep: Sweep, failed: dict[Path, str]) -> str:
     table = _table(rows, headline, sweep.seeds)
     out = sweep.out
     (out / "results.jsonl").write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
-    (out / "sweep.md").write_text(f"# {sweep.file.stem}: {len(finished)} of {len(rows)} combinations\n\n{table}")
+    (out / "sweep.md").write_text(f"# {sweep.file.name}: {len(finished)} of {len(rows)} combinations\n\n{table}")
     if finished:
         _draw(out, [row for row in rows if "test" in row], headline)
     return table
 
 
 def _headline(run: Run) -> str:
-    experiment = experiment_of(run)
-    return experiment.task(experiment.data).headline
+    return experiment_of(run).task_of_data.headline
 
 
 def _table(rows: Sequence[dict[str, Any]], headline: str, seeds: Sequence[int] | None) -> str:
-    """A table in Markdown; the best headline is bold."""
-    measured = [row["test"] for row in rows if "test" in row]
-    others = [name for name, one in (measured[0].items() if measured else ()) if "mean" in one and name != headline]
-    columns = [headline, *others] if measured else ["result"]
+    """A table in Markdown; the headline that is best on the validation split, which is to choose by, is bold."""
+    measured = [row for row in rows if "test" in row]
+    scores = measured[0]["test"] if measured else {}
+    others = [name for name, one in scores.items() if "mean" in one and name != headline]
+    shown = [("val", headline), ("test", headline), *(("test", name) for name in others)] if measured else []
+    columns = [f"{split} {name}" for split, name in shown] or ["result"]
     names = list(rows[0]["varied"])
-    found = [one[headline]["mean"] for one in measured if one[headline]["mean"] is not None]
+    found = [row["val"][headline]["mean"] for row in measured if row["val"][headline]["mean"] is not None]
     best = max(found, default=None)
     lines = [[*names, *columns], ["---"] * (len(names) + len(columns))]
     for row in rows:
         cells = list(row["varied"].values())
         if "test" in row:
-            values = [Interval(**row["test"][name]) for name in columns]
+            values = [Interval(**row[split][name]) for split, name in shown]
             cells += [f"**{value}**" if i == 0 and value.mean == best else str(value) for i, value in enumerate(values)]
         else:
             cells += [row["missing"].replace("|", "\\|"), *[""] * (len(columns) - 1)]
@@ -170,28 +173,29 @@ def _table(rows: Sequence[dict[str, Any]], headline: str, seeds: Sequence[int] |
 
 
 def _draw(out: Path, rows: Sequence[dict[str, Any]], headline: str) -> None:
-    """A line for every combination: its mean, its interval, and a grey dot for each seed."""
+    """A line for every combination: its validation score's mean, its interval, and a grey dot for each seed."""
     figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for y, row in enumerate(rows):
-        values = [one[headline] for one in row["scores"] if one[headline] is not None]
+        values = [one[headline] for one in row["val_scores"] if one[headline] is not None]
         axes.plot(values, [y] * len(values), linestyle="", marker="o", markersize=4, color="#bbbbbb")
-        found = Interval(**row["test"][headline])
+        found = Interval(**row["val"][headline])
         if found.mean is not None:
             axes.errorbar(found.mean, y, xerr=found.half_width, marker="o", markersize=5, capsize=3, color="#c0392b")
     labels = [", ".join(f"{name} {value}" for name, value in row["varied"].items()) for row in rows]
     axes.set_yticks(range(len(rows)), labels, fontsize=9)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     seeds = max(len(row["scores"]) for row in rows)
-    axes.set_title(f"test {headline}" + (f": mean of {seeds} seeds, 95% interval" if seeds > 1 else ""), fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(
+        f"validation {headline}" + (f": mean of {seeds} seeds, 95% interval" if seeds > 1 else ""), fontsize=10
+    )
+    despine(axes)
     axes.grid(axis="x", alpha=0.25)
     save(figure, out, "sweep.png")
 
 
-def _alternatives(function: ExperimentFunction, arguments: Sequence[str]) -> dict[str, list[list[str]]]:
+def _alternatives(types: dict[str, Any], arguments: Sequence[str]) -> dict[str, list[list[str]]]:
     """For every knob on a command line, by name, the alternatives for its words: commas stand between them."""
-    types = typing.get_type_hints(function)
     given: dict[str, list[list[str]]] = {}
     words: list[tuple[str, list[str]]] = []
     for argument in arguments:

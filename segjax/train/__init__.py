@@ -1,35 +1,41 @@
-"""Training: experiments, tasks, the loop, run folders, scores and pictures."""
+"""Training: experiments, recipes, the loop, run folders and scores.
+
+The room can be called, too: `segjax.train(experiment, out="runs/mine")`.
+"""
+
+import sys
+from types import ModuleType
 
 from segjax.errors import ExperimentError
-from segjax.train.detection import Detection, Objects
 from segjax.train.devices import Layout
 from segjax.train.experiment import Experiment, Loss
+from segjax.train.inputs import cropped, normalized
 from segjax.train.interruption import Interrupted
-from segjax.train.localization import Localization, OneObject
 from segjax.train.loop import train, train_together
-from segjax.train.multitask import MultiTask
 from segjax.train.optimizer import kernels, schedule
+from segjax.train.recipe import Recipe
 from segjax.train.run import Run
-from segjax.train.segmentation import Scores, Segmentation
-from segjax.train.task import Task
+from segjax.train.start import train_in
 
 __all__ = [
-    "Detection",
     "Experiment",
     "ExperimentError",
     "Interrupted",
     "Layout",
-    "Localization",
     "Loss",
-    "MultiTask",
-    "Objects",
-    "OneObject",
+    "Recipe",
     "Run",
-    "Scores",
-    "Segmentation",
-    "Task",
+    "cropped",
     "kernels",
+    "normalized",
     "schedule",
     "train",
     "train_together",
 ]
+
+
+class _Room(ModuleType):
+    __call__ = staticmethod(train_in)
+
+
+sys.modules[__name__].__class__ = _Room

@@ -1,65 +1,74 @@
 """Saving and restoring a run, on Orbax."""
 
 import contextlib
+import dataclasses
 import functools
-import logging
 import os
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypedDict
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging as absl_logging
 from flax import linen as nn
-from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
+from orbax.checkpoint.checkpoint_managers import LatestN, PolicyCheckpointInfo, PreservationContext
 
 from segjax.errors import ExperimentError
-from segjax.train.state import TrainState, Variables, abstract
+from segjax.train.state import TrainState, Variables, abstract, shapes
 
-Progress = dict[str, Any]
-"""Numbers that are not arrays: the `next_batch` of the data, `train_seconds` so far, and the images' `channels`."""
 
-Which = Literal["last", "best"]
+class Progress(TypedDict, total=False):
+    """Numbers that are not arrays."""
+
+    next_batch: int
+    """Of the data; the step of the checkpoint."""
+    train_seconds: float
+    """Up to it."""
+    image: Sequence[int]
+    """h w c of the image that the model's variables were made for."""
 
 
 class Checkpoints:
     """The checkpoints of one run, written in the background; a kill leaves the newest complete one readable.
 
-    The last ones are kept, and the best by its score. A checkpoint has the items `variables` (what `model.apply`
+    The last ones are kept, and the one that `keep` names. A checkpoint has the items `variables` (what `model.apply`
     takes), `ema` (averages of them, where the experiment keeps any), `state` (the rest of the train state), `progress`
     (where the data goes on) and `configuration` (what run.json holds).
     """
 
-    def __init__(self, folder: Path, configuration: dict[str, Any] | None = None, keep: int = 2) -> None:
-        policies = [LatestN(keep), BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False)]
+    def __init__(self, folder: Path, configuration: dict[str, Any] | None = None, last: int = 2) -> None:
+        self._kept = _LastAndBest(LatestN(last))
         self._configuration = configuration or {}
-        self._manager = _manager(
-            folder, preservation_policy=AnyPreservationPolicy(policies), cleanup_tmp_directories=True
-        )
+        self._manager = _manager(folder, preservation_policy=self._kept, cleanup_tmp_directories=True)
 
-    def save(self, step: int, state: TrainState, progress: Progress, score: float | None = None) -> None:
+    def save(self, step: int, state: TrainState, progress: Progress) -> None:
         """Begin to save; returns as soon as the arrays are copied.
 
         Raises OSError where this checkpoint, or the one before it, cannot be written; those before are whole.
         """
-        if step in self._manager.all_steps():
+        if step in self.steps():
             return
-        rest = state.replace(params={}, batch_stats={}, ema={})
+        rest = state.replace(params={}, collections={}, ema={})
         items = {
             "variables": ocp.args.StandardSave(state.variables),
             "state": ocp.args.StandardSave(rest),
-            "progress": ocp.args.JsonSave(progress | {"next_batch": step}),
+            "progress": ocp.args.JsonSave(dict(progress)),
             "configuration": ocp.args.JsonSave(self._configuration),
         }
         if state.ema:
             items["ema"] = ocp.args.StandardSave(state.ema)
-        metrics = None if score is None else {"score": score}
         with self._writing():
-            self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
+            self._manager.save(step, args=ocp.args.Composite(**items))
+
+    def keep(self, step: int | None) -> None:
+        """From here on keep the checkpoint of that step, as the best, whatever comes after it."""
+        self._kept.best = step
+
+    def steps(self) -> Sequence[int]:
+        """The steps that there are checkpoints of, those that are being saved included."""
+        return self._manager.all_steps()
 
     def latest(self) -> int:
         """The step of the newest complete checkpoint; 0 where there is none yet."""
@@ -67,7 +76,7 @@ class Checkpoints:
 
     def restore(self, step: int, state: TrainState) -> tuple[TrainState, Progress]:
         """The checkpoint of that step, in the shape of `state` and where `state` is placed."""
-        rest = state.replace(params={}, batch_stats={}, ema={})
+        rest = state.replace(params={}, collections={}, ema={})
         for item, expected in (("variables", state.variables), ("ema", state.ema), ("state", rest)):
             if expected:
                 _check_shapes(self._manager, step, item, expected)
@@ -82,7 +91,7 @@ class Checkpoints:
         variables = restored["variables"]
         state = restored["state"].replace(
             params=variables["params"],
-            batch_stats=variables.get("batch_stats", {}),
+            collections={name: values for name, values in variables.items() if name != "params"},
             ema=restored["ema"] if state.ema else {},
         )
         return state, restored["progress"]
@@ -109,35 +118,47 @@ class Checkpoints:
             raise OSError(int(code[1]), os.strerror(int(code[1])), str(self._manager.directory)) from error
 
 
-def read_variables(folder: Path, model: nn.Module, which: Which = "last") -> tuple[int, Variables, Progress]:
-    """The step, the variables and the progress of the newest or the best checkpoint, checked against the model.
+def complete_steps(folder: Path) -> Sequence[int]:
+    """The steps that a run's folder of checkpoints holds complete ones of."""
+    with _manager(folder, create=False) as manager:
+        return manager.all_steps()
+
+
+def read_variables(folder: Path, model: nn.Module, step: int) -> tuple[Variables, Progress]:
+    """The variables and the progress of the checkpoint of that step, checked against the model.
 
     The variables are the averaged ones where the run keeps averages.
     """
     with _manager(folder, create=False) as manager:
-        step = manager.latest_step() if which == "last" else manager.best_step()
-        if step is None:
-            raise ExperimentError(f"{folder} holds no complete checkpoint yet; train for longer, then try again.")
         progress = _read(manager, step, ocp.args.Composite(progress=ocp.args.JsonRestore()))["progress"]
-        image = jax.ShapeDtypeStruct((1, 32, 32, int(progress["channels"])), np.uint8)
+        image = jax.ShapeDtypeStruct((1, *progress["image"]), np.uint8)
         expected = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), image)
         item = "ema" if (folder / str(step) / "ema").exists() else "variables"
         _check_shapes(manager, step, item, expected)
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), dict(expected))
         restored = _read(manager, step, ocp.args.Composite(**{item: ocp.args.StandardRestore(target)}))
-        return step, restored[item], progress
+        return restored[item], progress
 
 
-def _score(metrics: dict[str, float]) -> float:
-    return metrics["score"]
+@dataclasses.dataclass
+class _LastAndBest:
+    """Which checkpoints Orbax keeps."""
+
+    last: LatestN
+    best: int | None = None
+
+    def should_preserve(
+        self, checkpoints: Sequence[PolicyCheckpointInfo], *, context: PreservationContext
+    ) -> Sequence[bool]:
+        last = self.last.should_preserve(checkpoints, context=context)
+        return [kept or one.step == self.best for kept, one in zip(last, checkpoints, strict=True)]
 
 
 def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
-    _say_once()
     return ocp.CheckpointManager(
         folder.absolute(),
-        options=ocp.CheckpointManagerOptions(best_fn=_score, **options),
+        options=ocp.CheckpointManagerOptions(**options),
         item_handlers={
             "variables": ocp.StandardCheckpointHandler(),
             "ema": ocp.StandardCheckpointHandler(),
@@ -146,22 +167,6 @@ def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
             "configuration": ocp.JsonCheckpointHandler(),
         },
     )
-
-
-@functools.cache
-def _say_once() -> None:
-    """What goes wrong in Orbax's threads is raised as well; keep what else they print about it off the screen."""
-    absl_logging.set_verbosity(absl_logging.FATAL)
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    say = sys.unraisablehook
-
-    def hook(what: Any) -> None:
-        # When one array cannot be read or written, the others are given up, and each would print a traceback.
-        given_up = str(what.exc_value) == "Event loop is closed" or "orbax" in repr(what.object)
-        if not given_up:
-            say(what)
-
-    sys.unraisablehook = hook
 
 
 def _read(manager: ocp.CheckpointManager, step: int, arguments: ocp.args.Composite) -> Any:
@@ -186,13 +191,13 @@ def _first_line(error: Exception) -> str:
 def _check_shapes(manager: ocp.CheckpointManager, step: int, item: str, expected: Any) -> None:
     """Name the first array in which a checkpoint and an experiment differ."""
     try:
-        found = _shapes(manager.item_metadata(step)[item])
+        found = shapes(manager.item_metadata(step)[item])
     except Exception as error:
         raise _damaged(manager, step, error) from error
     if not found:
         raise _damaged(manager, step, f"its {item} are missing")
     where = f"{manager.directory}/{step}"
-    for name, shape in _shapes(expected).items():
+    for name, shape in shapes(expected).items():
         other = found.pop(name, None)
         if other != shape:
             has = "does not have it" if other is None else f"has it as {other}"
@@ -205,8 +210,3 @@ def _check_shapes(manager: ocp.CheckpointManager, step: int, item: str, expected
             f"{where}: the checkpoint has {next(iter(found))}, which the experiment does not have; "
             "the experiment file in the run folder must be the one that it was trained with."
         )
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array
 
+from segjax.tasks.task import Batch, Task
 from segjax.train.experiment import Experiment
 from segjax.train.state import TrainState
-from segjax.train.task import Batch, Task
 
 
 def first_bad_layer(experiment: Experiment, task: Task, state: TrainState, batch: Batch, key: Array) -> str:
@@ -30,7 +30,7 @@ def first_bad_layer(experiment: Experiment, task: Task, state: TrainState, batch
             {**state.variables, "params": params},
             batch["image"],
             train=True,
-            mutable=["batch_stats"],
+            mutable=list(state.collections),
             rngs={"dropout": jax.random.fold_in(key, state.step)},
         )
         return experiment.loss(outputs, task.targets(batch))

@@ -1,15 +1,17 @@
 """Scores of a model on a data set."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
 from flax import linen as nn
 from jaxtyping import Array, Key, UInt8
 
+from segjax.data import Source, test_batches
+from segjax.tasks.task import Batch, Task
 from segjax.train import devices
+from segjax.train.experiment import Experiment
 from segjax.train.state import Variables
-from segjax.train.task import Batch, Task
 
 EvaluationStep = Callable[[Variables, Batch], Any]
 
@@ -30,17 +32,23 @@ def make_evaluation_step(model: nn.Module, task: Task, placement: devices.Placem
     return devices.compile_step(step, out_shardings=placement.everywhere)
 
 
+def split_batches(experiment: Experiment, source: Source) -> Iterator[Batch]:
+    """This process's share of a split that is scored, every record once."""
+    shard = (jax.process_index(), jax.process_count())
+    return test_batches(source, experiment.batch_size, shard=shard, max_boxes=experiment.max_boxes)
+
+
 def evaluate(
     step: EvaluationStep,
     task: Task,
-    members: Sequence[Variables],
+    variables: Sequence[Variables],
     batches: Iterable[Batch],
     placement: devices.Placement,
 ) -> list[dict[str, Any]]:
     """Score several sets of variables of one model on the same batches, each of which is read once."""
-    measured: list[list[Any]] = [[] for _ in members]
+    measured: list[list[Any]] = [[] for _ in variables]
     for batch in batches:
         on_devices = placement.batch(batch)
-        for variables, parts in zip(members, measured, strict=True):
-            parts.append(jax.device_get(step(variables, on_devices)))
+        for each, parts in zip(variables, measured, strict=True):
+            parts.append(jax.device_get(step(each, on_devices)))
     return [task.scores(parts) for parts in measured]

@@ -1,8 +1,9 @@
 """An experiment: what joins a model, a loss, an optimizer and data."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import optax
@@ -11,11 +12,14 @@ from jaxtyping import Array, Float
 
 from segjax.data import MAX_BOXES, Augment, Dataset
 from segjax.errors import ExperimentError
-from segjax.train.segmentation import Segmentation
-from segjax.train.task import Task
+from segjax.tasks.segmentation import Segmentation
+from segjax.tasks.task import Task
+from segjax.train.state import Variables
 
 Loss = Callable[[Any, Any], Float[Array, ""]]
 """Called as `loss(outputs, targets)`: for segmentation, logits (n h w k) and mask (n h w, 255 = ignore)."""
+Which = Literal["last", "best"]
+"""One of a run's checkpoints: the newest, or the one with the best headline score on the validation split."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +38,10 @@ class Experiment:
     batch_size: int = 16
     augment: Augment | None = None
     evaluate_every: int = 100
-    """Steps between two looks at the test split; a checkpoint is saved there too."""
+    """Steps between two looks at the validation split; a checkpoint is saved before each."""
+    patience: int | None = None
+    """After how many looks without a better headline score the run stops, and predicts with its best checkpoint; None
+    for a run that takes all its steps and predicts with the last one."""
     seed: int = 0
     """Decides the initial parameters, the order of the data, the augmentation and the dropout."""
     task: Callable[[Dataset], Task] = Segmentation
@@ -43,22 +50,37 @@ class Experiment:
     """In how many parts a batch is worked through, one after the other, to save memory; the gradient is their mean."""
     ema: float | None = None
     """How much of the averaged weights a step keeps, such as 0.999; None for no averaged weights. Where there are any,
-    they are scored beside the last ones, and are the ones that a run predicts with."""
+    they are scored beside the last ones, and are the ones that a run chooses by and predicts with."""
     max_skipped: int = 10
     """After how many steps in a row without a finite loss and gradient the run stops; none of them is applied."""
     max_boxes: int = MAX_BOXES
     """How many boxes of an image a batch has room for, in training and in testing; an image with more is an error."""
+    start: Callable[[Variables], Variables] | None = None
+    """Makes the variables that training starts from of the model's initial ones, such as by putting trained weights in
+    some of their places; called once, and never when a run goes on. None for the initial ones."""
 
     def __post_init__(self) -> None:
         for field in ("steps", "batch_size", "evaluate_every", "accumulate", "max_skipped", "max_boxes"):
             if getattr(self, field) < 1:
                 raise ExperimentError(f"{field} is {getattr(self, field)}; it must be at least 1.")
+        if self.patience is not None and self.patience < 1:
+            raise ExperimentError(f"patience is {self.patience}; it must be at least 1, or None to take all steps.")
         if self.batch_size % self.accumulate:
             raise ExperimentError(
                 f"batch_size is {self.batch_size}, which accumulate = {self.accumulate} parts cannot share evenly."
             )
         if self.ema is not None and not 0 < self.ema < 1:
             raise ExperimentError(f"ema is {self.ema}; it is the share of the average that a step keeps, in 0..1.")
+
+    @functools.cached_property
+    def task_of_data(self) -> Task:
+        """The task, made from the data set; it is not opened for that."""
+        return self.task(self.data)
+
+    @property
+    def predicts_with(self) -> Which:
+        """Which checkpoint a run predicts with, and so is tested on."""
+        return "last" if self.patience is None else "best"
 
 
 def parameter_count(params: Any) -> int:

@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -16,10 +15,16 @@ from typing import Any
 
 import jax
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # on Windows, where nothing keeps two processes out of one folder
+    fcntl = None
+
+from segjax import __version__
 from segjax.errors import ExperimentError
 from segjax.train.devices import is_first_process
 
-_PACKAGES = ("segjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Run:
     def create(cls, path: Path, configuration: dict[str, Any], experiment_file: Path | None = None) -> "Run":
         """Make a new run folder, whose run.json holds `configuration`, the versions and the command.
 
-        Raises `ExperimentError` where something is there already, or nothing can be written.
+        Raises:
+            ExperimentError: something is there already, or nothing can be written.
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ExperimentError(
@@ -57,7 +63,7 @@ class Run:
                 "run.json",
                 configuration
                 | {
-                    "versions": {"python": platform.python_version()} | _versions(),
+                    "versions": {"segjax": __version__, "python": platform.python_version()} | _versions(),
                     "machines": [],
                     "command": " ".join(sys.argv[:1] and ["segjax", *sys.argv[1:]]),
                 },
@@ -70,8 +76,12 @@ class Run:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """While entered, no other process can train in this folder; raises `ExperimentError` where one does."""
-        if not is_first_process():
+        """While entered, no other process can train in this folder, except on Windows, where nothing is locked.
+
+        Raises:
+            ExperimentError: another process trains in it.
+        """
+        if fcntl is None or not is_first_process():
             yield
             return
         with (self.path / ".in_use").open("w") as lock:
@@ -94,8 +104,15 @@ class Run:
         return self.path / "checkpoints"
 
     def configuration(self) -> dict[str, Any]:
-        """What run.json holds."""
-        return json.loads((self.path / "run.json").read_text())
+        """What run.json holds; raises `ExperimentError` where that is no longer what a run writes."""
+        file = self.path / "run.json"
+        try:
+            kept = json.loads(file.read_text())
+        except ValueError as error:
+            raise ExperimentError(f"{file} is damaged ({error}); put back the one that the run wrote.") from error
+        if not isinstance(kept, dict):
+            raise ExperimentError(f"{file} is damaged (it holds no settings); put back the one that the run wrote.")
+        return kept
 
     def note_machine(self) -> None:
         """Add to run.json that it is trained here, now; a run may go on elsewhere."""
@@ -125,6 +142,17 @@ class Run:
         file = self.path / "metrics.jsonl"
         lines = file.read_text().splitlines(keepends=True) if file.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def report(self) -> dict[str, Any]:
+        """What report.json holds, the scores among it.
+
+        Raises:
+            ExperimentError: the run is not finished.
+        """
+        file = self.path / "report.json"
+        if not file.exists():
+            raise ExperimentError(f"{self.path} holds no report.json yet: let the training finish.")
+        return json.loads(file.read_text())
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the rows that a run will write again when it goes on from `step`."""

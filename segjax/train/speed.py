@@ -1,8 +1,10 @@
 """How fast a run is, and how near to what its devices can do."""
 
+import functools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,55 +25,61 @@ PEAK_FLOPS = {
 """Dense bfloat16 (V100: float16) operations per second from the makers' data sheets, by a part of the device's name."""
 
 
+class Work(NamedTuple):
+    """What was done in some time."""
+
+    seconds: float = 0.0
+    waited: float = 0.0
+    images: float = 0.0
+    flops: float = 0.0
+
+
 @dataclass
 class Speed:
     """Counts time and work from the first step of this process on."""
 
-    programs: list[Program]
-    images_per_step: int
-    """Over all devices and all runs that are trained together."""
     device_count: int
-    waited: float = 0.0
-    """Seconds spent waiting for batches."""
-    trained: float = 0.0
-    """Seconds between rows of the log, evaluation left out."""
-    steps: int = 0
+    """How many devices one program runs on."""
+    programs: Sequence[Program] = ()
+    """Those that take a step of all runs together."""
+    images_per_step: int = 0
+    """Over all devices and all runs that are trained together."""
+    compile_seconds: float = 0.0
+    total: Work = field(default_factory=Work)
+    """Between rows of the log, evaluation left out."""
     _since: float = field(default_factory=time.perf_counter)
-    _waited_then: float = 0.0
+
+    def runs(self, programs: Sequence[Program], images_per_step: int) -> None:
+        """From here on a step is these programs."""
+        self.compile_seconds += sum(program.seconds for program in programs if program not in self.programs)
+        self.programs, self.images_per_step = programs, images_per_step
 
     def start(self) -> None:
         """Begin to count, or go on after something that is not training."""
         self._since = time.perf_counter()
-        self._waited_then = self.waited
 
-    def lap(self, steps: int) -> dict[str, float]:
-        """Count `steps` steps as done since the last lap, and say how fast they were."""
-        seconds = time.perf_counter() - self._since
-        waited = self.waited - self._waited_then
-        self.trained += seconds
-        self.steps += steps
+    def lap(self, steps: int, waited: float) -> dict[str, float]:
+        """Count `steps` steps as done since the last lap, of which `waited` seconds were spent waiting for batches."""
+        flops = sum(program.flops for program in self.programs) * self.device_count
+        work = Work(time.perf_counter() - self._since, waited, steps * self.images_per_step, steps * flops)
+        self.total = Work(*(a + b for a, b in zip(self.total, work, strict=True)))
         self.start()
-        return self._rates(seconds, steps, waited)
+        return self._rates(work)
 
     def report(self) -> dict[str, Any]:
         """What report.json says: all laps together, and what the compiled step costs."""
-        report: dict[str, Any] = {
-            "compile_seconds": round(sum(program.seconds for program in self.programs), 2),
-            "flops_per_step": sum(program.flops for program in self.programs) * self.device_count,
-            "peak_bytes": max(program.peak_bytes for program in self.programs),
-        }
-        if self.steps:
-            report |= self._rates(self.trained, self.steps, self.waited)
-        return report
+        report: dict[str, Any] = {"compile_seconds": round(self.compile_seconds, 2)}
+        if self.programs:
+            report |= {
+                "flops_per_step": sum(program.flops for program in self.programs) * self.device_count,
+                "peak_bytes": max(program.peak_bytes for program in self.programs),
+            }
+        return report | (self._rates(self.total) if self.total.images else {})
 
-    def _rates(self, seconds: float, steps: int, waited: float) -> dict[str, float]:
-        rates = {
-            "images_per_second": steps * self.images_per_step / seconds,
-            "waiting_for_data": waited / seconds,
-        }
-        flops = sum(program.flops for program in self.programs) * self.device_count
-        if flops:
-            rates["model_flops_utilisation"] = flops * steps / seconds / (peak_flops() * self.device_count)
+    def _rates(self, work: Work) -> dict[str, float]:
+        rates = {"images_per_second": work.images / work.seconds, "waiting_for_data": work.waited / work.seconds}
+        if work.flops:
+            rates["model_flops_utilisation"] = work.flops / work.seconds / (peak_flops() * self.device_count)
         return rates
 
 
@@ -82,17 +90,16 @@ def peak_flops() -> float:
     return known[0] if known else _measured(jax.devices()[0])
 
 
-def _measured(device: Any, _found: dict[Any, float] = {}) -> float:  # noqa: B006
+@functools.cache
+def _measured(device: Any) -> float:
     """The fastest of some products of float32 matrices: threads that others left spinning slow the first ones down."""
-    if device not in _found:
-        n = 1024
-        matrix = jax.device_put(jnp.ones((n, n)), device)
-        product = jax.jit(jnp.matmul)
+    n = 1024
+    matrix = jax.device_put(jnp.ones((n, n)), device)
+    product = jax.jit(jnp.matmul)
+    product(matrix, matrix).block_until_ready()
+    times = []
+    for _ in range(25):
+        began = time.perf_counter()
         product(matrix, matrix).block_until_ready()
-        times = []
-        for _ in range(25):
-            began = time.perf_counter()
-            product(matrix, matrix).block_until_ready()
-            times.append(time.perf_counter() - began)
-        _found[device] = 2 * n**3 / min(times)
-    return _found[device]
+        times.append(time.perf_counter() - began)
+    return 2 * n**3 / min(times)

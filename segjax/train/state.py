@@ -1,6 +1,6 @@
 """Everything that changes while training, as one pytree."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jaxtyping import Array, Float, Int
+
+from segjax.errors import ExperimentError
 
 Variables = Mapping[str, Any]
 
@@ -42,8 +44,8 @@ class TrainState(struct.PyTreeNode):
 
     step: Int[Array, ""]
     params: Any
-    batch_stats: Any
-    """Running statistics of batch normalisation; an empty dict for a model without."""
+    collections: dict[str, Any]
+    """Every other collection of variables by name, such as `batch_stats`: what a model changes itself as it trains."""
     ema: Any
     """Exponential moving averages of the variables, as `model.apply` takes them; an empty dict where none are kept."""
     opt_state: optax.OptState
@@ -53,7 +55,7 @@ class TrainState(struct.PyTreeNode):
     @property
     def variables(self) -> Variables:
         """What `model.apply` takes."""
-        return {"params": self.params, "batch_stats": self.batch_stats} if self.batch_stats else {"params": self.params}
+        return {"params": self.params, **self.collections}
 
     @classmethod
     def initial(
@@ -61,16 +63,45 @@ class TrainState(struct.PyTreeNode):
     ) -> "TrainState":
         """The state before the first step; `counts` is the task's zero."""
         params = variables["params"]
+        collections = {name: values for name, values in variables.items() if name != "params"}
         state = cls(
             step=jnp.zeros((), jnp.int32),
             params=params,
-            batch_stats=variables.get("batch_stats", {}),
+            collections=collections,
             ema={},
             opt_state=optimizer.init(params),
             skipped=Skipped(in_a_row=jnp.zeros((), jnp.int32), last=jnp.zeros((), jnp.int32)),
             tally=Tally.zero(counts),
         )
         return state.replace(ema=jax.tree.map(jnp.copy, state.variables)) if ema else state
+
+
+def started(variables: Variables, start: Callable[[Variables], Variables]) -> Variables:
+    """What `start` makes of a model's initial variables.
+
+    Raises:
+        ExperimentError: it returns other arrays than the model has; the first that differs is named.
+    """
+    changed = start(variables)
+    before, after = shapes(variables), shapes(changed)
+    for name in sorted({*before, *after}, key=[*before, *after].index):
+        if before.get(name) != after.get(name):
+            theirs, ours = _of_shape(after.get(name)), _of_shape(before.get(name))
+            raise ExperimentError(
+                f"start returns {name} {theirs}, and the model has it {ours}; "
+                "give back what it was called with, with other values in some places."
+            )
+    return jax.tree.map(lambda old, new: jnp.asarray(new, old.dtype), dict(variables), dict(changed))
+
+
+def _of_shape(shape: tuple[int, ...] | None) -> str:
+    return "not at all" if shape is None else f"of shape {shape}"
+
+
+def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """The shape of every array of a tree, by its path."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}
 
 
 def abstract(tree: Any) -> Any:

@@ -49,6 +49,11 @@ class MaxUnpool(Upsampling):
         indices = to.indices
         if indices is None and self.of_skip and to.features is not None:
             indices = ops.max_pool_with_argmax(to.features, window=self.factor, ceil_mode=True)[1]
+        if indices is None and self.of_skip:
+            raise ValueError(
+                f"MaxUnpool needs to know where a pooling below the level of stride {to.stride} found its maxima, but "
+                "it has neither indices nor features: end the climb before it, as UNetDecoder's finest_stride does."
+            )
         if indices is None:
             raise ValueError(
                 f"MaxUnpool needs to know where a pooling below the level of stride {to.stride} found its maxima, but "

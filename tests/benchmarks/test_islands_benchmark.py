@@ -6,10 +6,8 @@ import pytest
 
 from benchmarks.islands import command, constant_answer, finished, row_of
 from segjax.errors import ExperimentError
-from segjax.runs.experiment_file import build, knobs_of, read_experiment
+from segjax.runs import read_experiment
 from segjax.runs.seeds import create_runs, open_runs
-
-ISLANDS = Path(__file__).parents[2] / "experiments" / "islands.py"
 
 
 def records(boxes: list[list[float]], labels: list[int]) -> Any:
@@ -31,8 +29,8 @@ def test_a_constant_answer_is_the_mean_box_and_the_commonest_class():
 
 def seeds_of(folder: Path, arguments: list[str], accuracies: list[float]) -> Path:
     """What two seeds leave behind, as far as the benchmark looks at it."""
-    function = read_experiment(ISLANDS)
-    runs = create_runs(folder, ISLANDS, function, knobs_of(function, arguments, ISLANDS), range(len(accuracies)))
+    file = read_experiment("islands")
+    runs = create_runs(folder, file, file.knobs(arguments), range(len(accuracies)))
     for run, accuracy in zip(runs, accuracies, strict=True):
         names = ("localization_accuracy", "mean_iou", "box_accuracy", "class_accuracy")
         report = {"test": dict.fromkeys(names, accuracy), "train_seconds": 90.0, "parameters": 1234}
@@ -49,11 +47,11 @@ def test_a_row_has_intervals_over_seeds_and_the_command(tmp_path: Path):
     row = row_of(open_runs(mask))
     assert row[:3] == ["mask", "1,234", "0.700 ± 1.271"]  # 12.706, Student's t of one degree, times 0.1
     assert row[-2] == "1.5 min, 2 seeds"
-    expected = "segjax train experiments/islands.py --way mask --batch-size 8 --seeds 0,1"
+    expected = "segjax train islands --way mask --batch-size 8 --seeds 0,1"
     assert row[-1] == f"`{expected}`"
-    arguments = expected.removeprefix("segjax train experiments/islands.py ").removesuffix(" --seeds 0,1").split()
-    function = read_experiment(ISLANDS)
-    assert build(function, knobs_of(function, arguments, ISLANDS), ISLANDS, {}).batch_size == 8
+    arguments = expected.removeprefix("segjax train islands ").removesuffix(" --seeds 0,1").split()
+    file = read_experiment("islands")
+    assert file.build(file.knobs(arguments)).batch_size == 8
     assert command(open_runs(regress)).endswith("--way regress --seeds 0,1")
     assert row_of(open_runs(regress))[2] == "0.500 ± 0.000"
 
@@ -61,7 +59,7 @@ def test_a_row_has_intervals_over_seeds_and_the_command(tmp_path: Path):
 def test_runs_that_are_not_finished_or_of_something_else_get_one_sentence(tmp_path: Path, squares: Path):
     with pytest.raises(ExperimentError, match=r"nowhere holds no report\.json: let the training finish"):
         finished(tmp_path / "nowhere")
-    function = read_experiment(squares)
-    runs = create_runs(tmp_path / "other", squares, function, knobs_of(function, [], squares), (0,))
-    with pytest.raises(ExperimentError, match=r"is a run of squares: name runs of experiments/islands\.py"):
+    file = read_experiment(squares)
+    runs = create_runs(tmp_path / "other", file, file.knobs(), (0,))
+    with pytest.raises(ExperimentError, match=r"is a run of squares: name runs of islands"):
         row_of(runs)

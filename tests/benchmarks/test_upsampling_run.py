@@ -104,10 +104,10 @@ def test_one_command_trains_times_and_reports_and_the_next_has_nothing_to_do(pic
 def test_data_sets_by_name(pictures):
     loaded = data.load(str(pictures))
     assert loaded.name == data.slug(str(pictures)) == "squares"
-    assert (loaded.num_classes, loaded.side, len(loaded.train), len(loaded.test)) == (2, 32, 8, 2)
+    assert (loaded.num_classes, loaded.side, len(loaded.train), len(loaded.test)) == (2, 32, 7, 2)
     assert loaded.probes.shape == (2, 32, 32, 3)
     assert loaded.probe_masks.max() == 1
-    share = np.mean([loaded.train[i]["mask"].mean() for i in range(8)])
+    share = np.mean([loaded.train[i]["mask"].mean() for i in range(7)])
     expected = np.array([1 - share, share])
     assert np.array(loaded.class_weights) == pytest.approx(np.median(expected) / expected, abs=1e-3)
     assert data.dataset_of("islands").class_names == ("background", "island", "lake")

@@ -7,7 +7,7 @@ from PIL import Image
 
 @pytest.fixture
 def make_folder(tmp_path):
-    """A function that writes a folder of small pictures with masks of labels 0 to 2, every picture another."""
+    """A function that writes a folder of small images with masks of labels 0 to 2, every image another."""
 
     def make(names=("a", "b", "c", "d", "e"), images="images", masks="masks", root="set", suffix=".png", mask_end=""):
         top = tmp_path / root

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from segjax.decoders import DECODERS, UNetDecoder
+from segjax import decoders
+from segjax.decoders import UNetDecoder
 from segjax.level import from_image, level_at
 from segjax.models import Segmenter
 from segjax.upsampling import BY_NAME, Bilinear, MaxUnpool
@@ -55,10 +56,10 @@ def test_any_encoder_with_any_upsampler_at_any_size(kind, upsampler):
     assert len(seen) == 1  # no parameter depends on the image's size
 
 
-@pytest.mark.parametrize("name", [name for name in DECODERS if name != "segnet"])
+@pytest.mark.parametrize("name", [name for name in decoders.BY_NAME if name != "segnet"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_decoder_by_name_climbs_to_the_image_itself(name, kind):
-    shape, _ = shapes(Segmenter(5, Strided(KINDS[kind]), DECODERS[name]()), 33, 47)
+    shape, _ = shapes(Segmenter(5, Strided(KINDS[kind]), decoders.BY_NAME[name]()), 33, 47)
     assert shape == (2, 33, 47, 5)
 
 

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 
 from segjax import models
-from segjax.inference import InferenceError, predict, predict_mask, predict_strips, prediction, receptive_radius, tiles
+from segjax.inference import (
+    InferenceError,
+    Tiling,
+    predict,
+    predict_mask,
+    predict_strips,
+    prediction,
+    receptive_radius,
+    tiling,
+)
 from segjax.layers import ConvBlock, Normalized
 
 Trained = tuple[nn.Module, Any]
@@ -91,33 +100,34 @@ def test_a_small_image_is_one_pass(unet: Trained, whole: np.ndarray):
 
 def test_tiles_equal_a_whole_pass_at_odd_sizes(unet: Trained, whole: np.ndarray):
     assert 0 < receptive_radius(unet[0]) < 32
-    np.testing.assert_allclose(predict(*unet, NOISE, tile=192), whole, atol=1e-4)
-    np.testing.assert_allclose(predict(*unet, NOISE, tile=200), whole, atol=1e-4)  # rounded down
+    np.testing.assert_allclose(predict(*unet, NOISE, tiling=Tiling(tile=192)), whole, atol=1e-4)
+    np.testing.assert_allclose(predict(*unet, NOISE, tiling=Tiling(tile=200)), whole, atol=1e-4)  # rounded down
 
 
 def test_without_the_margin_tiles_differ(unet: Trained, whole: np.ndarray):
-    assert np.abs(predict(*unet, NOISE, tile=192, margin=0) - whole).max() > 1e-2
+    assert np.abs(predict(*unet, NOISE, tiling=Tiling(tile=192, margin=0)) - whole).max() > 1e-2
 
 
 def test_off_the_pooling_grid_tiles_differ(unet: Trained, whole: np.ndarray, monkeypatch):
-    monkeypatch.setattr(tiles, "ALIGNMENT", 63)
-    assert [tile.start % 4 for tile in tiles.spans(325, 192, 30)][1] != 0
-    assert np.abs(predict(*unet, NOISE, tile=192, margin=30) - whole).max() > 1e-2
+    monkeypatch.setattr(tiling, "ALIGNMENT", 63)
+    monkeypatch.setattr(tiling, "SMALLEST", 189)
+    assert [tile.start % 4 for tile in tiling.spans(325, 192, 30)][1] != 0
+    assert np.abs(predict(*unet, NOISE, tiling=Tiling(tile=192, margin=30)) - whole).max() > 1e-2
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 7), (192, 193)])
 def test_any_size(pixels: Trained, shape: tuple[int, int]):
     image = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
     expected = by_hand(*pixels, image)
-    np.testing.assert_allclose(predict(*pixels, image, tile=192), expected, atol=1e-5)
-    mask = predict_mask(*pixels, image, tile=192)
+    np.testing.assert_allclose(predict(*pixels, image, tiling=Tiling(tile=192)), expected, atol=1e-5)
+    mask = predict_mask(*pixels, image, tiling=Tiling(tile=192))
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, expected.argmax(-1))
 
 
 def test_strips_follow_each_other_from_the_top(pixels: Trained):
     next_row = 0
-    for row, strip in predict_strips(*pixels, np.repeat(NOISE, 3, axis=0), tile=192):
+    for row, strip in predict_strips(*pixels, np.repeat(NOISE, 3, axis=0), tiling=Tiling(tile=192)):
         assert row == next_row
         assert strip.shape[1:] == (325, 4)
         assert len(strip) < 192
@@ -127,7 +137,7 @@ def test_strips_follow_each_other_from_the_top(pixels: Trained):
 
 def test_a_model_that_needs_the_whole_image_leaves_no_seams():
     ramp = np.broadcast_to(np.linspace(0, 255, 900)[None, :, None], (20, 900, 3)).astype(np.uint8)
-    probabilities = predict(*initialised(Brightness()), ramp, tile=192)[..., 0]
+    probabilities = predict(*initialised(Brightness()), ramp, tiling=Tiling(tile=192))[..., 0]
     assert np.ptp(probabilities) > 0.2
     # A hard seam would step by the difference of two tiles at once.
     assert np.abs(np.diff(probabilities)).max() < np.ptp(probabilities) / 30
@@ -146,24 +156,24 @@ def test_tiles_take_at_most_four_shapes_and_compile_once():
     shapes.clear()
     image = np.zeros((500, 700, 3), np.uint8)
     for _ in range(2):
-        predict_mask(model, variables, image, tile=192, margin=20)
+        predict_mask(model, variables, image, tiling=Tiling(tile=192, margin=20))
     assert len(shapes) == 4
 
 
 def test_larger_images_are_tiled_unasked(pixels: Trained, monkeypatch):
     image = np.repeat(NOISE, 3, axis=0)
     assert len(list(predict_strips(*pixels, image))) == 1
-    monkeypatch.setattr(prediction, "WHOLE", 200 * 1000)
-    monkeypatch.setattr(prediction, "TILE", 192)
+    monkeypatch.setattr(tiling, "WHOLE", 200 * 1000)
+    monkeypatch.setattr(tiling, "TILE", 192)
     assert len(list(predict_strips(*pixels, image))) > 3
 
 
 def test_memory_is_that_of_a_strip():
     model, variables = initialised(PixelClassifier(num_classes=32))
     image = np.random.default_rng(0).integers(0, 256, (2000, 400, 3), np.uint8)
-    predict_mask(model, variables, image, tile=192, margin=0)  # compiles
+    predict_mask(model, variables, image, tiling=Tiling(tile=192, margin=0))  # compiles
     tracemalloc.start()
-    predict_mask(model, variables, image, tile=192, margin=0)
+    predict_mask(model, variables, image, tiling=Tiling(tile=192, margin=0))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     everything = 2000 * 400 * 32 * 4
@@ -180,18 +190,18 @@ def test_augmentation_is_the_mean_over_flips_and_scales():
         for flip in ((), (1,)):
             probabilities = np.flip(by_hand(*model, np.flip(scaled, flip)), flip)
             views.append(jax.image.resize(probabilities, (64, 80, 3), "bilinear"))
-    augmented = predict(*model, image, tta=("hflip", 0.75, "1.25"))
+    augmented = predict(*model, image, tiling=Tiling(tta=("hflip", 0.75, "1.25")))
     np.testing.assert_allclose(augmented, np.mean(views, axis=0), atol=1e-5)
     np.testing.assert_allclose(augmented.sum(-1), 1, atol=1e-5)
 
 
 def test_the_margin_grows_where_the_image_is_scaled_down(unet: Trained, monkeypatch):
     margins = []
-    monkeypatch.setattr(prediction, "spans", lambda *arguments: margins.append(arguments[2]) or tiles.spans(*arguments))
+    monkeypatch.setattr(prediction, "spans", lambda *given: margins.append(given[2]) or tiling.spans(*given))
     nothing = lambda *arguments: np.zeros((*(len(span.weights) for span in arguments[3:5]), 3))  # noqa: E731
     monkeypatch.setattr(prediction, "_tile", nothing)
     for tta in ((), (1.5,), (0.75, 0.8)):
-        next(predict_strips(*unet, NOISE, tile=192, tta=tta))
+        next(predict_strips(*unet, NOISE, tiling=Tiling(tile=192, tta=tta)))
     radius = receptive_radius(unet[0])
     assert margins == [radius] * 4 + [math.ceil(radius / 0.75)] * 2
 
@@ -199,7 +209,7 @@ def test_the_margin_grows_where_the_image_is_scaled_down(unet: Trained, monkeypa
 def test_flips_make_every_combination_in_tiles_too(unet: Trained):
     image = NOISE[:256, :320]  # where tiles, flipped, still lie on the pooling grid of the flipped whole
     views = [np.flip(by_hand(*unet, np.flip(image, flip)), flip) for flip in ((), (0,), (1,), (0, 1))]
-    augmented = predict(*unet, image, tile=192, tta=("vflip", "hflip", "vflip"))
+    augmented = predict(*unet, image, tiling=Tiling(tile=192, tta=("vflip", "hflip", "vflip")))
     np.testing.assert_allclose(augmented, np.mean(views, axis=0), atol=1e-4)
 
 
@@ -217,7 +227,7 @@ def test_flips_make_every_combination_in_tiles_too(unet: Trained):
 )
 def test_bad_arguments(pixels: Trained, image: np.ndarray, arguments: dict[str, Any], sentence: str):
     with pytest.raises(InferenceError, match=sentence):
-        predict(*pixels, image, **arguments)
+        predict(*pixels, image, tiling=Tiling(**arguments))
 
 
 def test_more_classes_than_a_mask_can_hold():

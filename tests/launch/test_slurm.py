@@ -102,7 +102,7 @@ def test_two_tasks_train_together_and_go_on_after_preemption(
 
     assert state(job)["JobState"] == "COMPLETED", output.read_text()
     assert f"Going on from step {stopped}" in output.read_text()
-    for kind in ("train", "test"):
+    for kind in ("train", "val"):
         assert [row["step"] for row in run.metrics() if kind in row] == list(range(10, 61, 10))
     assert json.loads((folder / "report.json").read_text())["steps"] == 60
     assert [(where["processes"], where["devices"]) for where in run.configuration()["machines"]] == [

@@ -129,8 +129,8 @@ def test_every_parameter_learns(head):
         assert np.abs(leaf).max() > 0, jax.tree_util.keystr(path)
 
 
-def test_multitask_has_the_outputs_of_both_and_weights_of_all():
-    model = models.MultiTask(2, ConvEncoder(STAGES), mask=HEADS["mask"], box=HEADS["extreme_points"])
+def test_multihead_has_the_outputs_of_both_and_weights_of_all():
+    model = models.MultiHead(2, ConvEncoder(STAGES), mask=HEADS["mask"], box=HEADS["extreme_points"])
     found, variables = jit(partial(model.init_with_output, train=False))(KEY, jnp.ones((2, 9, 10, 3)))
     assert found.mask.shape == (2, 9, 10, 3)
     assert found.box.shape == (2, 4)

@@ -3,9 +3,7 @@ from pathlib import Path
 import pytest
 
 from segjax.errors import ExperimentError
-from segjax.runs import open_run
-from segjax.runs.experiment_file import build, knobs_of, read_experiment
-from segjax.train.run import Run
+from segjax.runs import create_run, open_run, read_experiment
 
 KNOBS = '''
 from typing import Literal
@@ -26,9 +24,8 @@ def knobs(tmp_path: Path) -> Path:
 
 
 def test_defaults_are_filled_in_and_values_have_their_types(knobs: Path):
-    function = read_experiment(knobs)
     given = ["--steps", "7", "--no-skips", "--widths", "4", "5", "6", "--upsample", "bilinear"]
-    assert knobs_of(function, given, knobs) == {
+    assert read_experiment(knobs).knobs(given) == {
         "steps": 7,
         "rate": 0.1,
         "upsample": "bilinear",
@@ -41,7 +38,7 @@ def test_defaults_are_filled_in_and_values_have_their_types(knobs: Path):
     ("given", "sentence"),
     [
         (["--stepz", "7"], r"knobs\.py: Unrecognized options: --stepz.*--steps INT"),
-        (["--steps", "many"], r"knobs\.py: Error parsing --steps: .*'many'.*Expected --steps INT"),
+        (["--steps", "many"], r"knobs\.py: Error parsing --steps: .*'many'\. Expected --steps INT"),
         (["--rate", "fast"], r"knobs\.py: Error parsing --rate: .*'fast'"),
         (["--upsample", "cubic"], r"knobs\.py: .*'cubic'.*--upsample.*'nearest', 'bilinear'"),
         (["--steps"], r"knobs\.py: .*--steps"),
@@ -50,7 +47,7 @@ def test_defaults_are_filled_in_and_values_have_their_types(knobs: Path):
 )
 def test_a_wrong_knob_gets_one_sentence(knobs: Path, given: list[str], sentence: str):
     with pytest.raises(ExperimentError, match=sentence) as caught:
-        knobs_of(read_experiment(knobs), given, knobs)
+        read_experiment(knobs).knobs(given)
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith("--help` lists the knobs.")
 
@@ -77,7 +74,7 @@ def test_a_wrong_file_gets_one_sentence(tmp_path: Path, text: str, sentence: str
 
 def test_a_function_that_fails_is_named_by_file_and_line(knobs: Path):
     with pytest.raises(ExperimentError, match=r"knobs\.py, line 8: KeyError: 'missing'"):
-        build(read_experiment(knobs), {}, knobs, {})
+        read_experiment(knobs).build({})
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path):
@@ -85,3 +82,19 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path):
         open_run(tmp_path / "nowhere")
     with pytest.raises(ExperimentError, match=r"is not a run folder: it has no experiment\.py"):
         open_run(tmp_path)
+
+
+def test_a_run_of_an_older_segjax_is_named(squares: Path, tmp_path: Path):
+    run = create_run(tmp_path / "run", squares, {})
+    assert open_run(run.path) == run
+    run.write_json("run.json", run.configuration() | {"versions": {"segjax": "0.1.0"}})
+    with pytest.raises(ExperimentError, match=r"was made by segjax 0\.1\.0, which 0\.2\.0 cannot read; train it again"):
+        open_run(run.path)
+
+
+@pytest.mark.parametrize("text", ['{"experiment": "squ', "", "[]"])
+def test_a_damaged_run_json_is_named(squares: Path, tmp_path: Path, text: str):
+    run = create_run(tmp_path / "run", squares, {})
+    (run.path / "run.json").write_text(text)
+    with pytest.raises(ExperimentError, match=r"run\.json is damaged \(.*\); put back the one that the run wrote\.$"):
+        open_run(run.path)

@@ -1,15 +1,17 @@
 import json
+import shutil
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from forks import Forks
 from scipy import stats
 
 import segjax
 from segjax.cli import main
-from segjax.train import Run
 from segjax.runs.seeds import Interval
+from segjax.train import Run
 
 
 def bits(folder: Path) -> list[bytes]:
@@ -36,15 +38,40 @@ def test_seeds_side_by_side_are_the_runs_they_would_be_alone(
 
 
 def test_seeds_that_were_stopped_at_different_steps_go_on_from_the_same_one(squares: Path, tmp_path: Path):
-    import shutil
-
     knobs = ["--steps", "20", "--evaluate-every", "10"]
     assert main(["train", str(squares), "--seeds", "0,1", "--out", str(tmp_path / "both"), *knobs]) == 0
     before = bits(tmp_path / "both" / "seed0"), bits(tmp_path / "both" / "seed1")
     shutil.rmtree(tmp_path / "both" / "seed1" / "checkpoints" / "20")  # killed between the two savings
     assert main(["train", "--resume", str(tmp_path / "both")]) == 0
     assert (bits(tmp_path / "both" / "seed0"), bits(tmp_path / "both" / "seed1")) == before
-    assert [row["step"] for row in Run(tmp_path / "both" / "seed0").metrics()] == [10, 10, 20, 20]
+    assert [row["step"] for row in Run(tmp_path / "both" / "seed0").metrics()] == [10, 10, 20, 20, 20]
+
+
+def test_seeds_whose_patience_ends_at_different_steps_are_the_runs_they_would_be_alone(
+    squares: Path, tmp_path: Path, forks: Forks
+):
+    knobs = ("--steps", "60", "--evaluate-every", "5", "--patience", "2", "--learning-rate", "0.1")
+    code, said = forks.run("train", squares, "--seeds", "0,1", "--out", tmp_path / "both", *knobs)
+    assert code == 0, said
+    ends = {}
+    for seed in (0, 1):
+        alone, together = tmp_path / f"alone{seed}", tmp_path / "both" / f"seed{seed}"
+        code, said = forks.run("train", squares, "--seed", str(seed), "--out", alone, *knobs)
+        assert code == 0, said
+        assert (together / "metrics.jsonl").read_bytes() == (alone / "metrics.jsonl").read_bytes()
+        assert bits(together) == bits(alone)
+        ends[together] = Run(alone).metrics()[-1]["step"]
+    assert len(set(ends.values())) == 2, ends
+    assert max(ends.values()) < 60, ends
+    assert (tmp_path / "both" / "curves.png").stat().st_size > 1000
+
+    # As if killed while the one that goes on longer was alone.
+    before = {run: (run / "metrics.jsonl").read_bytes() for run in ends}
+    longer = max(ends, key=lambda run: ends[run])
+    shutil.rmtree(longer / "checkpoints" / str(ends[longer]))
+    code, said = forks.run("train", "--resume", tmp_path / "both")
+    assert code == 0, said
+    assert {run: (run / "metrics.jsonl").read_bytes() for run in before} == before
 
 
 def test_the_interval_is_students():

@@ -9,8 +9,8 @@ from forks import Forks
 
 from segjax.cli import main
 from segjax.launch.sweep import run_here
-from segjax.train import ExperimentError, Run
 from segjax.runs.sweep import Combination, Sweep
+from segjax.train import ExperimentError, Run
 
 # Once, in some step of the second of the combinations: kills the sweep, and has time until that ends this run, too.
 KILL = """
@@ -72,11 +72,16 @@ def test_every_combination_is_trained_once_and_a_killed_sweep_goes_on(squares: P
         # Student's t for one degree of freedom, and the deviation of a mean of two.
         width = 12.7062 * abs(scores[0]["miou"] - scores[1]["miou"]) / 2
         assert row["test"]["miou"] == pytest.approx({"mean": mean, "half_width": width}, rel=1e-4)
+        validated = [json.loads((folder / f"seed{seed}" / "report.json").read_text())["val"] for seed in (0, 1)]
+        assert row["val_scores"] == validated
+        assert row["val"]["miou"]["mean"] == pytest.approx(sum(score["miou"] for score in validated) / 2)
     table = (out / "sweep.md").read_text()
     assert "4 of 4 combinations" in table
-    best = max(row["test"]["miou"]["mean"] for row in rows)
+    means = [row["val"]["miou"]["mean"] for row in rows]  # the test split is not to choose by
+    best = max(means)
     assert f"| **{best:.3f} ± " in table
-    assert table.count("**") == 2
+    assert table.count("**") == 2 * means.count(best)  # of two that are as good both are bold
+    assert means.count(best) < len(means)
     assert table.partition("\n\n")[2].strip() in said
     assert (out / "sweep.png").stat().st_size > 5000
 

@@ -17,10 +17,10 @@ from segjax import losses, metrics, upsampling
 from segjax.data import Dataset
 from segjax.encoders import ConvEncoder
 from segjax.layers import ConvBlock, Normalized
+from segjax.tasks.segmentation import Segmentation
 from segjax.train import Experiment, Layout
 from segjax.train.devices import Placement
 from segjax.train.evaluate import initial_variables
-from segjax.train.segmentation import Segmentation
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 
@@ -94,7 +94,7 @@ def main(folder: str, names: str, *processes: str) -> None:
         found = {}
         for number in (1, 2):
             placed = program.run(placed, on_devices, placement.replicate(key))
-            kept = {"params": placed.params, "batch_stats": placed.batch_stats, "ema": placed.ema}
+            kept = {"params": placed.params, **placed.collections, "ema": placed.ema}
             kept |= {"gradients": placed.opt_state[0].trace, "tally": placed.tally}
             for path, leaf in jax.tree_util.tree_leaves_with_path(kept):
                 found[f"{number}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)

@@ -179,7 +179,7 @@ SLOW = """
 def test_a_stop_that_one_process_is_asked_for_comes_soon_in_slow_steps_and_within_an_evaluation(
     squares: Path, tmp_path: Path, forks: Forks
 ):
-    text = squares.read_text().replace("Squares(7, 1)", "Squares(1000, 1)")
+    text = squares.read_text().replace("(5, 2)", "(1000, 2)")
     squares.write_text("READING = 0.1\n" + text.replace("\n        return self.records[index]", SLOW))
     run = tmp_path / "run"
     file = run / "metrics.jsonl"

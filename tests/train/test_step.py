@@ -10,7 +10,8 @@ from segjax import losses
 from segjax.data import Dataset
 from segjax.layers import ConvBlock
 from segjax.models import unet
-from segjax.train import Experiment, Segmentation
+from segjax.tasks import Segmentation
+from segjax.train import Experiment
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 
@@ -84,8 +85,32 @@ def test_averaged_weights_follow_the_plain_formula_and_hold_the_statistics():
     assert states[-1].ema.keys() == {"params", "batch_stats"}
 
 
+class Counting(nn.Module):
+    """Keeps a count and a mean of its own, in collections that nobody else knows."""
+
+    @nn.compact
+    def __call__(self, image, *, train):
+        count = self.variable("counts", "batches", lambda: jnp.zeros((), jnp.int32))
+        mean = self.variable("means", "of_batches", lambda: jnp.zeros(()))
+        if train:
+            count.value += 1
+            mean.value = (image / 255).mean()
+        return Plain()(image, train=train)
+
+
+def test_any_collection_of_variables_is_carried_on_and_averaged_where_it_is_real():
+    states = steps(3, Counting(), ema=0.5, accumulate=2)
+    assert [int(state.collections["counts"]["batches"]) for state in states] == [0, 2, 4, 6]
+    np.testing.assert_allclose(
+        states[-1].collections["means"]["of_batches"], BATCH["image"][1::2].mean() / 255, rtol=1e-5
+    )
+    assert states[-1].ema["counts"] == states[-1].collections["counts"]
+    assert 0 < states[1].ema["means"]["of_batches"] < states[-1].ema["means"]["of_batches"]
+    assert states[-1].variables.keys() == states[-1].ema.keys() == {"params", "counts", "means"}
+
+
 def test_numbers_are_float32_whatever_is_computed_in():
     state = steps(2, unet(2, 4, depth=1, block=partial(ConvBlock, dtype=jnp.bfloat16)))[-1]
-    kept = (state.params, state.batch_stats, state.opt_state, state.tally.loss)
+    kept = (state.params, state.collections, state.opt_state, state.tally.loss)
     assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
     assert np.isfinite(state.tally.loss)

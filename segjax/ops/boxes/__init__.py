@@ -5,6 +5,7 @@ A box is (x, y, w, h): its upper left corner and its size in pixels, where the f
 of any real type, and computes and returns float32 or wider: bfloat16 cannot tell pixel 257 from 258.
 """
 
+from segjax.ops.boxes.detections import Detections
 from segjax.ops.boxes.forms import Form, area, clip, convert
 from segjax.ops.boxes.letterbox import Letterbox, letterbox
 from segjax.ops.boxes.masks import from_mask, from_probabilities
@@ -12,6 +13,7 @@ from segjax.ops.boxes.nms import nms
 from segjax.ops.boxes.overlap import Overlap, ciou, diou, giou, iou, pairwise
 
 __all__ = [
+    "Detections",
     "Form",
     "Letterbox",
     "Overlap",

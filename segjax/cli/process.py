@@ -1,0 +1,41 @@
+"""What a command changes in its own process; a library that is imported changes none of it."""
+
+import functools
+import logging
+import sys
+from typing import Any
+
+
+@functools.cache
+def prepare() -> None:
+    """To be called before segjax.train is imported."""
+    _import_tensorboard_alone()
+    _keep_given_up_work_off_the_screen()
+
+
+def _import_tensorboard_alone() -> None:
+    """TensorboardX imports torch where it finds it, for the name of a type alone; that takes a second."""
+    torch = sys.modules.get("torch")
+    sys.modules["torch"] = torch  # type: ignore[assignment]  (None: it is not found)
+    try:
+        import tensorboardX  # noqa: F401
+    finally:
+        if torch is None:
+            del sys.modules["torch"]
+
+
+def _keep_given_up_work_off_the_screen() -> None:
+    """What goes wrong in Orbax's threads is raised as well; keep what else they print about it off the screen."""
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    say = sys.unraisablehook
+
+    def hook(what: Any) -> None:
+        # When one array cannot be read or written, the others are given up, and each would print a traceback.
+        given_up = str(what.exc_value) == "Event loop is closed" or "orbax" in repr(what.object)
+        if not given_up:
+            say(what)
+
+    sys.unraisablehook = hook

@@ -1,0 +1,80 @@
+"""An image of examples from a checked folder: images beside their masks, drawn over them in the classes' colours."""
+
+import os
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segjax.data.check.mask_report import Report, Seen
+from segjax.data.formats.images import read_image, read_mask, shown
+from segjax.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLUMNS = 4
+_SIDE = 512
+
+
+def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -> None:
+    """Draw up to `most` pairs, half of them for training, into an image file; nothing where no pair can be read.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    chosen = _choose(report, most)
+    if not chosen:
+        return
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    from segjax.drawing import grey_overlay, hexadecimal
+
+    rows = -(-len(chosen) // _COLUMNS)
+    figure = Figure(figsize=(2 * 1.6 * _COLUMNS, 1.9 * rows + 0.5), dpi=150, layout="constrained")
+    axes = np.array(figure.subplots(rows, 2 * _COLUMNS, squeeze=False)).reshape(-1, 2)
+    for pair_axes in axes:
+        for one in pair_axes:
+            one.axis("off")
+    for (image_axes, mask_axes), (split, seen) in zip(axes, chosen, strict=False):
+        image = read_image(seen.pair.image)
+        mask = read_mask(seen.pair.mask, colours=report.classes.colours, levels=report.levels)
+        step = -(-max(mask.shape) // _SIDE)
+        image, mask = image[::step, ::step], mask[::step, ::step]
+        image_axes.imshow(image)
+        mask_axes.imshow(grey_overlay(image, mask, report.classes.palette))
+        name = seen.pair.key if len(seen.pair.key) <= 24 else f"...{seen.pair.key[-21:]}"
+        image_axes.set_title(f"{split}: {name}", fontsize=6, loc="left", parse_math=False)
+    shares = report.frequencies(report.train + report.val + report.test)
+    handles = [
+        Patch(color=hexadecimal(colour), label=f"{number} {name} {share:.1%}")
+        for number, (name, colour, share) in enumerate(
+            zip(report.classes.names, report.classes.palette, shares, strict=True)
+        )
+    ]
+    figure.legend(handles=handles[:24], loc="outside lower center", ncols=min(len(handles), 6), fontsize=7)
+    save_figure(figure, path)
+
+
+def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
+    """Write a figure into an image file; raises DataError where that cannot be done."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # names in scripts that the font lacks are drawn as boxes
+        try:
+            figure.savefig(path)
+        except (OSError, ValueError) as error:  # ValueError: an ending that no image format has
+            raise DataError(f"{shown(path)} cannot be written ({error}): name another file.") from error
+
+
+def _choose(report: Report, most: int) -> list[tuple[str, Seen]]:
+    """Pairs spread evenly over the splits, of readable ones."""
+
+    def some(split: str, seen: tuple[Seen, ...], count: int) -> list[tuple[str, Seen]]:
+        good = [one for one in seen if one.size and one.counts.any() and not one.errors]
+        places = np.linspace(0, len(good) - 1, min(count, len(good))).round().astype(int)
+        return [(split, good[place]) for place in places]
+
+    test = some("test", report.test, most // 4)
+    val = some("val", report.val, most // 2 - len(test))
+    return some("train", report.train, most - len(val) - len(test)) + val + test

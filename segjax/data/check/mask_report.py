@@ -1,0 +1,114 @@
+"""What checking a folder of images and masks found out, as a refusal, as JSON and as text for a terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from segjax.data.check.report import problem_facts, say, size_facts, size_line
+from segjax.data.formats.classes import ClassList
+from segjax.data.formats.layouts import ImageAndMask
+from segjax.data.formats.problems import Problem, refuse
+from segjax.data.formats.splits import Splits
+from segjax.data.record import IGNORE, Split
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What reading one pair told; None and zeros where it could not be read."""
+
+    pair: ImageAndMask
+    size: tuple[int, int] | None
+    """Height and width of the image."""
+    mean: Float64[np.ndarray, " 3"]
+    """Of every channel of the image, in 0..1."""
+    std: Float64[np.ndarray, " 3"]
+    digest: bytes
+    """Of the decoded image: equal images have equal ones, whatever format they are saved in."""
+    counts: Int64[np.ndarray, " 256"]
+    """How many pixels of the mask have each value."""
+    coloured: bool
+    """The values of the mask come from a table of colours."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that keep the pair from being used."""
+        return [problem for problem in self.problems if problem.severity == "error"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A folder after every file in it was read."""
+
+    root: str
+    tool: str
+    """Whose layout the folder has."""
+    classes: ClassList
+    levels: UInt8[np.ndarray, " 256"] | None
+    """The class of every grey level, where it is not that number itself."""
+    splits: Splits
+    train: tuple[Seen, ...]
+    val: tuple[Seen, ...]
+    test: tuple[Seen, ...]
+    notes: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    seconds: float
+
+    @property
+    def understood(self) -> bool:
+        """Whether the folder has a layout of images with masks at all."""
+        return self.tool != "unknown"
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that keep the folder from training."""
+        return [problem for problem in self.problems if problem.severity == "error"]
+
+    def refuse(self) -> None:
+        """Raise DataError with the first ten errors, if there are any."""
+        refuse(self.root, self.problems)
+
+    def by_split(self) -> dict[Split, tuple[Seen, ...]]:
+        """What was read of every split."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    def frequencies(self, seen: Sequence[Seen]) -> Float64[np.ndarray, " k"]:
+        """The share of every class in the pixels that are not ignored; zeros where there are none."""
+        counts = sum((one.counts for one in seen), np.zeros(256, np.int64))[: len(self.classes.names)]
+        return counts / max(1, counts.sum())
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the pairs themselves, ready for `json.dump`."""
+        every = self.train + self.val + self.test
+        shares = {split: self.frequencies(seen) for split, seen in self.by_split().items()}
+        return {
+            "root": self.root,
+            "layout": self.tool,
+            "pairs": {split: len(seen) for split, seen in self.by_split().items()},
+            "split_by_hash": self.splits.by_hash,
+            **size_facts(one.size for one in every),
+            "class_frequencies": {
+                name: {split: float(share[i]) for split, share in shares.items()}
+                for i, name in enumerate(self.classes.names)
+            },
+            "ignored_pixels": int(sum(one.counts[IGNORE] for one in every)),
+            **problem_facts(self),
+        }
+
+    def describe(self, console: Console) -> None:
+        """Print counts and class frequencies."""
+        facts = self.to_json()
+        counts = f"{len(self.train)} pairs to train, {len(self.val)} to validate and {len(self.test)} to test"
+        say(console, f"{self.root}: {self.tool} layout, {counts}")
+        if any(self.by_split().values()):
+            say(console, size_line(facts["height"], facts["width"]))
+            table = Table("class", "name", *self.by_split())
+            for number, (name, share) in enumerate(facts["class_frequencies"].items()):
+                table.add_row(str(number), escape(name), *(f"{share[split]:.2%}" for split in self.by_split()))
+            console.print(table)

@@ -1,0 +1,201 @@
+"""Read a whole folder of images and masks and find everything that is wrong with it at once."""
+
+import itertools
+import math
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from hashlib import blake2b
+
+import cv2
+import numpy as np
+from jaxtyping import Int64, UInt8
+from rich.console import Console
+from rich.progress import track
+
+from segjax.data.check.mask_examples import draw_examples
+from segjax.data.check.mask_report import Report, Seen
+from segjax.data.check.report import duplicates
+from segjax.data.formats.classes import ClassList, numbered_classes
+from segjax.data.formats.images import Colours, decode_mask, mask_classes, read_image, shown
+from segjax.data.formats.layouts import FoundImages, ImageAndMask, find
+from segjax.data.formats.problems import Problem
+from segjax.data.formats.splits import Splits, split
+from segjax.data.record import IGNORE
+from segjax.errors import DataError
+
+_SMALLEST = 8
+"""A side, in pixels, below which an image is more likely a mistake than one to learn from."""
+
+
+def check_masks(
+    root: str | os.PathLike[str], *, workers: int | None = None, picture: str | os.PathLike[str] | None = None
+) -> Report:
+    """Read every image and mask below a folder and report all that is wrong, with counts and class frequencies.
+
+    A bar shows how far it is where standard error is a terminal. Nothing is written into the folder.
+
+    Args:
+        root: a folder in one of the layouts that `segjax.data.formats.layouts` lists.
+        workers: threads that read; by default one for every core.
+        picture: the image file to draw examples into, if any pair can be read.
+
+    Returns:
+        A report, whatever the folder holds: a folder that is not there is a problem among others.
+
+    Raises:
+        DataError: that file cannot be written.
+    """
+    start = time.perf_counter()
+    try:
+        found = find(root)
+        splits = split(found)
+    except DataError as error:
+        problem = Problem("folder", "error", shown(root), str(error))
+        return Report(shown(root), "unknown", numbered_classes(0), None, Splits(), (), (), (), (), (problem,), 0.0)
+    colours = found.classes.colours if found.classes else {}
+    pairs = splits.train + splits.val + splits.test
+    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    try:
+        reading = pool.map(lambda pair: _read(pair, colours), pairs)
+        terminal = Console(stderr=True)
+        seen = list(track(reading, "Reading", len(pairs), console=terminal, disable=not terminal.is_terminal))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for what has not begun
+    for one in seen:
+        found.problems.extend(one.problems)
+    classes, levels = _meaning(found, seen)
+    if levels is not None:
+        seen = [one if one.coloured else replace(one, counts=_moved(one.counts, levels)) for one in seen]
+    reading_order = iter(seen)
+    train, val, test = (tuple(itertools.islice(reading_order, len(part))) for part in splits[:3])
+    _check_labels(found, classes, train, val, test)
+    found.problems.extend(
+        duplicates(*([(one.pair.image, one.digest) for one in part if one.std.any()] for part in (train, val, test)))
+    )
+    if splits.by_hash:
+        found.notes.append(
+            f"No list says which images validate and which test: {len(val)} and {len(test)} of {len(pairs)} do, chosen "
+            "by a hash of their names; training writes them to splits/."
+        )
+    report = Report(
+        shown(root), found.layout.tool, classes, levels, splits, train, val, test,
+        tuple(found.notes), tuple(found.problems), time.perf_counter() - start,
+    )  # fmt: skip
+    if picture is not None:
+        draw_examples(report, picture)
+    return report
+
+
+def _read(pair: ImageAndMask, colours: Colours) -> Seen:
+    problems: list[Problem] = []
+    size, mean, std, digest = None, np.zeros(3), np.zeros(3), b""
+    counts, coloured, mask_size = np.zeros(256, np.int64), False, None
+    try:
+        image = read_image(pair.image)
+        size = image.shape[0], image.shape[1]
+        mean, std = (part.ravel() / 255 for part in cv2.meanStdDev(image))
+        hasher = blake2b(image.data, digest_size=16)
+        hasher.update(repr(size).encode())
+        digest = hasher.digest()
+    except DataError as error:
+        problems.append(Problem("unreadable", "error", shown(pair.image), str(error)))
+    try:
+        mask = decode_mask(pair.mask)
+        mask_size = mask.shape[0], mask.shape[1]
+        coloured = mask.ndim == 3 and bool(colours)
+        counts = _counts(mask_classes(mask, pair.mask, colours=colours))
+    except DataError as error:
+        problems.append(Problem("unreadable" if mask_size is None else "colour", "error", shown(pair.mask), str(error)))
+    if size and mask_size and size != mask_size:
+        problems.append(Problem("size", "error", shown(pair.mask), size_sentence(pair, size, mask_size)))
+    if size and min(size) < _SMALLEST:
+        name = shown(pair.image)
+        problems.append(Problem("small", "warning", name, f"{name} is only {size[1]}x{size[0]} pixels: is it right?"))
+    if pair.mask.suffix.lower() in (".jpg", ".jpeg"):
+        name = shown(pair.mask)
+        sentence = f"{name} is a JPEG, whose compression changes labels near edges: save masks as PNG."
+        problems.append(Problem("lossy mask", "warning", name, sentence))
+    return Seen(pair, size, mean, std, digest, counts, coloured, tuple(problems))
+
+
+def size_sentence(pair: ImageAndMask, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
+    """Say that an image and its mask differ in (height, width)."""
+    return (
+        f"{shown(pair.mask)} is {mask[1]}x{mask[0]} pixels and its image {shown(pair.image)} {image[1]}x{image[0]}: "
+        "they must be the same size."
+    )
+
+
+def _counts(mask: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, " 256"]:
+    # In pieces: bincount makes eight bytes of every pixel.
+    pieces = np.array_split(mask.ravel(), math.ceil(mask.size / 2**22))
+    return np.sum([np.bincount(piece, minlength=256) for piece in pieces], axis=0)
+
+
+def _moved(counts: Int64[np.ndarray, " 256"], levels: UInt8[np.ndarray, " 256"]) -> Int64[np.ndarray, " 256"]:
+    moved = np.zeros(256, np.int64)
+    np.add.at(moved, levels, counts)
+    return moved
+
+
+def _meaning(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, UInt8[np.ndarray, " 256"] | None]:
+    """What the values of grey masks stand for: the classes, and the class of every value where that is another one."""
+    total = sum((one.counts for one in seen if not one.coloured), np.zeros(256, np.int64))
+    values = set(np.flatnonzero(total).tolist())
+    classes = found.classes
+    levels = np.arange(256, dtype=np.uint8)
+    if classes:
+        greys = {red: number for (red, green, blue), number in classes.colours.items() if red == green == blue}
+        if values <= set(greys) and not values <= set(range(len(classes.names))):
+            found.notes.append("Grey masks are read by the colours that classes.txt gives.")
+            levels[list(greys)] = list(greys.values())
+            return classes, levels
+    if values == {0, IGNORE} and (classes is None or len(classes.names) == 2):
+        found.notes.append("The masks hold only 0 and 255: 255 is taken for class 1 and not for pixels to ignore.")
+        levels[IGNORE] = 1
+        return classes or numbered_classes(2), levels
+    if classes:
+        return classes, None
+    labels = sorted(values - {IGNORE})
+    count = labels[-1] + 1 if labels else 0
+    if labels and len(labels) <= count / 2:
+        some = ", ".join(str(label) for label in labels[:8]) + (", ..." if len(labels) > 8 else "")
+        found.error(
+            "labels",
+            found.root,
+            f"has masks with the values {some} and few between: say in classes.txt what each means, one `name value "
+            "value value` a line",
+        )
+    return numbered_classes(count), None
+
+
+def _check_labels(
+    found: FoundImages, classes: ClassList, train: tuple[Seen, ...], val: tuple[Seen, ...], test: tuple[Seen, ...]
+) -> None:
+    count = len(classes.names)
+    for one in train + val + test:
+        wrong = np.flatnonzero(one.counts[count:IGNORE]) + count
+        labels = ", ".join(map(str, wrong[:8]))
+        if found.classes and len(wrong):
+            found.error(
+                "label",
+                one.pair.mask,
+                f"has {one.counts[wrong].sum()} pixels of label {labels}, but there are {count} classes (0 to "
+                f"{count - 1}): mend the mask, or name the class in classes.txt",
+            )
+        if one.counts[IGNORE] and one.counts[IGNORE] == one.counts.sum():
+            found.warn("ignored", one.pair.mask, "has 255 in every pixel: nothing of it trains or scores")
+    pixels = {
+        name: sum((one.counts for one in part), np.zeros(256, np.int64))[:count]
+        for name, part in (("training", train), ("validation", val), ("test", test))
+    }
+    read = bool(train or val or test) and all(problem.severity == "warning" for problem in found.problems)
+    if read and np.count_nonzero(sum(pixels.values())) < 2:
+        found.error("labels", found.root, "has masks of a single class: there is nothing to tell apart")
+        return
+    for number, name in enumerate(classes.names):
+        where = [split for split, counts in pixels.items() if not counts[number]]
+        if where:
+            found.warn("never seen", found.root, f"has class {number} ('{name}') in no {' and no '.join(where)} mask")

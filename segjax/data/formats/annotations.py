@@ -1,0 +1,176 @@
+"""Images with boxes around objects, as files of annotations list them, and records made of them."""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32, UInt8
+
+from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out, lowest_hashes, say_once
+from segjax.data.formats.images import read_image, shown
+from segjax.data.formats.problems import Problem, refuse
+from segjax.data.record import Record
+from segjax.errors import DataError
+
+_ROUNDING = 1.0
+"""Boxes that reach so many pixels over the border are clipped without a word: tools round them."""
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """One image file with its boxes."""
+
+    path: Path
+    size: tuple[int, int] | None
+    """Height and width as the annotations say, None where they do not."""
+    boxes: Float32[np.ndarray, "m 4"]
+    labels: Int32[np.ndarray, " m"]
+    crowd: Bool[np.ndarray, " m"]
+    attributes: Float32[np.ndarray, "m a"]
+    segmentations: tuple[Any, ...] = ()
+    """Of every box its polygons or run lengths, None where there are none; empty unless they were asked for."""
+
+
+@dataclass
+class Annotations:
+    """What was read of one file or folder of annotations, and all that is wrong with it."""
+
+    source: Path
+    class_names: tuple[str, ...]
+    attribute_names: tuple[str, ...] = ()
+    pictures: list[Annotated] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def error(self, kind: str, where: str, sentence: str) -> None:
+        """Note an error; the sentence goes on after the place in the source."""
+        self.problems.append(Problem(kind, "error", shown(self.source), f"{shown(self.source)}{where} {sentence}."))
+
+    def warn(self, kind: str, where: str, sentence: str) -> None:
+        """Note a warning; the sentence goes on after the place in the source."""
+        self.problems.append(Problem(kind, "warning", shown(self.source), f"{shown(self.source)}{where} {sentence}."))
+
+    def refuse(self) -> None:
+        """Raise DataError with the first ten errors, if there are any."""
+        refuse(self.source, self.problems)
+
+    def keep_box(self, where: str, values: object, size: tuple[int, int] | None) -> Box | None:
+        """The box (x, y, w, h) clipped to the image, None where it is none; says what is wrong with it."""
+        numbers = [float(value) for value in values if is_number(value)] if isinstance(values, (list, tuple)) else []
+        if not isinstance(values, (list, tuple)) or len(values) != 4 or len(numbers) != 4:
+            self.error("box", where, f"has the box {values}: write four numbers, x, y, width and height in pixels")
+            return None
+        x, y, width, height = numbers
+        inside = size is None or (x >= 0 and y >= 0 and x + width <= size[1] and y + height <= size[0])
+        if inside and width > 0 and height > 0:
+            return x, y, width, height
+        said = f"has a box of {width:g}x{height:g} pixels at ({x:g}, {y:g})"
+        if width < 0 or height < 0:
+            self.error("box size", where, f"{said}: a size is positive, and x and y are of the upper left corner")
+            return None
+        if width == 0 or height == 0:
+            self.warn("empty box", where, f"{said}: it is left out")
+            return None
+        assert size is not None  # or else nothing is outside
+        right, bottom = min(x + width, size[1]), min(y + height, size[0])
+        left, top = max(x, 0.0), max(y, 0.0)
+        if right <= left or bottom <= top:
+            self.error("box outside", where, f"{said}, all of it outside the image of {size[1]}x{size[0]}: mend it")
+            return None
+        if max(left - x, top - y, x + width - right, y + height - bottom) > _ROUNDING:
+            self.warn("box outside", where, f"{said}, partly outside the image of {size[1]}x{size[0]}: it is clipped")
+        return left, top, right - left, bottom - top
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+@dataclass(frozen=True)
+class AnnotatedSource:
+    """Annotated images, read when they are asked for."""
+
+    pictures: Sequence[Annotated]
+    with_attributes: bool = False
+    draw_mask: Callable[[Annotated, tuple[int, int]], UInt8[np.ndarray, "h w"]] | None = None
+    """Makes the mask of an image of (height, width); None leaves it out."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Record:
+        """The record of one image.
+
+        Raises:
+            DataError: it cannot be read, or is not of the size that its annotations say.
+        """
+        picture = self.pictures[index]
+        image = read_image(picture.path)
+        size = image.shape[0], image.shape[1]
+        if picture.size and picture.size != size:
+            raise DataError(size_sentence(picture, size))
+        if picture.size is None:
+            picture = _clipped(picture, size)
+        record = Record(image=image, boxes=picture.boxes, labels=picture.labels, crowd=picture.crowd)
+        if self.with_attributes:
+            record["attributes"] = picture.attributes
+        if self.draw_mask:
+            record["mask"] = self.draw_mask(picture, size)
+        return record
+
+
+def _clipped(picture: Annotated, size: tuple[int, int]) -> Annotated:
+    """The image without what of its boxes lies outside, for annotations that do not say how large it is."""
+    bounds = np.array([size[1], size[0]], np.float32)
+    low = picture.boxes[:, :2].clip(0, bounds)
+    boxes = np.concatenate([low, (picture.boxes[:, :2] + picture.boxes[:, 2:]).clip(0, bounds) - low], axis=1)
+    kept = np.flatnonzero((boxes[:, 2:] > 0).all(axis=1))
+    return replace(
+        picture,
+        boxes=boxes[kept],
+        labels=picture.labels[kept],
+        crowd=picture.crowd[kept],
+        attributes=picture.attributes[kept],
+        segmentations=tuple(picture.segmentations[i] for i in kept) if picture.segmentations else (),
+    )
+
+
+def size_sentence(picture: Annotated, size: tuple[int, int]) -> str:
+    """Say that an image of (height, width) has another size than the annotations say."""
+    assert picture.size
+    return (
+        f"{shown(picture.path)} is {size[1]}x{size[0]} pixels, and its annotations say {picture.size[1]}x"
+        f"{picture.size[0]}: boxes are in pixels of the upright image, so give that size."
+    )
+
+
+def share_out(name: str, pictures: Sequence[Annotated], cut: Collection[str]) -> dict[str, list[Annotated]]:
+    """Images by their split, where what `cut` names of "val" and "test" is cut from them; a cut for validation is said.
+
+    `name` is that of the data set.
+    """
+    train, val, test = cut_splits(pictures, cut)
+    if val:
+        say_once(held_out_note(name, val, train))
+    return {"train": train, "val": val, "test": test}
+
+
+def cut_splits(
+    pictures: Sequence[Annotated], cut: Collection[str]
+) -> tuple[list[Annotated], list[Annotated], list[Annotated]]:
+    """Images to train, to validate and to test, where what `cut` names of "val" and "test" is cut from them.
+
+    The fifth of the images whose names have the lowest hashes tests; of the others the tenth whose names have the
+    lowest hashes validates, tiles of one image together.
+    """
+    testing = lowest_hashes([one.path.name for one in pictures], TEST_SHARE) if "test" in cut else set()
+    train = [one for place, one in enumerate(pictures) if place not in testing]
+    test = [pictures[place] for place in sorted(testing)]
+    train, val = hold_out(train, lambda one: one.path.stem) if "val" in cut else (train, [])
+    return train, val, test

@@ -1,0 +1,119 @@
+"""Names, numbers and colours of classes: classes.txt, and colours where nobody chose any."""
+
+import colorsys
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from segjax.data.formats.images import Colours, shown
+from segjax.data.record import IGNORE
+from segjax.errors import DataError
+
+Colour = tuple[int, int, int]
+
+
+class ClassList(NamedTuple):
+    """Class names in the order of their numbers."""
+
+    names: tuple[str, ...]
+    palette: tuple[Colour, ...]
+    """The colour that each class is drawn in."""
+    colours: Colours
+    """What coloured masks mean; empty where nobody said."""
+
+
+def voc_palette(classes: int) -> tuple[Colour, ...]:
+    """Give that many colours, far apart: black, dark red, dark green, ..., those of Pascal VOC's development kit."""
+
+    def colour(number: int) -> Colour:
+        # Three bits of the number at a time, one for each channel, from the highest bit of the channel down.
+        red, green, blue = (
+            sum((number >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8)) for channel in range(3)
+        )
+        return red, green, blue
+
+    return tuple(colour(number) for number in range(classes))
+
+
+def bright_palette(classes: int) -> tuple[Colour, ...]:
+    """Give that many bright colours for frames around objects, neighbours far apart: hues by the golden angle."""
+
+    def colour(number: int) -> Colour:
+        red, green, blue = colorsys.hsv_to_rgb((0.03 + 0.381966 * number) % 1, 0.9, 1.0)
+        return round(255 * red), round(255 * green), round(255 * blue)
+
+    return tuple(colour(number) for number in range(classes))
+
+
+def numbered_classes(count: int) -> ClassList:
+    """Classes of which only the count is known; two are taken for background and foreground."""
+    names = ("background", "foreground") if count == 2 else tuple(f"class {number}" for number in range(count))
+    return ClassList(names, voc_palette(count), {})
+
+
+_LINE = re.compile(r"(?P<name>.*?)(?:(?:^|[\s,]+)(?:#(?P<hex>[0-9a-fA-F]{6})|(?P<rgb>\d+[\s,]+\d+[\s,]+\d+)))?")
+
+
+def read_classes(path: Path) -> ClassList:
+    """Read classes.txt: a class on every line, `name`, `name #rrggbb` or `name r g b`, numbered from 0 by its line.
+
+    Lines `ignore #rrggbb` take no number: they give colours of coloured masks that are not scored.
+
+    Raises:
+        DataError: the file is empty or no text, a name or a colour comes twice, a line is blank or a colour impossible.
+    """
+    name = shown(path)
+    try:
+        lines = path.read_text("utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{name} cannot be read ({error}): save it as UTF-8 text.") from None
+    if not lines:
+        raise DataError(f"{name} is empty: write one class name a line, or remove it.")
+    names: list[str] = []
+    chosen: dict[int, Colour] = {}
+    colours: dict[Colour, int] = {}
+    for number, line in enumerate(lines, 1):
+        match = _LINE.fullmatch(line.strip())
+        assert match
+        if not match["name"]:
+            raise DataError(f"{name} has no class name in line {number}: classes are numbered by line, so name it.")
+        colour = None
+        if match["hex"] or match["rgb"]:
+            red, green, blue = (
+                bytes.fromhex(match["hex"]) if match["hex"] else map(int, re.findall(r"\d+", match["rgb"]))
+            )
+            colour = red, green, blue
+            if max(colour) > 255:
+                raise DataError(f"{name} has a colour above 255 in line {number}: write red green blue in 0 to 255.")
+        ignored = match["name"] == "ignore"
+        if match["name"] in names:
+            raise DataError(f"{name} has the class '{match['name']}' twice: give every line a name of its own.")
+        if colour is not None:
+            if colour in colours:
+                raise DataError(f"{name} gives the colour of line {number} twice: one colour can mean only one class.")
+            colours[colour] = IGNORE if ignored else len(names)
+        if not ignored:
+            if colour is not None:
+                chosen[len(names)] = colour
+            names.append(match["name"])
+        elif colour is None:
+            raise DataError(
+                f"{name} has no colour after 'ignore' in line {number}: grey masks write ignored pixels 255."
+            )
+    if not 2 <= len(names) <= IGNORE:
+        raise DataError(f"{name} lists {len(names)} classes: name 2 to {IGNORE}, the background too.")
+    palette = tuple(chosen.get(index, colour) for index, colour in enumerate(voc_palette(len(names))))
+    return ClassList(tuple(names), palette, colours)
+
+
+def read_nnunet_classes(path: Path) -> ClassList:
+    """Read the class names of nnU-Net's dataset.json, `{"labels": {"background": 0, "cell": 1, "ignore": 2}}`."""
+    try:
+        labels = json.loads(path.read_text("utf-8"))["labels"]
+        numbers = sorted((int(number), str(name)) for name, number in labels.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{shown(path)} does not give `labels` as names with numbers ({error}): mend it.") from None
+    if [number for number, _ in numbers] != list(range(len(numbers))):
+        raise DataError(f"{shown(path)} does not number its labels 0, 1, 2, ...: write classes.txt beside it.")
+    return ClassList(tuple(name for _, name in numbers), voc_palette(len(numbers)), {})

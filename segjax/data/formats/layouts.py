@@ -1,0 +1,206 @@
+"""Which image belongs to which mask: the folder layouts of several tools, in one table."""
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from segjax.data.formats.classes import ClassList, read_classes, read_nnunet_classes
+from segjax.data.formats.images import SUFFIXES, shown
+from segjax.data.formats.problems import Problem
+from segjax.errors import DataError
+
+TRAIN_NAMES = ("train", "training")
+VAL_NAMES = ("val", "valid", "validation")
+TEST_NAMES = ("test", "testing")
+"""Of several names of one split that are there, the first one is taken."""
+
+
+class Layout(NamedTuple):
+    """Where a tool keeps images and masks; `{split}` stands for train, val and the like."""
+
+    tool: str
+    images: str
+    masks: str
+    image_end: str = ""
+    """What an image's name has after the part that it shares with its mask's."""
+    mask_ends: tuple[str, ...] = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_L")
+    lists: str = "splits"
+    """The folder of train.txt and test.txt (or val.txt), one name a line."""
+
+
+LAYOUTS = (
+    Layout("segjax", "images", "masks"),
+    Layout("images and labels", "images", "labels"),
+    Layout("images and annotations", "images", "annotations"),
+    Layout("imgs and masks", "imgs", "masks"),
+    Layout("image and mask", "image", "mask"),
+    Layout("MMSegmentation", "img_dir", "ann_dir"),
+    Layout("nnU-Net", "imagesTr", "labelsTr", image_end="_0000"),
+    Layout("Pascal VOC", "JPEGImages", "SegmentationClass", lists="ImageSets/Segmentation"),
+    Layout("Cityscapes", "leftImg8bit", "gtFine", "_leftImg8bit", ("_gtFine_labelTrainIds",)),
+    Layout("images and masks in each split", "{split}/images", "{split}/masks"),
+    Layout("images and labels in each split", "{split}/images", "{split}/labels"),
+    Layout("CamVid", "{split}", "{split}annot"),
+    Layout("Carvana", "{split}", "{split}_masks"),
+)
+
+
+class ImageAndMask(NamedTuple):
+    """An image and its mask."""
+
+    key: str
+    """The path below the layout's folder without what follows the shared name; lists of splits hold it."""
+    image: Path
+    mask: Path
+
+
+@dataclass
+class FoundImages:
+    """What a folder holds, as far as names say it."""
+
+    root: Path
+    layout: Layout
+    folders: dict[str, list[str]] = field(default_factory=dict)
+    """The keys in the folder of every split ("" where the layout has none)."""
+    images: dict[str, Path] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
+    """By the key of the image that it belongs to, or by its own where there is none."""
+    classes: ClassList | None = None
+    notes: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def error(self, kind: str, file: Path, sentence: str) -> None:
+        """Note an error; the sentence goes on after the file's name."""
+        self.problems.append(Problem(kind, "error", shown(file), f"{shown(file)} {sentence}."))
+
+    def warn(self, kind: str, file: Path, sentence: str) -> None:
+        """Note a warning; the sentence goes on after the file's name."""
+        self.problems.append(Problem(kind, "warning", shown(file), f"{shown(file)} {sentence}."))
+
+
+def find(root: str | os.PathLike[str]) -> FoundImages:
+    """Find the images and masks below a folder in any of `LAYOUTS`, and its class list; reads no pixels.
+
+    Raises:
+        DataError: there is no such folder, or nothing in it that is understood.
+    """
+    root = Path(root)
+    layout, places = _layout(root)
+    found = FoundImages(root, layout)
+    for split, image_folder, mask_folder in places:
+        if not os.path.isdir(mask_folder):
+            found.notes.append(f"{shown(image_folder)} has no masks and is not used.")
+            continue
+        images, masks = dict(_images_below(image_folder, found)), dict(_images_below(mask_folder, found))
+        for folder, files in ((image_folder, images), (mask_folder, masks)):
+            if not files:
+                raise DataError(f"{shown(folder)} holds no images ({', '.join(SUFFIXES)}): put them there.")
+        prefix = f"{split}/" if split else ""
+        keys = {}
+        for name, path in images.items():
+            if name.endswith(layout.image_end):
+                keys[prefix + name.removesuffix(layout.image_end)] = path
+            else:
+                found.error(
+                    "name",
+                    path,
+                    f"does not end in {layout.image_end} as {layout.tool} names one-file images: rename it",
+                )
+        for name, path in masks.items():
+            stems = [name.removesuffix(end) for end in layout.mask_ends if name.endswith(end)]
+            matching = [stem for stem in stems if prefix + stem in keys]
+            if stems:
+                found.masks[prefix + (matching or stems)[0]] = path
+        found.folders[split] = sorted(keys)
+        found.images |= keys
+    if not found.images:
+        raise DataError(f"{shown(root)} holds no images with masks: put images in images/ and masks in masks/.")
+    _read_class_list(found)
+    return found
+
+
+def _layout(root: Path) -> tuple[Layout, list[tuple[str, Path, Path]]]:
+    name = shown(root)
+    if not os.path.exists(root):
+        raise DataError(f"{name} is not there: give the folder that holds images/ and masks/.")
+    if not os.path.isdir(root):
+        raise DataError(f"{name} is not a folder: give the folder that holds images/ and masks/.")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise DataError(f"{name} may not be read by this user: give permission with `chmod u+rx`.")
+    for layout in LAYOUTS:
+        if places := _places(root, layout):
+            return layout, places
+    for layout in LAYOUTS:
+        if os.path.isdir(root / layout.images):
+            raise DataError(f"{name} has {layout.images}/ but no {layout.masks}/: put the masks there, named alike.")
+    others = ", ".join(f"{layout.images} + {layout.masks}" for layout in LAYOUTS[1:])
+    raise DataError(
+        f"{name} has no folders that are understood: put images in images/ and masks of the same names in masks/ "
+        f"(also understood: {others}; and boxes in a JSON file of COCO's format or XML files in Annotations/)."
+    )
+
+
+def _places(root: Path, layout: Layout) -> list[tuple[str, Path, Path]]:
+    """Where the images and masks of every split are, or of all ("") where no folder says the split."""
+    by_split = "{split}" in layout.images
+    images, masks = (
+        (layout.images, layout.masks) if by_split else (layout.images + "/{split}", layout.masks + "/{split}")
+    )
+    splits = [
+        (s, root / images.format(split=s), root / masks.format(split=s)) for s in TRAIN_NAMES + VAL_NAMES + TEST_NAMES
+    ]
+    splits = [place for place in splits if os.path.isdir(place[1])]
+    if any(os.path.isdir(mask_folder) for _, _, mask_folder in splits):
+        return splits
+    whole = "", root / layout.images, root / layout.masks
+    return [whole] if not by_split and os.path.isdir(whole[1]) and os.path.isdir(whole[2]) else []
+
+
+def _images_below(top: Path, found: FoundImages) -> Iterator[tuple[str, Path]]:
+    """Every image below a folder by its path without the ending; links are followed, once."""
+    seen: set[str] = set()
+    kept: dict[str, Path] = {}
+    failed: list[OSError] = []
+    for folder, folders, files in os.walk(top, followlinks=True, onerror=failed.append):
+        folders.sort()
+        for inner in tuple(folders):
+            real = os.path.realpath(os.path.join(folder, inner))
+            if real in seen or top.resolve().is_relative_to(real):
+                found.warn("link", Path(folder, inner), "leads to a folder that is read already: it is not followed")
+                folders.remove(inner)
+            elif inner.startswith("."):
+                folders.remove(inner)
+            seen.add(real)
+        for file in sorted(files):
+            path = Path(folder, file)
+            if file.startswith(".") or path.suffix.lower() not in SUFFIXES:
+                continue
+            # macOS writes an accented letter as two characters, other systems as one: the two names must meet.
+            key = unicodedata.normalize("NFC", path.relative_to(top).with_suffix("").as_posix())
+            if key in kept:
+                found.error("double", path, f"has the same name as {shown(kept[key].name)}: keep one of the two")
+            else:
+                kept[key] = path
+    for error in failed:
+        if error.filename == os.fspath(top):
+            raise DataError(f"{shown(top)} cannot be listed ({error.strerror}): give permission with `chmod u+rx`.")
+        found.error(
+            "unreadable",
+            Path(error.filename),
+            f"cannot be listed ({error.strerror}): give permission with `chmod u+rx`",
+        )
+    yield from kept.items()
+
+
+def _read_class_list(found: FoundImages) -> None:
+    text, nnunet = found.root / "classes.txt", found.root / "dataset.json"
+    try:
+        if text.exists():
+            found.classes = read_classes(text)
+        elif found.layout.tool == "nnU-Net" and nnunet.exists():
+            found.classes = read_nnunet_classes(nnunet)
+    except DataError as error:
+        found.problems.append(Problem("class list", "error", shown(text), str(error)))

@@ -1,0 +1,169 @@
+"""Which pairs train, validate and test: by folders, by lists of names, or by a hash that is written down."""
+
+import itertools
+import os
+import unicodedata
+from collections.abc import Container, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out, lowest_hashes
+from segjax.data.formats.images import SUFFIXES, shown
+from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES, VAL_NAMES, FoundImages, ImageAndMask
+from segjax.errors import DataError
+
+
+class Splits(NamedTuple):
+    """The pairs of a data set by what they are for."""
+
+    train: tuple[ImageAndMask, ...] = ()
+    val: tuple[ImageAndMask, ...] = ()
+    test: tuple[ImageAndMask, ...] = ()
+    by_hash: bool = False
+    """Nothing said which pairs are for testing: a hash of their names did."""
+
+
+def split(found: FoundImages) -> Splits:
+    """Match images with masks and share the pairs out; what is wrong with names and lists goes to `found.problems`.
+
+    Folders named train, val or test decide; then lists in splits/ (or where the layout has them), one name a line; else
+    the fifth of the pairs whose names have the lowest hashes tests, so that the split depends on nothing but the names.
+    Where there is val and no test, val tests, as the sets are scored that keep the masks of theirs for testing to
+    themselves. What then has no validation gets a tenth of the training pairs for it, by a hash of their names, tiles
+    of one image together: never the ones that test.
+    """
+    train_folder = _first(TRAIN_NAMES, found.folders)
+    val_folder, test_folder = _val_and_test(found.folders)
+    if train_folder and test_folder:
+        _say_what_tests(found, test_folder)
+        used = {train_folder, val_folder, test_folder}
+        for name in sorted(set(found.folders) - used):
+            found.notes.append(f"The split {name} is not used: {test_folder} is scored.")
+        _lonely_masks(found)
+        val = _pairs(found, found.folders[val_folder]) if val_folder else None
+        train, test = (_pairs(found, found.folders[name]) for name in (train_folder, test_folder))
+        return _complete(found, train, val, test)
+    if lists := _lists(found):
+        return lists
+    _lonely_masks(found)
+    pairs = _pairs(found, sorted(found.images))
+    if len(pairs) < 3:
+        found.error(
+            "split",
+            found.root,
+            f"has {len(pairs)} images with a mask: training, validation and testing need one each",
+        )
+    testing = lowest_hashes([pair.key for pair in pairs], TEST_SHARE)
+    train, val = hold_out([pair for i, pair in enumerate(pairs) if i not in testing], lambda pair: pair.key)
+    return Splits(tuple(train), tuple(val), tuple(pairs[i] for i in sorted(testing)), by_hash=True)
+
+
+def write_lists(root: Path, splits: Splits) -> bool:
+    """Write train.txt, val.txt and test.txt into splits/, each whole; False where the folder cannot be written."""
+    try:
+        (root / "splits").mkdir(exist_ok=True)
+        for name, pairs in (("test", splits.test), ("val", splits.val), ("train", splits.train)):
+            draft = root / "splits" / f".{name}.txt.{os.getpid()}"
+            draft.write_text("".join(f"{pair.key}\n" for pair in pairs), "utf-8", "surrogateescape")
+            draft.replace(root / "splits" / f"{name}.txt")
+    except OSError:
+        return False
+    return True
+
+
+def _first(names: Iterable[str], there: Container[str]) -> str | None:
+    return next((name for name in names if name in there), None)
+
+
+def _val_and_test(there: Container[str]) -> tuple[str | None, str | None]:
+    """Which names of those that are there validate and test: validation tests where nothing else does."""
+    val, test = _first(VAL_NAMES, there), _first(TEST_NAMES, there)
+    return (val, test) if test else (None, val)
+
+
+def _say_what_tests(found: FoundImages, name: str) -> None:
+    if name in VAL_NAMES:
+        found.notes.append(f"Nothing is for testing but {name}, which is scored once, at the end.")
+
+
+def _complete(
+    found: FoundImages,
+    train: tuple[ImageAndMask, ...],
+    val: tuple[ImageAndMask, ...] | None,
+    test: tuple[ImageAndMask, ...],
+) -> Splits:
+    """The splits, with validation cut from training where there is none."""
+    if val is not None:
+        return Splits(train, val, test)
+    kept, held = hold_out(train, lambda pair: pair.key)
+    found.notes.append(held_out_note(shown(found.root), held, kept))
+    if train and not held:
+        found.error("split", found.root, "has 1 image to train on: training and validation need one each")
+    return Splits(tuple(kept), tuple(held), test)
+
+
+def _pairs(found: FoundImages, keys: list[str]) -> tuple[ImageAndMask, ...]:
+    pairs = []
+    for key in keys:
+        if key in found.masks:
+            pairs.append(ImageAndMask(key, found.images[key], found.masks[key]))
+        else:
+            where = found.layout.masks.format(split=key.split("/")[0])
+            found.error("missing mask", found.images[key], f"has no mask in {where}/: add it or take the image away")
+    return tuple(pairs)
+
+
+def _lonely_masks(found: FoundImages) -> None:
+    for key in sorted(set(found.masks) - set(found.images)):
+        found.error("missing image", found.masks[key], "has no image of its name: add it or take the mask away")
+
+
+def _lists(found: FoundImages) -> Splits | None:
+    for folder in (found.root / "splits", found.root / found.layout.lists):
+        train, val = _list(folder, TRAIN_NAMES, found), _list(folder, VAL_NAMES, found)
+        test = _list(folder, TEST_NAMES, found)
+        if test is None:
+            val, test = None, val
+            if train is not None and test is not None:
+                _say_what_tests(found, "val")
+        if train is None and test is None:
+            continue
+        if train is None or test is None:
+            missing = folder / ("train.txt" if train is None else "test.txt")
+            found.error("split", missing, "is not there: write both lists, or neither to have them worked out")
+            return Splits()
+        uses = (("training", train), ("validation", val or []), ("testing", test))
+        for (use, one), (other_use, other) in itertools.combinations(uses, 2):
+            for key in sorted(set(one) & set(other)):
+                found.error("split", folder, f"names '{key}' for {use} and for {other_use}: take it out of one list")
+        if unused := len(set(found.images) - set(train) - set(val or ()) - set(test)):
+            found.notes.append(f"{unused} images are in no list of {shown(folder)} and are not used.")
+        pairs = None if val is None else _pairs(found, val)
+        return _complete(found, _pairs(found, train), pairs, _pairs(found, test))
+    return None
+
+
+def _list(folder: Path, names: tuple[str, ...], found: FoundImages) -> list[str] | None:
+    """The keys in the first list of these names with a pair in it, or else in the first that is there."""
+    lists = [(path, _keys(path, found)) for name in names if (path := folder / f"{name}.txt").is_file()]
+    if not lists:
+        return None
+    pairs = set(found.images) & set(found.masks)
+    path, keys = next(((path, keys) for path, keys in lists if pairs.intersection(keys)), lists[0])
+    if not keys:
+        found.error("split", path, "lists nothing: write names of images, one a line")
+    for key in keys:
+        if key not in found.images:
+            found.error("split", path, f"names '{shown(key)}', which is no image there: mend the name or take it out")
+    return [key for key in keys if key in found.images]
+
+
+def _keys(path: Path, found: FoundImages) -> list[str]:
+    try:
+        lines = path.read_text("utf-8-sig", "surrogateescape").splitlines()
+    except OSError as error:
+        raise DataError(f"{shown(path)} cannot be read ({error.strerror}): give permission with `chmod u+r`.") from None
+    keys = [unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()]
+    # Some tools list file names.
+    stems = [key.rpartition(".")[0] if key.lower().endswith(SUFFIXES) else key for key in keys]
+    return list(dict.fromkeys(key if key in found.images else stem for key, stem in zip(keys, stems, strict=True)))

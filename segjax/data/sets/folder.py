@@ -1,0 +1,168 @@
+"""Your own images: a folder of images and masks as a data set, and what training wants to know about it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from segjax.data.augment import Augment
+from segjax.data.check.mask_report import Report
+from segjax.data.check.masks import check_masks, size_sentence
+from segjax.data.dataset import Dataset
+from segjax.data.formats.classes import ClassList, Colour
+from segjax.data.formats.images import read_image, read_mask, shown
+from segjax.data.formats.layouts import ImageAndMask, find
+from segjax.data.formats.splits import split as split_images
+from segjax.data.formats.splits import write_lists
+from segjax.data.record import IGNORE, Record, refuse_unknown_split
+from segjax.data.statistics import Statistics, median_frequency_weights, pooled, training_crop
+from segjax.errors import DataError
+
+
+@dataclass(frozen=True)
+class FolderDefaults:
+    """What is worked out from a folder before training: plain numbers and names, which a run can keep."""
+
+    class_names: tuple[str, ...]
+    palette: tuple[Colour, ...]
+    crop: int
+    """Height and width of training crops: the median shorter side, down to a multiple of 32 in 32 to 256."""
+    mean: tuple[float, ...]
+    """Of every channel of all training images, in 0..1."""
+    std: tuple[float, ...]
+    class_weights: tuple[float, ...]
+    """By median frequency (Eigen and Fergus, 2015), at most 10; 1 for a class that no training mask has."""
+    notes: tuple[str, ...]
+    """What was guessed about the folder, to be said aloud."""
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> "FolderDefaults":
+        """Make it again of what `dataclasses.asdict` gave, after JSON turned its tuples into lists."""
+
+        def frozen(value: Any) -> Any:
+            return tuple(frozen(part) for part in value) if isinstance(value, list) else value
+
+        return cls(**{name: frozen(value) for name, value in kept.items()})
+
+
+def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None) -> Dataset:
+    """Make a data set of a folder with images/ and masks/, or in any other of `segjax.data.formats.layouts.LAYOUTS`.
+
+    Every file is checked first, and again when files have changed. Splits that nothing in the folder decides are
+    written to train.txt, val.txt and test.txt in splits/ there, where that is allowed. A folder that says what trains
+    and what tests, or trains and validates, gets its validation from what trains, as `segjax.data.formats.splits` says.
+
+    Args:
+        root: the folder.
+        defaults: what `folder_defaults` found before; with it nothing is read until the data set is opened.
+
+    Raises:
+        DataError: here (without `defaults`) or on opening, with the errors that `check` finds.
+    """
+    known = defaults or folder_defaults(root)
+
+    def open_split(split: str) -> FolderSource:
+        refuse_unknown_split(shown(root), split)
+        report = _checked(root)
+        if report.classes.names != known.class_names:
+            raise DataError(
+                f"{report.root} has the classes {', '.join(report.classes.names)} where {', '.join(known.class_names)} "
+                "were expected: give it a classes.txt with these."
+            )
+        if report.splits.by_hash:
+            write_lists(Path(root), report.splits)
+        return FolderSource(getattr(report.splits, split), report.classes, report.levels)
+
+    return Dataset(
+        Path(root).resolve().name,
+        known.class_names,
+        known.palette,
+        open_split,
+        statistics=Statistics(known.mean, known.std),
+        augment=Augment(
+            crop=(known.crop, known.crop),
+            flip_horizontal=True,
+            scale=(0.75, 1.5),
+            rotate=10,
+            brightness=0.2,
+            contrast=0.2,
+            saturation=0.2,
+        ),
+    )
+
+
+class FolderSource:
+    """Pairs of files, read when they are asked for."""
+
+    def __init__(self, pairs: tuple[ImageAndMask, ...], classes: ClassList, levels: UInt8[np.ndarray, " 256"] | None):
+        """Take pairs that `check` has read, with what it found masks to mean."""
+        self.pairs, self.classes, self.levels = pairs, classes, levels
+
+    def __len__(self) -> int:
+        """How many pairs there are."""
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Record:
+        """The record of one pair.
+
+        Raises:
+            DataError: a file is no longer what it was when it was checked.
+        """
+        pair = self.pairs[index]
+        image = read_image(pair.image)
+        mask = read_mask(pair.mask, colours=self.classes.colours, levels=self.levels)
+        if image.shape[:2] != mask.shape:
+            raise DataError(size_sentence(pair, image.shape, mask.shape))
+        if ((mask >= len(self.classes.names)) & (mask != IGNORE)).any():
+            raise DataError(f"{shown(pair.mask)} has labels that it did not have when it was checked: check again.")
+        return {"image": image, "mask": mask}
+
+
+def folder_defaults(root: str | os.PathLike[str]) -> FolderDefaults:
+    """Work out classes, crop size, normalisation and class weights from the images and masks that train.
+
+    Raises:
+        DataError: the folder has errors.
+    """
+    report = _checked(root)
+    train = report.train
+    sizes = np.array([one.size for one in train])
+    images = pooled(
+        np.array([one.mean for one in train]), np.array([one.std for one in train]), pixels=sizes.prod(axis=1)
+    )
+    return FolderDefaults(
+        class_names=report.classes.names,
+        palette=report.classes.palette,
+        crop=training_crop(sizes),
+        mean=images.mean,
+        std=images.std,
+        class_weights=median_frequency_weights(np.array([one.counts for one in train])[:, : len(report.classes.names)]),
+        notes=report.notes,
+    )
+
+
+_clean: dict[str, tuple[list[object], Report]] = {}
+
+
+def _checked(root: str | os.PathLike[str]) -> Report:
+    """Check once in a process, and again after errors, which may have been mended, or when files have changed."""
+    key = os.path.realpath(root)
+    if key in _clean and _clean[key][0] == _state(root):
+        return _clean[key][1]
+    report = check_masks(root)
+    report.refuse()
+    _clean[key] = _state(root), report
+    return report
+
+
+def _state(root: str | os.PathLike[str]) -> list[object]:
+    """What checking depends on, without reading pixels: which files there are, and since when."""
+    splits = split_images(find(root))
+    pairs = [pair for part in (splits.train, splits.val, splits.test) for pair in part]
+    files = [file for pair in pairs for file in (pair.image, pair.mask)]
+    files += [Path(root, name) for name in ("classes.txt", "dataset.json")]
+    status = [file.stat() if file.exists() else None for file in files]
+    return [splits._replace(by_hash=False), *(one and (one.st_size, one.st_mtime_ns) for one in status)]

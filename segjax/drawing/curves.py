@@ -1,0 +1,85 @@
+"""How a run went: its loss and its scores over the steps."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segjax.drawing.figures import despine, save
+from segjax.drawing.palette import Colour, hexadecimal
+
+_SPLITS = {"val": "validation", "test": "test"}
+"""What a split that is not trained on is called, by the key of its scores in a row."""
+_STYLES: dict[str, dict[str, Any]] = {
+    "val": {"color": "#c0392b", "marker": "o", "markersize": 3, "clip_on": False},
+    "test": {"color": "#1f4e79", "marker": "D", "markersize": 5, "clip_on": False},
+}
+Points = list[tuple[int, Mapping[str, Any]]]
+"""Steps, and what a row says of each."""
+
+
+def draw_curves(
+    folder: Path,
+    rows: Sequence[Mapping[str, Any]],
+    scores: Mapping[str, str],
+    *,
+    class_score: tuple[str, str] | None = None,
+    colours: Mapping[str, Colour] | None = None,
+) -> None:
+    """Write curves.png: the training loss, and scores of the validation and the test split.
+
+    Args:
+        folder: where to.
+        rows: of a run's log: the scores of "train", "val" and "test", where a row has them, at its "step".
+        scores: which to draw, and what each is called; those of training too where rows have them.
+        class_score: one that has a value for each class, and what it is called; drawn last.
+        colours: of its classes, by name.
+    """
+    of = {split: [(row["step"], row[split]) for row in rows if split in row] for split in ("train", *_SPLITS)}
+    count = 1 + len(scores) + (class_score is not None)
+    figure = Figure(figsize=(4.3 * count, 3.6), layout="constrained")
+    panels: list[Axes] = list(np.atleast_1d(figure.subplots(1, count)))
+    panels[0].plot(*_curve(of["train"], "loss"), color="#444444", linewidth=1.2)
+    panels[0].set_title("training loss")
+    for axes, (name, title) in zip(panels[1:], scores.items(), strict=False):
+        _draw_score(axes, of, name, title)
+    if class_score is not None:
+        _draw_classes(panels[-1], of, *class_score, colours or {})
+    for axes in panels[1:]:
+        axes.set_ylim(0, 1)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower right", fontsize=8, frameon=False)
+    for axes in panels:
+        axes.set_xlabel("step")
+        despine(axes)
+        axes.grid(alpha=0.25)
+    save(figure, folder, "curves.png")
+
+
+def _draw_score(axes: Axes, of: Mapping[str, Points], name: str, title: str) -> None:
+    if any(name in scores for _, scores in of["train"]):
+        axes.plot(*_curve(of["train"], name), color="#bbbbbb", linewidth=1, label="train")
+    for split, called in _SPLITS.items():
+        if of[split]:
+            steps, values = _curve(of[split], name)
+            axes.plot(steps, values, label=called, **_STYLES[split])
+            title = f"{title.partition(':')[0]}: {values[-1]:.3f} on the {called} split"
+    axes.set_title(title)
+
+
+def _draw_classes(axes: Axes, of: Mapping[str, Points], name: str, title: str, colours: Mapping[str, Colour]) -> None:
+    split = "val" if of["val"] else "test"
+    for of_class, colour in colours.items():
+        points = [(step, scores[name]) for step, scores in of[split]]
+        style: dict[str, Any] = {**_STYLES["val"], "color": hexadecimal(colour)}
+        axes.plot(*_curve(points, of_class), label=of_class, **style)
+    axes.set_title(f"{_SPLITS[split]} {title} by class")
+
+
+def _curve(points: Points, name: str) -> tuple[list[int], list[float]]:
+    """Steps and values, of the rows that have one; NaN where it is undefined."""
+    known = [(step, scores[name]) for step, scores in points if name in scores]
+    return [step for step, _ in known], [np.nan if value is None else value for _, value in known]

@@ -1,0 +1,49 @@
+"""What all of matplotlib's figures share: bare axes, legends of classes, images that can be looked at, whole files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from jaxtyping import Real, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from segjax.drawing.palette import Palette, hexadecimal
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure whole or not at all."""
+    partial = folder / f".{name}.partial"
+    with matplotlib.rc_context({"savefig.dpi": 110}):
+        figure.savefig(partial, format="png")
+    partial.replace(folder / name)
+
+
+def despine(axes: Axes) -> None:
+    """Leave of a plot's frame the two axes alone."""
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def bare(axes: Axes) -> None:
+    """Leave out a frame and its ticks, for an image."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def class_patches(class_names: Sequence[str], palette: Palette) -> list[Patch]:
+    """What a legend shows of classes."""
+    return [Patch(color=hexadecimal(colour), label=name) for name, colour in zip(class_names, palette, strict=True)]
+
+
+def rgb(image: Real[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+    """The first three channels, brightened as far as the image allows; a grey image in all three."""
+    rgb = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
+    top = max(1.0, float(np.percentile(rgb, 99.5)))
+    return (np.clip(rgb / top, 0, 1) ** 0.8 * 255).astype(np.uint8)
+
+
+def evenly(length: int, most: int) -> list[int]:
+    """Up to `most` different numbers below `length`, spread evenly, the first and the last among them."""
+    return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(int)).tolist()

@@ -1,0 +1,75 @@
+"""Grids of examples: what a model predicts beside what is true."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.figure import Figure
+
+from segjax.drawing.box_overlay import Note, draw_boxes
+from segjax.drawing.figures import bare, class_patches, rgb, save
+from segjax.drawing.palette import IGNORED, Palette, paint
+
+_RIGHT, _WRONG, _TRUTH = (238, 238, 238), (204, 51, 63), (255, 255, 255)
+
+
+class MaskExample(NamedTuple):
+    """One record with the mask that was predicted for it."""
+
+    image: UInt8[np.ndarray, "h w c"]
+    truth: UInt8[np.ndarray, "h w"]
+    prediction: UInt8[np.ndarray, "h w"]
+
+
+class BoxExample(NamedTuple):
+    """One record with the boxes that were predicted for it."""
+
+    image: UInt8[np.ndarray, "h w c"]
+    true: Sequence[Sequence[float]]
+    """Boxes (x, y, w, h)."""
+    crowd: Sequence[bool]
+    """Which of them are not scored."""
+    predicted: Sequence[Note]
+    caption: str
+
+
+def draw_mask_grid(folder: Path, examples: Sequence[MaskExample], class_names: Sequence[str], palette: Palette) -> None:
+    """Write predictions.png: a column for each example, with its image, truth, prediction and error."""
+    figure = Figure(figsize=(2.0 * len(examples) + 0.4, 8.6), layout="constrained")
+    grid = figure.subplots(4, len(examples), squeeze=False)
+    for column, (image, truth, prediction) in zip(grid.T, examples, strict=True):
+        counted, right = truth != 255, truth == prediction
+        error = np.where(right[..., None], _RIGHT, _WRONG)
+        error = np.where(counted[..., None], error, IGNORED).astype(np.uint8)
+        for axes, shown in zip(
+            column, (rgb(image), paint(truth, palette), paint(prediction, palette), error), strict=True
+        ):
+            axes.imshow(shown, interpolation="nearest")
+            bare(axes)
+        if counted.any():
+            column[3].set_xlabel(f"{right[counted].mean():.0%} right", fontsize=9)
+    for axes, title in zip(grid[:, 0], ("image", "truth", "prediction", "error"), strict=True):
+        axes.set_ylabel(title, fontsize=11)
+    patches = class_patches(class_names, palette)
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 8), frameon=False, fontsize=9)
+    save(figure, folder, "predictions.png")
+
+
+def draw_box_grid(folder: Path, rows: Mapping[str, Sequence[BoxExample]], palette: Palette) -> None:
+    """Write predictions.png: rows of examples under their titles, equally many in each; the true boxes are white."""
+    columns = max(map(len, rows.values()))
+    figure = Figure(figsize=(2.6 * columns + 0.4, 3.1 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (title, examples) in zip(grid, rows.items(), strict=True):
+        for axes, example in zip(line, examples, strict=True):
+            true = [
+                Note(box, (), len(palette), bool(crowd)) for box, crowd in zip(example.true, example.crowd, strict=True)
+            ]
+            axes.imshow(draw_boxes(rgb(example.image), [*true, *example.predicted], (*palette, _TRUTH)))
+            bare(axes)
+            axes.set_xlabel(example.caption, fontsize=8)
+        line[0].set_ylabel(title, fontsize=11)
+    figure.suptitle("true boxes are white, dashed where they are not scored", fontsize=9)
+    save(figure, folder, "predictions.png")

@@ -1,0 +1,87 @@
+"""An image with the classes of a mask laid over it, for people to look at."""
+
+from collections.abc import Sequence
+
+import cv2
+import matplotlib
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from segjax.drawing.palette import Palette, paint
+
+LONGEST = 2048
+"""A larger image is drawn smaller: its longer side gets this many pixels."""
+SHORTEST = 384
+"""A smaller image is drawn larger: its pixels are repeated while its longer side stays within this many."""
+_MARGIN = 8
+_BACKGROUND, _BORDER = (250, 250, 250), (255, 255, 255)
+
+
+def draw_overlay(
+    image: UInt8[np.ndarray, "h w 3"],
+    mask: UInt8[np.ndarray, "h w"],
+    class_names: Sequence[str],
+    palette: Palette,
+) -> Image.Image:
+    """Tint an image with the colours of its mask, draw where classes meet, and say below which colour is what.
+
+    The legend names the classes that occur, the most frequent first, with their share of the pixels.
+    """
+    counts = np.bincount(mask.ravel(), minlength=len(class_names))
+    tinted = tint(*_fitted(image, mask), palette)
+    legend = _legend(tinted.shape[1], counts, class_names, palette)
+    canvas = Image.new("RGB", (legend.width, len(tinted) + legend.height), _BACKGROUND)
+    canvas.paste(Image.fromarray(tinted))
+    canvas.paste(legend, (0, len(tinted)))
+    return canvas
+
+
+def tint(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"], palette: Palette) -> np.ndarray:
+    """The image in its own size, tinted with the colours of its mask, and white where classes meet."""
+    tinted = cv2.addWeighted(image, 0.55, paint(mask, palette), 0.45, 0)
+    borders = np.zeros(mask.shape, bool)
+    borders[:, :-1] |= mask[:, :-1] != mask[:, 1:]
+    borders[:-1] |= mask[:-1] != mask[1:]
+    tinted[borders] = _BORDER
+    return tinted
+
+
+def grey_overlay(
+    image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"], palette: Palette
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The colours of a mask laid over a greyed image, so that none is taken for its own; the ignored is white."""
+    grey = image.mean(axis=2, keepdims=True)
+    return (0.4 * grey + 0.6 * paint(mask, palette, ignored=(255, 255, 255))).astype(np.uint8)
+
+
+def _fitted(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    height, width = mask.shape
+    longer = max(height, width)
+    if longer > LONGEST:
+        size = max(1, width * LONGEST // longer), max(1, height * LONGEST // longer)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return image, cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    times = max(1, SHORTEST // longer)
+    return image.repeat(times, 0).repeat(times, 1), mask.repeat(times, 0).repeat(times, 1)
+
+
+def _legend(width: int, counts: np.ndarray, class_names: Sequence[str], palette: Palette) -> Image.Image:
+    size = max(14, width // 80)  # of the letters, in pixels
+    font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+    order = [int(c) for c in np.argsort(-counts, kind="stable") if counts[c]]
+    texts = [f"{class_names[c]}  {counts[c] / counts.sum():.1%}" for c in order]
+    widths = [2 * _MARGIN + size + int(font.getlength(text)) for text in texts]
+    width = max(width, *(_MARGIN + one for one in widths))
+    places, x, y = [], _MARGIN, _MARGIN
+    for one in widths:
+        if x + one > width:
+            x, y = _MARGIN, y + size + _MARGIN
+        places.append((x, y))
+        x += one + _MARGIN
+    legend = Image.new("RGB", (width, y + size + _MARGIN), _BACKGROUND)
+    draw = ImageDraw.Draw(legend)
+    for c, text, (x, y) in zip(order, texts, places, strict=True):
+        draw.rectangle((x, y, x + size, y + size), fill=palette[c], outline=(120, 120, 120))
+        draw.text((x + size + 6, y + size // 2), text, (30, 30, 30), font, anchor="lm")
+    return legend

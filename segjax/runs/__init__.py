@@ -1,0 +1,20 @@
+"""Runs of experiment files: knobs, run folders, seeds, sweeps, and trained models back from them."""
+
+from segjax.runs.experiment_file import ExperimentFile, Preset, experiment, read_experiment, remember
+from segjax.runs.load import evaluate_run, load, load_experiment
+from segjax.runs.run import create_run, experiment_of, new_run, open_run
+
+__all__ = [
+    "ExperimentFile",
+    "Preset",
+    "create_run",
+    "evaluate_run",
+    "experiment",
+    "experiment_of",
+    "load",
+    "load_experiment",
+    "new_run",
+    "open_run",
+    "read_experiment",
+    "remember",
+]

@@ -1,0 +1,148 @@
+"""The knobs of an experiment function: flat by name, whether they are its own or a recipe's."""
+
+import contextlib
+import dataclasses
+import difflib
+import inspect
+import io
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from segjax.errors import ExperimentError
+from segjax.train.recipe import Recipe
+
+Knobs = dict[str, Any]
+_PLAIN = (str, int, float, bool, type(None), Path)
+
+
+def knobs_from(arguments: Sequence[str], function: Callable[..., Any], preset: Mapping[str, Any], name: str) -> Knobs:
+    """The knobs that a command line's `--knob value` pairs stand for, defaults filled in.
+
+    What only Python can give, such as a module, is no flag. `--help` prints the knobs and exits.
+
+    Raises:
+        ExperimentError: an unknown knob, or a value of the wrong type.
+    """
+
+    def collect(**given: Any) -> dict[str, Any]:
+        return given
+
+    parameters = []
+    for parameter, hint in _parameters(function).values():
+        default = preset.get(parameter.name, parameter.default)
+        if (flag := _flag(hint)) is not None:
+            flags = {"kind": parameter.KEYWORD_ONLY, "annotation": flag, "default": default}
+            parameters.append(parameter.replace(**flags))
+    collect.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    collect.__annotations__ = {one.name: one.annotation for one in parameters}
+    collect.__doc__ = function.__doc__
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            config = (tyro.conf.OmitArgPrefixes,)
+            return flat(tyro.cli(collect, prog=f"segjax train {name}", args=list(arguments), config=config))
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+    raise ExperimentError(f"{name}: {_sentence(said.getvalue())} `segjax train {name} --help` lists the knobs.")
+
+
+def flat(values: Mapping[str, Any]) -> Knobs:
+    """Knobs by name, a recipe's among the others, as run.json has them."""
+    found: Knobs = {}
+    for name, value in values.items():
+        found |= vars(value) if isinstance(value, Recipe) else {name: value}
+    return found
+
+
+def arguments_of(function: Callable[..., Any], preset: Mapping[str, Any], knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the function takes for these flat knobs: a recipe is put together again.
+
+    Raises:
+        ExperimentError: a knob that the function does not have, or a name that is none of the knob's choices.
+    """
+    for name, hint in types_of(function).items():
+        _refuse_unknown_name(name, hint, knobs.get(name))
+    known, left = dict(preset), dict(knobs)
+    for name, (parameter, hint) in _parameters(function).items():
+        if name in left:
+            known[name] = left.pop(name)
+        elif _is_recipe(hint):
+            own = {field.name: left.pop(field.name) for field in dataclasses.fields(hint) if field.name in left}
+            default = known.get(name, parameter.default)
+            known[name] = hint(**own) if default is parameter.empty else dataclasses.replace(default, **own)
+    if left:
+        raise ExperimentError(f"{function.__name__} has no knob named {next(iter(left))}; leave it out.")
+    return known
+
+
+def types_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The type of every knob, by its flat name.
+
+    Raises:
+        ExperimentError: two knobs of one name.
+    """
+    found: dict[str, Any] = {}
+    for name, (_, hint) in _parameters(function).items():
+        own = typing.get_type_hints(hint) if _is_recipe(hint) else {name: hint}
+        if twice := found.keys() & own.keys():
+            raise ExperimentError(f"{function.__name__} has the knob {min(twice)} twice; rename one of them.")
+        found |= own
+    return found
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, tuple[inspect.Parameter, Any]]:
+    hints = typing.get_type_hints(function)
+    signature = inspect.signature(function).parameters
+    return {name: (parameter, hints.get(name, str)) for name, parameter in signature.items()}
+
+
+def _is_recipe(hint: Any) -> bool:
+    """Whether a parameter stands for many knobs; a recipe of one's own adds fields to the others."""
+    return isinstance(hint, type) and issubclass(hint, Recipe)
+
+
+def _flag(hint: Any) -> Any:
+    """The part of a type that words can say; None where there is none, as with a module."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        said = [part for part in map(_flag, parts) if part is not None]
+        return typing.Union[tuple(said)] if set(said) - {type(None)} else None  # noqa: UP007
+    if hint in _PLAIN or origin is typing.Literal or _is_recipe(hint):
+        return hint
+    if origin in (tuple, list):
+        return hint if all(part is ... or _flag(part) == part for part in parts) else None
+    return None
+
+
+def _refuse_unknown_name(knob: str, hint: Any, value: Any) -> None:
+    """Refuse a string where a knob has names to choose from; tyro does it for the command line, and nothing for Python.
+
+    Raises:
+        ExperimentError: it is none of them; the sentence offers the nearest.
+    """
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if isinstance(value, (tuple, list)):
+        several = [typing.get_args(part)[0] for part in parts if typing.get_origin(part) in (tuple, list)]
+        for one in value if several else ():
+            _refuse_unknown_name(knob, typing.Union[tuple(several)], one)  # noqa: UP007
+        return
+    named = [part for part in parts if typing.get_origin(part) is typing.Literal]
+    choices = [choice for part in named for choice in typing.get_args(part)]
+    if isinstance(value, str) and choices and value not in choices and str not in parts:
+        near = difflib.get_close_matches(value, map(str, choices), n=3) or map(str, choices)
+        raise ExperimentError(f"{value} is no {knob}; name one, such as {' or '.join(near)}.")
+
+
+def _sentence(box: str) -> str:
+    """The words of the box that tyro draws around what it has to say, as one sentence."""
+    lines = [line.strip("│ ").strip() for line in box.splitlines()]
+    words = " ".join(line for line in lines if line and not re.match(r"[╭╰─]", line) and "full helptext" not in line)
+    words = re.sub(r" segjax train \S+ --help\s*$", "", words)
+    return re.sub(r"\.? Argument helptext:", ". Expected", words).rstrip(".") + "."

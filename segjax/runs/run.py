@@ -1,0 +1,81 @@
+"""A run of an experiment file: its folder made, opened again, and its experiment built from it."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from segjax import __version__
+from segjax.errors import ExperimentError
+from segjax.runs.experiment_file import ExperimentFile, read_experiment
+from segjax.runs.knobs import Knobs
+from segjax.train.experiment import Experiment
+from segjax.train.run import Run
+
+
+def new_run(path: Path | None, file: ExperimentFile, knobs: Knobs) -> Run:
+    """Make a new run folder, after the experiment was built once, to find out what is to be remembered of its data.
+
+    It is built again from the folder to be trained, so that what trains is what the folder says.
+
+    Raises:
+        ExperimentError: the experiment cannot be built, or the folder not be made.
+        DataError: the data set cannot be used.
+    """
+    facts: dict[str, Any] = {}
+    file.build(knobs, facts)
+    return create_run(path, file.path, knobs, facts, file.name)
+
+
+def create_run(
+    path: Path | None, file: Path, knobs: Knobs, facts: dict[str, Any] | None = None, name: str | None = None
+) -> Run:
+    """Make a new run folder for an experiment file; `runs/<name>/<time>` where no path is given.
+
+    `facts` is what the experiment function remembered of its data, `name` that of the preset where there is one.
+
+    Raises:
+        ExperimentError: the folder cannot be made.
+    """
+    name = name or file.stem
+    return Run.create(path or default_folder(name), {"experiment": name, "knobs": knobs, "facts": facts or {}}, file)
+
+
+def open_run(path: Path) -> Run:
+    """The run folder at that path.
+
+    Raises:
+        ExperimentError: it is none, it was made from Python, or by segjax 0.1.
+    """
+    missing = [name for name in ("experiment.py", "run.json", "checkpoints") if not (path / name).exists()]
+    if missing == ["experiment.py"] and "experiment" not in Run(path).configuration():
+        raise ExperimentError(
+            f"{path} was trained from Python, without an experiment file; go on with it by the same call of "
+            "`segjax.train`, or give `segjax.load` its experiment."
+        )
+    if missing:
+        what = "not a folder" if not path.is_dir() else f"not a run folder: it has no {missing[0]}"
+        raise ExperimentError(f"{path} is {what}; name the folder that `segjax train` printed on its last line.")
+    made_by = Run(path).configuration().get("versions", {}).get("segjax", "0.1")
+    if made_by.split(".")[:2] == ["0", "1"]:
+        raise ExperimentError(
+            f"{path} was made by segjax {made_by}, which {__version__} cannot read; train it again, "
+            "or install `segjax<0.2` to use it."
+        )
+    return Run(path)
+
+
+def experiment_file(run: Run) -> ExperimentFile:
+    """A run's copy of its experiment file, with the preset by which it was named."""
+    return read_experiment(run.experiment_file, run.configuration()["experiment"])
+
+
+def experiment_of(run: Run) -> Experiment:
+    """A run's experiment as it was, built again from the copied file and the recorded knobs."""
+    kept = run.configuration()
+    knobs = {name: tuple(value) if isinstance(value, list) else value for name, value in kept["knobs"].items()}
+    return experiment_file(run).build(knobs, kept["facts"])
+
+
+def default_folder(name: str) -> Path:
+    """Where a run goes that was given no folder."""
+    return Path("runs") / name / time.strftime("%Y-%m-%d_%H-%M-%S")

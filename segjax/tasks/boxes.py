@@ -1,0 +1,57 @@
+"""What the tasks that find objects, and nothing else, predict and write."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from segjax.data import Dataset
+from segjax.drawing import draw_boxes, notes
+from segjax.inference import Summary, Variables, VideoSummary, predict_box_files, predict_boxes, predict_video
+from segjax.inference.video import Frame
+from segjax.tasks.options import Options
+
+
+class BoxPredictions:
+    """The predictions of a model whose outputs have `detections(max_boxes)`, and nothing to write beside them."""
+
+    def __init__(self, data: Dataset, *, size: tuple[int, int] | None, max_boxes: int) -> None:
+        self._data, self._size, self._max_boxes = data, size, max_boxes
+
+    def write_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """Images with their boxes, and all boxes in COCO's format."""
+        self._check(options)
+        return predict_box_files(
+            model,
+            variables,
+            paths,
+            out,
+            class_names=self._data.class_names,
+            palette=self._data.palette,
+            attribute_names=self._data.attribute_names,
+            size=self._size,
+            max_boxes=self._max_boxes,
+            least=options.least,
+        )
+
+    def write_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Frames with their boxes, classes and scores."""
+        self._check(options)
+        data, variables = self._data, jax.device_put(variables)
+
+        def located(frame: Frame) -> Frame:
+            found = predict_boxes(
+                model, variables, frame, size=self._size, max_boxes=self._max_boxes, least=options.least
+            )
+            return np.asarray(draw_boxes(frame, notes(found, data.class_names, data.attribute_names), data.palette))
+
+        return predict_video(located, video, out)
+
+    def _check(self, options: Options) -> None:
+        options.only("--score", why=f"a run on {self._data.name} finds boxes")

@@ -1,0 +1,191 @@
+"""Detection as a task: a box, a class and scores for every object of an image."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+from segjax import metrics
+from segjax.data import Dataset, Record, Source
+from segjax.drawing import draw_curves, notes
+from segjax.inference import Summary, Variables, VideoSummary
+from segjax.ops import boxes
+from segjax.tasks.boxes import BoxPredictions
+from segjax.tasks.examples import Shown, draw_box_predictions
+from segjax.tasks.options import Options
+from segjax.tasks.task import Batch
+
+
+class Objects(NamedTuple):
+    """What is known of the objects of each image."""
+
+    boxes: Float[Array, "n m 4"]
+    """(x, y, w, h) in pixels."""
+    labels: Int[Array, "n m"]
+    """Their classes; -1 where there is no object."""
+    crowd: Bool[Array, "n m"]
+    """Which are neither trained on nor scored."""
+    attributes: Float[Array, "n m a"] | None
+    """In 0..1, NaN where nobody annotated one; None where records have none."""
+
+
+class Detection:
+    """What the `detections(max_boxes)` of a model's outputs are, against all boxes of each record, by COCO's scores.
+
+    Where the data set has attributes, the calibration of their scores is measured too: of the attributes at each true
+    box's best match of its class with an IoU of 0.5 or more. At most `max_boxes` of an image are predicted; images are
+    seen in their own size.
+    """
+
+    headline = "ap50"
+
+    def __init__(self, data: Dataset, max_boxes: int = 100) -> None:
+        self._data = data
+        self._num_classes = len(data.class_names)
+        self._max_boxes = max_boxes
+        self._predictions = BoxPredictions(data, size=None, max_boxes=max_boxes)
+
+    def targets(self, batch: Batch) -> Objects:
+        """All boxes of a batch."""
+        return Objects(batch["boxes"], batch["labels"], batch["crowd"], batch.get("attributes"))
+
+    def zero(self) -> dict[str, Any]:
+        """Nothing: what COCO's scores rank is all boxes of a split."""
+        return {}
+
+    def count(self, outputs: Any, batch: Batch) -> dict[str, Any]:
+        """Nothing."""
+        del outputs, batch
+        return {}
+
+    def summary(self, counts: dict[str, Any]) -> dict[str, float]:
+        """Nothing."""
+        del counts
+        return {}
+
+    def measure(self, outputs: Any, batch: Batch) -> dict[str, Any]:
+        """The boxes found and the true ones."""
+        found = outputs.detections(self._max_boxes)
+        measured = {
+            "boxes": found.boxes,
+            "scores": found.scores,
+            "labels": found.labels,
+            "true_boxes": batch["boxes"],
+            "true_labels": batch["labels"],
+            "crowd": batch["crowd"],
+            "valid": batch["valid"],
+        }
+        if found.attributes is not None and "attributes" in batch:
+            measured["calibration"] = _attribute_counts(found, batch)
+        return measured
+
+    def scores(self, measured: Iterable[dict[str, np.ndarray]]) -> dict[str, Any]:
+        """AP50, AP75, AP and AR over a split, and AP50 and AP of each class."""
+        parts = list(measured)
+        calibration = [part.pop("calibration") for part in parts if "calibration" in part]
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        valid = whole.pop("valid")
+        found = metrics.detection_scores(
+            **{name: value[valid] for name, value in whole.items()},
+            num_classes=self._num_classes,
+            max_boxes=self._max_boxes,
+        )
+        scores: dict[str, Any] = {name: _known(getattr(found, name)) for name in ("ap50", "ap75", "ap", "ar")}
+        for name in ("class_ap50", "class_ap", "class_f1", "class_threshold"):
+            scores[name] = dict(zip(self._data.class_names, map(_known, getattr(found, name)), strict=True))
+        if calibration:
+            counts = np.sum(np.asarray(calibration, np.float64), axis=0)
+            errors = (_known(metrics.expected_calibration_error(one)) for one in counts)
+            scores["calibration_error"] = dict(zip(self._data.attribute_names, errors, strict=True))
+        return scores
+
+    def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        """The training loss, AP50 and AP."""
+        draw_curves(folder, rows, {"ap50": "AP50", "ap": "AP"})
+
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+        """Test records with their true and predicted boxes: some spread evenly, and those that are worst.
+
+        Boxes are drawn from the operating threshold of their class on: the best by F1 over the records looked at.
+        """
+        apply = jax.jit(
+            lambda variables, image: model.apply(variables, image, train=False).detections(self._max_boxes)  # type: ignore[union-attr]
+        )
+
+        def predict(records: list[Record]) -> list[Shown]:
+            found = [jax.tree.map(lambda x: np.asarray(x)[0], apply(variables, r["image"][None])) for r in records]
+            least = self._thresholds(records, found)
+            kept = [one._replace(labels=np.where(one.scores >= least[one.labels], one.labels, -1)) for one in found]
+            return [self._show(record, one) for record, one in zip(records, kept, strict=True)]
+
+        draw_box_predictions(folder, source, predict, self._data.palette)
+
+    def predict_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """Images with their boxes, and all boxes in COCO's format; takes `--score`."""
+        return self._predictions.write_files(model, variables, paths, out, options)
+
+    def predict_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Frames with their boxes, classes and scores; takes `--score`."""
+        return self._predictions.write_video(model, variables, video, out, options)
+
+    def _thresholds(self, records: list[Record], found: list[Any]) -> Float[np.ndarray, " k"]:
+        """The operating threshold of each class, the score of the best F1; 0.3 where no score is any good."""
+        most = max(len(record["boxes"]) for record in records)
+
+        def padded(values: np.ndarray, fill: float) -> np.ndarray:
+            return np.concatenate([values, np.full((most - len(values), *values.shape[1:]), fill, values.dtype)])
+
+        true = [
+            (padded(r["boxes"], 0), padded(r["labels"], -1), padded(r.get("crowd", np.zeros(len(r["boxes"]), bool)), 0))
+            for r in records
+        ]
+        true_boxes, true_labels, crowd = (np.stack(values) for values in zip(*true, strict=True))
+        best = metrics.detection_scores(
+            np.stack([one.boxes for one in found]),
+            np.stack([one.scores for one in found]),
+            np.stack([one.labels for one in found]),
+            true_boxes,
+            true_labels,
+            crowd,
+            num_classes=self._num_classes,
+            max_boxes=self._max_boxes,
+        ).class_threshold
+        return np.where(np.isnan(best), 0.3, best)
+
+    def _show(self, record: Record, found: Any) -> Shown:
+        """A record with those of the boxes found that have a label."""
+        shown = found.labels >= 0
+        crowd = record.get("crowd", np.zeros(len(record["boxes"]), bool))
+        true = [record["boxes"][~crowd], record["labels"][~crowd]]
+        overlap = np.asarray(boxes.pairwise(true[0], found.boxes[shown]))
+        alike = (overlap >= 0.5) & (true[1][:, None] == found.labels[shown])
+        right = min(int(alike.any(1).sum()), int(alike.any(0).sum()))
+        inside = np.asarray(boxes.pairwise(record["boxes"][crowd], found.boxes[shown])) > 0
+        wrong = int((~alike.any(0) & ~inside.any(0)).sum())
+        caption = f"{right} of {len(true[0])} found, {wrong} wrong"
+        drawn = notes(found, self._data.class_names, self._data.attribute_names)
+        return Shown(record, drawn, (right + 1) / (len(true[0]) + wrong + 1), caption)
+
+
+def _attribute_counts(found: Any, batch: Batch) -> Float[Array, "a bins 3"]:
+    """The calibration counts of what was found for true boxes: at the best overlap, if it is at least a half."""
+    overlap = boxes.pairwise(batch["boxes"], found.boxes)
+    alike = (batch["labels"][:, :, None] == found.labels[:, None]) & (batch["labels"] >= 0)[:, :, None]
+    overlap = jnp.where(alike & ~batch["crowd"][:, :, None], overlap, 0)
+    best = overlap.argmax(-1)
+    scores = jnp.take_along_axis(found.attributes, best[..., None], 1)
+    known = jnp.where((overlap.max(-1) >= 0.5)[..., None], batch["attributes"], jnp.nan)
+    return metrics.attribute_calibration_counts(scores, known)
+
+
+def _known(score: Any) -> float | None:
+    return None if np.isnan(score) else float(score)

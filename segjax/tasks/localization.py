@@ -1,0 +1,130 @@
+"""Localization as a task: the box and the class of the one object of an image."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from segjax import metrics
+from segjax.data import Dataset, Record, Source
+from segjax.drawing import draw_curves, notes
+from segjax.inference import Summary, Variables, VideoSummary
+from segjax.ops import boxes
+from segjax.tasks.boxes import BoxPredictions
+from segjax.tasks.examples import Shown, draw_box_predictions
+from segjax.tasks.options import Options
+from segjax.tasks.task import Batch
+
+CURVES = {"localization_accuracy": "localization accuracy", "mean_iou": "mean IoU of boxes"}
+"""The scores that are drawn, and what they are called."""
+
+
+class OneObject(NamedTuple):
+    """What is known of the one object of each image: of the largest, where there are several."""
+
+    box: Float[Array, "n 4"]
+    """(x, y, w, h) in pixels."""
+    label: Int[Array, " n"]
+    """Its class; -1 where there is no object."""
+    mask: Int[Array, "n h w"] | None
+    """The batch's mask, where it has one."""
+
+
+class Localization:
+    """The `box` (n 4) and the `logits` (n k) of a model's outputs against the largest box of each record.
+
+    Crowds are no objects; an image without one is neither trained on nor scored. Where `size` (height, width) is given,
+    images of any other are fitted into it before the model predicts them.
+    """
+
+    headline = "localization_accuracy"
+
+    def __init__(self, data: Dataset, size: tuple[int, int] | None = None) -> None:
+        self._data = data
+        self._num_classes = len(data.class_names)
+        self._predictions = BoxPredictions(data, size=size, max_boxes=1)
+
+    def targets(self, batch: Batch) -> OneObject:
+        """The largest object of each image."""
+        found, labels = jnp.asarray(batch["boxes"]), jnp.asarray(batch["labels"])
+        area = jnp.where((labels >= 0) & ~batch["crowd"], boxes.area(found), -1)
+        largest = area.argmax(1)[:, None]
+        label = jnp.where(area.max(1) >= 0, jnp.take_along_axis(labels, largest, 1)[:, 0], -1)
+        box = jnp.take_along_axis(found, largest[..., None], 1)[:, 0]
+        return OneObject(box, label, batch.get("mask"))
+
+    def zero(self) -> Float[Array, "k 5"]:
+        """No object counted yet."""
+        return jnp.zeros((self._num_classes, 5), jnp.float32)
+
+    def count(self, outputs: Any, batch: Batch) -> Float[Array, "k 5"]:
+        """The counts of a batch, by class."""
+        truth = self.targets(batch)
+        label = outputs.logits.argmax(-1)
+        return metrics.localization_counts(outputs.box, label, truth.box, truth.label, self._num_classes)
+
+    def summary(self, counts: Float[Array, "k 5"]) -> dict[str, float]:
+        """Localization accuracy and mean IoU."""
+        scores = metrics.localization_scores(np.asarray(counts).sum(0))
+        return {name: float(getattr(scores, name)) for name in ("localization_accuracy", "mean_iou")}
+
+    measure = count
+
+    def scores(self, measured: Iterable[Float[np.ndarray, "k 5"]]) -> dict[str, Any]:
+        """All of `metrics.LocalizationScores` over a split, and accuracy and mean IoU of each class."""
+        counts = np.zeros((self._num_classes, 5))
+        for part in measured:
+            counts += part
+        whole, by_class = metrics.localization_scores(counts.sum(0)), metrics.localization_scores(counts)
+        return {
+            "localization_accuracy": _known(whole.localization_accuracy),
+            "mean_iou": _known(whole.mean_iou),
+            "box_accuracy": _known(whole.box_accuracy),
+            "class_accuracy": _known(whole.class_accuracy),
+            "accuracy": self._by_class(by_class.localization_accuracy),
+            "iou": self._by_class(by_class.mean_iou),
+        }
+
+    def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        """The training loss, the accuracy and the mean IoU."""
+        draw_curves(folder, rows, CURVES)
+
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+        """Test records with the true and the predicted box: the ones that are worst, and some spread evenly."""
+        apply = jax.jit(partial(model.apply, train=False))
+
+        def predict(record: Record) -> Shown:
+            outputs: Any = apply(variables, record["image"][None])
+            truth = self.targets({name: np.asarray(value)[None] for name, value in record.items()})
+            overlap = float(boxes.iou(outputs.box, truth.box)[0])
+            label, true = int(outputs.logits[0].argmax()), int(truth.label[0])
+            caption = f"IoU {overlap:.2f}" + ("" if label == true else f", but {self._data.class_names[true]}")
+            found = jax.tree.map(lambda x: np.asarray(x)[0], outputs.detections())
+            return Shown(record, notes(found, self._data.class_names), overlap * (label == true), caption)
+
+        draw_box_predictions(folder, source, lambda records: [*map(predict, records)], self._data.palette)
+
+    def predict_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """Images with their boxes, and all boxes in COCO's format; takes `--score`."""
+        return self._predictions.write_files(model, variables, paths, out, options)
+
+    def predict_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Frames with their boxes, classes and scores; takes `--score`."""
+        return self._predictions.write_video(model, variables, video, out, options)
+
+    def _by_class(self, scores: Float[np.ndarray, " k"]) -> dict[str, float | None]:
+        return dict(zip(self._data.class_names, map(_known, scores), strict=True))
+
+
+def _known(score: Any) -> float | None:
+    return None if np.isnan(score) else float(score)

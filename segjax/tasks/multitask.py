@@ -1,0 +1,117 @@
+"""Several tasks at once: the mask, the box and the class of the one object of an image."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from segjax.data import Dataset, Source
+from segjax.drawing import draw_boxes, draw_curves, notes, tint
+from segjax.inference import (
+    BoxResults,
+    MaskResults,
+    Summary,
+    Variables,
+    VideoSummary,
+    for_each_image,
+    predict_boxes_and_mask,
+    predict_video,
+)
+from segjax.inference.files import Opened
+from segjax.inference.video import Frame
+from segjax.tasks.localization import CURVES, Localization, OneObject
+from segjax.tasks.options import Options
+from segjax.tasks.segmentation import Segmentation
+from segjax.tasks.task import Batch
+
+_BACKGROUND = ("background", (40, 40, 40))
+
+
+class MultiTask:
+    """What `Localization` compares and scores, and the `mask` (n h w 1 + k) of the outputs as `Segmentation` does.
+
+    The classes of the mask are the background and those of the data set. `size` is that of `Localization`.
+    """
+
+    headline = "localization_accuracy"
+
+    def __init__(self, data: Dataset, size: tuple[int, int] | None = None) -> None:
+        name, colour = _BACKGROUND
+        of_mask = dataclasses.replace(data, class_names=(name, *data.class_names), palette=(colour, *data.palette))
+        self._data, self._of_mask, self._size = data, of_mask, size
+        self._localization, self._segmentation = Localization(data, size), Segmentation(of_mask)
+
+    def targets(self, batch: Batch) -> OneObject:
+        """The largest object of each image, and the mask."""
+        return self._localization.targets(batch)
+
+    def zero(self) -> tuple[Any, Any]:
+        """Nothing counted yet."""
+        return self._localization.zero(), self._segmentation.zero()
+
+    def count(self, outputs: Any, batch: Batch) -> tuple[Any, Any]:
+        """The counts of boxes and of pixels."""
+        return self._localization.count(outputs, batch), self._segmentation.count(outputs.mask, batch)
+
+    def summary(self, counts: tuple[Any, Any]) -> dict[str, float]:
+        """Localization accuracy, mean IoU of boxes and mean IoU of pixels."""
+        return self._localization.summary(counts[0]) | self._segmentation.summary(counts[1])
+
+    measure = count
+
+    def scores(self, measured: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+        """The scores of both; `mean_iou` is of boxes, and `miou`, `mask_iou` and `dice` of pixels."""
+        parts = list(measured)
+        of_mask = self._segmentation.scores(part for _, part in parts)
+        of_mask["mask_iou"] = of_mask.pop("iou")
+        return self._localization.scores(part for part, _ in parts) | of_mask
+
+    def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        """The training loss, the accuracy, and the mean IoU of boxes and of masks."""
+        draw_curves(folder, rows, CURVES | {"miou": "mean IoU of masks"})
+
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+        """Boxes, as `Localization` draws them."""
+        self._localization.draw_predictions(folder, model, variables, source)
+
+    def predict_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """What `MaskResults` and `BoxResults` write, of one pass; takes `--score` and `--probabilities`."""
+        options.only("--score", "--probabilities", why=self._why)
+        variables = jax.device_put(variables)
+        masks = MaskResults(self._of_mask.class_names, self._of_mask.palette, options.probabilities)
+        boxes = BoxResults(self._data.class_names, self._data.palette)
+
+        def write(opened: Opened) -> Path:
+            found, probabilities = predict_boxes_and_mask(
+                model, variables, opened.image, size=self._size, least=options.least
+            )
+            boxes.write(opened, found)
+            return masks.write(opened, [(0, probabilities)])
+
+        summary = for_each_image(write, paths, out, [*masks.endings, *boxes.endings])
+        boxes.write_annotations(out)
+        return summary
+
+    def predict_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Frames tinted with their masks, boxes drawn over them; takes `--score`."""
+        options.only("--score", why=self._why)
+        variables = jax.device_put(variables)
+
+        def drawn(frame: Frame) -> Frame:
+            found, probabilities = predict_boxes_and_mask(model, variables, frame, size=self._size, least=options.least)
+            tinted = tint(frame, probabilities.argmax(-1).astype(np.uint8), self._of_mask.palette)
+            return np.asarray(draw_boxes(tinted, notes(found, self._data.class_names), self._data.palette))
+
+        return predict_video(drawn, video, out)
+
+    @property
+    def _why(self) -> str:
+        return f"a run on {self._data.name} finds the mask and the box of one object"

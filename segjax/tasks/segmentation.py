@@ -1,0 +1,121 @@
+"""Segmentation as a task: a class for every pixel."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Int
+
+from segjax import metrics
+from segjax.data import Dataset, Source
+from segjax.drawing import MaskExample, draw_curves, draw_mask_grid, tint
+from segjax.drawing.figures import evenly
+from segjax.inference import Summary, Variables, VideoSummary, predict_mask, predict_mask_files, predict_video
+from segjax.inference.video import Frame
+from segjax.tasks.options import Options
+from segjax.tasks.task import Batch
+
+_EXAMPLES = 6
+
+
+class Scores(TypedDict):
+    """Scores over all counted pixels of a split, in 0..1; a class that never occurs has neither IoU nor Dice (None)."""
+
+    miou: float
+    iou: dict[str, float | None]
+    dice: dict[str, float | None]
+    pixel_accuracy: float
+
+
+class Segmentation:
+    """Logits (n h w k) against a mask (n h w); a model that returns several logits in training is scored by the first.
+
+    The mask's 255 is neither trained on nor scored.
+    """
+
+    headline = "miou"
+
+    def __init__(self, data: Dataset) -> None:
+        self._data = data
+        self._num_classes = len(data.class_names)
+
+    def targets(self, batch: Batch) -> Int[Array, "n h w"]:
+        """The mask."""
+        return batch["mask"]
+
+    def zero(self) -> Int[Array, "k k"]:
+        """An empty confusion matrix."""
+        return jnp.zeros((self._num_classes, self._num_classes), jnp.int32)
+
+    def count(self, outputs: Any, batch: Batch) -> Int[Array, "k k"]:
+        """The confusion matrix of a batch."""
+        logits = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+        return metrics.confusion_matrix(logits.argmax(-1), batch["mask"], self._num_classes)
+
+    def summary(self, counts: Int[Array, "k k"]) -> dict[str, float]:
+        """The mean IoU."""
+        return {"miou": float(metrics.mean_iou(counts))}
+
+    measure = count
+
+    def scores(self, measured: Iterable[Int[np.ndarray, "k k"]]) -> dict[str, Any]:
+        """Scores of a split; the counts are summed as int64, so any number of pixels is exact."""
+        confusion = np.zeros((self._num_classes, self._num_classes), np.int64)
+        for part in measured:
+            confusion += part
+        scores: Scores = {
+            "miou": float(metrics.mean_iou(confusion)),
+            "iou": self._by_class(metrics.iou(confusion)),
+            "dice": self._by_class(metrics.dice(confusion)),
+            "pixel_accuracy": float(metrics.pixel_accuracy(confusion)),
+        }
+        return dict(scores)
+
+    def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        """The training loss, the mIoU, and the IoU of every class."""
+        colours = dict(zip(self._data.class_names, self._data.palette, strict=True))
+        draw_curves(folder, rows, {"miou": "mean IoU"}, class_score=("iou", "IoU"), colours=colours)
+
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+        """A few records: the image, the truth, the prediction, the error."""
+        apply = jax.jit(lambda image: model.apply(variables, image, train=False).argmax(-1))  # type: ignore[union-attr]
+        records = [source[i] for i in evenly(len(source), _EXAMPLES)]
+        examples = [MaskExample(one["image"], one["mask"], np.asarray(apply(one["image"][None]))[0]) for one in records]
+        draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
+
+    def predict_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """Masks and overlays; takes `--tile`, `--margin`, `--tta` and `--probabilities`."""
+        why = f"a run on {self._data.name} gives masks"
+        options.only("--tile", "--margin", "--tta", "--probabilities", why=why)
+        return predict_mask_files(
+            model,
+            variables,
+            paths,
+            out,
+            class_names=self._data.class_names,
+            palette=self._data.palette,
+            tiling=options.tiling,
+            probabilities=options.probabilities,
+        )
+
+    def predict_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Frames tinted with their masks; takes `--tile`, `--margin` and `--tta`."""
+        options.only("--tile", "--margin", "--tta", why=f"a video of a run on {self._data.name} shows masks")
+        variables = jax.device_put(variables)
+
+        def tinted(frame: Frame) -> Frame:
+            return tint(frame, predict_mask(model, variables, frame, tiling=options.tiling), self._data.palette)
+
+        return predict_video(tinted, video, out)
+
+    def _by_class(self, scores: Any) -> dict[str, float | None]:
+        values = [None if np.isnan(score) else float(score) for score in np.asarray(scores)]
+        return dict(zip(self._data.class_names, values, strict=True))

@@ -1,0 +1,74 @@
+"""What neither training nor inference knows: how outputs are compared, counted, scored, drawn and written."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from flax import linen as nn
+
+from segjax.data import Source
+from segjax.inference import Summary, Variables, VideoSummary
+from segjax.tasks.options import Options
+
+Batch = Mapping[str, Any]
+Outputs = Any
+"""What the model returns."""
+
+
+class Task(Protocol):
+    """One kind of prediction, made from a data set; the loop uses it, and whoever predicts with a trained run."""
+
+    headline: str
+    """The key of the score that says most; higher is better."""
+
+    def targets(self, batch: Batch) -> Any:
+        """What the experiment's loss compares the outputs with."""
+        ...
+
+    def zero(self) -> Any:
+        """Nothing counted yet: what `count` returns, of zeros."""
+        ...
+
+    def count(self, outputs: Outputs, batch: Batch) -> Any:
+        """A pytree of numbers that may be added up over training steps; computed inside the step."""
+        ...
+
+    def summary(self, counts: Any) -> dict[str, float]:
+        """The scores that a sum of counts stands for, for a row of the log."""
+        ...
+
+    def measure(self, outputs: Outputs, batch: Batch) -> Any:
+        """What `scores` needs of one test batch, truths included; computed on the devices."""
+        ...
+
+    def scores(self, measured: Iterable[Any]) -> dict[str, Any]:
+        """The scores of a whole split from every batch's measure, as NumPy arrays; None where one is undefined."""
+        ...
+
+    def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        """Write curves.png from the rows of the log."""
+        ...
+
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+        """Write predictions.png."""
+        ...
+
+    def predict_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """Predict image files and write what came of each below a folder.
+
+        Raises:
+            InferenceError: an option that the task does not take, or what cannot be predicted or written.
+        """
+        ...
+
+    def predict_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Write a video whose frames are those of another, with the predictions drawn over them.
+
+        Raises:
+            InferenceError: as `predict_files`; a video that cannot be read.
+        """
+        ...

@@ -1,0 +1,97 @@
+"""The rows that stay of one run, and what they say of its checkpoints."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+from segjax.train.run import Run
+
+Row = dict[str, Any]
+"""`step` and the scores of one or more parts: `train`; `val` and, where averaged weights are kept, `ema`; `test`."""
+
+
+class History:
+    """The rows of metrics.jsonl up to now; with `writes`, they go there and to TensorBoard.
+
+    What depends on the machine's speed goes to TensorBoard alone, so that metrics.jsonl is the same bits every time.
+    """
+
+    def __init__(self, run: Run, headline: str, *, writes: bool) -> None:
+        self.rows: list[Row] = []
+        self._run = run
+        self._headline = headline
+        self._writes = writes
+        self._events: SummaryWriter | None = None
+
+    def read(self, step: int) -> None:
+        """Read the rows up to that step back."""
+        self.rows = [row for row in self._run.metrics() if row["step"] <= step]
+
+    def go_on_from(self, step: int) -> None:
+        """Read the rows up to that step back, and forget those after it, which will be written again."""
+        self.read(step)
+        if self._writes:
+            self._run.forget_metrics_after(step)
+            self.close()
+            self._events = SummaryWriter(str(self._run.path), purge_step=step + 1 if step else None)
+
+    def keep(self, step: int, parts: dict[str, dict[str, Any]]) -> None:
+        """Add a row; it is on disk when this returns."""
+        row = {"step": step} | parts
+        self.rows.append(row)
+        if self._writes:
+            self._run.append_metrics([row])
+            for part, scores in parts.items():
+                self.show(step, _flat(scores, f"{part}/"))
+
+    def show(self, step: int, numbers: dict[str, float]) -> None:
+        """Numbers for TensorBoard alone."""
+        if self._events is not None:
+            for name, value in numbers.items():
+                self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Let go of TensorBoard's file."""
+        if self._events is not None:
+            self._events.close()
+
+    def row_of(self, step: int, part: str) -> Row | None:
+        """The row of that step with that part."""
+        return next((row for row in self.rows if row["step"] == step and part in row), None)
+
+    def row_with(self, part: str) -> Row | None:
+        """The last row with that part."""
+        return next((row for row in reversed(self.rows) if part in row), None)
+
+    def best(self, among: Collection[int]) -> int | None:
+        """`best_step` of these rows."""
+        return best_step(self.rows, self._headline, among)
+
+    def looks_since_best(self) -> int:
+        """How many looks at the validation split came after the first one with the best score, or in all."""
+        scores = validation_scores(self.rows, self._headline)
+        found = [score for score in scores.values() if score is not None]
+        return len(scores) - 1 - list(scores.values()).index(max(found)) if found else len(scores)
+
+
+def best_step(rows: Sequence[Row], headline: str, among: Collection[int]) -> int | None:
+    """Of some steps, the last one with the best headline score on the validation split; None where none has any."""
+    scores = validation_scores(rows, headline)
+    found = {step: score for step, score in scores.items() if score is not None and step in among}
+    return max(found, key=lambda step: (found[step], step), default=None)
+
+
+def validation_scores(rows: Sequence[Row], headline: str) -> dict[int, float | None]:
+    """By step, the headline score on the validation split; of the averaged weights where those are kept."""
+    return {row["step"]: row.get("ema", row["val"])[headline] for row in rows if "val" in row}
+
+
+def _flat(scores: dict[str, Any], prefix: str) -> dict[str, float]:
+    numbers: dict[str, float] = {}
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            numbers |= _flat(value, f"{prefix}{name}/")
+        elif value is not None:
+            numbers[prefix + name] = value
+    return numbers

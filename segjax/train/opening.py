@@ -1,0 +1,126 @@
+"""From run folders to runs that are ready for their next step."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+
+from segjax.train import devices
+from segjax.train.checkpoints import Checkpoints
+from segjax.train.damaged import Damaged
+from segjax.train.devices import Layout, Placement
+from segjax.train.evaluate import initial_variables
+from segjax.train.experiment import Experiment, parameter_count
+from segjax.train.history import History
+from segjax.train.interruption import StopRequest
+from segjax.train.log import Log
+from segjax.train.profile import Profile
+from segjax.train.run import Run
+from segjax.train.session import LOG_EVERY, Session, Splits
+from segjax.train.speed import Speed
+from segjax.train.state import TrainState, Variables, started
+from segjax.train.team import Member, Team, training_batches
+
+Pairs = Sequence[tuple[Experiment, Run]]
+"""Experiments that differ in their seed alone, with the folders that they are trained in."""
+
+
+@contextlib.contextmanager
+def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
+    """Runs to be trained side by side: locked, brought to one step, placed on devices and compiled."""
+    experiment, task = pairs[0][0], pairs[0][0].task_of_data
+    with ExitStack() as stack:
+        for _, run in pairs:
+            stack.enter_context(run.in_use())
+            if devices.is_first_process():
+                run.note_machine()
+        log = stack.enter_context(Log(experiment.steps, task.headline, speaks=devices.is_first_process()))
+        stop = stack.enter_context(StopRequest())
+        stack.enter_context(devices.memory_errors(experiment.batch_size, experiment.accumulate))
+
+        log.waiting(f"Opening {experiment.data.name}")
+        splits = Splits(*(experiment.data.open(split) for split in Splits._fields))
+        damaged = Damaged(splits.train, log.say_here)
+        image = _image(experiment, damaged)
+        devices.check_rows(experiment.model, jax.ShapeDtypeStruct(image.shape, image.dtype), layout.space)
+        teams = _teams(pairs, layout, image)
+        members = [member for team in teams for member in team.members]
+        for member in members:
+            stack.callback(member.history.close)
+        step = _bring_to_one_step(members)
+        for team in teams:
+            for member in team.members:
+                _start(member, team.placement)
+                member.batches = training_batches(member.experiment, splits.train, step, damaged)
+
+        log.waiting("Compiling the training step")
+        speed = Speed(teams[0].placement.count)
+        profiler = stack.enter_context(Profile(pairs[0][1].path if profile else None, first=step + LOG_EVERY))
+        session = Session(task, teams, splits, damaged, image.shape[1:], step, log, stop, speed, profiler)
+        session.compile()
+        train, val, test = map(len, splits)
+        log.start(
+            step,
+            f"{parameter_count(members[0].state.params):,} parameters, {train} training, {val} validation and {test} "
+            f"test images, {experiment.steps} steps of {experiment.batch_size}"
+            + (f", {len(members)} seeds" if len(members) > 1 else "")
+            + f"; compiled in {speed.compile_seconds:.1f} s.",
+        )
+        yield session
+
+
+def _image(experiment: Experiment, damaged: Damaged) -> UInt8[np.ndarray, "1 h w c"]:
+    """A black one of the size that the step is compiled for."""
+    record, augment = damaged.example(), experiment.augment
+    image = record["image"] if augment is None else augment(record, np.random.default_rng(0))["image"]
+    return np.zeros((1, *image.shape), np.uint8)
+
+
+def _teams(pairs: Pairs, layout: Layout, image: UInt8[np.ndarray, "1 h w c"]) -> list[Team]:
+    """The runs at their first step, by the devices that they share."""
+    waiting = iter(pairs)
+    return [
+        Team([_member(*next(waiting), placement, image) for _ in range(count)], placement)
+        for placement, count in devices.spread(layout, pairs[0][0].batch_size, len(pairs))
+    ]
+
+
+def _member(experiment: Experiment, run: Run, placement: Placement, image: UInt8[np.ndarray, "1 h w c"]) -> Member:
+    key = jax.random.key(experiment.seed)
+    variables = initial_variables(experiment.model, image, key)
+    return Member(
+        experiment=experiment,
+        run=run,
+        checkpoints=Checkpoints(run.checkpoints, run.configuration()),
+        history=History(run, experiment.task_of_data.headline, writes=devices.is_first_process()),
+        key=placement.replicate(key),
+        state=placement.state(_first_state(experiment, variables)),
+    )
+
+
+def _first_state(experiment: Experiment, variables: Variables) -> TrainState:
+    zero = experiment.task_of_data.zero()
+    return TrainState.initial(variables, experiment.optimizer, zero, ema=experiment.ema is not None)
+
+
+def _bring_to_one_step(members: Sequence[Member]) -> int:
+    """Bring runs to where they were: those that have ended to their end, the others to one step, which is returned."""
+    newest = [member.checkpoints.latest() for member in members]
+    for member, step in zip(members, newest, strict=True):
+        member.history.read(step)
+    ended = [member.ended for member in members]
+    common = min((step for step, is_ended in zip(newest, ended, strict=True) if not is_ended), default=max(newest))
+    for member, step, is_ended in zip(members, newest, ended, strict=True):
+        member.go_on_from(step if is_ended else common)
+    return common
+
+
+def _start(member: Member, placement: Placement) -> None:
+    """Let the experiment change the initial variables of a run that has not begun."""
+    experiment = member.experiment
+    if experiment.start is not None and not member.progress:
+        variables = started(jax.device_get(member.state.variables), experiment.start)
+        member.state = placement.state(_first_state(experiment, variables))

@@ -1,0 +1,97 @@
+"""A recipe: how a model is trained, whatever it is and whatever it learns."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+import optax
+from flax import linen as nn
+
+from segjax.data import MAX_BOXES, Augment, Dataset
+from segjax.tasks.segmentation import Segmentation
+from segjax.tasks.task import Task
+from segjax.train.experiment import Experiment, Loss
+from segjax.train.optimizer import Schedule, kernels, schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The knobs that every experiment has; the command line takes each as a flag of its own.
+
+    `dtype` and `remat` are for whoever makes the model, which hands them to its blocks; `experiment` uses the others.
+    """
+
+    steps: int = 1000
+    """Updates of the parameters."""
+    batch_size: int = 8
+    """Images a step, or crops of them."""
+    learning_rate: float = 2e-3
+    """The highest of the schedule."""
+    schedule: Schedule = "one_cycle"
+    """How the learning rate changes."""
+    warmup: int = 0
+    """Steps of linear rise before the schedule; one_cycle has its own."""
+    weight_decay: float = 1e-4
+    """AdamW's."""
+    decayed: Literal["kernels", "all"] = "kernels"
+    """What decays: kernels, or also biases and the scales of normalisation."""
+    clip: float | None = None
+    """The largest norm of the gradient; None for any."""
+    ema: float | None = None
+    """How much of the averaged weights a step keeps, such as 0.99; None for no averages."""
+    accumulate: int = 1
+    """In how many parts a batch is worked through."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What is computed in; parameters, statistics and loss stay float32."""
+    remat: bool = False
+    """Whether stages are computed again in the backward pass, to save memory."""
+    evaluate_every: int = 250
+    """Steps between two scores on the validation split."""
+    patience: int | None = None
+    """After how many scores without a better one it stops, and takes its best checkpoint; None for all steps."""
+    seed: int = 0
+    """Decides initial parameters, order of the data, augmentation and dropout."""
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """AdamW with the recipe's schedule, decay and clipping.
+
+        Raises:
+            ValueError: a warm-up that is not shorter than the training.
+        """
+        rate = schedule(self.schedule, self.learning_rate, self.steps, self.warmup)
+        decayed = kernels if self.decayed == "kernels" else None
+        adamw = optax.adamw(rate, weight_decay=self.weight_decay, mask=decayed)
+        return adamw if self.clip is None else optax.chain(optax.clip_by_global_norm(self.clip), adamw)
+
+    def experiment(
+        self,
+        model: nn.Module,
+        data: Dataset,
+        loss: Loss,
+        *,
+        augment: Augment | None = None,
+        task: Callable[[Dataset], Task] = Segmentation,
+        max_boxes: int = MAX_BOXES,
+    ) -> Experiment:
+        """The experiment that trains this model on this data by this recipe; the arguments are `Experiment`'s.
+
+        Raises:
+            ExperimentError: a knob that is out of its range.
+            ValueError: a warm-up that is not shorter than the training.
+        """
+        return Experiment(
+            model=model,
+            data=data,
+            loss=loss,
+            optimizer=self.optimizer(),
+            steps=self.steps,
+            batch_size=self.batch_size,
+            augment=augment,
+            evaluate_every=self.evaluate_every,
+            patience=self.patience,
+            seed=self.seed,
+            task=task,
+            accumulate=self.accumulate,
+            ema=self.ema,
+            max_boxes=max_boxes,
+        )

@@ -1,0 +1,220 @@
+"""What the training loop does with the runs that it is given."""
+
+import contextlib
+import dataclasses
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+
+from segjax.data import Source
+from segjax.tasks.task import Task
+from segjax.train import devices
+from segjax.train.checkpoints import Progress
+from segjax.train.damaged import Damaged
+from segjax.train.evaluate import split_batches
+from segjax.train.experiment import parameter_count
+from segjax.train.interruption import Interrupted, Stopped, StopRequest
+from segjax.train.log import Log
+from segjax.train.profile import Profile
+from segjax.train.skipped import look_after_skipped
+from segjax.train.speed import Speed
+from segjax.train.state import Tally, Variables
+from segjax.train.team import Member, Team
+
+LOG_EVERY = 10
+"""Steps that one row of the log sums up."""
+
+
+class Splits(NamedTuple):
+    """The three parts of a data set."""
+
+    train: Source
+    val: Source
+    test: Source
+
+
+@dataclasses.dataclass
+class Session:
+    """Runs that are trained side by side, all at the same step, up to their end or to where someone asks to stop."""
+
+    task: Task
+    all_teams: Sequence[Team]
+    splits: Splits
+    damaged: Damaged
+    image: tuple[int, ...]
+    """h w c of the one that the models' variables were made for."""
+    step: int
+    """How many steps are done."""
+    log: Log
+    stop: StopRequest
+    speed: Speed
+    profiler: Profile
+
+    def __post_init__(self) -> None:
+        self.members = [member for team in self.all_teams for member in team.members]
+        self.last = self.members[0].experiment.steps
+        """The number of the last step that there can be."""
+        self._speaks = devices.is_first_process()
+        self._began = time.perf_counter()
+        self._timed = self.step
+        self._logged = self.step - self.step % LOG_EVERY
+        # On the host, where no step can use it up.
+        self._zero = jax.device_get(Tally.zero(self.task.zero()))
+
+    @property
+    def teams(self) -> list[Team]:
+        """Those with a run that is still trained."""
+        return [team for team in self.all_teams if team.training]
+
+    def steps(self) -> Iterator[int]:
+        """The number of every step that is to be taken now; ends early where someone asks to stop."""
+        self.speed.start()
+        if self.is_due():  # runs that were stopped while they were scored begin with that
+            self.validate()
+        while self.teams and not self.stop.agreed():
+            self.step += 1
+            yield self.step
+            self.profiler.step(self.step, self.members[0].state)
+
+    def is_due(self) -> bool:
+        """Whether a run should be scored after this step and has not been."""
+        every = self.members[0].experiment.evaluate_every
+        return self.step > 0 and (self.step % every == 0 or self.step == self.last) and bool(self._unscored())
+
+    def compile(self) -> None:
+        """Compile a step of the runs that have not ended."""
+        for team in self.all_teams:
+            team.train([member for member in team.members if not member.ended])
+        if self.teams:
+            images = self.members[0].experiment.batch_size * len(self._training())
+            self.speed.runs([team.program for team in self.teams], images)
+
+    def log_training(self) -> None:
+        """Keep a row of what the steps since the last one add up to, and look after steps that were skipped."""
+        speed = self._lap()
+        losses = []
+        for team in self.teams:
+            for member in team.training:
+                summary = _summary(member.state.tally, self.task)
+                losses.append(summary["loss"])
+                member.history.keep(self.step, {"train": summary})
+                member.history.show(self.step, speed)
+                look_after_skipped(member, self.splits.train, self.damaged, self._logged, self.log.say)
+                member.state = member.state.replace(tally=team.placement.replicate(self._zero))
+        self.log.trained(self.step, losses, speed["images_per_second"])
+        self._logged = self.step
+
+    def save(self) -> None:
+        """Begin to save every run that is still trained."""
+        for member in self._training():
+            seconds = member.seconds + time.perf_counter() - self._began
+            member.progress = Progress(next_batch=self.step, train_seconds=seconds, image=self.image)
+            member.checkpoints.save(self.step, member.state, member.progress)
+
+    def validate(self) -> None:
+        """Score every run on the validation split, and end those that are done; given up where someone asks to stop."""
+        self._lap()  # scoring is not training
+        self.log.waiting("Scoring the validation split")
+        kinds: dict[str, Callable[[Member], Variables]] = {"val": lambda member: member.state.variables}
+        if self.members[0].experiment.ema is not None:
+            kinds["ema"] = lambda member: member.state.ema
+        with contextlib.suppress(Stopped):
+            scores = self._score(self._unscored(), kinds, self.splits.val)
+            for member, parts in scores:
+                member.history.keep(self.step, parts)
+                member.checkpoints.keep(member.history.best(member.checkpoints.steps()))
+            self._show(self.step, scores)
+            self.compile()
+        self.speed.start()
+
+    def finish(self) -> list[dict[str, Any]]:
+        """Score what the runs predict with on the test split, and report; returns the scores of every run.
+
+        Raises:
+            Interrupted: someone asked to stop before that was done; every run is saved.
+        """
+        if self.teams:
+            self._interrupt()
+        for member in self.members:
+            member.take_what_it_predicts_with()
+        self.log.waiting("Scoring the test split")
+        untested = [member for member in self.members if member.history.row_with("test") is None]
+        try:
+            scores = self._score(untested, {"test": lambda member: member.predicting}, self.splits.test)
+        except Stopped:
+            self._interrupt()
+        for member, parts in scores:
+            member.history.keep(member.history.rows[-1]["step"], parts)
+        self._show(self.step, scores)
+        for member in self.members:
+            member.checkpoints.close()
+        self.log.waiting("Drawing pictures")
+        for member in self.members if self._speaks else ():
+            self.task.draw_predictions(member.run.path, member.experiment.model, member.predicting, self.splits.test)
+            self._report(member)
+        return [member.history.rows[-1]["test"] for member in self.members]
+
+    def _training(self) -> list[Member]:
+        return [member for team in self.teams for member in team.training]
+
+    def _unscored(self) -> list[Member]:
+        return [member for member in self._training() if member.history.row_of(self.step, "val") is None]
+
+    def _score(
+        self, members: Sequence[Member], kinds: dict[str, Callable[[Member], Variables]], source: Source
+    ) -> list[tuple[Member, dict[str, Any]]]:
+        """The scores of some runs, by kind of variables; raises `Stopped` where someone asks to stop."""
+        scores: list[tuple[Member, dict[str, Any]]] = []
+        for team in self.all_teams:
+            asked = [member for member in team.members if member in members]
+            if asked:
+                batches = self.stop.watch(split_batches(asked[0].experiment, source))
+                found = iter(team.score([of(member) for member in asked for of in kinds.values()], batches))
+                scores += [(member, {kind: next(found) for kind in kinds}) for member in asked]
+        return scores
+
+    def _show(self, step: int, scores: Sequence[tuple[Member, dict[str, Any]]]) -> None:
+        """Scores of every run, for who watches."""
+        if scores:
+            self.log.scored(step, {kind: [parts[kind] for _, parts in scores] for kind in scores[0][1]})
+        for member, _ in scores if self._speaks else ():
+            self.task.draw_curves(member.run.path, member.history.rows)
+
+    def _lap(self) -> dict[str, float]:
+        """How fast the steps since the last time were."""
+        speed = self.speed.lap(self.step - self._timed, sum(team.waited for team in self.all_teams))
+        self._timed = self.step
+        for team in self.all_teams:
+            team.waited = 0.0
+        return speed
+
+    def _report(self, member: Member) -> None:
+        """Write report.json; what was measured of a run that had ended before stays."""
+        if not self.speed.programs and (member.run.path / "report.json").exists():
+            return
+        step, history = member.progress["next_batch"], member.history
+        validated = history.row_of(step, "val") or {}
+        report = {part: validated[part] for part in ("val", "ema") if part in validated}
+        report |= {"test": history.rows[-1]["test"], "checkpoint": member.experiment.predicts_with, "steps": step}
+        report["train_seconds"] = round(member.progress["train_seconds"], 1)
+        if self.damaged.numbers:
+            report["damaged_records"] = sorted(self.damaged.numbers)
+        report |= {"parameters": parameter_count(member.state.params)} | self.speed.report()
+        member.run.write_json("report.json", report)
+
+    def _interrupt(self) -> NoReturn:
+        self.save()
+        for member in self.members:
+            member.checkpoints.close()
+        raise Interrupted(self.stop.signal or signal.SIGTERM, self.step)  # another process may have been asked
+
+
+def _summary(tally: Tally, task: Task) -> dict[str, Any]:
+    tally = jax.device_get(tally)
+    if not tally.steps:
+        return {"loss": None, "gradient_norm": None}
+    means = {name: float(getattr(tally, name) / tally.steps) for name in ("loss", "gradient_norm")}
+    return means | task.summary(tally.counts)

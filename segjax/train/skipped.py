@@ -1,0 +1,40 @@
+"""Steps that were not applied, because their loss or gradient was not finite."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from segjax.data import Source
+from segjax.errors import ExperimentError
+from segjax.train.damaged import Damaged
+from segjax.train.diagnose import first_bad_layer
+from segjax.train.team import Member, training_batches
+
+
+def look_after_skipped(
+    member: Member, source: Source, damaged: Damaged, since: int, say: Callable[[str], None]
+) -> None:
+    """Save the batch of the last step that was skipped since step `since`, if one was.
+
+    Raises:
+        ExperimentError: too many were skipped in a row; the first layer that is not finite is named.
+    """
+    last, in_a_row = int(member.state.skipped.last), int(member.state.skipped.in_a_row)
+    if last <= since:
+        return
+    experiment = member.experiment
+    batch = next(training_batches(experiment, source, last - 1, damaged))
+    folder = member.run.path / "skipped"
+    folder.mkdir(exist_ok=True)
+    file = folder / f"batch_of_step_{last}.npz"
+    np.savez_compressed(file, **batch)
+    say(f"Step {last} was skipped: its loss or gradient was not finite. Its batch is in {file}.")
+    if in_a_row >= experiment.max_skipped:
+        state = member.state.replace(opt_state=(), ema={}, tally=None)
+        where = first_bad_layer(experiment, experiment.task_of_data, jax.device_get(state), batch, member.key)
+        raise ExperimentError(
+            f"{in_a_row} steps in a row were not finite, up to step {last}; what is not finite first is {where}. "
+            "Lower the learning rate or clip the gradient, then go on from the last checkpoint with `--resume`; "
+            f"the last batch is in {file}."
+        )

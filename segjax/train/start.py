@@ -1,0 +1,57 @@
+"""Training from Python, without an experiment file: `segjax.train(experiment, out=...)`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from segjax.errors import ExperimentError
+from segjax.train import distributed
+from segjax.train.devices import Layout
+from segjax.train.experiment import Experiment
+from segjax.train.loop import train
+from segjax.train.run import Run
+
+
+def train_in(experiment: Experiment, out: str | Path, layout: Layout = Layout(), *, profile: bool = False) -> Run:
+    """Train an experiment in the folder `out`, and return the run; the same call goes on with one that was stopped.
+
+    The run's `report()` has the scores, and `segjax.load(run.path, experiment=experiment)` the trained model.
+
+    Args:
+        experiment: What to train.
+        out: The run folder; made where there is none.
+        layout: Which devices share the work, and how.
+        profile: Whether five steps are traced, for TensorBoard and Perfetto.
+
+    Raises:
+        ExperimentError: the folder holds something else, or a run of other settings.
+        DataError: the data set cannot be read.
+        Interrupted: it was asked to stop, by Ctrl-C or SIGTERM, and what it had learned is saved.
+    """
+    path, settings = Path(out), _settings(experiment)
+    run = Run(Path(distributed.agree(lambda: str(_opened(path, settings).path))))
+    train(experiment, run, layout, profile=profile)
+    return run
+
+
+def _opened(path: Path, settings: dict[str, Any]) -> Run:
+    if not (path / "run.json").exists():
+        return Run.create(path, {"knobs": settings})
+    run = Run(path)
+    kept = run.configuration()
+    if "experiment" in kept:
+        raise ExperimentError(f"{path} was made from an experiment file; go on by `segjax train --resume {path}`.")
+    changed = [
+        f"{name} was {kept['knobs'].get(name)!r}, not {new!r}"
+        for name, new in settings.items()
+        if kept["knobs"].get(name) != new
+    ]
+    if changed:
+        raise ExperimentError(f"{path} goes on as it began: {'; '.join(changed)}. Change it back, or give another out.")
+    return run
+
+
+def _settings(experiment: Experiment) -> dict[str, Any]:
+    """What of an experiment is a plain value, and can be kept and compared."""
+    values = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    return {name: value for name, value in values.items() if value is None or isinstance(value, int | float | str)}

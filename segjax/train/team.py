@@ -1,0 +1,136 @@
+"""Runs that are trained side by side, and the devices that they share."""
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+from jaxtyping import Array
+
+from segjax.data import Source, train_batches
+from segjax.tasks.task import Batch
+from segjax.train.checkpoints import Checkpoints, Progress
+from segjax.train.damaged import Damaged
+from segjax.train.devices import Placement, Program
+from segjax.train.evaluate import evaluate, make_evaluation_step
+from segjax.train.experiment import Experiment
+from segjax.train.history import History
+from segjax.train.run import Run
+from segjax.train.state import TrainState, Variables
+from segjax.train.step import one_step
+
+
+@dataclasses.dataclass(eq=False)
+class Member:
+    """One of the runs that are trained side by side, which differ in their seed alone."""
+
+    experiment: Experiment
+    run: Run
+    checkpoints: Checkpoints
+    history: History
+    key: Array
+    state: TrainState
+    batches: Iterator[Batch] = dataclasses.field(default_factory=lambda: iter(()))
+    progress: Progress = dataclasses.field(default_factory=Progress)
+    """Of the checkpoint that was read or saved last."""
+    seconds: float = 0.0
+    """What training took up to the checkpoint that this process began with."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it needs no more steps: the last one is done, or patience is over."""
+        scored, patience = self.history.row_with("val"), self.experiment.patience
+        if scored is None:
+            return False
+        over = patience is not None and self.history.looks_since_best() >= patience
+        return over or scored["step"] == self.experiment.steps
+
+    @property
+    def predicting(self) -> Variables:
+        """Of the state that it has now, the variables that a run predicts with: the averages where there are any."""
+        return self.state.ema or self.state.variables
+
+    def go_on_from(self, step: int) -> None:
+        """Read the checkpoint of that step, and forget what was written after it; 0 is the start."""
+        self.history.go_on_from(step)
+        if step:
+            self.state, self.progress = self.checkpoints.restore(step, self.state)
+            self.seconds = self.progress["train_seconds"]
+            self.checkpoints.keep(self.history.best(self.checkpoints.steps()))
+
+    def take_what_it_predicts_with(self) -> None:
+        """Read the best checkpoint where the experiment asks for it and the state is another."""
+        best = self.history.best(self.checkpoints.steps())
+        if self.experiment.predicts_with == "best" and best not in (None, self.progress["next_batch"]):
+            self.state, self.progress = self.checkpoints.restore(best, self.state)
+
+
+class Team:
+    """Runs that share devices: one compiled program takes a step of all that are still trained."""
+
+    def __init__(self, members: Sequence[Member], placement: Placement) -> None:
+        experiment = members[0].experiment
+        self.members = members
+        self.training: list[Member] = []
+        """Those that are still trained."""
+        self.waited = 0.0
+        """Seconds spent waiting for batches since someone set this to 0."""
+        self.placement = placement
+        self._task = experiment.task_of_data
+        self._measure = make_evaluation_step(experiment.model, self._task, placement)
+
+    def train(self, members: Sequence[Member]) -> None:
+        """From here on a step is one of these members; compiles it where they are others than before."""
+        if members != self.training:
+            self.training = list(members)
+            if members:
+                self.program = self._compile()
+
+    def step(self) -> None:
+        """Take a step of every member that is still trained."""
+        began = time.perf_counter()
+        batches = tuple(self.placement.batch(next(member.batches)) for member in self.training)
+        self.waited += time.perf_counter() - began
+        states, keys = self._states_and_keys()
+        for member, state in zip(self.training, self.program.run(states, batches, keys), strict=True):
+            member.state = state
+
+    def score(self, variables: Sequence[Variables], batches: Iterable[Batch]) -> list[dict[str, Any]]:
+        """The scores of several sets of variables on the same batches."""
+        return evaluate(self._measure, self._task, variables, batches, self.placement)
+
+    def _compile(self) -> Program:
+        experiment, task = self.training[0].experiment, self._task
+
+        def step(states: Any, batches: Any, keys: Any, axis: str | None = None) -> Any:
+            return tuple(
+                one_step(*one, experiment=experiment, task=task, axis=axis)
+                for one in zip(states, batches, keys, strict=True)
+            )
+
+        batches = []
+        for member in self.training:
+            first = next(member.batches)
+            member.batches = itertools.chain([first], member.batches)
+            batches.append(self.placement.batch(first))
+        states, keys = self._states_and_keys()
+        return self.placement.compile(step, states, tuple(batches), keys)
+
+    def _states_and_keys(self) -> tuple[tuple[TrainState, ...], tuple[Array, ...]]:
+        return tuple(member.state for member in self.training), tuple(member.key for member in self.training)
+
+
+def training_batches(experiment: Experiment, source: Source, start: int, damaged: Damaged) -> Iterator[Batch]:
+    """This process's share of the batches from that step on."""
+    return train_batches(
+        source,
+        experiment.batch_size,
+        seed=experiment.seed,
+        augment=experiment.augment,
+        start=start,
+        shard=(jax.process_index(), jax.process_count()),
+        max_boxes=experiment.max_boxes,
+        damaged=damaged,
+    )

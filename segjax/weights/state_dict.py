@@ -1,0 +1,88 @@
+"""State dicts: one function for a file of weights, whatever wrote it and whatever it is called."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segjax.weights import safetensors_file, torch_file
+from segjax.weights.mapped import FETCH_AGAIN, Mapped, Refused, opened, printable
+
+_WRAPS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params")
+"""Under which training scripts keep the weights, the surest first."""
+_PREFIXES = ("module.", "_orig_mod.")
+"""Which DataParallel and torch.compile put before every name."""
+_OTHERS = {
+    b"version https://git-lfs": ("is a Git LFS pointer, not the file itself", "run `git lfs pull`"),
+    b"\x89HDF": ("is a Keras or HDF5 file", "give a .pth or safetensors file"),
+    b"\x1f\x8b": ("is compressed with gzip", "unpack it first"),
+    b"7z\xbc\xaf": ("is compressed with 7-Zip", "unpack it first"),
+}
+
+
+def read(path: str | Path, part: str | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a file of weights by name: of `torch.save`, both of its formats, or safetensors.
+
+    What it is shows in its content, never in its name. Nothing in it is ever executed. Arrays are read-only views into
+    the file. A dict around the weights ("state_dict", "model", ...) is taken off, and so are prefixes that all names
+    have ("module."); what is no array (an epoch, a state of a module's own) is left out.
+
+    Args:
+        path: Of the file.
+        part: The key under which the weights lie, where the file holds several ("ema"; dots go deeper).
+
+    Raises:
+        DataError: It is no such file, is damaged, hostile, or holds no arrays by name; the sentence says what to do.
+    """
+    with opened(Path(path)) as file:
+        return unwrap(_content(file), part)
+
+
+def unwrap(tree: Any, part: str | None = None) -> dict[str, np.ndarray]:
+    """The arrays by name in what a file holds, as `read` gives them.
+
+    Raises:
+        Refused: It holds none, or several sets of them.
+    """
+    for key in part.split(".") if part else ():
+        if not isinstance(tree, dict) or key not in tree:
+            raise Refused(f"has no part {printable(key)}", _choice(tree))
+        tree = tree[key]
+    # A score may lie beside the weights as an array, but no layer of a model is a dict.
+    while isinstance(tree, dict) and (wraps := [key for key in _WRAPS if isinstance(tree.get(key), dict)]):
+        tree = tree[wraps[0]]
+    arrays = {key: value for key, value in tree.items() if isinstance(value, np.ndarray)} if _named(tree) else {}
+    if not arrays:
+        raise Refused("holds no arrays by name", _choice(tree))
+    for prefix in _PREFIXES * 2:
+        if all(key.startswith(prefix) for key in arrays):
+            arrays = {key.removeprefix(prefix): value for key, value in arrays.items()}
+    return arrays
+
+
+def _content(file: Mapped) -> Any:
+    start = file[:64]
+    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+        return torch_file.read_opened(file)
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= len(file):
+        return safetensors_file.read_opened(file)[0]
+    for magic, (found, remedy) in _OTHERS.items():
+        if start.startswith(magic):
+            raise Refused(found, remedy)
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise Refused("is a web page, not the file itself", "its address asks for a login or has moved: fetch it again")
+    if file[257:262] == b"ustar":
+        raise Refused("is a tar archive", "unpack it, or save it again with torch where it is of 2016's")
+    raise Refused(
+        "is no file of weights that segjax knows, or damaged", f"give a .pth or safetensors file, or {FETCH_AGAIN}"
+    )
+
+
+def _named(tree: Any) -> bool:
+    return isinstance(tree, dict) and all(isinstance(key, str) for key in tree)
+
+
+def _choice(tree: Any) -> str:
+    if isinstance(tree, dict) and (parts := [key for key, value in tree.items() if isinstance(value, dict)]):
+        return f"it holds {', '.join(map(printable, parts[:8]))}, so say which with part=NAME"
+    return "give a file of a model's weights"

@@ -1,0 +1,43 @@
+import subprocess
+import sys
+from pathlib import Path
+
+STATE = """
+import logging, sys, warnings
+import absl.logging, PIL.Image, jax
+def state():
+    return (
+        sys.unraisablehook, warnings.showwarning, list(warnings.filters), absl.logging.get_verbosity(),
+        logging.getLogger("asyncio").level, PIL.Image.MAX_IMAGE_PIXELS, sys.modules.get("torch", "not imported"),
+    )
+"""
+
+
+def python(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_library_that_is_imported_and_used_changes_nothing_in_the_process(tmp_path: Path):
+    python(
+        f"{STATE}\n"
+        "import tensorboardX, orbax.checkpoint, grain, tyro, scipy.special\n"  # what they change is theirs
+        "before = state()\n"
+        "import segjax.data, segjax.inference, segjax.train, segjax.runs.load\n"
+        "from pathlib import Path\n"
+        "from segjax.train.checkpoints import Checkpoints\n"
+        f"Checkpoints(Path({str(tmp_path / 'checkpoints')!r})).close()\n"
+        "assert state() == before, (before, state())"
+    )
+
+
+def test_a_command_keeps_torch_out_and_what_orbax_says_twice_off_the_screen():
+    python(
+        f"{STATE}\n"
+        "before = sys.unraisablehook\n"
+        "from segjax.cli.process import prepare\n"
+        "prepare(); prepare()\n"
+        "import segjax.train\n"
+        "assert 'torch' not in sys.modules and sys.unraisablehook is not before\n"
+        "assert absl.logging.get_verbosity() == absl.logging.FATAL"
+    )

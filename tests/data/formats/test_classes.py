@@ -1,0 +1,82 @@
+import json
+
+import pytest
+
+from segjax.data.formats.classes import bright_palette, numbered_classes, read_classes, read_nnunet_classes, voc_palette
+from segjax.errors import DataError
+
+
+def test_the_palette_is_that_of_pascal_voc():
+    # As the label colours are listed in the development kit's documentation.
+    assert voc_palette(22)[:9] == (
+        (0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128),
+        (128, 0, 128), (0, 128, 128), (128, 128, 128), (64, 0, 0),
+    )  # fmt: skip
+    assert voc_palette(22)[20] == (0, 64, 128)
+    assert voc_palette(256)[255] == (224, 224, 192)
+    assert len(set(voc_palette(256))) == 256
+
+
+def test_lines_are_names_with_or_without_a_colour(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text(
+        "\ufeffbackground 0 0 0\nopen vegetation #a0FF10\nroad 2\nignore 255 255 255\nwater, 1, 2, 3\n"
+        "ignore #ff0000\n\n",
+        "utf-8",
+    )
+    classes = read_classes(path)
+    assert classes.names == ("background", "open vegetation", "road 2", "water")
+    assert classes.palette == ((0, 0, 0), (160, 255, 16), (0, 128, 0), (1, 2, 3))
+    assert classes.colours == {
+        (0, 0, 0): 0,
+        (160, 255, 16): 1,
+        (255, 255, 255): 255,
+        (1, 2, 3): 3,
+        (255, 0, 0): 255,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "is empty"),
+        ("\n \n", "is empty"),
+        ("a\nb\na\n", "has the class 'a' twice"),
+        ("a\n\nb\n", "has no class name in line 2"),
+        ("a\n#ff0000\n", "has no class name in line 2"),
+        ("a 1 2 3\nb 1 2 3\n", "gives the colour of line 2 twice"),
+        ("a 1 2 3\nb 1 2 256\n", "has a colour above 255 in line 2"),
+        ("a\nb\nignore\n", "has no colour after 'ignore' in line 3"),
+        ("only one\n", "lists 1 classes: name 2 to 255"),
+        ("\n".join(f"class {i}" for i in range(256)), "lists 256 classes"),
+        (b"a\nb\xff\n", "cannot be read .*: save it as UTF-8"),
+    ],
+)
+def test_bad_lists_get_one_sentence(tmp_path, text, sentence):
+    path = tmp_path / "classes.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError, match=rf"classes\.txt {sentence}"):
+        read_classes(path)
+
+
+def test_nnunet_names_its_labels(tmp_path):
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"labels": {"cell": 1, "background": 0}, "file_ending": ".png"}))
+    assert read_nnunet_classes(path).names == ("background", "cell")
+    for labels in ({"background": 0, "cell": 2}, ["background"], {"background": "zero"}, {"cell": [1, 2]}):
+        path.write_text(json.dumps({"labels": labels}))
+        with pytest.raises(DataError, match=r"dataset\.json does not"):
+            read_nnunet_classes(path)
+
+
+def test_classes_without_names_are_numbered():
+    assert numbered_classes(2).names == ("background", "foreground")
+    assert numbered_classes(3).names == ("class 0", "class 1", "class 2")
+
+
+def test_bright_colours_differ():
+    colours = bright_palette(12)
+    assert bright_palette(3) == colours[:3]
+    distances = [max(abs(a - b) for a, b in zip(one, other, strict=True)) for one in colours for other in colours]
+    assert sorted(distances)[12] > 50  # apart from each one's distance to itself
+    assert min(max(colour) for colour in colours) == 255

@@ -1,0 +1,140 @@
+"""What the experiments that come with segjax are, by name and by object."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+import segjax
+from segjax import encoders, losses, models, upsampling
+from segjax.data import Augment, Dataset
+from segjax.errors import ExperimentError
+from segjax.layers import Normalized, Standardized
+from segjax.runs import read_experiment
+from segjax.train.experiment import parameter_count
+
+COLOUR: dict[str, Any] = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
+FLIPS: dict[str, Any] = {"flip_horizontal": True, "flip_vertical": True}
+ISLANDS = Augment(**FLIPS, **COLOUR, quarter_turns=True)
+PHOTO = ((0.48, 0.45, 0.40), (0.27, 0.26, 0.27), 1.0)
+BLUE_MARBLE = ((0.41, 0.49, 0.48), (0.20, 0.16, 0.20), 0.5)
+MEASURED: dict[str, tuple[int, int, int, Augment, tuple[Any, ...] | None, int]] = {
+    # steps, batch size, steps between scores, changes, mean, std and gamma, parameters
+    "land_cover": (300, 32, 50, Augment(**FLIPS), ((0.39, 0.40, 0.40), (0.20, 0.17, 0.17), 0.5), 482_788),
+    "nuclei": (
+        150,
+        8,
+        50,
+        Augment(crop=(128, 128), **FLIPS, scale=(0.8, 1.25), rotate=180, brightness=0.3, contrast=0.3),
+        ((0.15,) * 3, (0.2,) * 3, 1.0),
+        482_754,
+    ),
+    "pets": (
+        5000,
+        16,
+        1000,
+        Augment(crop=(224, 224), flip_horizontal=True, scale=(0.5, 1.5), rotate=10, brightness=0.3, contrast=0.3),
+        PHOTO,
+        7_763_107,
+    ),
+    "islands": (600, 24, 150, ISLANDS, BLUE_MARBLE, 665_490),
+    "islands_multitask": (600, 24, 150, ISLANDS, BLUE_MARBLE, 1_002_864),
+    "islands_many": (
+        1000,
+        8,
+        200,
+        dataclasses.replace(ISLANDS, crop=(128, 128), scale=(0.8, 1.25)),
+        BLUE_MARBLE,
+        1_206_870,
+    ),
+    "trees": (2000, 8, 500, Augment(crop=(128, 128), **FLIPS, **COLOUR, scale=(0.8, 1.25)), None, 1_204_629),
+    "wider_face": (
+        50_000,
+        16,
+        5000,
+        Augment(crop=(512, 512), flip_horizontal=True, scale=(0.5, 1.5), **COLOUR),
+        PHOTO,
+        4_812_581,
+    ),
+}
+
+
+def variables_of(model: nn.Module) -> Any:
+    image = jax.ShapeDtypeStruct((1, 32, 48, 3), np.uint8)
+    return jax.eval_shape(lambda image: model.init(jax.random.key(0), image, train=False), image)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_preset_is_what_was_measured(name: str):
+    file = read_experiment(name)
+    found = file.build(file.knobs())
+    steps, batch_size, evaluate_every, augment, statistics, parameters = MEASURED[name]
+    assert (found.steps, found.batch_size, found.evaluate_every) == (steps, batch_size, evaluate_every)
+    assert (found.seed, found.accumulate, found.ema) == (0, 1, None)
+    assert found.augment == augment
+    assert parameter_count(variables_of(found.model)["params"]) == parameters
+    if statistics is None:
+        assert isinstance(found.model, Standardized)
+    else:
+        assert isinstance(found.model, Normalized)
+        assert (found.model.mean, found.model.std, found.model.gamma) == statistics
+
+
+def squares() -> Dataset:
+    return Dataset("squares", ("a", "b"), ((0, 0, 0), (9, 9, 9)), open={}.__getitem__)
+
+
+def test_every_part_can_be_an_object():
+    def loss(logits: Any, mask: Any) -> Any:
+        return losses.jaccard(logits, mask)
+
+    encoder = encoders.ConvEncoder(((2,), (3,)))
+    found = segjax.experiment(
+        "segmentation", data=squares(), encoder=encoder, upsample=upsampling.DySample, loss=loss, steps=3
+    )
+    assert (found.data.name, found.steps, found.loss) == ("squares", 3, loss)
+    assert isinstance(found.model, Standardized)  # the data set says nothing of its images
+    assert isinstance(found.model.model, models.Segmenter)
+    assert found.model.model.encoder is encoder
+    params = variables_of(found.model)["params"]["model"]
+    assert params["encoder"]["stage1"]["conv1"]["kernel"].shape == (3, 3, 3, 2)
+    own = Normalized(models.FullResolutionCNN(2, (4,)), (0.5,) * 3, (0.5,) * 3)
+    assert segjax.experiment("land_cover", data=squares(), model=own).model is own
+
+
+@pytest.mark.parametrize("name", ["segmentation", "detection", "localization", "multitask"])
+def test_every_task_takes_an_encoder_by_name(name: str):
+    found: Any = segjax.experiment(name, data=squares(), encoder="vgg16")
+    assert variables_of(found.model)["params"]["model"]["encoder"]["stage5"]["conv3"]["kernel"].shape[-1] == 512
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "sentence"),
+    [
+        ("land_cover", {"encoder": "vgg61"}, "vgg61 is no encoder; name one, such as vgg16"),
+        ("land_cover", {"encoder": "vgg16", "model": "segnet"}, "segnet is made of plain convolutions"),
+        ("land_cover", {"class_balance": True}, "leave --class-balance out"),
+        ("folder", {}, "give it by --root PATH"),
+        ("nuclei", {"warmup": 5, "schedule": "poly", "steps": 5}, "warmup is 5 steps of 5"),
+    ],
+)
+def test_what_does_not_go_together_gets_one_sentence(name: str, knobs: dict[str, Any], sentence: str):
+    with pytest.raises(ExperimentError, match=sentence):
+        segjax.experiment(name, **knobs)
+
+
+def test_losses_by_name_are_summed():
+    logits: Any = np.random.default_rng(0).normal(size=(1, 4, 4, 2)).astype(np.float32)
+    mask: Any = np.zeros((1, 4, 4), np.int32)
+    found: Any = segjax.experiment("segmentation", data=squares(), loss=("cross_entropy", "lovasz_softmax")).loss
+    expected = losses.cross_entropy(logits, mask) + losses.lovasz_softmax(logits, mask)
+    np.testing.assert_allclose(found(logits, mask), expected, rtol=1e-6)
+
+
+def test_no_file_of_an_experiment_knows_another():
+    folder = Path(__file__).parents[2] / "experiments"
+    assert not [file for file in folder.glob("*.py") if "experiments" in file.read_text()]

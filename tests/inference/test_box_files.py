@@ -1,0 +1,133 @@
+"""Objects of image files, found by models that read them off the pixels."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from read_off import EXPECTED, OBJECTS, Bright, Marked, bright, marked
+
+from segjax import data
+from segjax.inference import InferenceError, Summary, predict_box_files, predict_boxes
+
+NAMES, EMOTIONS = ("face", "mask"), ("glad", "sad")
+PALETTE = ((230, 159, 0), (86, 180, 233))
+
+
+def saved(path: Path, pixels: np.ndarray, mode: str | None = None, **settings: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(pixels)
+    (picture.convert(mode) if mode else picture).save(path, **settings)
+    return path
+
+
+def predicted(model: nn.Module, paths: list[Path], out: Path, **settings: Any) -> Summary:
+    return predict_box_files(model, {}, paths, out, class_names=NAMES, palette=PALETTE, **settings)
+
+
+def found_in(out: Path) -> tuple[COCO, dict[str, list[Any]]]:
+    """The annotations as COCO's own tools read them, by the picture's name."""
+    coco = COCO(out / "boxes.json")
+    pictures = coco.loadImgs(coco.getImgIds())
+    return coco, {one["file_name"]: coco.loadAnns(coco.getAnnIds(one["id"])) for one in pictures}
+
+
+def test_the_annotations_are_what_the_model_found_and_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    images = {"a.png": marked(31, 47, *OBJECTS), "deep/b.png": marked(9, 70, (60, 4, 250, 8, 6)), "c.png": marked(8, 8)}
+    for name, pixels in images.items():
+        saved(tmp_path / "in" / name, pixels)
+    summary = predicted(Marked(), [tmp_path / "in"], tmp_path / "out", attribute_names=EMOTIONS)
+    drawn = ["a_boxes.png", "c_boxes.png", "deep/b_boxes.png"]
+    assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in summary.done) == drawn
+    coco, by_name = found_in(tmp_path / "out")
+    assert by_name.keys() == images.keys()
+    assert [one["name"] for one in coco.loadCats(coco.getCatIds())] == list(NAMES)
+    for name, pixels in images.items():
+        found = predict_boxes(Marked(), {}, pixels, least=0.3)
+        assert found.attributes is not None
+        written = by_name[name]
+        assert len(written) == len(found.boxes) == {"a.png": 4, "deep/b.png": 1, "c.png": 0}[name]
+        for i, one in enumerate(written):
+            np.testing.assert_allclose(one["bbox"], found.boxes[i], atol=0.0051)
+            np.testing.assert_allclose(one["area"], found.boxes[i, 2:].prod(), atol=0.0051)
+            assert one["category_id"] == found.labels[i] + 1
+            assert one["score"] == pytest.approx(found.scores[i], abs=1e-5)
+            np.testing.assert_allclose([one["attributes"][name] for name in EMOTIONS], found.attributes[i], atol=1e-5)
+
+    file = tmp_path / "out" / "boxes.json"
+    source = data.coco(tmp_path / "in", file, file, attribute_names=EMOTIONS).open("test")
+    records = {len(source[i]["boxes"]): source[i] for i in range(3)}
+    np.testing.assert_allclose(records[4]["boxes"][0], EXPECTED[0][0], atol=0.0051)
+    np.testing.assert_array_equal(records[4]["image"], images["a.png"])
+    np.testing.assert_array_equal(records[4]["labels"], [0, 1, 0, 0])
+    assert "3/3" in capsys.readouterr().err
+
+
+def test_where_nothing_is_found_the_picture_is_as_it_was(tmp_path: Path):
+    pixels = np.random.default_rng(0).integers(0, 110, (700, 650, 3)).astype(np.uint8)
+    predicted(Marked(), [saved(tmp_path / "a.png", pixels)], tmp_path / "out")
+    assert found_in(tmp_path / "out")[1] == {"a.png": []}
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out" / "a_boxes.png")), pixels)
+
+
+def test_pictures_of_any_mode_are_seen_as_rgb(tmp_path: Path):
+    box = (9, 5, 17, 8)
+    pixels = bright(24, 40, box)
+    saved(tmp_path / "in" / "grey.png", pixels, "L")
+    saved(tmp_path / "in" / "alpha.png", pixels, "RGBA")
+    saved(tmp_path / "in" / "palette.png", pixels, "P")
+    saved(tmp_path / "in" / "print.tif", pixels, "CMYK")
+    saved(tmp_path / "in" / "deep.png", pixels[..., 0].astype(np.uint16) * 257)
+    upright = Image.fromarray(np.rot90(pixels).copy())
+    exif = Image.Exif()
+    exif[274] = 6  # it is to be turned clockwise to look at it
+    upright.save(tmp_path / "in" / "phone.png", exif=exif)
+    assert len(predicted(Bright(), [tmp_path / "in"], tmp_path / "out").done) == 6
+    coco, by_name = found_in(tmp_path / "out")
+    for name, (one,) in by_name.items():
+        assert one["bbox"] == list(box), name
+    assert {(one["width"], one["height"]) for one in coco.loadImgs(coco.getImgIds())} == {(40, 24)}
+
+
+def test_what_cannot_be_read_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    saved(tmp_path / "in" / "good.png", bright(8, 9, (2, 2, 3, 3)))
+    cut = saved(tmp_path / "in" / "cut.png", np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8))
+    cut.write_bytes(cut.read_bytes()[:900])
+    (tmp_path / "in" / "text.jpg").write_text("no picture")
+    summary = predicted(Bright(), [tmp_path / "in", tmp_path / "nowhere.png"], tmp_path / "out")
+    assert [path.name for path in summary.done] == ["good_boxes.png"]
+    assert list(found_in(tmp_path / "out")[1]) == ["good.png"]
+    said = capsys.readouterr().err.replace("\n", "")
+    for sentence in ("cut.png is damaged or cut short", "text.jpg is no image", "nowhere.png is not there"):
+        assert [failed for failed in summary.failed if sentence in failed], summary.failed
+        assert sentence in said
+
+
+def test_pictures_of_one_name_are_told_apart(tmp_path: Path):
+    paths = [saved(tmp_path / name / "a.png", bright(8, 9, (2, 2, 3, 3))) for name in ("x", "y")]
+    summary = predicted(Bright(), paths, tmp_path / "out")
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in summary.done} == {
+        "x/a_boxes.png",
+        "y/a_boxes.png",
+    }
+    assert found_in(tmp_path / "out")[1].keys() == {"x/a.png", "y/a.png"}
+
+
+def test_results_that_cannot_be_written_are_one_sentence(tmp_path: Path):
+    path = saved(tmp_path / "a_boxes.png", bright(8, 9, (2, 2, 3, 3)))
+    (tmp_path / "file").touch()
+    with pytest.raises(InferenceError, match=r"a_boxes\.png cannot be written to .*file \(.*\): make room there, or"):
+        predicted(Bright(), [path], tmp_path / "file")
+    before = path.read_bytes()
+    other = saved(tmp_path / "a.png", bright(8, 9, (2, 2, 3, 3)))
+    with pytest.raises(InferenceError, match=r"a_boxes\.png is one of the images to predict"):
+        predicted(Bright(), [path, other], tmp_path)
+    assert path.read_bytes() == before
+    (tmp_path / "out" / "boxes.json").mkdir(parents=True)
+    with pytest.raises(InferenceError, match=r"boxes\.json cannot be written \(Is a directory\)"):
+        predicted(Bright(), [path], tmp_path / "out")
+    assert not [name for name in os.listdir(tmp_path / "out") if name.startswith(".")]

@@ -1,0 +1,106 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segjax.errors import ExperimentError
+from segjax.runs import read_experiment
+from segjax.train import Recipe
+
+FILE = '''
+from dataclasses import dataclass
+from typing import Literal
+from flax import linen as nn
+from segjax.data import Dataset
+from segjax.runs import Preset
+from segjax.train import Experiment, Recipe
+
+@dataclass(frozen=True)
+class Own(Recipe):
+    momentum: float = 0.9
+    """A knob more."""
+
+def experiment(data: str | Dataset = "some", model: Literal["a", "b"] | nn.Module = "a", head: nn.Module | None = None,
+               width: int | None = None, losses: tuple[Literal["x", "y"], ...] = ("x",),
+               recipe: Own = Own(steps=7, batch_size=3)) -> Experiment:
+    """Knobs of every kind."""
+    return data, model, head, width, losses, recipe
+
+PRESETS = {"wide": Preset("A wide one.", model="b", width=9, recipe=Own(steps=70))}
+'''
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file.py"
+    path.write_text(FILE)
+    return path
+
+
+def test_a_recipe_is_flat_on_the_command_line_and_put_together_again(file: Path):
+    found = read_experiment(file)
+    knobs = found.knobs(["--steps", "5", "--losses", "y", "x", "--momentum", ".5", "--width", "4"])
+    assert knobs == {
+        "data": "some",
+        "model": "a",
+        "width": 4,
+        "losses": ("y", "x"),
+        **vars(Recipe(steps=5, batch_size=3)),
+        "momentum": 0.5,
+    }
+    data, model, head, width, losses, recipe = found.build(knobs)  # type: ignore[misc]
+    assert (data, model, head, width, losses) == ("some", "a", None, 4, ("y", "x"))
+    assert (recipe.steps, recipe.batch_size, recipe.momentum) == (5, 3, 0.5)
+    assert type(recipe).__name__ == "Own"
+
+
+def test_what_only_python_can_give_is_no_flag(file: Path):
+    with pytest.raises(ExperimentError, match="Unrecognized options: --head"):
+        read_experiment(file).knobs(["--head", "x"])
+    head = object()
+    assert read_experiment(file).build({"head": head, "model": head})[1:3] == (head, head)  # type: ignore[index]
+
+
+def test_a_preset_changes_the_defaults_and_says_what_it_is(file: Path, capsys: pytest.CaptureFixture[str]):
+    wide = read_experiment(file, preset="wide")
+    knobs = wide.knobs(["--batch-size", "2"])
+    assert (knobs["model"], knobs["width"], knobs["steps"], knobs["batch_size"]) == ("b", 9, 70, 2)
+    assert wide.build({})[3] == 9  # type: ignore[index]
+    assert wide.build({"steps": 1})[5].steps == 1  # type: ignore[index]
+    with pytest.raises(SystemExit):
+        wide.knobs(["--help"])
+    said = capsys.readouterr().out
+    assert said.index("A wide one.") < said.index("Knobs of every kind.")
+    assert "A knob more. (default: 0.9)" in said
+    assert "Updates of the parameters. (default: 70)" in said
+
+
+def test_an_unknown_knob_is_named(file: Path):
+    with pytest.raises(ExperimentError, match=r"experiment has no knob named stepz; leave it out\."):
+        read_experiment(file).build({"stepz": 3})
+
+
+def test_a_preset_of_a_knob_that_is_not_there_is_named(file: Path):
+    file.write_text(FILE.replace("width=9", "depth=9"))
+    with pytest.raises(ExperimentError, match="experiment has no knob named depth"):
+        read_experiment(file, preset="wide")
+
+
+def test_two_knobs_of_one_name_are_refused(file: Path):
+    file.write_text(FILE.replace("width: int | None = None", "seed: int = 0"))
+    with pytest.raises(ExperimentError, match="experiment has the knob seed twice; rename one of them"):
+        read_experiment(file)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "sentence"),
+    [
+        ({"model": "c"}, "c is no model; name one, such as a or b."),
+        ({"losses": ("x", "z")}, "z is no losses; name one, such as x or y."),
+        ({"schedule": "one_cycl"}, "one_cycl is no schedule; name one, such as one_cycle."),
+    ],
+)
+def test_a_name_that_is_no_choice_is_refused_from_python_too(file: Path, knobs: dict[str, Any], sentence: str):
+    with pytest.raises(ExperimentError, match=f"^{re.escape(sentence)}$"):
+        read_experiment(file).build(knobs)

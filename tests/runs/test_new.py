@@ -1,0 +1,45 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import segjax
+from segjax.cli import main
+
+
+def images_and_masks(root: Path) -> Path:
+    """A folder to train on."""
+    rng = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    for number in range(10):
+        mask = (np.indices((32, 48)).sum(0) > 30 + number).astype(np.uint8)
+        image = np.clip(mask[..., None] * 120 + rng.integers(0, 60, (32, 48, 3)), 0, 255)
+        Image.fromarray(image.astype(np.uint8)).save(root / "images" / f"{number}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{number}.png")
+    return root
+
+
+def test_a_new_file_trains_and_is_never_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "my_leaves"]) == 0
+    assert capsys.readouterr().out.strip() == "my_leaves.py"
+    assert len(Path("my_leaves.py").read_text().splitlines()) < 40
+    root = images_and_masks(tmp_path / "leaves")
+    small = ["--width", "2", "--depth", "1", "--crop", "32", "--batch-size", "2", "--steps", "2"]
+    assert main(["train", "my_leaves.py", "--root", str(root), "--out", "run", *small]) == 0
+    shutil.rmtree(root)
+    model, variables = segjax.load("run")
+    logits: Any = model.apply(variables, np.zeros((1, 16, 16, 3), np.uint8), train=False)
+    assert logits.shape == (1, 16, 16, 2)
+    Path("my_leaves.py").write_text("mine")
+    assert main(["new", "my_leaves"]) == 1
+    assert "my_leaves.py is there already" in capsys.readouterr().err
+    assert Path("my_leaves.py").read_text() == "mine"
+    assert main(["new", "no/where"]) == 1
+    assert "no/where.py cannot be written: No such file or directory" in capsys.readouterr().err

@@ -1,0 +1,53 @@
+# NumPy arrays stand in for those of jax.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+"""The task of one object: its truth and its scores."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from box_records import DATA, record
+
+from segjax import data as segdata
+from segjax.tasks import Localization
+
+
+class Located(NamedTuple):
+    box: np.ndarray
+    logits: np.ndarray
+
+
+def test_the_largest_box_that_is_no_crowd_is_the_object():
+    records = [
+        record([[0, 0, 2, 2], [1, 1, 4, 5], [0, 0, 9, 9]], [0, 1, 0], [False, False, True]),
+        record([], []),
+        record([[3, 3, 5, 5]], [0], [True]),
+    ]
+    (batch,) = segdata.test_batches(records, 4, max_boxes=3)
+    truth = Localization(DATA).targets(batch)
+    np.testing.assert_array_equal(truth.label, [1, -1, -1, -1])
+    np.testing.assert_array_equal(truth.box[0], [1, 1, 4, 5])
+    assert truth.mask is None
+
+
+def test_localization_scores_count_each_object_once():
+    records = [record([[2, 2, 4, 4]], [label]) for label in (0, 0, 1)]
+    task = Localization(DATA)
+    box = np.array([[2, 2, 4, 4], [2, 2, 4, 1], [2, 2, 4, 2]], np.float32)  # IoU 1, 1/4, 1/2
+    logits = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
+    measured = []
+    for number, batch in enumerate(segdata.test_batches(records, 2, max_boxes=1)):
+        outputs = Located(np.resize(box[2 * number :], (2, 4)), np.resize(logits[2 * number :], (2, 2)))
+        measured.append(np.asarray(task.measure(outputs, batch)))
+    assert task.scores(measured) == {
+        "localization_accuracy": pytest.approx(1 / 3),
+        "mean_iou": pytest.approx(1.75 / 3),
+        "box_accuracy": pytest.approx(2 / 3),
+        "class_accuracy": pytest.approx(2 / 3),
+        "accuracy": {"a": 0.5, "b": 0.0},
+        "iou": {"a": pytest.approx(0.625), "b": pytest.approx(0.5)},
+    }
+    assert task.summary(sum(measured))["localization_accuracy"] == pytest.approx(1 / 3)
+    nothing = task.scores([np.asarray(task.zero())])
+    assert nothing["localization_accuracy"] is None
+    assert nothing["iou"] == {"a": None, "b": None}

@@ -1,0 +1,31 @@
+"""What `import segjax` gives, and to whom."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import segjax
+
+
+def test_dir_names_every_room_and_each_can_be_had():
+    folders = {path.name for path in Path(segjax.__file__).parent.iterdir() if (path / "__init__.py").exists()}
+    rooms = folders - {"cli", "launch", "__pycache__"}
+    assert rooms <= set(dir(segjax))
+    for name in rooms | {"load", "experiment"}:
+        assert getattr(segjax, name) is not None
+
+
+def test_editors_see_what_dir_names():
+    text = Path(segjax.__file__).read_text()
+    seen = set(re.findall(r"import \w+ as (\w+)$", text, re.MULTILINE)) | {"train"}
+    assert seen - {"_train_in"} == segjax._MODULES | segjax._FUNCTIONS.keys()
+    (inside,) = re.findall(r"class _Train:.*?\((.*?)\)", text, re.DOTALL)
+    assert set(re.findall(r"\w+", inside)) == set(importlib.import_module("segjax.train").__all__)
+
+
+def test_importing_segjax_imports_none_of_its_rooms():
+    code = "import sys, segjax; dir(segjax); print([name for name in sys.modules if name.startswith('segjax.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,56 @@
+"""The wheel, installed outside of the clone, has everything that a command needs."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*command: str | Path, **settings: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-P", *map(str, command)],
+        cwd=settings.pop("cwd"),
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the wheel's content and nothing else; other packages come from this environment."""
+    if importlib.util.find_spec("hatchling") is None:
+        pytest.skip("hatchling, which builds the wheel, is not installed")
+    folder = tmp_path_factory.mktemp("wheel")
+    run("-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=str(ROOT))
+    (wheel,) = folder.glob("segjax-*.whl")
+    run("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", folder / "site", wheel, cwd=str(folder))
+    return folder / "site"
+
+
+def test_it_trains_by_name_and_predicts(installed: Path, tmp_path: Path):
+    where = {"cwd": str(tmp_path), "PYTHONPATH": str(installed), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    said = run("-c", "import segjax; from segjax.runs.names import names; print(segjax.__file__, *names())", **where)
+    assert said.startswith(str(installed))
+    assert "islands_multitask" in said
+    rng = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+    for number in range(6):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)).save(tmp_path / f"mine/images/{number}.png")
+        Image.fromarray(rng.integers(0, 2, (32, 32)).astype(np.uint8)).save(tmp_path / f"mine/masks/{number}.png")
+    small = ["--width", "2", "--depth", "1", "--batch-size", "2", "--steps", "2"]
+    run("-m", "segjax", "train", "folder", "--root", "mine", "--out", "of_folder", *small, **where)
+    run("-m", "segjax", "train", "land_cover", "--out", "of_land_cover", *small, **where)
+    for name in ("of_folder", "of_land_cover"):
+        run("-m", "segjax", "predict", name, "mine/images/0.png", "--out", f"predicted_{name}", **where)
+        assert list((tmp_path / f"predicted_{name}").rglob("0*.png"))

@@ -1,0 +1,117 @@
+import json
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import segjax
+from segjax.cli import main
+from segjax.runs import create_run, experiment_of
+from segjax.train import Interrupted, Run, train
+
+
+def run_squares(squares: Path, folder: Path, **knobs) -> Run:
+    run = create_run(folder, squares, knobs, {})
+    train(experiment_of(run), run)
+    return run
+
+
+def bits(run: Run) -> list[bytes]:
+    _, variables = segjax.load(run.path)
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables)]
+
+
+@pytest.mark.parametrize(
+    ("records", "step", "written"),
+    [(5, 10, ["train"]), (7, 20, ["train", "val", "train", "val"])],
+    ids=["validation", "test"],
+)
+def test_a_run_that_is_stopped_while_it_scores_begins_with_that_when_it_goes_on(
+    squares: Path, tmp_path: Path, records: int, step: int, written: list[str]
+):
+    straight = run_squares(squares, tmp_path / "straight", steps=20, evaluate_every=10)
+    text = squares.read_text()
+    # The signal comes while the split of that many records is read for the first time, in its first batch.
+    stopping = text.replace(
+        "        return self.records[index]",
+        f"        if len(self.records) == {records} and index == 3:\n"
+        "            import os, signal\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        return self.records[index]",
+    )
+    squares.write_text(stopping)
+    run = create_run(tmp_path / "stopped", squares, {"steps": 20, "evaluate_every": 10}, {})
+    with pytest.raises(Interrupted, match=f"Stopped at step {step}"):
+        train(experiment_of(run), run)
+    assert [sorted(row) for row in run.metrics()] == [sorted(["step", kind]) for kind in written]
+    assert not (run.path / "report.json").exists()
+    (run.path / "experiment.py").write_text(text)
+    train(experiment_of(run), run)
+    assert bits(run) == bits(straight)
+    assert run.metrics() == straight.metrics()
+
+
+def test_a_checkpoint_is_saved_before_it_is_scored(squares: Path, tmp_path: Path):
+    stopping = squares.read_text().replace(
+        "        return self.records[index]",
+        "        assert len(self.records) != 5, 'the validation split is read'\n        return self.records[index]",
+    )
+    squares.write_text(stopping)
+    run = create_run(tmp_path / "run", squares, {"steps": 20, "evaluate_every": 10}, {})
+    with pytest.raises(AssertionError, match="the validation split is read"):
+        train(experiment_of(run), run)
+    end = time.monotonic() + 30
+    while not (run.checkpoints / "10").exists():  # it is written in the background
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+SPOILING = "optax.adam(lambda n: learning_rate - 30 * learning_rate * (n >= 30))"
+"""From step 30 on it climbs, and unlearns: the best checkpoint is not among the last."""
+
+
+def scores_of(run: Run) -> dict[int, float]:
+    return {row["step"]: row.get("ema", row["val"])["miou"] for row in run.metrics() if "val" in row}
+
+
+def test_the_best_checkpoint_outlives_the_last_ones(squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    squares.write_text(squares.read_text().replace("optax.adam(learning_rate)", SPOILING))
+    run = run_squares(squares, tmp_path / "run", steps=50, evaluate_every=10)
+    scores = scores_of(run)
+    best = max(scores, key=lambda step: (scores[step], step))
+    assert best <= 30, scores
+    kept = {int(folder.name) for folder in run.checkpoints.iterdir() if folder.name.isdigit()}
+    assert kept == {best, 40, 50}
+    assert main(["evaluate", str(run.path), "--checkpoint", "best", "--split", "val", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["steps"], said["val"]["miou"]) == (best, scores[best])
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_patience_ends_a_run_that_predicts_with_its_best_checkpoint(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ema: float | None
+):
+    squares.write_text(squares.read_text().replace("optax.adam(learning_rate)", SPOILING))
+    run = run_squares(squares, tmp_path / "run", steps=90, evaluate_every=10, patience=3, ema=ema)
+    scores = scores_of(run)
+    values = list(scores.values())
+    first_best = values.index(max(values))
+    assert len(values) == first_best + 1 + 3 < 9, values
+    best = max(scores, key=lambda step: (scores[step], step))
+    assert best < max(scores)
+    report = json.loads((run.path / "report.json").read_text())
+    assert (report["checkpoint"], report["steps"], report["ema" if ema else "val"]["miou"]) == (
+        "best",
+        best,
+        scores[best],
+    )
+    assert run.metrics()[-1] == {"step": max(scores), "test": report["test"]}
+    assert main(["evaluate", str(run.path), "--json"]) == 0  # and so does whoever loads it
+    said = json.loads(capsys.readouterr().out)
+    assert said == {key: report[key] for key in ("test", "steps", "train_seconds")}
+
+    before = {file: (run.path / file).read_bytes() for file in ("metrics.jsonl", "report.json")}
+    assert train(experiment_of(run), run) == report["test"]  # it has ended, and stays so
+    assert {file: (run.path / file).read_bytes() for file in before} == before
