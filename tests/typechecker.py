@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from operator import or_
-from types import UnionType
+from types import GenericAlias, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import jax
@@ -32,8 +32,7 @@ def _held_to(annotation: Any) -> Any:
         return jax.Array | np.ndarray
     if isinstance(annotation, type) and issubclass(annotation, AbstractArray) and annotation.array_type is jax.Array:
         return annotation.dtype[jax.Array | np.ndarray, annotation.dim_str]
-    if get_origin(annotation) in (Union, UnionType):
-        return reduce(or_, map(_held_to, get_args(annotation)))
-    if get_origin(annotation) in (Mapping, Sequence, tuple):
-        return get_origin(annotation)[tuple(map(_held_to, get_args(annotation)))]
-    return annotation
+    generic, parts = get_origin(annotation), tuple(map(_held_to, get_args(annotation)))
+    if generic in (Union, UnionType):
+        return reduce(or_, parts)
+    return GenericAlias(generic, parts) if generic in (Mapping, Sequence, tuple) else annotation
