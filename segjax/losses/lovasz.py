@@ -70,7 +70,8 @@ def _losses_and_slopes(softmax: Array, label: Array, skip_absent: bool) -> tuple
             lambda error, own, counted: jnp.zeros_like(error),
             *(error, own, label >= 0),
         )
-        return jnp.sum(slopes * error, axis=-1), jnp.where(own, -slopes, slopes)
+        # As a product, whose many partial sums keep what a sum from the largest term down would lose.
+        return jnp.einsum("gp,gp->g", slopes, error, precision="highest"), jnp.where(own, -slopes, slopes)
 
     return jax.lax.map(one_class, (jnp.arange(softmax.shape[0]), softmax))
 
