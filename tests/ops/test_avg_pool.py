@@ -32,8 +32,9 @@ CASES = [
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
-def pooled(x, gradient, *arguments):
-    y, pullback = jax.vjp(lambda x: ops.avg_pool(x, *arguments), x)
+def pooled(x, gradient, window, strides, padding, ceil_mode, count_include_pad):
+    options = {"strides": strides, "padding": padding, "ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    y, pullback = jax.vjp(lambda x: ops.avg_pool(x, window, **options), x)
     return y, pullback(gradient)[0]
 
 
