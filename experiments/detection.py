@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -13,7 +12,6 @@ from segjax.data import MAX_BOXES, Dataset
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.layers import ConvBlock
 from segjax.runs import Preset
 from segjax.tasks import Detection, Objects
 from segjax.train import Experiment, Recipe, cropped, normalized
@@ -64,13 +62,12 @@ def experiment(
         given = {"class_names": classes or None, "attribute_names": attributes or None}
         data = by_name(data, root=root, train=train, test=test, **given)
     if not isinstance(model, nn.Module):
-        block = partial(ConvBlock, dtype=jnp.dtype(recipe.dtype), remat=recipe.remat)
+        block = recipe.block()
         plain = ConvEncoder(((width,), *((width * times,) * 2 for times in (2, 4, 8, 8))), block)
-        climb = upsampling.BY_NAME[upsample] if isinstance(upsample, str) else upsample
         model = models.CenterNet(
             len(data.class_names),
             encoders.named(encoder, block=block) if encoder else plain,
-            UNetDecoder(upsample=climb, block=block, finest_stride=stride),
+            UNetDecoder(upsample=upsampling.named(upsample), block=block, finest_stride=stride),
             num_attributes=len(data.attribute_names),
             block=partial(block, norm=None),
             hidden=hidden or 2 * width,

@@ -1,9 +1,9 @@
 """The one object of an image: where it is, and what."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -12,7 +12,6 @@ from segjax.data import Dataset
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.layers import ConvBlock
 from segjax.runs import Preset
 from segjax.tasks import Localization, OneObject
 from segjax.train import Experiment, Recipe, cropped, normalized
@@ -24,7 +23,7 @@ def experiment(
     way: Literal["regress", "extreme_points", "mask"] = "extreme_points",
     model: Literal["localizer"] | nn.Module = "localizer",
     encoder: str | nn.Module | None = None,
-    upsample: upsampling.Upsampler = "bilinear",
+    upsample: upsampling.Upsampler | Callable[..., nn.Module] = "bilinear",
     width: int = 12,
     size: int | None = 64,
     crop: int | None = None,
@@ -53,9 +52,9 @@ def experiment(
         data = by_name(data, root=root)
     if not isinstance(model, nn.Module):
         num_classes = len(data.class_names)
-        block = partial(ConvBlock, dtype=jnp.dtype(recipe.dtype), remat=recipe.remat)
+        block = recipe.block()
         plain = ConvEncoder(tuple((width * times,) * 2 for times in (1, 2, 4, 8, 8)), block)
-        decoder = partial(UNetDecoder, upsample=upsampling.BY_NAME[upsample], block=block)
+        decoder = partial(UNetDecoder, upsample=upsampling.named(upsample), block=block)
         heads = {
             "regress": models.RegressedBox,
             "extreme_points": lambda: models.ExtremePointBox(decoder(finest_stride=2)),

@@ -1,9 +1,9 @@
 """Mask, box and class of the one object of an image at once, or one of them alone."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -12,7 +12,6 @@ from segjax.data import Dataset
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.layers import ConvBlock
 from segjax.runs import Preset
 from segjax.tasks import MultiTask, OneObject
 from segjax.train import Experiment, Recipe, cropped, normalized
@@ -25,7 +24,7 @@ def experiment(
     weights: Literal["fixed", "learned"] = "learned",
     model: Literal["multitask"] | nn.Module = "multitask",
     encoder: str | nn.Module | None = None,
-    upsample: upsampling.Upsampler = "bilinear",
+    upsample: upsampling.Upsampler | Callable[..., nn.Module] = "bilinear",
     width: int = 12,
     size: int | None = 64,
     crop: int | None = None,
@@ -55,9 +54,9 @@ def experiment(
         data = by_name(data, root=root)
     if not isinstance(model, nn.Module):
         num_classes = len(data.class_names)
-        block = partial(ConvBlock, dtype=jnp.dtype(recipe.dtype), remat=recipe.remat)
+        block = recipe.block()
         plain = ConvEncoder(tuple((width * times,) * 2 for times in (1, 2, 4, 8, 8)), block)
-        decoder = partial(UNetDecoder, upsample=upsampling.BY_NAME[upsample], block=block)
+        decoder = partial(UNetDecoder, upsample=upsampling.named(upsample), block=block)
         model = models.MultiHead(
             num_classes,
             encoders.named(encoder, block=block) if encoder else plain,

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Literal
 
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
@@ -15,7 +14,6 @@ from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError
-from segjax.layers import ConvBlock
 from segjax.runs import Preset, remember
 from segjax.train import Experiment, Loss, Recipe, cropped, normalized
 
@@ -92,9 +90,8 @@ def network(
     recipe: Recipe,
 ) -> nn.Module:
     """A model of one of the families."""
-    block = partial(ConvBlock, dtype=jnp.dtype(recipe.dtype), remat=recipe.remat)
-    own = upsample or OWN_UPSAMPLER.get(family, "bilinear")
-    climb = upsampling.BY_NAME[own] if isinstance(own, str) else own
+    block = recipe.block()
+    climb = upsampling.named(upsample or OWN_UPSAMPLER.get(family, "bilinear"))
     widths = tuple(width * 2**level for level in range(depth + 1))
     if encoder is not None and family in ("segnet", "full_resolution"):
         raise ExperimentError(f"{family} is made of plain convolutions: leave --encoder out, or take unet or fcn.")

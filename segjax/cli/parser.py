@@ -34,7 +34,15 @@ def make_parser() -> argparse.ArgumentParser:
         if complete is not None:
             action.complete = complete  # type: ignore[attr-defined]
 
-    def layout(command: argparse.ArgumentParser) -> None:
+    def experiment(command: argparse.ArgumentParser) -> None:
+        argument(
+            command,
+            "experiment",
+            nargs="?",
+            metavar="EXPERIMENT",
+            help="a name, such as land_cover, or a Python file",
+            complete=file,
+        )
         argument(command, "--seeds", type=_seeds, metavar="0,1,...", help="train these seeds side by side")
         argument(
             command, "--devices", type=_count_or_auto, metavar="N|auto", help="how many each process uses [auto: all]"
@@ -48,6 +56,14 @@ def make_parser() -> argparse.ArgumentParser:
         argument(command, "--shard-optimizer", action="store_true", help="split the optimizer's state over the devices")
         argument(command, "--profile", action="store_true", help="trace five steps for TensorBoard and Perfetto")
 
+    def run_folder(command: argparse.ArgumentParser) -> None:
+        argument(
+            command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder
+        )
+        argument(
+            command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder
+        )
+
     command = add(
         commands,
         "train",
@@ -56,17 +72,8 @@ def make_parser() -> argparse.ArgumentParser:
         add_help=False,
         usage="segjax train (EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob value ...] | --resume RUN) [options]",
     )
-    layout(command)
-    argument(
-        command,
-        "experiment",
-        nargs="?",
-        metavar="EXPERIMENT",
-        help="a name, such as land_cover, or a Python file",
-        complete=file,
-    )
-    argument(command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder)
-    argument(command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder)
+    experiment(command)
+    run_folder(command)
 
     command = add(
         commands,
@@ -76,15 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
         add_help=False,
         usage="segjax launch (EXPERIMENT [--out DIR] [--knob value ...] | --resume RUN) (--local N | --slurm ...)",
     )
-    layout(command)
-    argument(
-        command,
-        "experiment",
-        nargs="?",
-        metavar="EXPERIMENT",
-        help="a name, such as land_cover, or a Python file",
-        complete=file,
-    )
+    experiment(command)
     argument(command, "--local", type=_count, metavar="N", help="start N processes on this machine")
     argument(
         command,
@@ -93,8 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="submit a job: nodes=2,gpus=8,time=4h; also tasks (a node, without GPUs), cpus (a task), mem, partition, "
         "account, qos, constraint, reservation, exclude",
     )
-    argument(command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder)
-    argument(command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder)
+    run_folder(command)
 
     command = add(
         commands,
@@ -104,15 +102,7 @@ def make_parser() -> argparse.ArgumentParser:
         add_help=False,
         usage="segjax sweep EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob a,b --other 1e-3,1e-4 ...] [--slurm ...]",
     )
-    layout(command)
-    argument(
-        command,
-        "experiment",
-        nargs="?",
-        metavar="EXPERIMENT",
-        help="a name, such as land_cover, or a Python file",
-        complete=file,
-    )
+    experiment(command)
     argument(
         command,
         "--out",

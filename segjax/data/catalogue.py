@@ -1,6 +1,5 @@
 """The data sets that segjax knows, by name: for experiments, and for `segjax data list`."""
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from segjax.data.sets.nuclei import nuclei
 from segjax.data.sets.pets import oxford_iiit_pet
 from segjax.data.sets.trees import trees
 from segjax.data.sets.wider_face import wider_face
-from segjax.errors import DataError
+from segjax.errors import DataError, nearest
 
 
 class Entry(NamedTuple):
@@ -109,8 +108,7 @@ def by_name(name: str, **options: Any) -> Dataset:
     """
     entry = next((entry for entry in CATALOGUE if entry.name == name), None)
     if entry is None:
-        near = difflib.get_close_matches(name, NAMES, n=3) or NAMES
-        raise DataError(f"{name} is no data set; name one, such as {' or '.join(near)}.")
+        raise DataError(f"{name} is no data set; name one, such as {nearest(name, NAMES)}.")
     given = {key: value for key, value in options.items() if value is not None}
     known = inspect.signature(entry.make).parameters
     if strange := given.keys() - known.keys():

@@ -1,12 +1,12 @@
 """Encoders: an image in, one `Level` per resolution out, finest first."""
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
 
 from segjax.encoders.conv import ConvEncoder, vgg16_stages
+from segjax.errors import nearest
 from segjax.level import Encoder, Level
 
 BY_NAME: dict[str, Callable[..., nn.Module]] = {
@@ -24,8 +24,7 @@ def named(encoder: str | nn.Module, **settings: Callable[..., nn.Module]) -> nn.
     if not isinstance(encoder, str):
         return encoder
     if encoder not in BY_NAME:
-        near = difflib.get_close_matches(encoder, BY_NAME, n=3) or sorted(BY_NAME)
-        raise ValueError(f"{encoder} is no encoder; name one, such as {' or '.join(near)}.")
+        raise ValueError(f"{encoder} is no encoder; name one, such as {nearest(encoder, sorted(BY_NAME))}.")
     return BY_NAME[encoder](**settings)
 
 

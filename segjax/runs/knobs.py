@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import inspect
 import io
 import re
@@ -14,7 +13,7 @@ from typing import Any
 
 import tyro
 
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, nearest
 from segjax.train.recipe import Recipe
 
 Knobs = dict[str, Any]
@@ -136,8 +135,7 @@ def _refuse_unknown_name(knob: str, hint: Any, value: Any) -> None:
     named = [part for part in parts if typing.get_origin(part) is typing.Literal]
     choices = [choice for part in named for choice in typing.get_args(part)]
     if isinstance(value, str) and choices and value not in choices and str not in parts:
-        near = difflib.get_close_matches(value, map(str, choices), n=3) or map(str, choices)
-        raise ExperimentError(f"{value} is no {knob}; name one, such as {' or '.join(near)}.")
+        raise ExperimentError(f"{value} is no {knob}; name one, such as {nearest(value, map(str, choices))}.")
 
 
 def _sentence(box: str) -> str:

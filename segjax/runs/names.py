@@ -1,10 +1,9 @@
 """Experiments by name: those that come with segjax, beside the package or, in a wheel, inside it."""
 
 import ast
-import difflib
 from pathlib import Path
 
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, nearest
 
 _PACKAGE = Path(__file__).parents[1]
 FOLDER = next((p for p in (_PACKAGE / "experiments", _PACKAGE.parent / "experiments") if p.is_dir()), _PACKAGE)
@@ -30,11 +29,9 @@ def find(name: str) -> Path:
         return Path(name)
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(Path(name).stem, known, n=3, cutoff=0.5) or sorted(known)
+    near = nearest(Path(name).stem, sorted(known))
     what = "is not a file" if Path(name).suffix == ".py" else "is no experiment and not a file"
-    raise ExperimentError(
-        f"{name} {what}; name an experiment before its knobs, such as {' or '.join(near)}, or a file of yours."
-    )
+    raise ExperimentError(f"{name} {what}; name an experiment before its knobs, such as {near}, or a file of yours.")
 
 
 def _presets(file: Path) -> list[str]:

@@ -2,12 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
 from segjax.data import MAX_BOXES, Augment, Dataset
+from segjax.layers import ConvBlock
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
 from segjax.train.experiment import Experiment, Loss
@@ -18,7 +21,7 @@ from segjax.train.optimizer import Schedule, kernels, schedule
 class Recipe:
     """The knobs that every experiment has; the command line takes each as a flag of its own.
 
-    `dtype` and `remat` are for whoever makes the model, which hands them to its blocks; `experiment` uses the others.
+    `dtype` and `remat` are for whoever makes the model, who takes `block`; `experiment` uses the others.
     """
 
     steps: int = 1000
@@ -51,6 +54,10 @@ class Recipe:
     """After how many scores without a better one it stops, and takes its best checkpoint; None for all steps."""
     seed: int = 0
     """Decides initial parameters, order of the data, augmentation and dropout."""
+
+    def block(self) -> Callable[..., nn.Module]:
+        """The block of plain convolutions that encoders and decoders are made of, in the recipe's dtype and remat."""
+        return partial(ConvBlock, dtype=jnp.dtype(self.dtype), remat=self.remat)
 
     def optimizer(self) -> optax.GradientTransformation:
         """AdamW with the recipe's schedule, decay and clipping.

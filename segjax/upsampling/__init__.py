@@ -4,6 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
+import flax.linen as nn
+
+from segjax.errors import nearest
 from segjax.upsampling.base import Upsampling
 from segjax.upsampling.dynamic import Carafe, DySample
 from segjax.upsampling.fixed import Bilinear, MaxUnpool, Nearest
@@ -48,6 +51,20 @@ BY_NAME: dict[str, Callable[..., Upsampling]] = {
 }
 """What a decoder takes as its `upsample`, by name."""
 
+
+def named(upsample: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """The upsampler of that name; one that is given as an object stays as it is.
+
+    Raises:
+        ValueError: there is none of that name; it offers the nearest.
+    """
+    if not isinstance(upsample, str):
+        return upsample
+    if upsample not in BY_NAME:
+        raise ValueError(f"{upsample} is no upsampler; name one, such as {nearest(upsample, BY_NAME)}.")
+    return BY_NAME[upsample]
+
+
 __all__ = [
     "BY_NAME",
     "Bilinear",
@@ -63,4 +80,5 @@ __all__ = [
     "bilinear_conv_transpose",
     "bilinear_init",
     "icnr_init",
+    "named",
 ]

@@ -288,3 +288,10 @@ def test_dysample_has_the_papers_parameters_and_takes_any_number_of_channels():
     assert count(upsampling.DySample(), x) == 2 * 4 * 2**2 * (256 + 1)
     x = jax.ShapeDtypeStruct((1, 4, 4, 21), jnp.float32)
     assert count(upsampling.DySample(), x) == 2 * 1 * 2**2 * (21 + 1)
+
+
+def test_an_upsampler_is_named_or_given():
+    assert upsampling.named("carafe") is upsampling.Carafe
+    assert upsampling.named(upsampling.DySample) is upsampling.DySample
+    with pytest.raises(ValueError, match="carafa is no upsampler; name one, such as carafe"):
+        upsampling.named("carafa")
