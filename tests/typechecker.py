@@ -1,5 +1,6 @@
 """What the signatures of segjax are held to while its tests run: pytest's `--jaxtyping-packages` names it."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
@@ -22,7 +23,16 @@ def checked(function: Callable) -> Callable:
     if inspect.signature(function).return_annotation is Any or function.__name__ == "__init__":
         return function
     function.__annotations__ = {name: _held_to(each) for name, each in function.__annotations__.items()}
-    return beartype(conf=BeartypeConf(is_pep484_tower=True))(function)
+    held = beartype(conf=BeartypeConf(is_pep484_tower=True))(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        # Axes of any length, as an exported program has them, cannot be broadcast by jaxtyping.
+        arrays = [each for each in (*arguments, *options.values()) if isinstance(each, jax.Array)]
+        known = all(isinstance(length, int) for array in arrays for length in array.shape)
+        return (held if known else function)(*arguments, **options)
+
+    return call
 
 
 def _held_to(annotation: Any) -> Any:

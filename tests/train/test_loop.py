@@ -212,6 +212,7 @@ def test_a_profile_is_a_trace_that_perfetto_opens(squares: Path, tmp_path: Path)
 def test_a_step_that_was_compiled_before_is_found_again(squares: Path, tmp_path: Path):
     environment = os.environ | {
         "SEGJAX_DATA": str(tmp_path / "kept"),
+        "JAX_COMPILATION_CACHE_DIR": "",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     seconds = []

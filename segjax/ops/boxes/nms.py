@@ -14,7 +14,7 @@ def nms(
     *,
     max_boxes: int,
     labels: Int[ArrayLike, " m"] | None = None,
-    threshold: float = 0.5,
+    threshold: Float[ArrayLike, ""] = 0.5,
 ) -> Int[Array, " {max_boxes}"]:
     """Indices of the boxes kept, best first, then -1: those that no better one kept overlaps by more than `threshold`.
 
