@@ -1,4 +1,4 @@
-"""Convolutions of stride 1 with what follows them: the block that plain encoders and decoders are made of."""
+"""Convolutions with what follows them: the block that plain encoders and decoders are made of."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,25 +17,29 @@ batch_norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
 
 
 class Conv(nn.Module):
-    """A convolution of stride 1 by `ops.conv`, with the parameters of `nn.Conv`: kernel, and bias if it has one."""
+    """A convolution by `ops.conv`, with the parameters of `nn.Conv`: kernel, and bias if it has one."""
 
     width: int
     window: int = 3
     padding: str | int = "SAME"
+    """"SAME" rounds up and pads as TensorFlow does; a number is torch's padding, the same on all sides."""
     use_bias: bool = True
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    """How many groups of channels are convolved apart; as many as channels is a depthwise convolution."""
     kernel_init: Initializer = he_normal()
     dtype: DTypeLike = jnp.float32
     """What is computed in; parameters are float32."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 d"]:
-        """Features of the same size unless `padding` says otherwise."""
-        shape = (self.window, self.window, x.shape[-1], self.width)
+        """Features of the same size unless `padding` or `stride` says otherwise."""
+        shape = (self.window, self.window, x.shape[-1] // self.groups, self.width)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = self.param("bias", zeros, (self.width,), jnp.float32) if self.use_bias else None
-        around = self.padding if isinstance(self.padding, str) else (self.padding, self.padding)
-        padding = around if isinstance(around, str) else (around, around)
-        y = ops.conv(jnp.asarray(x, self.dtype), kernel.astype(self.dtype), padding)
+        steps = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups}
+        y = ops.conv(jnp.asarray(x, self.dtype), kernel.astype(self.dtype), self.padding, **steps)
         return y if bias is None else y + bias.astype(self.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Convolution of stride 1 by whatever computes it fastest on a CPU."""
+"""Convolution by whatever computes it fastest on a CPU."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from jax.export import is_symbolic_dim
 from jaxtyping import Array, Float
 
 from segjax.ops import winograd
-from segjax.ops.geometry import Pair
+from segjax.ops.geometry import Pair, extent, pair
 from segjax.ops.multilinear import Multilinear, derivative
 
 _WIDE, _WIDE_GRADIENT = 64, 128
@@ -21,31 +21,68 @@ _STRIPS = 4
 _SHORTEST = 4
 """Rows of a strip, below which the rows that strips share weigh more than what they gain."""
 
+_NHWC = ("NHWC", "HWIO", "NHWC")
 Pads = tuple[Pair, Pair]
 
 
 def conv(
-    x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw c k"], padding: str | Sequence[Pair]
+    x: Float[Array, "n h w c"],
+    kernel: Float[Array, "kh kw c_per_group k"],
+    padding: str | int | Sequence[Pair] = "SAME",
+    *,
+    stride: int | Pair = 1,
+    dilation: int | Pair = 1,
+    groups: int = 1,
 ) -> Float[Array, "n oh ow k"]:
-    """The convolution of `lax.conv_general_dilated`, channels last, stride 1, not flipped; `padding` as it takes it.
+    """The convolution of `lax.conv_general_dilated`, channels last, not flipped; torch's `conv2d` in what it computes.
+
+    `padding` is "SAME" (of the actual size, as TensorFlow has it), "VALID", one number for all four sides as torch has
+    it, or ((top, bottom), (left, right)). `groups` convolves groups of channels apart: as many as channels is a
+    depthwise convolution.
 
     In a program for a CPU a 3x3 convolution of 64 channels or more to as many is Winograd's (`segjax.ops.winograd`),
     and so are its gradients, the kernel's from 128 on. Otherwise the kernel's gradient is summed over four strips of
-    rows where there are fewer than 4 images, because XLA:CPU sums over images innermost. On other platforms, in 16
-    bits, and in a program for several devices, whose strips and tiles would have to meet, it is lax's.
+    rows where there are fewer than 4 images, because XLA:CPU sums over images innermost. With a stride, a dilation or
+    groups, on other platforms, in 16 bits, and in a program for several devices, whose strips and tiles would have to
+    meet, it is lax's.
+
+    Raises:
+        ValueError: channels that `groups` does not divide, or that are not those of the kernel; a stride or dilation
+            below 1.
     """
-    pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (1, 1), padding) if isinstance(padding, str) else padding
-    rows, columns = ((int(low), int(high)) for low, high in pads)
+    channels, features = kernel.shape[2:]
+    if x.shape[-1] != channels * groups or features % groups:
+        raise ValueError(
+            f"The image has shape {x.shape} and the kernel {kernel.shape} with groups={groups}: expected "
+            f"{channels * groups} channels in, and features that {groups} divides."
+        )
+    strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
+    pads = _pads(x.shape[1:3], kernel.shape[:2], padding, strides, dilations)
+    if (strides, dilations, groups) != ((1, 1), (1, 1), 1):
+        return lax.conv_general_dilated(
+            x, kernel, strides, pads, rhs_dilation=dilations, feature_group_count=groups, dimension_numbers=_NHWC
+        )
     form = Multilinear(
         (_input_gradient, _kernel_gradient, _plain),
-        (rows, columns),
+        pads,
         on_cpu=(_fastest_input_gradient, _fastest_kernel_gradient, _fastest),
     )
     return derivative(form, 2, x, kernel)
 
 
+def _pads(
+    size: Sequence[int], taps: Sequence[int], padding: str | int | Sequence[Pair], strides: Pair, dilations: Pair
+) -> Pads:
+    if isinstance(padding, int):
+        return ((padding, padding), (padding, padding))
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(size, tuple(map(extent, taps, dilations)), strides, padding)
+    rows, columns = ((int(low), int(high)) for low, high in padding)
+    return rows, columns
+
+
 def _plain(x: Array, kernel: Array, pads: Pads) -> Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=_NHWC)
 
 
 def _input_gradient(kernel: Array, upstream: Array, pads: Pads) -> Array:

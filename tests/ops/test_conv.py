@@ -51,6 +51,55 @@ def test_equals_torch(size, taps, padding):
         np.testing.assert_allclose(found, value, rtol=0, atol=2e-6 * abs(value).max())
 
 
+@pytest.mark.parametrize("size", [(2, 13, 9), (1, 8, 12)])
+@pytest.mark.parametrize(
+    ("taps", "stride", "dilation", "groups", "padding"),
+    [
+        (3, 2, 1, 1, 1),
+        (7, 2, 1, 1, 3),
+        (3, 1, 2, 1, 2),
+        (3, 2, 1, 6, 1),
+        (5, 1, 1, 6, 2),
+        (5, 2, 1, 6, 2),
+        (3, 1, 4, 6, 4),
+        (3, 2, 1, 2, 1),
+        (1, 2, 1, 1, 0),
+        (2, 2, 1, 1, 0),
+    ],
+)
+def test_strides_dilations_and_groups_are_torchs(size, taps, stride, dilation, groups, padding):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((*size, 6)).astype(np.float32)
+    kernel = rng.standard_normal((taps, taps, 6 // groups, 12)).astype(np.float32)
+    image = torch.from_numpy(x.astype(np.float64).transpose(0, 3, 1, 2)).requires_grad_()
+    weight = torch.from_numpy(kernel.astype(np.float64).transpose(3, 2, 0, 1)).requires_grad_()
+    expected = torch.nn.functional.conv2d(image, weight, None, stride, padding, dilation, groups)
+    steps = {"stride": stride, "dilation": dilation, "groups": groups}
+    y, pull = jax.vjp(jax.jit(lambda x, kernel: conv(x, kernel, padding, **steps)), x, kernel)
+    gradient = rng.standard_normal(y.shape).astype(np.float32)
+    upstream = torch.from_numpy(gradient.astype(np.float64).transpose(0, 3, 1, 2))
+    dx, dkernel = torch.autograd.grad(expected, (image, weight), upstream)
+    values = expected.detach().numpy().transpose(0, 2, 3, 1), dx.numpy().transpose(0, 2, 3, 1)
+    for found, value in zip((y, *pull(gradient)), (*values, dkernel.numpy().transpose(2, 3, 1, 0)), strict=True):
+        np.testing.assert_allclose(found, value, rtol=0, atol=2e-6 * abs(value).max())
+
+
+def test_same_padding_is_of_the_actual_size():
+    x, kernel = map(jnp.asarray, arrays((1, 18, 7), (3, 3)))
+    y = conv(x, kernel, "SAME", stride=2)
+    assert y.shape == (1, 9, 4, 2)
+    np.testing.assert_allclose(y, conv(x, kernel, ((0, 1), (1, 1)), stride=2), atol=1e-5)
+    assert conv(x, kernel, "SAME", dilation=3).shape == (1, 18, 7, 2)
+
+
+def test_channels_and_groups_have_to_fit():
+    x, kernel = arrays((1, 8, 8), (3, 3))
+    with pytest.raises(ValueError, match="expected 6 channels in, and features that 2 divides"):
+        conv(x, kernel, 1, groups=2)
+    with pytest.raises(ValueError, match="stride"):
+        conv(x, kernel, 1, stride=0)
+
+
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 def test_paddings_have_names(padding):
     x, kernel = map(jnp.asarray, arrays((1, 18, 7), (3, 2)))

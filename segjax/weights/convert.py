@@ -1,0 +1,117 @@
+"""Between a state dict of PyTorch's names and layouts and the variables of a Linen module.
+
+One rule names everything: a Linen module that follows a torch module has its path, where a number is joined to the name
+before it, `layer1.0.conv1` being `layer1_0/conv1`. A family whose files have other names has a table of patterns that
+bring them to those first.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from segjax.errors import DataError
+
+Names = Sequence[tuple[str, str]]
+"""Regular expressions over torch's names and what takes their place, applied in turn."""
+Variables = Mapping[str, Any]
+"""Collections of parameters and statistics, as `init` gives them: params, batch_stats."""
+
+_SHOWN = 6
+_COUNTERS = "num_batches_tracked"
+_LEAVES = {
+    "running_mean": ("batch_stats", "mean"),
+    "running_var": ("batch_stats", "var"),
+    "bias": ("params", "bias"),
+}
+_FROM_LEAF = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+
+
+def from_torch(
+    state: Mapping[str, np.ndarray], like: Variables, *, names: Names = (), unused: str | None = None
+) -> dict[str, Any]:
+    """The variables of a module with the values of a state dict.
+
+    Args:
+        state: Arrays by torch's names, as `segjax.weights.read` gives them.
+        like: The module's variables, or their shapes as `jax.eval_shape` gives them; they say what is expected.
+        names: What brings the names of the file to those that the module's follow.
+        unused: A regular expression of the names, as brought, that the module has no place for, as a classifier's.
+
+    Raises:
+        DataError: names that are missing or left over, and shapes that differ, all at once.
+    """
+    expected = traverse_util.flatten_dict(dict(like))
+    found: dict[tuple[str, ...], np.ndarray] = {}
+    left: list[str] = []
+    for key, value in state.items():
+        name = _renamed(key, names)
+        path = path_of(name, value.ndim)
+        if path in expected:
+            found[path] = to_linen(path, value)
+        elif name.rpartition(".")[2] != _COUNTERS and not (unused and re.match(unused, name)):
+            left.append(key)
+    missing = [name_of(path) for path in expected if path not in found]
+    shapes = [
+        f"{name_of(path)} is {found[path].shape}, expected {leaf.shape}"
+        for path, leaf in expected.items()
+        if path in found and found[path].shape != leaf.shape
+    ]
+    misfits = {"missing": missing, "left over": left, "of another shape": shapes}
+    if any(misfits.values()):
+        said = (f"{len(which)} {what} ({_some(which)})" for what, which in misfits.items() if which)
+        raise DataError(f"These weights are not of this model: {'; '.join(said)}. Take the model that they belong to.")
+    # A file may be of 16 or 64 bits; parameters are what the module makes them.
+    cast = {path: np.asarray(value, expected[path].dtype) for path, value in found.items()}
+    return traverse_util.unflatten_dict(cast)
+
+
+def to_torch(variables: Variables) -> dict[str, np.ndarray]:
+    """The state dict of a module's variables, in torch's names and layouts: what `from_torch` took, bit for bit."""
+    flat = traverse_util.flatten_dict(jax.tree.map(np.asarray, dict(variables)))
+    return {name_of(path): np.ascontiguousarray(to_torch_layout(path, value)) for path, value in flat.items()}
+
+
+def path_of(name: str, ndim: int) -> tuple[str, ...]:
+    """The path of a torch name among a module's variables, the collection first."""
+    module, _, leaf = name.rpartition(".")
+    joined = re.sub(r"\.(\d+)(?=\.|$)", r"_\1", module)
+    inside = tuple(joined.split(".")) if joined else ()
+    weight = ("params", "scale" if ndim == 1 else "kernel")
+    collection, last = weight if leaf == "weight" else _LEAVES.get(leaf, ("params", leaf))
+    return (collection, *inside, last)
+
+
+def name_of(path: Sequence[str]) -> str:
+    """The torch name of a path among a module's variables, the collection first."""
+    *inside, last = path[1:]
+    modules = (re.sub(r"_(\d+)(?=_|$)", r".\1", part) for part in inside)
+    return ".".join((*modules, _FROM_LEAF.get(last, last)))
+
+
+def to_linen(path: Sequence[str], value: np.ndarray) -> np.ndarray:
+    """A torch array as Linen lays it out: the output last in kernels, everything else as it is."""
+    if path[-1] != "kernel":
+        return value
+    return value.transpose(*range(2, value.ndim), 1, 0)
+
+
+def to_torch_layout(path: Sequence[str], value: np.ndarray) -> np.ndarray:
+    """The inverse of `to_linen`."""
+    if path[-1] != "kernel":
+        return value
+    return value.transpose(-1, -2, *range(value.ndim - 2))
+
+
+def _renamed(name: str, names: Names) -> str:
+    for pattern, replacement in names:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _some(which: Sequence[str]) -> str:
+    more = f" and {len(which) - _SHOWN} more" if len(which) > _SHOWN else ""
+    return ", ".join(which[:_SHOWN]) + more
