@@ -44,7 +44,7 @@ def from_torch(
     Raises:
         DataError: names that are missing or left over, and shapes that differ, all at once.
     """
-    expected = traverse_util.flatten_dict(dict(like))
+    expected: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(dict(like))
     found: dict[tuple[str, ...], np.ndarray] = {}
     left: list[str] = []
     for key, value in state.items():
@@ -71,7 +71,7 @@ def from_torch(
 
 def to_torch(variables: Variables) -> dict[str, np.ndarray]:
     """The state dict of a module's variables, in torch's names and layouts: what `from_torch` took, bit for bit."""
-    flat = traverse_util.flatten_dict(jax.tree.map(np.asarray, dict(variables)))
+    flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(jax.tree.map(np.asarray, dict(variables)))
     return {name_of(path): np.ascontiguousarray(to_torch_layout(path, value)) for path, value in flat.items()}
 
 
