@@ -68,3 +68,18 @@ def level_at(image: jax.Array, stride: int, features: Array | None = None, **res
 def from_image(levels: tuple[Level, ...], image: jax.Array) -> tuple[Level, ...]:
     """The levels that a decoder takes: the image's own place first, without features where no level has stride 1."""
     return levels if levels[0].stride == 1 else (level_at(image, 1), *levels)
+
+
+def at_least(levels: tuple[Level, ...], stride: int) -> tuple[Level, ...]:
+    """The levels that have features, from this stride on.
+
+    Raises:
+        ValueError: there are none.
+    """
+    kept = tuple(level for level in levels if level.features is not None and level.stride >= stride)
+    if not kept:
+        strides = [level.stride for level in levels if level.features is not None]
+        raise ValueError(
+            f"The encoder's levels have strides {strides}, and none is {stride} or more: take a deeper one."
+        )
+    return kept

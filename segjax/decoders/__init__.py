@@ -6,8 +6,16 @@ from functools import partial
 import flax.linen as nn
 
 from segjax.decoders.deconvnet import FullyConnected
+from segjax.decoders.deeplab import ASPP, DeepLabV3Decoder, DeepLabV3PlusDecoder
 from segjax.decoders.fcn import FCNDecoder
+from segjax.decoders.fpn import FPNDecoder
+from segjax.decoders.linknet import LinkNetDecoder
+from segjax.decoders.pspnet import PSPNetDecoder, PyramidPooling
+from segjax.decoders.segformer import SegFormerDecoder
 from segjax.decoders.unet import UNetDecoder
+from segjax.decoders.unetplusplus import UNetPlusPlusDecoder
+from segjax.decoders.upernet import UPerNetDecoder
+from segjax.errors import nearest
 from segjax.level import Decoder
 from segjax.upsampling import ConvTranspose, MaxUnpool
 
@@ -15,7 +23,46 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "unet": UNetDecoder,
     "fcn": partial(UNetDecoder, skips=False, upsample=partial(ConvTranspose, overlap=1)),
     "segnet": partial(UNetDecoder, skips=False, upsample=MaxUnpool),
+    "unetplusplus": UNetPlusPlusDecoder,
+    "linknet": LinkNetDecoder,
+    "fpn": FPNDecoder,
+    "pspnet": PSPNetDecoder,
+    "deeplabv3": DeepLabV3Decoder,
+    "deeplabv3plus": DeepLabV3PlusDecoder,
+    "upernet": UPerNetDecoder,
+    "segformer": SegFormerDecoder,
 }
 """By name, each called as `decoder(upsample=..., block=...)`."""
 
-__all__ = ["BY_NAME", "Decoder", "FCNDecoder", "FullyConnected", "UNetDecoder"]
+
+def named(decoder: str | nn.Module, **settings: Callable[..., nn.Module]) -> nn.Module:
+    """The decoder of that name, made with these settings; one that is made already stays as it is.
+
+    Raises:
+        ValueError: there is none of that name; it offers the nearest.
+    """
+    if not isinstance(decoder, str):
+        return decoder
+    if decoder not in BY_NAME:
+        raise ValueError(f"{decoder} is no decoder; name one, such as {nearest(decoder, sorted(BY_NAME))}.")
+    return BY_NAME[decoder](**settings)
+
+
+__all__ = [
+    "ASPP",
+    "BY_NAME",
+    "Decoder",
+    "DeepLabV3Decoder",
+    "DeepLabV3PlusDecoder",
+    "FCNDecoder",
+    "FPNDecoder",
+    "FullyConnected",
+    "LinkNetDecoder",
+    "PSPNetDecoder",
+    "PyramidPooling",
+    "SegFormerDecoder",
+    "UNetDecoder",
+    "UNetPlusPlusDecoder",
+    "UPerNetDecoder",
+    "named",
+]

@@ -30,6 +30,10 @@ class UNetDecoder(nn.Module):
     SegNet, DeconvNet and plain fully convolutional networks."""
     finest_stride: int = 1
     """Where the climb ends: levels of a smaller stride are left out."""
+    up_first: bool = False
+    """Whether what was upsampled comes before the level's own features where they are joined."""
+    narrowing: bool = True
+    """Whether the upsampler changes the channels, as U-Net's transposed convolution does, or the convolution after."""
     bottleneck: nn.Module | None = None
     """What is made of the deepest features before the climb, called as `bottleneck(x, train=...)`."""
 
@@ -50,9 +54,10 @@ class UNetDecoder(nn.Module):
         for i, to in reversed([*enumerate(goals, start=1)]):
             widths = (to.width or -(-x.width // 2),) * 2 if self.stages is None else self.stages[i - 1]
             factor = x.stride // to.stride
-            y = self.upsample(features=widths[0], factor=factor, name=f"up{i}")(x.features, to)
+            up = self.upsample(features=widths[0] if self.narrowing else None, factor=factor, name=f"up{i}")
+            y = up(x.features, to)
             if self.skips and to.features is not None:
-                y = jnp.concatenate([to.features, y], axis=-1)
+                y = jnp.concatenate([y, to.features] if self.up_first else [to.features, y], axis=-1)
             x = to.replace(features=self.block(widths, name=f"stage{i}")(y, train=train), indices=None, tokens=None)
             passed.insert(0, x)
         return tuple(passed) or (x,)

@@ -54,6 +54,7 @@ class ConvBlock(nn.Module):
     widths: Sequence[int]
     window: int = 3
     padding: str | int = "SAME"
+    dilation: int = 1
     norm: Callable[..., nn.Module] | None = batch_norm
     """Called as `norm(use_running_average=..., dtype=..., name=...)`, as `nn.BatchNorm` is; None for none."""
     activation: Callable[[Array], Array] | None = nn.relu
@@ -69,8 +70,8 @@ class ConvBlock(nn.Module):
 
         def convolve(block: ConvBlock, x: Array) -> Array:
             for i, width in enumerate(block.widths, start=1):
-                conv = Conv(width, block.window, block.padding, block.norm is None, dtype=block.dtype, name=f"conv{i}")
-                x = conv(x)
+                how = {"dilation": block.dilation, "dtype": block.dtype, "name": f"conv{i}"}
+                x = Conv(width, block.window, block.padding, block.norm is None, **how)(x)
                 if block.norm is not None:
                     x = block.norm(use_running_average=not train, dtype=block.dtype, name=f"norm{i}")(x)
                 if block.activation is not None:

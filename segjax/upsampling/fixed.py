@@ -21,12 +21,16 @@ class Nearest(Upsampling):
 
 
 class Bilinear(Upsampling):
-    """Bilinear interpolation between pixel centres (torch's `align_corners=False`)."""
+    """Bilinear interpolation between pixel centres."""
+
+    align_corners: bool = False
+    """Whether the centres of the corner pixels stay where they are, as torch's `align_corners=True` has it."""
 
     def grow(self, x: Float[Array, "n h w c"], to: Level) -> Float[Array, "n big_h big_w d"]:
         """Interpolated pixels."""
         x = self.project(x, self.width(x))
-        return ops.resize(x, (x.shape[1] * self.factor, x.shape[2] * self.factor), method="bilinear")
+        size = (x.shape[1] * self.factor, x.shape[2] * self.factor)
+        return ops.resize(x, size, method="bilinear", align_corners=self.align_corners)
 
 
 class MaxUnpool(Upsampling):

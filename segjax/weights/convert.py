@@ -31,7 +31,12 @@ _FROM_LEAF = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "va
 
 
 def from_torch(
-    state: Mapping[str, np.ndarray], like: Variables, *, names: Names = (), unused: str | None = None
+    state: Mapping[str, np.ndarray],
+    like: Variables,
+    *,
+    names: Names = (),
+    unused: str | None = None,
+    transposed: str | None = None,
 ) -> dict[str, Any]:
     """The variables of a module with the values of a state dict.
 
@@ -40,6 +45,7 @@ def from_torch(
         like: The module's variables, or their shapes as `jax.eval_shape` gives them; they say what is expected.
         names: What brings the names of the file to those that the module's follow.
         unused: A regular expression of the names, as brought, that the module has no place for, as a classifier's.
+        transposed: A regular expression of the names, as brought, that are kernels of transposed convolutions.
 
     Raises:
         DataError: names that are missing or left over, and shapes that differ, all at once.
@@ -51,7 +57,7 @@ def from_torch(
         name = _renamed(key, names)
         path = path_of(name, value.ndim)
         if path in expected:
-            found[path] = to_linen(path, value)
+            found[path] = to_linen(path, value, transposed=bool(transposed and re.match(transposed, name)))
         elif name.rpartition(".")[2] != _COUNTERS and not (unused and re.match(unused, name)):
             left.append(key)
     missing = [name_of(path) for path in expected if path not in found]
@@ -69,10 +75,15 @@ def from_torch(
     return traverse_util.unflatten_dict(cast)
 
 
-def to_torch(variables: Variables) -> dict[str, np.ndarray]:
+def to_torch(variables: Variables, *, transposed: str | None = None) -> dict[str, np.ndarray]:
     """The state dict of a module's variables, in torch's names and layouts: what `from_torch` took, bit for bit."""
     flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(jax.tree.map(np.asarray, dict(variables)))
-    return {name_of(path): np.ascontiguousarray(to_torch_layout(path, value)) for path, value in flat.items()}
+    state = {}
+    for path, value in flat.items():
+        name = name_of(path)
+        layout = to_torch_layout(path, value, transposed=bool(transposed and re.match(transposed, name)))
+        state[name] = np.ascontiguousarray(layout)
+    return state
 
 
 def path_of(name: str, ndim: int) -> tuple[str, ...]:
@@ -92,18 +103,20 @@ def name_of(path: Sequence[str]) -> str:
     return ".".join((*modules, _FROM_LEAF.get(last, last)))
 
 
-def to_linen(path: Sequence[str], value: np.ndarray) -> np.ndarray:
-    """A torch array as Linen lays it out: the output last in kernels, everything else as it is."""
+def to_linen(path: Sequence[str], value: np.ndarray, *, transposed: bool = False) -> np.ndarray:
+    """A torch array as Linen lays it out: in kernels the taps first, then channels in and out; others as they are."""
     if path[-1] != "kernel":
         return value
-    return value.transpose(*range(2, value.ndim), 1, 0)
+    channels = (0, 1) if transposed else (1, 0)
+    return value.transpose(*range(2, value.ndim), *channels)
 
 
-def to_torch_layout(path: Sequence[str], value: np.ndarray) -> np.ndarray:
+def to_torch_layout(path: Sequence[str], value: np.ndarray, *, transposed: bool = False) -> np.ndarray:
     """The inverse of `to_linen`."""
     if path[-1] != "kernel":
         return value
-    return value.transpose(-1, -2, *range(value.ndim - 2))
+    channels = (-2, -1) if transposed else (-1, -2)
+    return value.transpose(*channels, *range(value.ndim - 2))
 
 
 def _renamed(name: str, names: Names) -> str:

@@ -2,39 +2,17 @@
 
 from functools import partial
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
+from strided import KINDS, Strided
 
-from segjax import decoders
 from segjax.decoders import UNetDecoder
-from segjax.level import from_image, level_at
+from segjax.level import from_image
 from segjax.models import Segmenter
 from segjax.upsampling import BY_NAME, Bilinear, MaxUnpool
 
 KEY = jax.random.key(0)
-WIDTHS = {2: 6, 4: 8, 8: 12, 16: 20, 32: 28}
-
-
-class Strided(nn.Module):
-    """An encoder with levels at the given strides, as ResNet (2 to 32), MiT (4 to 32) and dilated ones have."""
-
-    strides: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, image, *, train):
-        levels, x, now = [], image, 1
-        for i, stride in enumerate(self.strides):
-            step = stride // now
-            x = jnp.pad(x, ((0, 0), *((0, -length % step) for length in x.shape[1:3]), (0, 0)))
-            x = nn.Conv(WIDTHS[stride], (step, step), step, "VALID", name=f"stage{i}")(x)
-            levels.append(level_at(image, stride, x))
-            now = stride
-        return tuple(levels)
-
-
-KINDS = {"resnet": (2, 4, 8, 16, 32), "mit": (4, 8, 16, 32), "dilated": (2, 4, 8, 8, 8), "vit": (16, 16, 16, 16)}
 
 
 def shapes(model, rows, columns):
@@ -54,13 +32,6 @@ def test_any_encoder_with_any_upsampler_at_any_size(kind, upsampler):
         assert shape == (2, rows, columns, 5)
         seen.add(str(jax.tree.map(jnp.shape, params)))
     assert len(seen) == 1  # no parameter depends on the image's size
-
-
-@pytest.mark.parametrize("name", [name for name in decoders.BY_NAME if name != "segnet"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_decoder_by_name_climbs_to_the_image_itself(name, kind):
-    shape, _ = shapes(Segmenter(5, Strided(KINDS[kind]), decoders.BY_NAME[name]()), 33, 47)
-    assert shape == (2, 33, 47, 5)
 
 
 def test_max_unpooling_where_nothing_was_pooled_names_the_level():

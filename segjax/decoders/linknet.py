@@ -1,0 +1,40 @@
+"""LinkNet: narrow steps from level to level, with the encoder's features added."""
+
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+
+from segjax.layers import ConvBlock, batch_norm
+from segjax.level import Level
+from segjax.upsampling import ConvTranspose
+
+
+class LinkNetDecoder(nn.Module):
+    """At every level: narrow to a quarter, upsample, widen to the level's width and add it (Chaurasia and Culurciello
+    2017).
+
+    Where a level has no features, as the image's own place, nothing is added.
+    """
+
+    last_width: int = 32
+    """Channels where a level has no features of its own."""
+    upsample: Callable[..., nn.Module] = partial(ConvTranspose, overlap=2)
+    block: Callable[..., nn.Module] = ConvBlock
+    norm: Callable[..., nn.Module] | None = batch_norm
+    """Of what was upsampled; the block has the others."""
+
+    @nn.compact
+    def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
+        """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
+        x, passed = levels[-1], []
+        for i, to in reversed([*enumerate(levels[:-1], start=1)]):
+            narrow = max(1, x.width // 4)
+            y = self.block((narrow,), window=1, name=f"narrow{i}")(x.features, train=train)
+            y = self.upsample(features=narrow, factor=x.stride // to.stride, name=f"up{i}")(y, to)
+            if self.norm is not None:
+                y = self.norm(use_running_average=not train, dtype=y.dtype, name=f"up_norm{i}")(y)
+            y = self.block((to.width or self.last_width,), window=1, name=f"widen{i}")(nn.relu(y), train=train)
+            x = to.replace(features=y if to.features is None else y + to.features, indices=None, tokens=None)
+            passed.insert(0, x)
+        return tuple(passed) or (x,)

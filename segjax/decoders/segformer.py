@@ -1,0 +1,43 @@
+"""SegFormer's head: a linear map of every level, side by side at the finest."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from segjax.layers import ConvBlock
+from segjax.level import Level, at_least
+from segjax.upsampling import Bilinear
+
+
+class SegFormerDecoder(nn.Module):
+    """Every level brought to one width and to the finest stride, then fused by a 1x1 convolution (Xie et al. 2021).
+
+    Raises:
+        ValueError: no level of the finest stride or a larger one, when called.
+    """
+
+    width: int = 256
+    dropout: float = 0.0
+    """Of whole channels of what is fused; 0.1 in the paper. Training then takes the rng "dropout"."""
+    finest_stride: int = 4
+    """Where all levels are brought; levels of a smaller stride are left out."""
+    upsample: Callable[..., nn.Module] = Bilinear
+    """In one jump from a level's stride."""
+    block: Callable[..., nn.Module] = ConvBlock
+
+    @nn.compact
+    def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
+        """One level."""
+        levels = at_least(levels, self.finest_stride)
+        finest, brought = levels[0], []
+        for i, level in reversed([*enumerate(levels, start=1)]):
+            assert level.features is not None
+            y = nn.Dense(self.width, dtype=level.features.dtype, name=f"linear{i}")(level.features)
+            factor = level.stride // finest.stride
+            if factor > 1:
+                y = self.upsample(features=self.width, factor=factor, name=f"up{i}")(y, finest)
+            brought.append(y)
+        y = self.block((self.width,), window=1, name="fuse")(jnp.concatenate(brought, axis=-1), train=train)
+        y = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(y)
+        return (finest.replace(features=y, indices=None, tokens=None),)

@@ -1,0 +1,54 @@
+"""U-Net++: between encoder and decoder a grid of nodes, each of which sees all those before it at its level."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from segjax.layers import ConvBlock
+from segjax.level import Level
+from segjax.upsampling import Nearest
+
+
+class UNetPlusPlusDecoder(nn.Module):
+    """Nested skip connections (Zhou et al. 2018): node j of a level sees its features, nodes 1 to j - 1 of the level,
+    and node j - 1 of the level below, upsampled.
+
+    The last node of a level has the decoder's width there, those before it the level's own. A level without features,
+    as the image's own place, has a last node alone.
+
+    Raises:
+        ValueError: widths that are not one for each level that is climbed to, when called.
+    """
+
+    widths: tuple[int, ...] | None = None
+    """Channels of the last node of each level, finest first; None for the level's own, or for half the width of the
+    level below where it has no features."""
+    upsample: Callable[..., nn.Module] = Nearest
+    block: Callable[..., nn.Module] = ConvBlock
+
+    @nn.compact
+    def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
+        """The last node of every level that was climbed to, finest first."""
+        *goals, deepest = levels
+        if self.widths is not None and len(self.widths) != len(goals):
+            raise ValueError(
+                f"U-Net++ of {len(self.widths)} widths climbs {len(self.widths) + 1} levels, but the encoder gave "
+                f"{len(levels)}, the image's own place among them: give one width per level but the deepest."
+            )
+        nodes: list[list[Level]] = [[deepest]]  # of the levels from the deepest up, as far as they are made
+        for i, to in reversed([*enumerate(goals, start=1)]):
+            row, below = [] if to.features is None else [to], nodes[-1]
+            # Without features there is nothing for inner nodes to refine: only what the level below ends with climbs.
+            for j, x in enumerate(below if to.features is not None else below[-1:], start=1):
+                last = x is below[-1]
+                width = self._last_width(i, to, x) if last else to.width
+                y = self.upsample(features=None, factor=x.stride // to.stride, name=f"up{i}_{j}")(x.features, to)
+                seen = [y, *(node.features for node in reversed(row))]
+                y = self.block((width, width), name=f"node{i}_{j}")(jnp.concatenate(seen, axis=-1), train=train)
+                row.append(to.replace(features=y, indices=None, tokens=None))
+            nodes.append(row)
+        return tuple(row[-1] for row in reversed(nodes[1:])) or (deepest,)
+
+    def _last_width(self, i: int, to: Level, below: Level) -> int:
+        return self.widths[i - 1] if self.widths is not None else to.width or -(-below.width // 2)

@@ -1,0 +1,57 @@
+"""UPerNet: pyramid pooling at the deepest level, and a feature pyramid from there up."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from segjax.decoders.pspnet import PyramidPooling
+from segjax.layers import ConvBlock
+from segjax.level import Level, at_least
+from segjax.upsampling import Bilinear
+
+
+class UPerNetDecoder(nn.Module):
+    """Unified perceptual parsing (Xiao et al. 2018): all levels of a pyramid are fused at the finest.
+
+    Every level is normalised over its channels first, as those of transformers want it.
+
+    Raises:
+        ValueError: no level of the finest stride or a larger one, when called.
+    """
+
+    width: int = 256
+    finest_stride: int = 4
+    """Where the climb ends: levels of a smaller stride are left out."""
+    upsample: Callable[..., nn.Module] = Bilinear
+    """From level to level, and in one jump from each to the finest."""
+    block: Callable[..., nn.Module] = ConvBlock
+
+    @nn.compact
+    def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
+        """One level."""
+        levels = at_least(levels, self.finest_stride)
+        normed = []
+        for i, level in enumerate(levels, start=1):
+            assert level.features is not None
+            normed.append(nn.LayerNorm(epsilon=1e-6, dtype=level.features.dtype, name=f"norm{i}")(level.features))
+        pool = PyramidPooling(self.width, normalise_whole=True, block=self.block, name="pyramid")
+        y = jnp.concatenate([normed[-1], *pool(normed[-1], train=train)], axis=-1)
+        x = levels[-1].replace(features=self.block((self.width,), name="pooled")(y, train=train))
+        pyramid = [(len(levels), x)]
+        for i, to in reversed([*enumerate(levels[:-1], start=1)]):
+            lateral = self.block((self.width,), window=1, name=f"lateral{i}")(normed[i - 1], train=train)
+            up = self.upsample(features=self.width, factor=x.stride // to.stride, name=f"up{i}")
+            x = to.replace(features=lateral + up(x.features, to))
+            pyramid.insert(0, (i, x))
+        brought = []
+        for i, level in pyramid:
+            y = level.features
+            if i < len(levels):
+                y = self.block((self.width,), name=f"conv{i}")(y, train=train)
+            factor = level.stride // levels[0].stride
+            if factor > 1:
+                y = self.upsample(features=self.width, factor=factor, name=f"jump{i}")(y, levels[0])
+            brought.append(y)
+        y = self.block((self.width,), name="fuse")(jnp.concatenate(brought, axis=-1), train=train)
+        return (levels[0].replace(features=y, indices=None, tokens=None),)

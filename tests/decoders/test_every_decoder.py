@@ -1,0 +1,75 @@
+"""What every decoder owes, whatever the encoder and the upsampler."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import pytest
+from strided import KINDS, Strided
+
+from segjax import decoders
+from segjax.layers import ConvBlock
+from segjax.level import from_image
+from segjax.models import Segmenter
+from segjax.upsampling import BY_NAME
+
+KEY = jax.random.key(0)
+TO_THE_IMAGE = ("unet", "fcn", "segnet", "unetplusplus", "linknet")
+"""Which climb to the image's own place, where nothing can be unpooled without indices or features."""
+
+
+def shapes(model, rows, columns, train=False):
+    image = jax.ShapeDtypeStruct((2, rows, columns, 3), jnp.float32)
+    keys = {"params": KEY, "dropout": KEY}
+    logits, variables = jax.eval_shape(partial(model.init_with_output, train=train), keys, image)
+    return logits, str(jax.tree.map(jnp.shape, variables["params"]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("decoder", [name for name in decoders.BY_NAME if name != "segnet"])
+def test_any_encoder_at_any_size(decoder, kind):
+    block = partial(ConvBlock, dtype=jnp.bfloat16)
+    model = Segmenter(5, Strided(KINDS[kind], jnp.bfloat16), decoders.named(decoder, block=block))
+    small, params = shapes(model, 1, 1)
+    odd, same = shapes(model, 33, 47)
+    assert (small.shape, odd.shape) == ((2, 1, 1, 5), (2, 33, 47, 5))
+    assert params == same  # no parameter depends on the image's size
+    assert small.dtype == odd.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("upsample", [name for name in BY_NAME if name != "max_unpool"])
+@pytest.mark.parametrize("decoder", decoders.BY_NAME)
+def test_any_upsampler(decoder, upsample):
+    if upsample == "max_unpool_of_skip" and decoder in TO_THE_IMAGE:
+        with pytest.raises(ValueError, match="neither indices nor features: end the climb before it"):
+            shapes(Segmenter(5, Strided(KINDS["mit"]), decoders.named(decoder, upsample=BY_NAME[upsample])), 33, 47)
+        return
+    model = Segmenter(5, Strided(KINDS["mit"]), decoders.named(decoder, upsample=BY_NAME[upsample]))
+    assert shapes(model, 33, 47, train=True)[0].shape == (2, 33, 47, 5)
+
+
+@pytest.mark.parametrize("decoder", decoders.BY_NAME)
+def test_what_a_decoder_returns_is_its_own(decoder):
+    image = jax.ShapeDtypeStruct((1, 33, 47, 3), jnp.float32)
+
+    def climbed(image):
+        levels = from_image(Strided(KINDS["mit"]).init_with_output(KEY, image, train=False)[0], image)
+        made = decoders.named(decoder, upsample=BY_NAME["bilinear"])
+        return made.init_with_output(KEY, levels, train=False)[0]
+
+    found = jax.eval_shape(climbed, image)
+    assert [level.stride for level in found] == sorted(level.stride for level in found)
+    for level in found:
+        assert level.features.shape[1:3] == level.size == (-(-33 // level.stride), -(-47 // level.stride))
+        assert level.indices is None
+        assert level.tokens is None
+
+
+def test_a_decoder_without_a_level_to_read_says_so():
+    with pytest.raises(ValueError, match=r"levels have strides \[2, 4\], and none is 8 or more: take another"):
+        shapes(Segmenter(5, Strided((2, 4)), decoders.named("pspnet")), 33, 47)
+
+
+def test_an_unknown_name_is_offered_the_nearest():
+    with pytest.raises(ValueError, match="deeplab is no decoder; name one, such as deeplabv3"):
+        decoders.named("deeplab")
