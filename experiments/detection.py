@@ -7,7 +7,7 @@ from typing import Literal
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from segjax import encoders, losses, models, upsampling
+from segjax import decoders, encoders, losses, models, upsampling
 from segjax.data import MAX_BOXES, Dataset
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
@@ -28,6 +28,7 @@ def experiment(
     attributes: tuple[str, ...] = (),
     model: Literal["centernet"] | nn.Module = "centernet",
     encoder: str | nn.Module | None = None,
+    decoder: str | nn.Module | None = None,
     upsample: upsampling.Upsampler | Callable[..., nn.Module] = "bilinear",
     width: int = 16,
     stride: Literal[2, 4, 8] = 4,
@@ -50,6 +51,7 @@ def experiment(
         model: The family of the model.
         encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
             `width` is theirs, and the heads'.
+        decoder: Another decoder, by its name in `segjax.decoders.BY_NAME`, instead of U-Net's to `stride`.
         upsample: The upsampler of the decoder.
         width: Channels at full resolution; every level doubles them, up to eight times.
         stride: Pixels of the image in a cell of the heatmap, along each axis.
@@ -63,11 +65,14 @@ def experiment(
         data = by_name(data, root=root, train=train, test=test, **given)
     if not isinstance(model, nn.Module):
         block = recipe.block()
+        climb = upsampling.named(upsample)
         plain = ConvEncoder(((width,), *((width * times,) * 2 for times in (2, 4, 8, 8))), block)
         model = models.CenterNet(
             len(data.class_names),
             encoders.named(encoder, block=block) if encoder else plain,
-            UNetDecoder(upsample=upsampling.named(upsample), block=block, finest_stride=stride),
+            decoders.named(decoder, upsample=climb, block=block)
+            if decoder
+            else UNetDecoder(upsample=climb, block=block, finest_stride=stride),
             num_attributes=len(data.attribute_names),
             block=partial(block, norm=None),
             hidden=hidden or 2 * width,

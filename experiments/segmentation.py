@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from flax import linen as nn
 
-from segjax import encoders, losses, models, upsampling
+from segjax import decoders, encoders, losses, models, upsampling
 from segjax.data import Dataset, FolderDefaults, folder, folder_defaults
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
@@ -32,6 +32,7 @@ def experiment(
     groups: Literal[4, 7] | None = None,
     model: Model | nn.Module = "unet",
     encoder: str | nn.Module | None = None,
+    decoder: str | nn.Module | None = None,
     upsample: upsampling.Upsampler | Callable[..., nn.Module] | None = None,
     skips: bool = True,
     width: int = 16,
@@ -50,7 +51,8 @@ def experiment(
         model: The family of the model.
         encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
             `width` and `depth` are theirs alone, and `segnet` and `full_resolution` take none.
-        upsample: The upsampler of the decoder; the family's own where none is named.
+        decoder: Another decoder, by its name in `segjax.decoders.BY_NAME`, instead of `unet`'s; `skips` is theirs.
+        upsample: The upsampler of the decoder; its own where none is named.
         skips: Whether U-Net's decoder sees the encoder's features.
         width: Channels at full resolution; every level doubles them.
         depth: How often the image is halved.
@@ -73,7 +75,7 @@ def experiment(
     elif not isinstance(data, Dataset):
         data = by_name(data, root=root, groups=groups)
     if not isinstance(model, nn.Module):
-        model = network(len(data.class_names), model, encoder, upsample, skips, width, depth, recipe)
+        model = network(len(data.class_names), model, encoder, decoder, upsample, skips, width, depth, recipe)
     return recipe.experiment(
         normalized(model, data), data, loss if callable(loss) else sum_of(loss, weights), augment=cropped(data, crop)
     )
@@ -83,6 +85,7 @@ def network(
     num_classes: int,
     family: Model,
     encoder: str | nn.Module | None,
+    decoder: str | nn.Module | None,
     upsample: upsampling.Upsampler | Callable[..., nn.Module] | None,
     skips: bool,
     width: int,
@@ -95,6 +98,8 @@ def network(
     widths = tuple(width * 2**level for level in range(depth + 1))
     if encoder is not None and family in ("segnet", "full_resolution"):
         raise ExperimentError(f"{family} is made of plain convolutions: leave --encoder out, or take unet or fcn.")
+    if decoder is not None and family != "unet":
+        raise ExperimentError(f"{family} has a decoder of its own: leave --decoder out, or --model {family}.")
     if family == "segnet":
         # The decoder mirrors the encoder; each of its stages ends at the width that the level above unpools with.
         stages = tuple((w, w) for w in widths[:-1])
@@ -103,9 +108,13 @@ def network(
         return models.Segmenter(num_classes, ConvEncoder((*stages, ()), block), decoder, head)
     if family == "full_resolution":
         return models.FullResolutionCNN(num_classes, (2 * width,) * (depth + 1), block)
-    plain = ConvEncoder(tuple((w, w) for w in widths), block)
-    decoder = UNetDecoder(upsample=climb, block=block, skips=skips and family == "unet")
-    return models.Segmenter(num_classes, encoders.named(encoder, block=block) if encoder else plain, decoder)
+    levels = encoders.named(encoder, block=block) if encoder else ConvEncoder(tuple((w, w) for w in widths), block)
+    if decoder is None:
+        decoder = UNetDecoder(upsample=climb, block=block, skips=skips and family == "unet")
+        return models.Segmenter(num_classes, levels, decoder)
+    if upsample is None:
+        return models.Segmenter(num_classes, levels, decoders.named(decoder, block=block))
+    return models.Segmenter(num_classes, levels, decoders.named(decoder, block=block, upsample=climb), to_image=climb)
 
 
 def sum_of(names: tuple[MaskLoss, ...], class_weights: np.ndarray | None) -> Loss:

@@ -15,7 +15,7 @@ from segjax.decoders.segformer import SegFormerDecoder
 from segjax.decoders.unet import UNetDecoder
 from segjax.decoders.unetplusplus import UNetPlusPlusDecoder
 from segjax.decoders.upernet import UPerNetDecoder
-from segjax.errors import nearest
+from segjax.errors import ExperimentError, nearest
 from segjax.level import Decoder
 from segjax.upsampling import ConvTranspose, MaxUnpool
 
@@ -39,12 +39,12 @@ def named(decoder: str | nn.Module, **settings: Callable[..., nn.Module]) -> nn.
     """The decoder of that name, made with these settings; one that is made already stays as it is.
 
     Raises:
-        ValueError: there is none of that name; it offers the nearest.
+        ExperimentError: there is none of that name; it offers the nearest.
     """
     if not isinstance(decoder, str):
         return decoder
     if decoder not in BY_NAME:
-        raise ValueError(f"{decoder} is no decoder; name one, such as {nearest(decoder, sorted(BY_NAME))}.")
+        raise ExperimentError(f"{decoder} is no decoder; name one, such as {nearest(decoder, sorted(BY_NAME))}.")
     return BY_NAME[decoder](**settings)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import flax.linen as nn
 
 from segjax.encoders.conv import ConvEncoder, vgg16_stages
-from segjax.errors import nearest
+from segjax.errors import ExperimentError, nearest
 from segjax.level import Encoder, Level
 
 BY_NAME: dict[str, Callable[..., nn.Module]] = {
@@ -19,12 +19,12 @@ def named(encoder: str | nn.Module, **settings: Callable[..., nn.Module]) -> nn.
     """The encoder of that name, made with these settings; one that is made already stays as it is.
 
     Raises:
-        ValueError: there is none of that name; it offers the nearest.
+        ExperimentError: there is none of that name; it offers the nearest.
     """
     if not isinstance(encoder, str):
         return encoder
     if encoder not in BY_NAME:
-        raise ValueError(f"{encoder} is no encoder; name one, such as {nearest(encoder, sorted(BY_NAME))}.")
+        raise ExperimentError(f"{encoder} is no encoder; name one, such as {nearest(encoder, sorted(BY_NAME))}.")
     return BY_NAME[encoder](**settings)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import flax.linen as nn
 
-from segjax.errors import nearest
+from segjax.errors import ExperimentError, nearest
 from segjax.upsampling.base import Upsampling
 from segjax.upsampling.dynamic import Carafe, DySample
 from segjax.upsampling.fixed import Bilinear, MaxUnpool, Nearest
@@ -56,12 +56,12 @@ def named(upsample: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     """The upsampler of that name; one that is given as an object stays as it is.
 
     Raises:
-        ValueError: there is none of that name; it offers the nearest.
+        ExperimentError: there is none of that name; it offers the nearest.
     """
     if not isinstance(upsample, str):
         return upsample
     if upsample not in BY_NAME:
-        raise ValueError(f"{upsample} is no upsampler; name one, such as {nearest(upsample, BY_NAME)}.")
+        raise ExperimentError(f"{upsample} is no upsampler; name one, such as {nearest(upsample, BY_NAME)}.")
     return BY_NAME[upsample]
 
 

@@ -8,6 +8,7 @@ import pytest
 from strided import KINDS, Strided
 
 from segjax import decoders
+from segjax.errors import ExperimentError
 from segjax.layers import ConvBlock
 from segjax.level import from_image
 from segjax.models import Segmenter
@@ -71,5 +72,5 @@ def test_a_decoder_without_a_level_to_read_says_so():
 
 
 def test_an_unknown_name_is_offered_the_nearest():
-    with pytest.raises(ValueError, match="deeplab is no decoder; name one, such as deeplabv3"):
+    with pytest.raises(ExperimentError, match="deeplab is no decoder; name one, such as deeplabv3"):
         decoders.named("deeplab")

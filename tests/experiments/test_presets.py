@@ -112,11 +112,21 @@ def test_every_task_takes_an_encoder_by_name(name: str):
     assert variables_of(found.model)["params"]["model"]["encoder"]["stage5"]["conv3"]["kernel"].shape[-1] == 512
 
 
+@pytest.mark.parametrize("name", ["segmentation", "detection"])
+def test_a_decoder_by_name_and_its_upsampler(name: str):
+    found: Any = segjax.experiment(name, data=squares(), decoder="fpn", upsample="pixel_shuffle")
+    params = variables_of(found.model)["params"]["model"]["decoder"]
+    assert params["lateral1"]["conv1"]["kernel"].shape[-1] == 256
+    assert params["up1"]  # which a climb by Nearest, the decoder's own, has no parameters for
+
+
 @pytest.mark.parametrize(
     ("name", "knobs", "sentence"),
     [
         ("land_cover", {"encoder": "vgg61"}, "vgg61 is no encoder; name one, such as vgg16"),
         ("land_cover", {"encoder": "vgg16", "model": "segnet"}, "segnet is made of plain convolutions"),
+        ("land_cover", {"decoder": "deeplab"}, "deeplab is no decoder; name one, such as deeplabv3"),
+        ("land_cover", {"decoder": "fpn", "model": "fcn"}, "fcn has a decoder of its own: leave --decoder out"),
         ("land_cover", {"class_balance": True}, "leave --class-balance out"),
         ("folder", {}, "give it by --root PATH"),
         ("nuclei", {"warmup": 5, "schedule": "poly", "steps": 5}, "warmup is 5 steps of 5"),

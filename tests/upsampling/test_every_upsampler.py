@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from segjax import ops, upsampling
+from segjax.errors import ExperimentError
 from segjax.level import Level
 from segjax.upsampling import BY_NAME
 
@@ -293,5 +294,5 @@ def test_dysample_has_the_papers_parameters_and_takes_any_number_of_channels():
 def test_an_upsampler_is_named_or_given():
     assert upsampling.named("carafe") is upsampling.Carafe
     assert upsampling.named(upsampling.DySample) is upsampling.DySample
-    with pytest.raises(ValueError, match="carafa is no upsampler; name one, such as carafe"):
+    with pytest.raises(ExperimentError, match="carafa is no upsampler; name one, such as carafe"):
         upsampling.named("carafa")
