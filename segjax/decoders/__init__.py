@@ -10,6 +10,8 @@ from segjax.decoders.deeplab import ASPP, DeepLabV3Decoder, DeepLabV3PlusDecoder
 from segjax.decoders.fcn import FCNDecoder
 from segjax.decoders.fpn import FPNDecoder
 from segjax.decoders.linknet import LinkNetDecoder
+from segjax.decoders.manet import ChannelGate, MANetDecoder, PositionAttention
+from segjax.decoders.pan import PANDecoder, PyramidAttention
 from segjax.decoders.pspnet import PSPNetDecoder, PyramidPooling
 from segjax.decoders.segformer import SegFormerDecoder
 from segjax.decoders.unet import UNetDecoder
@@ -24,11 +26,13 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "fcn": partial(UNetDecoder, skips=False, upsample=partial(ConvTranspose, overlap=1)),
     "segnet": partial(UNetDecoder, skips=False, upsample=MaxUnpool),
     "unetplusplus": UNetPlusPlusDecoder,
+    "manet": MANetDecoder,
     "linknet": LinkNetDecoder,
     "fpn": FPNDecoder,
     "pspnet": PSPNetDecoder,
     "deeplabv3": DeepLabV3Decoder,
     "deeplabv3plus": DeepLabV3PlusDecoder,
+    "pan": PANDecoder,
     "upernet": UPerNetDecoder,
     "segformer": SegFormerDecoder,
 }
@@ -51,6 +55,7 @@ def named(decoder: str | nn.Module, **settings: Callable[..., nn.Module]) -> nn.
 __all__ = [
     "ASPP",
     "BY_NAME",
+    "ChannelGate",
     "Decoder",
     "DeepLabV3Decoder",
     "DeepLabV3PlusDecoder",
@@ -58,7 +63,11 @@ __all__ = [
     "FPNDecoder",
     "FullyConnected",
     "LinkNetDecoder",
+    "MANetDecoder",
+    "PANDecoder",
     "PSPNetDecoder",
+    "PositionAttention",
+    "PyramidAttention",
     "PyramidPooling",
     "SegFormerDecoder",
     "UNetDecoder",

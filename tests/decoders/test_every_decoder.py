@@ -15,7 +15,7 @@ from segjax.models import Segmenter
 from segjax.upsampling import BY_NAME
 
 KEY = jax.random.key(0)
-TO_THE_IMAGE = ("unet", "fcn", "segnet", "unetplusplus", "linknet")
+TO_THE_IMAGE = ("unet", "fcn", "segnet", "unetplusplus", "manet", "linknet")
 """Which climb to the image's own place, where nothing can be unpooled without indices or features."""
 
 

@@ -23,11 +23,22 @@ jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 ALIGNED = partial(Bilinear, align_corners=True)
 CONV = [(r"\.0\.(weight|bias)$", r".conv1.\1"), (r"\.1\.([a-z_]+)$", r".norm1.\1")]
 """Of a Sequential of convolution and norm."""
+PAIR = [(r"\.0\.", ".conv1."), (r"\.1\.", ".norm1.")]
 TWO = [(r"conv([12])\.0\.", r"conv\1."), (r"conv([12])\.1\.", r"norm\1.")]
 
 
 def reference_decoder(room, name):
     return getattr(importlib.import_module(f"{smp.__name__}.decoders.{room}.decoder"), name)
+
+
+def without_biases(state):
+    """The same function where a normalisation follows: a bias before it only shifts the mean."""
+    kept = dict(state)
+    for name in state:
+        if name.endswith(".conv.bias"):
+            mean = name.replace(".conv.bias", ".bn.running_mean")
+            kept[mean] = kept[mean] - kept.pop(name)
+    return kept
 
 
 def group_norm(use_running_average, dtype, name):
@@ -74,6 +85,36 @@ def unetplusplus():
         (r"conv([12])\.1\.", r"norm\1."),
     ]
     return reference, decoders.UNetPlusPlusDecoder((8, 16, 24, 32, 40)), names, {}
+
+
+def manet():
+    reference = reference_decoder("manet", "MAnetDecoder")(SMP, (40, 32, 24, 16, 8))
+    names = [(rf"^center\.{part}_conv\.", f"attention.{part}.") for part in ("top", "center", "bottom", "out")]
+    for i in range(5):
+        names += [
+            (rf"^blocks\.{i}\.hl_conv\.0\.", f"before{5 - i}."),
+            (rf"^blocks\.{i}\.hl_conv\.1\.", f"narrow{5 - i}."),
+        ]
+        for part, to in (("ll", "gate_skip"), ("hl", "gate_up")):
+            layers = (("1", "squeeze"), ("3", "excite"))
+            names += [(rf"^blocks\.{i}\.SE_{part}\.{j}\.", f"{to}{5 - i}.{layer}.") for j, layer in layers]
+        names += [(rf"^blocks\.{i}\.conv([12])\.", rf"stage{5 - i}.conv\1.")]
+    joint = partial(decoders.PositionAttention, joint=True)
+    names += [*TWO, *((rf"^((?:before|narrow)\d){pattern}", rf"\1{to}") for pattern, to in PAIR)]
+    return reference, decoders.MANetDecoder((8, 16, 24, 32, 40), attention=joint), names, {}
+
+
+def pan():
+    reference = reference_decoder("pan", "PANDecoder")(SMP, 5, 32)
+    parts = {"branch1.1": "whole", "mid.0": "middle", "down1.1": "down1", "down2.1": "down2", "conv2": "level2"}
+    parts |= {"conv1": "level1"}
+    names = [(rf"^fpa\.{part.replace('.', chr(92) + '.')}\.", f"pyramid.{to}.") for part, to in parts.items()]
+    names += [(rf"^fpa\.down3\.{i}\.conv\.", f"pyramid.down3.conv{i}.") for i in (1, 2)]
+    names += [(rf"^fpa\.down3\.{i}\.bn\.", f"pyramid.down3.norm{i}.") for i in (1, 2)]
+    names += [(r"^gau(\d)\.conv1\.1\.", r"gate\1."), (r"^gau(\d)\.conv2\.", r"fine\1.")]
+    names += [(r"\.conv\.(weight|bias)$", r".conv1.\1"), (r"\.bn\.", ".norm1.")]
+    decoder = decoders.PANDecoder(32, align_corners=True, upsample=ALIGNED)
+    return reference, decoder, names, {"strides": (2, 4, 8, 16, 16), "rows": 128, "columns": 256, "bias": True}
 
 
 def linknet():
@@ -160,7 +201,7 @@ def segformer():
     return reference, decoders.SegFormerDecoder(64), [*names, *CONV], {"no_half": True}
 
 
-TWINS = [unet, unetplusplus, linknet, fpn, pspnet, deeplabv3, deeplabv3plus, upernet, segformer]
+TWINS = [unet, unetplusplus, linknet, fpn, pspnet, deeplabv3, deeplabv3plus, upernet, segformer, manet, pan]
 
 
 @pytest.mark.parametrize("make", TWINS, ids=lambda make: make.__name__)
@@ -172,12 +213,14 @@ def test_equals_smp(make):
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.running_mean.normal_()  # type: ignore[union-attr]
                 module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
-    features, levels = levels_from(how.get("strides", STRIDES), WIDTHS)
+    features, levels = levels_from(how.get("strides", STRIDES), WIDTHS, how.get("rows", 64), how.get("columns", 96))
     if "depth" in how:
         features, levels = features[: how["depth"] + 1], levels[: how["depth"] + 1]
     if how.get("no_half"):
         features[1], levels = features[1][:, :0], (levels[0], *levels[2:])
     state = {name: value.numpy() for name, value in reference.state_dict().items()}
+    if how.get("bias"):
+        state = without_biases(state)
     like = jax.eval_shape(partial(decoder.init, train=False), jax.random.key(0), levels)
     variables = from_torch(state, like, names=names, transposed=how.get("transposed"))
     expected = reference.eval()(features).detach().numpy().transpose(0, 2, 3, 1)
