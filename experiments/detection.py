@@ -66,7 +66,7 @@ def experiment(
         plain = ConvEncoder(((width,), *((width * times,) * 2 for times in (2, 4, 8, 8))), block)
         model = models.CenterNet(
             len(data.class_names),
-            encoders.named(encoder, block=block) if encoder else plain,
+            encoders.named(encoder or plain, dtype=recipe.dtype, remat=recipe.remat),
             UNetDecoder(upsample=upsampling.named(upsample), block=block, finest_stride=stride),
             num_attributes=len(data.attribute_names),
             block=partial(block, norm=None),

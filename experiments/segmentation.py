@@ -105,7 +105,8 @@ def network(
         return models.FullResolutionCNN(num_classes, (2 * width,) * (depth + 1), block)
     plain = ConvEncoder(tuple((w, w) for w in widths), block)
     decoder = UNetDecoder(upsample=climb, block=block, skips=skips and family == "unet")
-    return models.Segmenter(num_classes, encoders.named(encoder, block=block) if encoder else plain, decoder)
+    chosen = encoders.named(encoder or plain, dtype=recipe.dtype, remat=recipe.remat)
+    return models.Segmenter(num_classes, chosen, decoder)
 
 
 def sum_of(names: tuple[MaskLoss, ...], class_weights: np.ndarray | None) -> Loss:
