@@ -69,7 +69,7 @@ def experiment(
         plain = ConvEncoder(((width,), *((width * times,) * 2 for times in (2, 4, 8, 8))), block)
         model = models.CenterNet(
             len(data.class_names),
-            encoders.named(encoder, block=block) if encoder else plain,
+            encoders.named(encoder or plain, dtype=recipe.dtype, remat=recipe.remat),
             decoders.named(decoder, upsample=climb, block=block)
             if decoder
             else UNetDecoder(upsample=climb, block=block, finest_stride=stride),

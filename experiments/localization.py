@@ -60,7 +60,7 @@ def experiment(
             "extreme_points": lambda: models.ExtremePointBox(decoder(finest_stride=2)),
             "mask": lambda: models.MaskBox(1 + num_classes, decoder()),
         }
-        encoder = encoders.named(encoder, block=block) if encoder else plain
+        encoder = encoders.named(encoder or plain, dtype=recipe.dtype, remat=recipe.remat)
         model = models.Localizer(num_classes, encoder, heads[way]())
 
     def loss(found: models.Located, truth: OneObject) -> Float[Array, ""]:

@@ -59,7 +59,7 @@ def experiment(
         decoder = partial(UNetDecoder, upsample=upsampling.named(upsample), block=block)
         model = models.MultiHead(
             num_classes,
-            encoders.named(encoder, block=block) if encoder else plain,
+            encoders.named(encoder or plain, dtype=recipe.dtype, remat=recipe.remat),
             mask=models.MaskBox(1 + num_classes, decoder()),
             box=models.ExtremePointBox(decoder(finest_stride=2)),
         )

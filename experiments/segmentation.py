@@ -108,7 +108,8 @@ def network(
         return models.Segmenter(num_classes, ConvEncoder((*stages, ()), block), decoder, head)
     if family == "full_resolution":
         return models.FullResolutionCNN(num_classes, (2 * width,) * (depth + 1), block)
-    levels = encoders.named(encoder, block=block) if encoder else ConvEncoder(tuple((w, w) for w in widths), block)
+    plain = ConvEncoder(tuple((w, w) for w in widths), block)
+    levels = encoders.named(encoder or plain, dtype=recipe.dtype, remat=recipe.remat)
     if decoder is None:
         decoder = UNetDecoder(upsample=climb, block=block, skips=skips and family == "unet")
         return models.Segmenter(num_classes, levels, decoder)

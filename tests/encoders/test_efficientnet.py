@@ -1,0 +1,80 @@
+import re
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks.parity import gradient_differences, level_differences, paired
+from segjax import encoders
+from segjax.encoders.efficientnet import Block, MobileBlock, original_names
+
+SMALL = (33, 47)
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return paired("efficientnet_lite0")
+
+
+@pytest.mark.parametrize("size", [(64, 64), (65, 97)])
+def test_every_level_is_timms(lite0: Any, size: tuple[int, int]):
+    differences = level_differences(lite0, size)
+    assert len(differences) == 5
+    assert max(differences) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b1", "efficientnet_v2_s"])
+def test_every_level_is_timms_with_squeezing_and_fused_blocks(name: str):
+    shallow = paired(name, theirs={"out_indices": (0, 1, 2, 3)}, unused=r"blocks\.[56]\.", depth=4)
+    assert max(level_differences(shallow, SMALL)) < 1e-10
+
+
+def test_every_level_is_timms_dilated():
+    dilated = paired("efficientnet_lite0", theirs={"output_stride": 8}, output_stride=8)
+    assert max(level_differences(dilated, SMALL)) < 1e-10
+
+
+def test_every_level_is_timms_in_float32():
+    assert max(level_differences(paired("efficientnet_lite0", np.float32), SMALL)) < 1e-5
+
+
+def test_gradients_are_timms():
+    shallow = paired("efficientnet_b0", theirs={"out_indices": (0, 1, 2)}, unused=r"blocks\.[3-6]\.", depth=3)
+    assert max(gradient_differences(shallow, (17, 23), "blocks.1.0.conv_dw.weight")) < 1e-10
+
+
+def test_paths_are_dropped_in_training_alone():
+    block = MobileBlock(Block("conv", 4, 4), drop_path=0.5)
+    x = jnp.ones((16, 3, 3, 4))
+    variables = block.init(jax.random.key(0), x, train=False)
+    run = partial(block.apply, variables, x, train=True, mutable="batch_stats")
+    one, again, other = (run(rngs={"dropout": jax.random.key(seed)})[0] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    left_out = np.all(np.asarray(one) == 1, axis=(1, 2, 3))
+    assert 0 < left_out.sum() < 16
+    assert np.any(one != other)
+    with pytest.raises(Exception, match="dropout"):
+        run()
+    assert not np.any(np.all(np.asarray(block.apply(variables, x, train=False)) == 1, axis=(1, 2, 3)))
+
+
+def test_names_of_files_that_count_blocks_through():
+    names = original_names(encoders.efficientnet_lite1())
+    brought = {
+        "_conv_stem.weight": "conv_stem.weight",
+        "_bn0.bias": "bn1.bias",
+        "_blocks.0._project_conv.weight": "blocks.0.0.conv_pw.weight",
+        "_blocks.0._bn1.weight": "blocks.0.0.bn1.weight",
+        "_blocks.3._expand_conv.weight": "blocks.1.2.conv_pw.weight",
+        "_blocks.3._bn2.running_var": "blocks.1.2.bn3.running_var",
+        "_blocks.12._depthwise_conv.weight": "blocks.4.1.conv_dw.weight",
+        "_bn1.weight": "bn2.weight",
+        "_fc.bias": "classifier.bias",
+    }
+    for original, expected in brought.items():
+        for rule in names:
+            original = re.sub(*rule, original)
+        assert original == expected

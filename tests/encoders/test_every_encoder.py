@@ -1,0 +1,44 @@
+"""What every encoder owes, whichever its family; nothing is computed."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from segjax import encoders
+
+ONE_OF_EACH = ("resnet18", "resnet50d", "mobilenet_v2", "efficientnet_b0", "vgg11_bn")
+
+
+def shapes(name: str, image: tuple[int, ...], train: bool = False, **fields: Any):
+    """Levels, and variables with what training leaves in them."""
+    encoder: Any = encoders.named(name, **fields)
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    return jax.eval_shape(
+        partial(encoder.init_with_output, train=train), keys, jax.ShapeDtypeStruct(image, jnp.float32)
+    )
+
+
+@pytest.mark.parametrize("name", encoders.BY_NAME)
+def test_each_is_made_by_its_name(name: str):
+    encoder: Any = encoders.named(name, dtype="bfloat16", remat=True)
+    assert (encoder.dtype, encoder.remat) == ("bfloat16", True)
+    assert encoders.named(encoder, dtype="float32") is encoder
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_levels_are_finest_first_in_the_dtype_and_fit_any_image(name: str):
+    found = []
+    for image, remat in (((2, 33, 47, 3), True), ((1, 1, 1, 3), False)):
+        levels, variables = shapes(name, image, train=True, dtype="bfloat16", remat=remat)
+        strides = [level.stride for level in levels]
+        assert strides == sorted(strides)
+        for level in levels:
+            assert level.size == tuple(-(-length // level.stride) for length in image[1:3])
+            assert level.features.shape[:3] == (image[0], *level.size)
+            assert level.features.dtype == jnp.bfloat16
+        assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+        found.append((strides, jax.tree.map(jnp.shape, variables)))
+    assert found[0] == found[1]

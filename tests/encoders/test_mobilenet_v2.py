@@ -1,0 +1,40 @@
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks.parity import gradient_differences, level_differences, paired
+from segjax import encoders
+
+
+@pytest.fixture(scope="module")
+def pairing():
+    """A third as wide, so that it computes in no time."""
+    return paired("mobilenet_v2", width_multiplier=0.35, theirs={"width_mult": 0.35})
+
+
+@pytest.mark.parametrize("size", [(64, 64), (65, 97)])
+def test_every_level_is_torchvisions(pairing: Any, size: tuple[int, int]):
+    differences = level_differences(pairing, size)
+    assert len(differences) == 5
+    assert max(differences) < 1e-10
+
+
+def test_every_level_is_torchvisions_in_float32():
+    narrow = paired("mobilenet_v2", np.float32, width_multiplier=0.35, theirs={"width_mult": 0.35})
+    assert max(level_differences(narrow, (33, 47))) < 1e-5
+
+
+def test_gradients_are_torchvisions(pairing: Any):
+    assert max(gradient_differences(pairing, (17, 23), "features.2.conv.1.0.weight")) < 1e-10
+
+
+@pytest.mark.parametrize(("output_stride", "strides"), [(8, [2, 4, 8, 8, 8]), (16, [2, 4, 8, 16, 16])])
+def test_dilation_keeps_the_size(output_stride: int, strides: list[int]):
+    encoder = encoders.mobilenet_v2(output_stride=output_stride)
+    image = jax.ShapeDtypeStruct((1, 33, 47, 3), jnp.float32)
+    levels: Any = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, train=False)[0], image)
+    assert [level.stride for level in levels] == strides
+    assert [level.width for level in levels] == [16, 24, 32, 96, 320]
