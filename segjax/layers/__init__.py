@@ -1,6 +1,7 @@
 """The Linen layers that encoders, decoders and models are made of."""
 
 from segjax.layers.conv import Conv, ConvBlock, batch_norm
+from segjax.layers.drop_path import DropPath, drop_path_rates
 from segjax.layers.inputs import Normalized, Standardized
 
-__all__ = ["Conv", "ConvBlock", "Normalized", "Standardized", "batch_norm"]
+__all__ = ["Conv", "ConvBlock", "DropPath", "Normalized", "Standardized", "batch_norm", "drop_path_rates"]
