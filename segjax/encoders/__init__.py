@@ -6,11 +6,47 @@ from functools import partial
 import flax.linen as nn
 
 from segjax.encoders.conv import ConvEncoder, vgg16_stages
+from segjax.encoders.convnext import (
+    ConvNeXt,
+    convnext_base,
+    convnext_large,
+    convnext_small,
+    convnext_tiny,
+    convnextv2_atto,
+    convnextv2_base,
+    convnextv2_femto,
+    convnextv2_huge,
+    convnextv2_large,
+    convnextv2_nano,
+    convnextv2_pico,
+    convnextv2_small,
+    convnextv2_tiny,
+)
+from segjax.encoders.mit import MixTransformer, mit_b0, mit_b1, mit_b2, mit_b3, mit_b4, mit_b5
 from segjax.errors import nearest
 from segjax.level import Encoder, Level
 
 BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "vgg16": partial(ConvEncoder, vgg16_stages()),
+    "mit_b0": mit_b0,
+    "mit_b1": mit_b1,
+    "mit_b2": mit_b2,
+    "mit_b3": mit_b3,
+    "mit_b4": mit_b4,
+    "mit_b5": mit_b5,
+    "convnext_tiny": convnext_tiny,
+    "convnext_small": convnext_small,
+    "convnext_base": convnext_base,
+    "convnext_large": convnext_large,
+    "convnextv2_atto": convnextv2_atto,
+    "convnextv2_femto": convnextv2_femto,
+    "convnextv2_pico": convnextv2_pico,
+    "convnextv2_nano": convnextv2_nano,
+    "convnextv2_tiny": convnextv2_tiny,
+    "convnextv2_small": convnextv2_small,
+    "convnextv2_base": convnextv2_base,
+    "convnextv2_large": convnextv2_large,
+    "convnextv2_huge": convnextv2_huge,
 }
 """Encoders by name, each called as `encoder(block=...)`; the block carries norm, activation, dtype and remat."""
 
@@ -28,4 +64,32 @@ def named(encoder: str | nn.Module, **settings: Callable[..., nn.Module]) -> nn.
     return BY_NAME[encoder](**settings)
 
 
-__all__ = ["BY_NAME", "ConvEncoder", "Encoder", "Level", "named", "vgg16_stages"]
+__all__ = [
+    "BY_NAME",
+    "ConvEncoder",
+    "ConvNeXt",
+    "Encoder",
+    "Level",
+    "MixTransformer",
+    "convnext_base",
+    "convnext_large",
+    "convnext_small",
+    "convnext_tiny",
+    "convnextv2_atto",
+    "convnextv2_base",
+    "convnextv2_femto",
+    "convnextv2_huge",
+    "convnextv2_large",
+    "convnextv2_nano",
+    "convnextv2_pico",
+    "convnextv2_small",
+    "convnextv2_tiny",
+    "mit_b0",
+    "mit_b1",
+    "mit_b2",
+    "mit_b3",
+    "mit_b4",
+    "mit_b5",
+    "named",
+    "vgg16_stages",
+]
