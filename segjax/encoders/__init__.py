@@ -23,6 +23,19 @@ from segjax.encoders.convnext import (
     convnextv2_tiny,
 )
 from segjax.encoders.mit import MixTransformer, mit_b0, mit_b1, mit_b2, mit_b3, mit_b4, mit_b5
+from segjax.encoders.vit import (
+    VisionTransformer,
+    dinov2_base,
+    dinov2_base_reg4,
+    dinov2_large,
+    dinov2_large_reg4,
+    dinov2_small,
+    dinov2_small_reg4,
+    vit_base,
+    vit_large,
+    vit_small,
+    vit_tiny,
+)
 from segjax.errors import nearest
 from segjax.level import Encoder, Level
 
@@ -47,6 +60,16 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "convnextv2_base": convnextv2_base,
     "convnextv2_large": convnextv2_large,
     "convnextv2_huge": convnextv2_huge,
+    "vit_tiny": vit_tiny,
+    "vit_small": vit_small,
+    "vit_base": vit_base,
+    "vit_large": vit_large,
+    "dinov2_small": dinov2_small,
+    "dinov2_base": dinov2_base,
+    "dinov2_large": dinov2_large,
+    "dinov2_small_reg4": dinov2_small_reg4,
+    "dinov2_base_reg4": dinov2_base_reg4,
+    "dinov2_large_reg4": dinov2_large_reg4,
 }
 """Encoders by name, each called as `encoder(block=...)`; the block carries norm, activation, dtype and remat."""
 
@@ -71,6 +94,7 @@ __all__ = [
     "Encoder",
     "Level",
     "MixTransformer",
+    "VisionTransformer",
     "convnext_base",
     "convnext_large",
     "convnext_small",
@@ -84,6 +108,12 @@ __all__ = [
     "convnextv2_pico",
     "convnextv2_small",
     "convnextv2_tiny",
+    "dinov2_base",
+    "dinov2_base_reg4",
+    "dinov2_large",
+    "dinov2_large_reg4",
+    "dinov2_small",
+    "dinov2_small_reg4",
     "mit_b0",
     "mit_b1",
     "mit_b2",
@@ -92,4 +122,8 @@ __all__ = [
     "mit_b5",
     "named",
     "vgg16_stages",
+    "vit_base",
+    "vit_large",
+    "vit_small",
+    "vit_tiny",
 ]
