@@ -92,12 +92,12 @@ def check_single_precision_and_gradients(encoder: nn.Module, reference: Referenc
         close(ours, theirs.detach(), 1e-5)
 
     def weighed(params: Any, image: jax.Array) -> jax.Array:
-        found = features(wide, {**variables, "params": params}, image)
+        found = features(wide, {**exact, "params": params}, image)
         return jnp.stack([(y * w.transpose(0, 2, 3, 1)).sum() for y, w in zip(found, weights, strict=True)]).sum()
 
     with jax.enable_x64(True):
-        wide = encoder.clone(dtype=jnp.float64)
-        by_params, by_image = jit(jax.grad(weighed, (0, 1)))(double(variables["params"]), double(image))
+        wide, exact = encoder.clone(dtype=jnp.float64), double(variables)
+        by_params, by_image = jit(jax.grad(weighed, (0, 1)))(exact["params"], double(image))
     close(by_image, x.grad, 1e-10)
     ours = convert.to_torch({"params": by_params})
     theirs = {name: p.grad.numpy() for name, p in reference.module.named_parameters() if p.grad is not None}
