@@ -39,6 +39,7 @@ from segjax.encoders.regnet import (
     regnety_160,
     regnety_320,
 )
+from segjax.encoders.swin_v2 import SwinV2, swinv2_base, swinv2_small, swinv2_tiny
 from segjax.encoders.vit import (
     VisionTransformer,
     dinov2_base,
@@ -102,6 +103,9 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "densenet161": densenet161,
     "densenet169": densenet169,
     "densenet201": densenet201,
+    "swinv2_tiny": swinv2_tiny,
+    "swinv2_small": swinv2_small,
+    "swinv2_base": swinv2_base,
 }
 """Encoders by name, each called as `encoder(block=...)`; the block carries norm, activation, dtype and remat."""
 
@@ -128,6 +132,7 @@ __all__ = [
     "Level",
     "MixTransformer",
     "RegNetY",
+    "SwinV2",
     "VisionTransformer",
     "convnext_base",
     "convnext_large",
@@ -171,6 +176,9 @@ __all__ = [
     "regnety_120",
     "regnety_160",
     "regnety_320",
+    "swinv2_base",
+    "swinv2_small",
+    "swinv2_tiny",
     "vgg16_stages",
     "vit_base",
     "vit_large",
