@@ -23,6 +23,7 @@ from segjax.encoders.convnext import (
     convnextv2_tiny,
 )
 from segjax.encoders.densenet import DenseNet, densenet121, densenet161, densenet169, densenet201
+from segjax.encoders.hrnet import HRNet, hrnet_w18, hrnet_w32, hrnet_w48
 from segjax.encoders.mit import MixTransformer, mit_b0, mit_b1, mit_b2, mit_b3, mit_b4, mit_b5
 from segjax.encoders.regnet import (
     RegNetY,
@@ -106,6 +107,9 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "swinv2_tiny": swinv2_tiny,
     "swinv2_small": swinv2_small,
     "swinv2_base": swinv2_base,
+    "hrnet_w18": hrnet_w18,
+    "hrnet_w32": hrnet_w32,
+    "hrnet_w48": hrnet_w48,
 }
 """Encoders by name, each called as `encoder(block=...)`; the block carries norm, activation, dtype and remat."""
 
@@ -129,6 +133,7 @@ __all__ = [
     "ConvNeXt",
     "DenseNet",
     "Encoder",
+    "HRNet",
     "Level",
     "MixTransformer",
     "RegNetY",
@@ -157,6 +162,9 @@ __all__ = [
     "dinov2_large_reg4",
     "dinov2_small",
     "dinov2_small_reg4",
+    "hrnet_w18",
+    "hrnet_w32",
+    "hrnet_w48",
     "mit_b0",
     "mit_b1",
     "mit_b2",
