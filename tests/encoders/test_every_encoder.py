@@ -9,7 +9,17 @@ import pytest
 
 from segjax import encoders
 
-ONE_OF_EACH = ("resnet18", "resnet50d", "mobilenet_v2", "efficientnet_b0", "vgg11_bn")
+ONE_OF_EACH = (
+    "resnet18",
+    "resnet50d",
+    "mobilenet_v2",
+    "efficientnet_b0",
+    "vgg11_bn",
+    "mit_b0",
+    "convnextv2_atto",
+    "vit_tiny",
+    "regnety_002",
+)
 
 
 def shapes(name: str, image: tuple[int, ...], train: bool = False, **fields: Any):

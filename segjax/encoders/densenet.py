@@ -1,0 +1,108 @@
+"""DenseNet (Huang et al. 2017), by the names of torchvision and timm."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from segjax import ops
+from segjax.layers import Conv, batch_norm
+from segjax.level import Level, level_at
+
+TORCH_UNUSED = r"classifier\."
+"""Names of published files that the encoder has no place for: the classifier's."""
+
+
+class DenseNet(nn.Module):
+    """Blocks in which each layer sees what all before it made; what lies between two blocks halves size and width.
+
+    Average pooling between blocks is in ceil mode, so that any size works.
+    """
+
+    growth: int
+    """Channels that each layer adds; the stem makes twice as many."""
+    blocks: tuple[int, ...]
+    """Layers of each of the four blocks."""
+    depth: int = 5
+    """How many levels are made, the stem's included."""
+    dtype: DTypeLike = jnp.float32
+    """What is computed in; parameters and statistics are float32."""
+    remat: bool = False
+    """Whether the backward pass computes each layer again instead of keeping its activations (Pleiss et al. 2017)."""
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
+        """Levels at strides 2 to 32; the first has the indices of its 3x3 max-pooling."""
+        features = _Features(self.growth, self.blocks, self.depth, self.dtype, self.remat, name="features")
+        return features(image, train)
+
+
+class _Features(nn.Module):
+    growth: int
+    blocks: tuple[int, ...]
+    depth: int
+    dtype: DTypeLike
+    remat: bool
+
+    @nn.compact
+    def __call__(self, image: Array, train: bool) -> tuple[Level, ...]:
+        norm = partial(batch_norm, use_running_average=not train, dtype=self.dtype)
+        x = Conv(2 * self.growth, 7, 3, use_bias=False, stride=2, dtype=self.dtype, name="conv0")(image)
+        stem = nn.relu(norm(name="norm0")(x))
+        if self.depth == 1:
+            return (level_at(image, 2, stem),)
+        x, indices = ops.max_pool_with_argmax(stem, 3, strides=2, padding=1)
+        levels = [level_at(image, 2, stem, indices=indices)]
+        for i, layers in enumerate(self.blocks[: self.depth - 1]):
+            if i:
+                x = _Transition(self.dtype, name=f"transition{i}")(x, train)
+            x = _DenseBlock(layers, self.growth, self.dtype, self.remat, name=f"denseblock{i + 1}")(x, train)
+            if i == len(self.blocks) - 1:
+                x = nn.relu(norm(name="norm5")(x))
+            levels.append(level_at(image, 4 * 2**i, x))
+        return tuple(levels)
+
+
+class _DenseBlock(nn.Module):
+    layers: int
+    growth: int
+    dtype: DTypeLike
+    remat: bool
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        layer = nn.remat(_DenseLayer, static_argnums=(2,)) if self.remat else _DenseLayer
+        for i in range(1, self.layers + 1):
+            more = layer(self.growth, self.dtype, name=f"denselayer{i}")(x, train)
+            x = jnp.concatenate([x, more], axis=-1)
+        return x
+
+
+class _DenseLayer(nn.Module):
+    growth: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        for i, (width, window) in enumerate(((4 * self.growth, 1), (self.growth, 3)), start=1):
+            x = nn.relu(batch_norm(use_running_average=not train, dtype=self.dtype, name=f"norm{i}")(x))
+            x = Conv(width, window, window // 2, use_bias=False, dtype=self.dtype, name=f"conv{i}")(x)
+        return x
+
+
+class _Transition(nn.Module):
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        y = nn.relu(batch_norm(use_running_average=not train, dtype=self.dtype, name="norm")(x))
+        y = Conv(x.shape[-1] // 2, 1, use_bias=False, dtype=self.dtype, name="conv")(y)
+        return ops.avg_pool(y, 2, ceil_mode=True)
+
+
+densenet121 = partial(DenseNet, 32, (6, 12, 24, 16))
+densenet161 = partial(DenseNet, 48, (6, 12, 36, 24))
+densenet169 = partial(DenseNet, 32, (6, 12, 32, 32))
+densenet201 = partial(DenseNet, 32, (6, 12, 48, 32))

@@ -1,0 +1,145 @@
+"""RegNetY (Radosavovic et al. 2020), by timm's names."""
+
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from segjax.layers import Conv, DropPath, batch_norm, drop_path_rates
+from segjax.level import Level, level_at
+
+TORCH_UNUSED = r"head\."
+"""Names of timm's files that the encoder has no place for: the classifier's."""
+
+_STEM = 32
+
+
+class RegNetY(nn.Module):
+    """Residual blocks of grouped 3x3 convolutions with squeeze-and-excitation; widths and depths are the paper's."""
+
+    widths: tuple[int, ...]
+    """Channels of each of the four stages."""
+    blocks: tuple[int, ...]
+    """Blocks of each stage."""
+    group_width: int
+    """Channels that are convolved together."""
+    depth: int = 5
+    """How many levels are made, the stem's included."""
+    output_stride: int = 32
+    """8, 16 or 32: beyond it stages dilate instead of striding."""
+    drop_path: float = 0.0
+    """The share of images that the last block is left out for while training; earlier ones less."""
+    dtype: DTypeLike = jnp.float32
+    """What is computed in; parameters and statistics are float32."""
+    remat: bool = False
+    """Whether the backward pass computes each block again instead of keeping its activations."""
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
+        """Levels at strides 2, 4, 8, 16 and 32, or at most `output_stride`."""
+        block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
+        rates = drop_path_rates(self.drop_path, self.blocks)
+        x = nn.relu(_ConvNorm(_STEM, 3, 2, dtype=self.dtype, name="stem")(image, train))
+        levels = [level_at(image, 2, x)]
+        dilation = 1
+        for i, width in enumerate(self.widths[: self.depth - 1]):
+            stride = levels[-1].stride
+            step = 2 if stride < self.output_stride else 1
+            # The first block of a stage that lost its stride dilates as the stage before it.
+            first = dilation
+            dilation *= 2 // step
+            stage = _Stage(
+                block, width, self.group_width, step, (first, dilation), rates[i], self.dtype, name=f"s{i + 1}"
+            )
+            x = stage(x, train)
+            levels.append(level_at(image, stride * step, x))
+        return tuple(levels)
+
+
+class _Stage(nn.Module):
+    block: Callable[..., nn.Module]
+    width: int
+    group_width: int
+    step: int
+    dilations: tuple[int, int]
+    """Of the first block, and of those after it."""
+    rates: list[float]
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        first, dilation = self.dilations
+        for i, rate in enumerate(self.rates):
+            how = {"stride": 1, "dilation": dilation} if i else {"stride": self.step, "dilation": first}
+            block = partial(
+                self.block, self.width, self.group_width, drop_path=rate, dtype=self.dtype, name=f"b{i + 1}"
+            )
+            x = block(**how)(x, train)
+        return x
+
+
+class _Block(nn.Module):
+    width: int
+    group_width: int
+    stride: int
+    dilation: int
+    drop_path: float
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        convolve = partial(_ConvNorm, dtype=self.dtype)
+        groups = self.width // self.group_width
+        y = nn.relu(convolve(self.width, 1, name="conv1")(x, train))
+        y = nn.relu(convolve(self.width, 3, self.stride, self.dilation, groups, name="conv2")(y, train))
+        y = _SqueezeExcitation(x.shape[-1] // 4, self.dtype, name="se")(y)
+        y = convolve(self.width, 1, name="conv3")(y, train)
+        if self.stride > 1 or x.shape[-1] != self.width:
+            x = convolve(self.width, 1, self.stride, name="downsample")(x, train)
+        return nn.relu(x + DropPath(self.drop_path)(y, train=train))
+
+
+class _ConvNorm(nn.Module):
+    width: int
+    window: int
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        padding = self.dilation * (self.window // 2)
+        convolve = partial(Conv, use_bias=False, stride=self.stride, dilation=self.dilation, groups=self.groups)
+        x = convolve(self.width, self.window, padding, dtype=self.dtype, name="conv")(x)
+        return batch_norm(use_running_average=not train, dtype=self.dtype, name="bn")(x)
+
+
+class _SqueezeExcitation(nn.Module):
+    """Channels weighed by what all of them are on average (Hu et al. 2018)."""
+
+    hidden: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = x.mean((1, 2), keepdims=True)
+        y = nn.relu(Conv(self.hidden, 1, dtype=self.dtype, name="fc1")(y))
+        return x * nn.sigmoid(Conv(x.shape[-1], 1, dtype=self.dtype, name="fc2")(y))
+
+
+regnety_002 = partial(RegNetY, (24, 56, 152, 368), (1, 1, 4, 7), 8)
+regnety_004 = partial(RegNetY, (48, 104, 208, 440), (1, 3, 6, 6), 8)
+regnety_006 = partial(RegNetY, (48, 112, 256, 608), (1, 3, 7, 4), 16)
+regnety_008 = partial(RegNetY, (64, 128, 320, 768), (1, 3, 8, 2), 16)
+regnety_016 = partial(RegNetY, (48, 120, 336, 888), (2, 6, 17, 2), 24)
+regnety_032 = partial(RegNetY, (72, 216, 576, 1512), (2, 5, 13, 1), 24)
+regnety_040 = partial(RegNetY, (128, 192, 512, 1088), (2, 6, 12, 2), 64)
+regnety_064 = partial(RegNetY, (144, 288, 576, 1296), (2, 7, 14, 2), 72)
+regnety_080 = partial(RegNetY, (168, 448, 896, 2016), (2, 4, 10, 1), 56)
+regnety_120 = partial(RegNetY, (224, 448, 896, 2240), (2, 5, 11, 1), 112)
+regnety_160 = partial(RegNetY, (224, 448, 1232, 3024), (2, 4, 11, 1), 112)
+regnety_320 = partial(RegNetY, (232, 696, 1392, 3712), (2, 5, 12, 1), 232)

@@ -1,0 +1,32 @@
+"""Stochastic depth: whole branches of a residual network are left out while it trains."""
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax import Array
+
+
+class DropPath(nn.Module):
+    """Leaves a branch out for a random part of the images of a batch (Huang et al. 2016).
+
+    What stays is scaled by 1 / (1 - rate), so that its expectation is the branch's own. It takes the rng "dropout".
+    """
+
+    rate: float
+    """The share of images that go without, in 0..1."""
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """The branch of images (n ...): itself, or zero for some of them; unchanged unless `train`."""
+        if not train or self.rate == 0:
+            return x
+        keep = 1 - self.rate
+        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (x.shape[0], *(1,) * (x.ndim - 1)))
+        return x * (kept / keep).astype(x.dtype)
+
+
+def drop_path_rates(rate: float, depths: tuple[int, ...]) -> list[list[float]]:
+    """The rate of every block of every stage: rising evenly from 0 in the first block to `rate` in the last."""
+    rates = np.linspace(0, rate, sum(depths)).tolist()
+    ends = np.cumsum(depths).tolist()
+    return [rates[end - depth : end] for end, depth in zip(ends, depths, strict=True)]

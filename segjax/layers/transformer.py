@@ -1,0 +1,69 @@
+"""What vision transformers are made of: attention, the perceptron after it, and their normalisation."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.nn.initializers import truncated_normal
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+layer_norm = partial(nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
+"""Layer normalisation over channels (Ba et al. 2016); its statistics are float32 whatever is computed in."""
+dense = partial(nn.Dense, kernel_init=truncated_normal(0.02))
+"""A linear layer that starts as those of transformers do."""
+gelu = partial(nn.gelu, approximate=False)
+"""GELU by the error function (Hendrycks and Gimpel 2016), as the published weights were trained with."""
+
+
+def attend(
+    q: Float[Array, "n t c"], k: Float[Array, "n s c"], v: Float[Array, "n s c"], heads: int
+) -> Float[Array, "n t c"]:
+    """What each query reads from the values, head by head (Vaswani et al. 2017); the softmax is float32 at least."""
+    q, k, v = (x.reshape(*x.shape[:2], heads, -1) for x in (q, k, v))
+    scale = q.shape[-1] ** -0.5
+    # jax.nn.dot_product_attention is this in float32, even where the tokens are float64.
+    wide = jnp.promote_types(q.dtype, jnp.float32)
+    weights = jax.nn.softmax(jnp.einsum("nthc,nshc->nhts", q * scale, k, preferred_element_type=wide))
+    return jnp.einsum("nhts,nshc->nthc", weights.astype(v.dtype), v).reshape(*q.shape[:2], -1)
+
+
+class Attention(nn.Module):
+    """Self-attention with one projection to queries, keys and values, in this order."""
+
+    heads: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n t c"]) -> Float[Array, "n t c"]:
+        """Tokens that have read from each other."""
+        width = x.shape[-1]
+        q, k, v = jnp.split(dense(3 * width, dtype=self.dtype, name="qkv")(x), 3, axis=-1)
+        return dense(width, dtype=self.dtype, name="proj")(attend(q, k, v, self.heads))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a GELU between them, each place by itself."""
+
+    hidden: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        """As many channels as came."""
+        hidden = gelu(dense(self.hidden, dtype=self.dtype, name="fc1")(x))
+        return dense(x.shape[-1], dtype=self.dtype, name="fc2")(hidden)
+
+
+class LayerScale(nn.Module):
+    """A factor per channel for a branch, which starts small (Touvron et al. 2021)."""
+
+    start: float
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        """The branch, scaled."""
+        gamma = self.param("gamma", nn.initializers.constant(self.start), (x.shape[-1],), jnp.float32)
+        return x * gamma.astype(self.dtype)
