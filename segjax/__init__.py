@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from segjax import tasks as tasks
     from segjax import upsampling as upsampling
     from segjax import weights as weights
+    from segjax.models.pretrained import from_pretrained as from_pretrained
     from segjax.runs.experiment_file import experiment as experiment
     from segjax.runs.load import load as load
     from segjax.train.start import train_in
@@ -53,7 +54,11 @@ _MODULES = {
     "upsampling",
     "weights",
 }
-_FUNCTIONS = {"experiment": "segjax.runs.experiment_file", "load": "segjax.runs.load"}
+_FUNCTIONS = {
+    "experiment": "segjax.runs.experiment_file",
+    "from_pretrained": "segjax.models.pretrained",
+    "load": "segjax.runs.load",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -65,9 +65,9 @@ def level_at(image: jax.Array, stride: int, features: Array | None = None, **res
     return Level(features, (rows, columns), stride, **rest)  # type: ignore[arg-type]
 
 
-def from_image(levels: tuple[Level, ...], image: jax.Array) -> tuple[Level, ...]:
-    """The levels that a decoder takes: the image's own place first, without features where no level has stride 1."""
-    return levels if levels[0].stride == 1 else (level_at(image, 1), *levels)
+def from_image(levels: tuple[Level, ...], image: jax.Array, places: tuple[int, ...] = (1,)) -> tuple[Level, ...]:
+    """The levels that a decoder takes: before them, without features, the places that are finer than all of them."""
+    return (*(level_at(image, stride) for stride in sorted(places) if stride < levels[0].stride), *levels)
 
 
 def at_least(levels: tuple[Level, ...], stride: int) -> tuple[Level, ...]:

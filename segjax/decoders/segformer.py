@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
+from segjax import ops
 from segjax.layers import ConvBlock
 from segjax.level import Level, at_least
 from segjax.upsampling import Bilinear
@@ -21,7 +22,9 @@ class SegFormerDecoder(nn.Module):
     dropout: float = 0.0
     """Of whole channels of what is fused; 0.1 in the paper. Training then takes the rng "dropout"."""
     finest_stride: int = 4
-    """Where all levels are brought; levels of a smaller stride are left out."""
+    """Where all levels are brought."""
+    finer: bool = False
+    """Whether levels of a smaller stride are read as well, interpolated down; else they are left out."""
     upsample: Callable[..., nn.Module] = Bilinear
     """In one jump from a level's stride."""
     block: Callable[..., nn.Module] = ConvBlock
@@ -29,14 +32,16 @@ class SegFormerDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """One level."""
-        levels = at_least(levels, self.finest_stride)
-        finest, brought = levels[0], []
+        finest, brought = at_least(levels, self.finest_stride)[0], []
+        levels = at_least(levels, 1) if self.finer else at_least(levels, self.finest_stride)
         for i, level in reversed([*enumerate(levels, start=1)]):
             assert level.features is not None
             y = nn.Dense(self.width, dtype=level.features.dtype, name=f"linear{i}")(level.features)
-            factor = level.stride // finest.stride
-            if factor > 1:
+            if level.stride > finest.stride:
+                factor = level.stride // finest.stride
                 y = self.upsample(features=self.width, factor=factor, name=f"up{i}")(y, finest)
+            elif level.stride < finest.stride:
+                y = ops.resize(y, finest.size, method="bilinear")
             brought.append(y)
         y = self.block((self.width,), window=1, name="fuse")(jnp.concatenate(brought, axis=-1), train=train)
         y = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(y)

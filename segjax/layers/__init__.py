@@ -1,6 +1,6 @@
 """The Linen layers that encoders, decoders and models are made of."""
 
-from segjax.layers.conv import Conv, ConvBlock, batch_norm
+from segjax.layers.conv import Conv, ConvBlock, batch_norm, group_norm
 from segjax.layers.drop_path import DropPath, drop_path_rates
 from segjax.layers.inputs import Normalized, Standardized
 from segjax.layers.pad_up import pad_up
@@ -14,6 +14,7 @@ __all__ = [
     "Standardized",
     "batch_norm",
     "drop_path_rates",
+    "group_norm",
     "in_sequence",
     "normalized_conv",
     "pad_up",

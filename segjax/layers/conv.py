@@ -16,6 +16,12 @@ batch_norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
 """Batch normalisation with torch's momentum and epsilon; its statistics stay float32 whatever is computed in."""
 
 
+def group_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.Module:
+    """Normalisation by 32 groups of channels (Wu and He 2018), for a block's `norm`: it has no running averages."""
+    del use_running_average
+    return nn.GroupNorm(32, epsilon=1e-5, dtype=dtype, name=name)
+
+
 class Conv(nn.Module):
     """A convolution by `ops.conv`, with the parameters of `nn.Conv`: kernel, and bias if it has one."""
 

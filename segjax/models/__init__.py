@@ -8,6 +8,7 @@ from segjax.models.centernet import CenterNet, Centers
 from segjax.models.full_resolution import FullResolutionCNN
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
 from segjax.models.multihead import MultiHead, MultiHeadOutputs
+from segjax.models.pretrained import from_pretrained
 from segjax.models.published import (
     deconvnet,
     fcn,
@@ -21,6 +22,19 @@ from segjax.models.published import (
     unet,
 )
 from segjax.models.segmenter import DeeplySupervised, Segmenter
+from segjax.models.smp import (
+    smp_deeplabv3,
+    smp_deeplabv3plus,
+    smp_fpn,
+    smp_linknet,
+    smp_manet,
+    smp_pan,
+    smp_pspnet,
+    smp_segformer,
+    smp_unet,
+    smp_unetplusplus,
+    smp_upernet,
+)
 
 PUBLISHED: dict[str, Callable[..., nn.Module]] = {
     "fcn32s": fcn32s,
@@ -52,9 +66,21 @@ __all__ = [
     "fcn8s",
     "fcn16s",
     "fcn32s",
+    "from_pretrained",
     "mirrored",
     "plain_block",
     "segnet",
     "segnet_basic",
+    "smp_deeplabv3",
+    "smp_deeplabv3plus",
+    "smp_fpn",
+    "smp_linknet",
+    "smp_manet",
+    "smp_pan",
+    "smp_pspnet",
+    "smp_segformer",
+    "smp_unet",
+    "smp_unetplusplus",
+    "smp_upernet",
     "unet",
 ]

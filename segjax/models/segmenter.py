@@ -23,11 +23,14 @@ class Segmenter(nn.Module):
     """Called as `head(num_classes, dtype=float32, name="head")(features)`; None where the decoder gives logits."""
     to_image: Callable[..., nn.Module] = Bilinear
     """The upsampler from the stride where the decoder ends, where that is not 1."""
+    places: tuple[int, ...] = (1,)
+    """Strides, finer than any level of the encoder, that the decoder climbs over: the image's own, and with 2 a climb
+    from stride 4 goes by two."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
         """Logits of the image's size, float32."""
-        x = self.decoder(from_image(self.encoder(image, train=train), image), train=train)[0]
+        x = self.decoder(from_image(self.encoder(image, train=train), image, self.places), train=train)[0]
         if self.head is not None:
             x = x.replace(features=self.head(self.num_classes, dtype=jnp.float32, name="head")(x.features))
         if x.stride == 1:

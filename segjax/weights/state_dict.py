@@ -62,10 +62,11 @@ def unwrap(tree: Any, part: str | None = None) -> dict[str, np.ndarray]:
 
 def _content(file: Mapped) -> Any:
     start = file[:64]
-    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
-        return torch_file.read_opened(file)
+    # The length that safetensors begins with may look like a pickle, but no pickle looks like all of its beginning.
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= len(file):
         return safetensors_file.read_opened(file)[0]
+    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+        return torch_file.read_opened(file)
     for magic, (found, remedy) in _OTHERS.items():
         if start.startswith(magic):
             raise Refused(found, remedy)

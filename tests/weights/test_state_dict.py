@@ -27,6 +27,16 @@ def test_what_a_file_is_shows_in_its_content_not_in_its_name(tmp_path):
         assert read(str(path)).keys() == weights.keys()
 
 
+def test_a_header_whose_length_begins_as_a_pickle_or_a_zip_does(tmp_path: Path):
+    seen = set()
+    for padding in range(0, 256, 8):
+        path = tmp_path / f"{padding}.safetensors"
+        safetensors_file.write(path, {"a": A}, {"padding": "x" * padding})
+        seen.add(path.read_bytes()[:1])
+        np.testing.assert_array_equal(read(path)["a"], A)
+    assert seen >= {b"\x80", b"P"}
+
+
 @pytest.mark.parametrize(
     "tree",
     [

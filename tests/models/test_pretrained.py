@@ -1,0 +1,130 @@
+"""Whole networks of segmentation_models.pytorch, from the folders that it writes."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from smp import randomise_statistics, smp
+
+import segjax
+from segjax import encoders, models
+from segjax.errors import DataError
+
+# Compiled without optimisation: these programs run once.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+DILATED = {"dilate_first": True}
+# Parameters of SMP 0.6.0, of one class.
+RESNET34 = {
+    "unet": (24_436_369, {}),
+    "unetplusplus": (26_078_609, {}),
+    "manet": (31_783_633, {}),
+    "linknet": (21_771_937, {}),
+    "fpn": (23_155_393, {}),
+    "deeplabv3": (26_007_105, {"output_stride": 8, **DILATED}),
+    "deeplabv3plus": (22_437_457, {"output_stride": 16, **DILATED}),
+    "pan": (21_475_816, {"output_stride": 16, **DILATED}),
+    "upernet": (29_599_681, {}),
+    "segformer": (21_876_545, {}),
+}
+MIT_B0 = {
+    "unet": 5_549_489,
+    "manet": 7_663_441,
+    "fpn": 5_075_425,
+    "upernet": 10_732_385,
+    "segformer": 3_714_401,
+}
+PAN_BIASES = 262
+"""Which PAN has before normalisations, and which ours are without."""
+
+
+def parameters(model: Any) -> int:
+    image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    variables = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+@pytest.mark.parametrize("name", RESNET34)
+def test_parameters_on_resnet34_are_those_of_smp(name: str):
+    expected, fields = RESNET34[name]
+    found = parameters(getattr(models, f"smp_{name}")(encoders.resnet34(**fields)))
+    assert found == expected - (PAN_BIASES if name == "pan" else 0)
+
+
+@pytest.mark.parametrize("name", MIT_B0)
+def test_parameters_on_mit_b0_are_those_of_smp(name: str):
+    assert parameters(getattr(models, f"smp_{name}")(encoders.mit_b0())) == MIT_B0[name]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A folder that SMP's save_pretrained wrote, and the model."""
+
+    def write(kind: str, encoder: str, **settings: Any) -> tuple[Path, torch.nn.Module]:
+        torch.manual_seed(0)
+        model = getattr(smp, kind)(encoder, encoder_weights=None, classes=3, **settings)
+        randomise_statistics(model)
+        folder = tmp_path_factory.mktemp(kind)
+        model.save_pretrained(folder)
+        return folder, model.eval()
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoder", "size"),
+    [
+        ("Unet", "resnet18", (64, 96)),
+        ("Unet", "mit_b0", (64, 96)),
+        ("PSPNet", "resnet18", (64, 96)),
+        ("DeepLabV3Plus", "resnet18", (128, 96)),
+        ("Linknet", "resnet18", (64, 96)),
+        ("Segformer", "resnet18", (64, 96)),
+    ],
+)
+def test_logits_are_those_of_smp(written: Any, kind: str, encoder: str, size: tuple[int, int]):
+    folder, reference = written(kind, encoder)
+    model, variables = segjax.from_pretrained(folder)
+    image = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    x = torch.from_numpy(((image / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32))
+    with torch.no_grad():
+        expected = reference(x).numpy().transpose(0, 2, 3, 1)
+    found = jit(partial(model.apply, train=False))(variables, image)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * abs(expected).max())
+
+
+def test_sizes_that_smp_refuses_work(written: Any):
+    folder, _ = written("Unet", "resnet18")
+    model, variables = segjax.from_pretrained(folder)
+    image = jax.ShapeDtypeStruct((1, 33, 47, 3), jnp.uint8)
+    assert jax.eval_shape(partial(model.apply, train=False), variables, image).shape == (1, 33, 47, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"_model_class": "Unetplus"}, "names the model 'Unetplus', and segjax has Unet"),
+        ({"encoder_name": "tu-resnest50d"}, "has the encoder tu-resnest50d, which segjax does not take over"),
+        ({"decoder_attention_type": "scse"}, "sets decoder_attention_type to 'scse', and segjax has it with None"),
+        ({"of_tomorrow": 1}, "sets of_tomorrow to 1, which segjax does not know"),
+        ({"classes": 4}, r"2 of another shape \(head.bias is"),
+        ({"encoder_name": "resnet34"}, r"\d+ missing \(encoder.layer1.2"),
+    ],
+)
+def test_what_cannot_be_taken_over_gets_one_sentence(written: Any, change: dict[str, Any], sentence: str):
+    folder, _ = written("Unet", "resnet18")
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    with pytest.raises(DataError, match=sentence):
+        segjax.from_pretrained(folder)
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"has no config\.json: give the folder that save_pretrained wrote"):
+        segjax.from_pretrained(tmp_path)
