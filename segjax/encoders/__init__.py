@@ -26,6 +26,7 @@ from segjax.encoders.efficientnet import (
     efficientnet_v2_s,
 )
 from segjax.encoders.mobilenet_v2 import MobileNetV2, mobilenet_v2
+from segjax.encoders.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
 from segjax.encoders.resnet import (
     ResNet,
     resnet18,
@@ -79,6 +80,8 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "efficientnet_v2_s": efficientnet_v2_s,
     "efficientnet_v2_m": efficientnet_v2_m,
     "efficientnet_v2_l": efficientnet_v2_l,
+    "mobilenet_v3_large": mobilenet_v3_large,
+    "mobilenet_v3_small": mobilenet_v3_small,
     "vgg11": vgg11,
     "vgg13": vgg13,
     "vgg16": vgg16,
@@ -130,6 +133,8 @@ __all__ = [
     "efficientnet_v2_m",
     "efficientnet_v2_s",
     "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
     "named",
     "resnet18",
     "resnet18d",

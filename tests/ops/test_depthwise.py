@@ -77,7 +77,7 @@ def test_sixteen_bits_are_summed_in_thirty_two():
     low = jnp.asarray(x, jnp.bfloat16), jnp.asarray(kernel, jnp.bfloat16)
     y, pull = jax.vjp(lambda x, kernel: conv(x, kernel, 2, groups=CHANNELS), *low)
     assert {a.dtype for a in (y, *pull(y))} == {jnp.dtype(jnp.bfloat16)}
-    exact = conv(*(a.astype(jnp.float32) for a in low), 2, groups=CHANNELS)
+    exact = conv(low[0].astype(jnp.float32), low[1].astype(jnp.float32), 2, groups=CHANNELS)
     np.testing.assert_array_equal(y, exact.astype(jnp.bfloat16))
 
 
