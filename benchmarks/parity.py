@@ -1,12 +1,12 @@
 """Every encoder beside torch's with the same weights: `python -m benchmarks.parity [NAME...]`.
 
-Weights are random, and so are the statistics of batch normalisation, which is in evaluation. Without names all encoders
-are compared, and `docs/parity.md` is written; an hour on two CPU cores.
+Weights are random, and so are the statistics of batch normalisation, which is in evaluation. Encoders are compared one
+by one, all of them where none is named, and each one's row of `docs/parity.md` is written; an hour on two CPU cores for
+all.
 """
 
 import argparse
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -21,6 +21,7 @@ from flax import traverse_util
 from benchmarks.report import markdown, versions
 from benchmarks.torch_zoo import timm, torchvision
 from segjax import encoders
+from segjax.encoders.mobilenet_v3 import torchvision_names
 from segjax.ops.geometry import Pair
 from segjax.weights.convert import Names, from_torch, path_of
 
@@ -89,6 +90,16 @@ REFERENCES: dict[str, Reference] = {
     "mobilenet_v2": Reference("mobilenet_v2", taps=tuple(f"features.{i}" for i in (1, 3, 6, 13, 17))),
     **{f"efficientnet_{size}": Reference(f"tf_efficientnet_{size}") for size in (*_LITE, *_B)},
     **{f"efficientnet_v2_{size}": Reference(f"tf_efficientnetv2_{size}") for size in ("s", "m", "l")},
+    "mobilenet_v3_large": Reference(
+        "mobilenet_v3_large",
+        taps=tuple(f"features.{i}" for i in (1, 3, 6, 12, 16)),
+        names=torchvision_names(encoders.mobilenet_v3_large()),
+    ),
+    "mobilenet_v3_small": Reference(
+        "mobilenet_v3_small",
+        taps=tuple(f"features.{i}" for i in (0, 1, 3, 8, 12)),
+        names=torchvision_names(encoders.mobilenet_v3_small()),
+    ),
 }
 """By the encoder's name in `segjax.encoders.BY_NAME`: an encoder is compared by its entry."""
 
@@ -191,7 +202,7 @@ def _differences(ours: Sequence[Any], theirs: Sequence[torch.Tensor]) -> list[fl
 def row(name: str) -> list[str]:
     """Of the table."""
     pairing = paired(name)
-    figures = [f"{max(level_differences(pairing, size)):.0e}" for size in SIZES]
+    figures = [f"{max(level_differences(pairing, size, optimized=True)):.0e}" for size in SIZES]
     parameters = sum(leaf.size for leaf in jax.tree.leaves(pairing.variables["params"]))
     reference = REFERENCES[name]
     return [name, f"{'torchvision' if reference.taps else 'timm'} {reference.model}", f"{parameters:,}", *figures]
@@ -200,18 +211,22 @@ def row(name: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description="Every encoder beside torch's.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="encoders; all where none is named")
-    names = parser.parse_args().names
-    rows = []
-    for name in names or REFERENCES:
-        rows.append(row(name))
-        print(*rows[-1], file=sys.stderr, flush=True)
-    head = ["encoder", "reference", "parameters", *(f"{rows}x{columns}" for rows, columns in SIZES)]
-    table = markdown(head, rows)
-    if names:
-        print(table)
-        return
+    parser.add_argument("--out", type=Path, default=Path("docs/parity.md"), metavar="FILE", help="(%(default)s)")
+    arguments = parser.parse_args()
+    for name in arguments.names or REFERENCES:
+        new = row(name)
+        print(*new, flush=True)
+        write(arguments.out, new)
+
+
+def write(out: Path, new: list[str]) -> None:
+    """The table with that row, and those of the other encoders as they stand there."""
+    kept = [line.strip("| \n").split(" | ") for line in out.read_text().splitlines()] if out.exists() else []
+    rows = {cells[0]: cells for cells in kept if cells[0] in REFERENCES} | {new[0]: new}
+    head = ["encoder", "reference", "parameters", *(f"{height}x{width}" for height, width in SIZES)]
+    table = markdown(head, [rows[name] for name in REFERENCES if name in rows])
     made_by = ", ".join(f"{package} {version}" for package, version in versions("jax", "torch", "timm").items())
-    Path("docs/parity.md").write_text(f"{HEAD}\n{table}\n\nMade with {made_by}.\n")
+    out.write_text(f"{HEAD}\n{table}\n\nMade with {made_by}.\n")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ from segjax.encoders.efficientnet import (
 from segjax.encoders.hrnet import HRNet, hrnet_w18, hrnet_w32, hrnet_w48
 from segjax.encoders.mit import MixTransformer, mit_b0, mit_b1, mit_b2, mit_b3, mit_b4, mit_b5
 from segjax.encoders.mobilenet_v2 import MobileNetV2, mobilenet_v2
+from segjax.encoders.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
 from segjax.encoders.regnet import (
     RegNetY,
     regnety_002,
@@ -127,6 +128,8 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "efficientnet_v2_s": efficientnet_v2_s,
     "efficientnet_v2_m": efficientnet_v2_m,
     "efficientnet_v2_l": efficientnet_v2_l,
+    "mobilenet_v3_large": mobilenet_v3_large,
+    "mobilenet_v3_small": mobilenet_v3_small,
     "vgg11": vgg11,
     "vgg13": vgg13,
     "vgg16": vgg16,
@@ -268,6 +271,8 @@ __all__ = [
     "mit_b4",
     "mit_b5",
     "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
     "named",
     "regnety_002",
     "regnety_004",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 
 from segjax.models.centernet import CenterNet, Centers
+from segjax.models.classifier import Classifier
 from segjax.models.full_resolution import FullResolutionCNN
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
 from segjax.models.multihead import MultiHead, MultiHeadOutputs
@@ -51,6 +52,7 @@ __all__ = [
     "PUBLISHED",
     "CenterNet",
     "Centers",
+    "Classifier",
     "DeeplySupervised",
     "ExtremePointBox",
     "FullResolutionCNN",

@@ -9,7 +9,8 @@ from jax import lax
 from jax.export import is_symbolic_dim
 from jaxtyping import Array, Float
 
-from segjax.ops import winograd
+from segjax.ops import depthwise, winograd
+from segjax.ops.depthwise import Depthwise
 from segjax.ops.geometry import Pair, extent, pair
 from segjax.ops.multilinear import Multilinear, derivative
 
@@ -20,6 +21,8 @@ _ENOUGH = 4
 _STRIPS = 4
 _SHORTEST = 4
 """Rows of a strip, below which the rows that strips share weigh more than what they gain."""
+_MOST_TAPS = 49
+"""Taps of a depthwise kernel up to which its shifted products are soon compiled."""
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 Pads = tuple[Pair, Pair]
@@ -42,9 +45,10 @@ def conv(
 
     In a program for a CPU a 3x3 convolution of 64 channels or more to as many is Winograd's (`segjax.ops.winograd`),
     and so are its gradients, the kernel's from 128 on. Otherwise the kernel's gradient is summed over four strips of
-    rows where there are fewer than 4 images, because XLA:CPU sums over images innermost. With a stride, a dilation or
-    groups, on other platforms, in 16 bits, and in a program for several devices, whose strips and tiles would have to
-    meet, it is lax's.
+    rows where there are fewer than 4 images, because XLA:CPU sums over images innermost. A depthwise convolution of as
+    many features as channels is a sum of shifted products there, up to 7x7 (`segjax.ops.depthwise`). With another
+    stride, dilation or groups, on other platforms, in 16 bits where it is not depthwise, and in a program for several
+    devices, whose strips and tiles would have to meet, it is lax's.
 
     Raises:
         ValueError: channels that `groups` does not divide, or that are not those of the kernel; a stride or dilation
@@ -58,6 +62,11 @@ def conv(
         )
     strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
     pads = _pads(x.shape[1:3], kernel.shape[:2], padding, strides, dilations)
+    if _is_depthwise(x, kernel, groups):
+        geometry = Depthwise((x.shape[1], x.shape[2]), (kernel.shape[0], kernel.shape[1]), pads, strides, dilations)
+        on_cpu = depthwise.input_gradient, depthwise.kernel_gradient, depthwise.convolve
+        form = Multilinear((_grouped_input_gradient, _grouped_kernel_gradient, _grouped), geometry, on_cpu)
+        return derivative(form, 2, x, kernel)
     if (strides, dilations, groups) != ((1, 1), (1, 1), 1):
         return lax.conv_general_dilated(
             x, kernel, strides, pads, rhs_dilation=dilations, feature_group_count=groups, dimension_numbers=_NHWC
@@ -79,6 +88,30 @@ def _pads(
         padding = lax.padtype_to_pads(size, tuple(map(extent, taps, dilations)), strides, padding)
     rows, columns = ((int(low), int(high)) for low, high in padding)
     return rows, columns
+
+
+def _is_depthwise(x: Array, kernel: Array, groups: int) -> bool:
+    rows, columns, channels, features = kernel.shape
+    known = not any(map(is_symbolic_dim, x.shape[1:3]))
+    return known and channels == 1 < groups == features and rows * columns <= _MOST_TAPS
+
+
+def _grouped(x: Array, kernel: Array, geometry: Depthwise) -> Array:
+    _, _, pads, strides, dilations = geometry
+    groups = kernel.shape[-1]
+    return lax.conv_general_dilated(
+        x, kernel, strides, pads, rhs_dilation=dilations, feature_group_count=groups, dimension_numbers=_NHWC
+    )
+
+
+def _grouped_input_gradient(kernel: Array, upstream: Array, geometry: Depthwise) -> Array:
+    x = jax.ShapeDtypeStruct((upstream.shape[0], *geometry.size, kernel.shape[-1]), upstream.dtype)
+    return jax.linear_transpose(lambda x: _grouped(x, kernel, geometry), x)(upstream)[0]
+
+
+def _grouped_kernel_gradient(x: Array, upstream: Array, geometry: Depthwise) -> Array:
+    kernel = jax.ShapeDtypeStruct((*geometry.taps, 1, x.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda kernel: _grouped(x, kernel, geometry), kernel)(upstream)[0]
 
 
 def _plain(x: Array, kernel: Array, pads: Pads) -> Array:
