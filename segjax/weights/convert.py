@@ -48,7 +48,7 @@ def from_torch(
     found: dict[tuple[str, ...], np.ndarray] = {}
     left: list[str] = []
     for key, value in state.items():
-        name = _renamed(key, names)
+        name = renamed(key, names)
         path = path_of(name, value.ndim)
         if path in expected:
             found[path] = to_linen(path, value)
@@ -106,7 +106,8 @@ def to_torch_layout(path: Sequence[str], value: np.ndarray) -> np.ndarray:
     return value.transpose(-1, -2, *range(value.ndim - 2))
 
 
-def _renamed(name: str, names: Names) -> str:
+def renamed(name: str, names: Names) -> str:
+    """A name of a file as the module's follow it."""
     for pattern, replacement in names:
         name = re.sub(pattern, replacement, name)
     return name
