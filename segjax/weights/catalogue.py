@@ -1,5 +1,7 @@
 """The weights that segjax knows by name; `segjax weights` lists them."""
 
+from collections.abc import Iterable
+
 from segjax.errors import DataError, nearest
 from segjax.weights.record import Hub, Record, Url, Wheel
 
@@ -249,7 +251,7 @@ def named(name: str) -> Record:
         DataError: there are none; it offers the nearest.
     """
     if name not in RECORDS:
-        raise DataError(f"There are no weights named {name}: `segjax weights` lists them; {_offered(name)}.")
+        raise DataError(f"There are no weights named {name}: {offered(name, RECORDS)}.")
     return RECORDS[name]
 
 
@@ -262,9 +264,12 @@ def of_encoder(encoder: str) -> Record:
     for name in (f"{encoder}.imagenet", *(record.name for record in RECORDS.values() if record.encoder == encoder)):
         if name in RECORDS:
             return RECORDS[name]
-    raise DataError(f"There are no weights of {encoder}: `segjax weights` lists them; {_offered(encoder)}.")
+    near = offered(encoder, dict.fromkeys(record.encoder for record in RECORDS.values()))
+    raise DataError(f"There are no weights of {encoder}: {near}.")
 
 
-def _offered(name: str) -> str:
-    near = nearest(name, RECORDS)
-    return f"name one, such as {near}" if len(near) < 200 else "name one of these"
+def offered(name: str, known: Iterable[str]) -> str:
+    """What to name instead of a name that is none."""
+    known = list(known)
+    near = nearest(name, known)
+    return "name one that `segjax weights` lists" + (f", such as {near}" if near != " or ".join(known) else "")

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from flax import linen as nn
 
-from segjax.errors import DataError, nearest
+from segjax.errors import DataError
 from segjax.weights import safetensors_file
-from segjax.weights.catalogue import RECORDS, named
+from segjax.weights.catalogue import RECORDS, named, offered
 from segjax.weights.convert import Names, Variables, from_torch, path_of, renamed, to_torch
 from segjax.weights.first_kernel import fit_first_kernel
 from segjax.weights.record import Hub
@@ -43,7 +43,7 @@ def load(module: nn.Module, variables: Variables, name: str | Path, rgb: Sequenc
         DataError: they cannot be had or read, or are those of another encoder; the sentence says what to do.
     """
     place = place_of_encoder(variables)
-    state, names, unused = _found(name)
+    state, names, unused = found(name)
     like = {kind: inside for kind, tree in variables.items() if (inside := _at(tree, place)) is not None}
     try:
         values = from_torch(_of_channels(state, like, names, rgb), like, names=names, unused=_any(module, unused))
@@ -88,8 +88,12 @@ def place_of_encoder(variables: Variables) -> tuple[str, ...]:
     return ()
 
 
-def _found(name: str | Path) -> tuple[dict[str, np.ndarray], Names, str | None]:
-    """Arrays, what brings their names to the encoder's, and which of them no encoder has a place for."""
+def found(name: str | Path) -> tuple[dict[str, np.ndarray], Names, str | None]:
+    """Arrays, fetched where they must be; what brings their names to the encoder's; and which no encoder has place for.
+
+    Raises:
+        DataError: they cannot be had or read.
+    """
     said = str(name)
     if said in RECORDS:
         record = named(said)
@@ -104,11 +108,7 @@ def _found(name: str | Path) -> tuple[dict[str, np.ndarray], Names, str | None]:
     elif Path(said).exists():
         state = read(said)
     else:
-        near = nearest(said, RECORDS)
-        raise DataError(
-            f"{said} is neither weights that `segjax weights` lists nor a file"
-            + (f"; did you mean {near}?" if len(near) < 200 else ": name one of them.")
-        )
+        raise DataError(f"{said} is no file and no weights of a name: {offered(said, RECORDS)}.")
     inside = {_IN_A_MODEL.sub("", key): value for key, value in state.items() if _IN_A_MODEL.match(key)}
     return inside or state, (), None
 

@@ -123,7 +123,7 @@ def test_weights_of_another_encoder_are_refused_in_one_sentence():
 
 
 def test_a_name_that_is_none_offers_the_nearest(tmp_path: Path):
-    with pytest.raises(DataError, match=r"^small\.imagent is neither .* nor a file; did you mean small\.imagenet"):
+    with pytest.raises(DataError, match=r"^small\.imagent is no file and no weights of a name: .* such as small"):
         weights.load(Small(), of_images(Small()), "small.imagent")
 
 
