@@ -33,7 +33,7 @@ class Stage(NamedTuple):
         """The largest difference from what is known, as a share of the largest value."""
         found = [float(features.mean(dtype=np.float64)) - self.mean, float(features.std(dtype=np.float64)) - self.std]
         found += [float(features[row, column, channel]) - value for row, column, channel, value in self.probes]
-        return max(map(abs, found)) / self.largest
+        return float(max(map(abs, found)) / self.largest)
 
 
 def references(name: str) -> dict[str, list[Stage]]:
