@@ -12,7 +12,7 @@ from segjax.data import MAX_BOXES, Dataset
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.runs import Preset
+from segjax.runs import Preset, start_from
 from segjax.tasks import Detection, Objects
 from segjax.train import Experiment, Recipe, cropped, normalized
 
@@ -63,6 +63,7 @@ def experiment(
     if not isinstance(data, Dataset):
         given = {"class_names": classes or None, "attribute_names": attributes or None}
         data = by_name(data, root=root, train=train, test=test, **given)
+    start = start_from(recipe.start, encoder)
     if not isinstance(model, nn.Module):
         block = recipe.block()
         climb = upsampling.named(upsample)
@@ -86,10 +87,11 @@ def experiment(
         return of_boxes + losses.attribute_cross_entropy(found.attributes, targets.attributes(truth.attributes))
 
     return recipe.experiment(
-        normalized(model, data),
+        normalized(model, data, start),
         data,
         loss,
         augment=cropped(data, crop),
+        start=start,
         task=Detection if max_boxes is None else lambda data: Detection(data, max_boxes=max_boxes),
         max_boxes=max_boxes or MAX_BOXES,
     )

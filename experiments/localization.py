@@ -12,7 +12,7 @@ from segjax.data import Dataset
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.runs import Preset
+from segjax.runs import Preset, start_from
 from segjax.tasks import Localization, OneObject
 from segjax.train import Experiment, Recipe, cropped, normalized
 
@@ -50,6 +50,7 @@ def experiment(
     """
     if not isinstance(data, Dataset):
         data = by_name(data, root=root)
+    start = start_from(recipe.start, encoder)
     if not isinstance(model, nn.Module):
         num_classes = len(data.class_names)
         block = recipe.block()
@@ -71,10 +72,11 @@ def experiment(
         return of_object + losses.cross_entropy(found.mask, truth.mask) + losses.dice(found.mask, truth.mask)
 
     return recipe.experiment(
-        normalized(model, data),
+        normalized(model, data, start),
         data,
         loss,
         augment=cropped(data, crop),
+        start=start,
         task=lambda data: Localization(data, size=None if size is None else (size, size)),
     )
 

@@ -12,7 +12,7 @@ from segjax.data import Dataset
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.runs import Preset
+from segjax.runs import Preset, start_from
 from segjax.tasks import MultiTask, OneObject
 from segjax.train import Experiment, Recipe, cropped, normalized
 
@@ -52,6 +52,7 @@ def experiment(
     """
     if not isinstance(data, Dataset):
         data = by_name(data, root=root)
+    start = start_from(recipe.start, encoder)
     if not isinstance(model, nn.Module):
         num_classes = len(data.class_names)
         block = recipe.block()
@@ -81,10 +82,11 @@ def experiment(
         return losses.uncertainty_weighted_sum(each, log_variances)
 
     return recipe.experiment(
-        normalized(model, data),
+        normalized(model, data, start),
         data,
         loss,
         augment=cropped(data, crop),
+        start=start,
         task=lambda data: MultiTask(data, size=None if size is None else (size, size)),
     )
 

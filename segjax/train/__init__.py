@@ -9,7 +9,7 @@ from types import ModuleType
 from segjax.errors import ExperimentError
 from segjax.train.devices import Layout
 from segjax.train.experiment import Experiment, Loss
-from segjax.train.inputs import cropped, normalized
+from segjax.train.inputs import Start, cropped, normalized
 from segjax.train.interruption import Interrupted
 from segjax.train.loop import train, train_together
 from segjax.train.optimizer import kernels, schedule
@@ -25,6 +25,7 @@ __all__ = [
     "Loss",
     "Recipe",
     "Run",
+    "Start",
     "cropped",
     "kernels",
     "normalized",

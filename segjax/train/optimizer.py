@@ -5,6 +5,8 @@ from typing import Any, Literal
 import jax
 import optax
 
+from segjax.errors import ExperimentError
+
 Schedule = Literal["one_cycle", "cosine", "poly", "constant"]
 
 
@@ -34,3 +36,29 @@ def kernels(params: Any) -> Any:
     Give it to Optax as a mask: `optax.adamw(rate, weight_decay=1e-4, mask=kernels)`.
     """
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def in_encoder(params: Any) -> Any:
+    """True for the parameters of a model's encoder: those with a module of that name above them.
+
+    Raises:
+        ExperimentError: there are none.
+    """
+    found = jax.tree_util.tree_map_with_path(lambda path, _: any(key.key == "encoder" for key in path), params)
+    if not any(jax.tree.leaves(found)):
+        raise ExperimentError("The model has no part named encoder: leave freeze and encoder_rate out.")
+    return found
+
+
+def with_encoder_rate(optimizer: optax.GradientTransformation, factor: float) -> optax.GradientTransformation:
+    """The optimizer with another learning rate for the encoder, `factor` times that of the rest; its decay follows."""
+    return optax.chain(optimizer, optax.masked(optax.scale(factor), in_encoder))
+
+
+def with_still_encoder(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The optimizer of all but the encoder, which has no moments then, and which not even weight decay moves."""
+
+    def parts(params: Any) -> Any:
+        return jax.tree.map(lambda inside: "still" if inside else "moved", in_encoder(params))
+
+    return optax.partition({"moved": optimizer, "still": optax.set_to_zero()}, parts)

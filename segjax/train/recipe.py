@@ -10,18 +10,21 @@ import optax
 from flax import linen as nn
 
 from segjax.data import MAX_BOXES, Augment, Dataset
-from segjax.layers import ConvBlock
+from segjax.errors import ExperimentError
+from segjax.layers import ConvBlock, with_frozen_encoder
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
 from segjax.train.experiment import Experiment, Loss
-from segjax.train.optimizer import Schedule, kernels, schedule
+from segjax.train.inputs import Start
+from segjax.train.optimizer import Schedule, kernels, schedule, with_encoder_rate, with_still_encoder
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """The knobs that every experiment has; the command line takes each as a flag of its own.
 
-    `dtype` and `remat` are for whoever makes the model, who takes `block`; `experiment` uses the others.
+    `dtype` and `remat` are for whoever makes the model, who takes `block`, and `start` for `segjax.runs.start_from`;
+    `experiment` uses the others.
     """
 
     steps: int = 1000
@@ -52,6 +55,13 @@ class Recipe:
     """Steps between two scores on the validation split."""
     patience: int | None = None
     """After how many scores without a better one it stops, and takes its best checkpoint; None for all steps."""
+    start: str | None = None
+    """What it starts from: imagenet for the encoder's own weights, others that `segjax weights` lists, a file of
+    weights, hub:OWNER/NAME@REVISION, or another run; None for random numbers."""
+    freeze: bool = False
+    """Whether the encoder stays as it starts, its statistics too."""
+    encoder_rate: float = 1.0
+    """The encoder's learning rate, as a factor of that of the rest."""
     seed: int = 0
     """Decides initial parameters, order of the data, augmentation and dropout."""
 
@@ -60,15 +70,21 @@ class Recipe:
         return partial(ConvBlock, dtype=jnp.dtype(self.dtype), remat=self.remat)
 
     def optimizer(self) -> optax.GradientTransformation:
-        """AdamW with the recipe's schedule, decay and clipping.
+        """AdamW with the recipe's schedule, decay and clipping, and what it says of the encoder.
 
         Raises:
+            ExperimentError: an encoder's rate below 0.
             ValueError: a warm-up that is not shorter than the training.
         """
         rate = schedule(self.schedule, self.learning_rate, self.steps, self.warmup)
         decayed = kernels if self.decayed == "kernels" else None
         adamw = optax.adamw(rate, weight_decay=self.weight_decay, mask=decayed)
-        return adamw if self.clip is None else optax.chain(optax.clip_by_global_norm(self.clip), adamw)
+        whole = adamw if self.clip is None else optax.chain(optax.clip_by_global_norm(self.clip), adamw)
+        if self.encoder_rate < 0:
+            raise ExperimentError(f"encoder_rate is {self.encoder_rate}; it is a factor of the learning rate, from 0.")
+        if self.freeze:
+            return with_still_encoder(whole)
+        return whole if self.encoder_rate == 1 else with_encoder_rate(whole, self.encoder_rate)
 
     def experiment(
         self,
@@ -79,15 +95,23 @@ class Recipe:
         augment: Augment | None = None,
         task: Callable[[Dataset], Task] = Segmentation,
         max_boxes: int = MAX_BOXES,
+        start: Start | None = None,
     ) -> Experiment:
         """The experiment that trains this model on this data by this recipe; the arguments are `Experiment`'s.
 
+        `start` is what `segjax.runs.start_from(recipe.start, encoder)` makes of the recipe's.
+
         Raises:
-            ExperimentError: a knob that is out of its range.
+            ExperimentError: a knob that is out of its range, or one that the experiment does not look at.
             ValueError: a warm-up that is not shorter than the training.
         """
+        if self.start is not None and start is None:
+            raise ExperimentError(
+                "This experiment begins with random numbers alone: leave --start out, or let it give "
+                "`recipe.experiment` a start, `segjax.runs.start_from(recipe.start, encoder)`."
+            )
         return Experiment(
-            model=model,
+            model=with_frozen_encoder(model) if self.freeze else model,
             data=data,
             loss=loss,
             optimizer=self.optimizer(),
@@ -101,4 +125,5 @@ class Recipe:
             accumulate=self.accumulate,
             ema=self.ema,
             max_boxes=max_boxes,
+            start=None if start is None else partial(start.take, model),
         )

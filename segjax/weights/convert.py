@@ -54,7 +54,7 @@ def from_torch(
     found: dict[tuple[str, ...], np.ndarray] = {}
     left: list[str] = []
     for key, value in state.items():
-        name = _renamed(key, names)
+        name = renamed(key, names)
         path = path_of(name, value.ndim)
         if path in expected:
             found[path] = to_linen(path, value, transposed=bool(transposed and re.match(transposed, name)))
@@ -119,7 +119,8 @@ def to_torch_layout(path: Sequence[str], value: np.ndarray, *, transposed: bool 
     return value.transpose(*channels, *range(value.ndim - 2))
 
 
-def _renamed(name: str, names: Names) -> str:
+def renamed(name: str, names: Names) -> str:
+    """A name of a file as the module's follow it."""
     for pattern, replacement in names:
         name = re.sub(pattern, replacement, name)
     return name

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from segjax.weights import safetensors_file, torch_file
+from segjax.weights import keras_file, safetensors_file, torch_file
 from segjax.weights.mapped import FETCH_AGAIN, Mapped, Refused, opened, printable
 
 _WRAPS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params")
@@ -14,18 +14,18 @@ _PREFIXES = ("module.", "_orig_mod.")
 """Which DataParallel and torch.compile put before every name."""
 _OTHERS = {
     b"version https://git-lfs": ("is a Git LFS pointer, not the file itself", "run `git lfs pull`"),
-    b"\x89HDF": ("is a Keras or HDF5 file", "give a .pth or safetensors file"),
     b"\x1f\x8b": ("is compressed with gzip", "unpack it first"),
     b"7z\xbc\xaf": ("is compressed with 7-Zip", "unpack it first"),
 }
 
 
 def read(path: str | Path, part: str | None = None) -> dict[str, np.ndarray]:
-    """The arrays of a file of weights by name: of `torch.save`, both of its formats, or safetensors.
+    """The arrays of a file of weights by name: of `torch.save`, both of its formats, safetensors, or Keras.
 
     What it is shows in its content, never in its name. Nothing in it is ever executed. Arrays are read-only views into
     the file. A dict around the weights ("state_dict", "model", ...) is taken off, and so are prefixes that all names
-    have ("module."); what is no array (an epoch, a state of a module's own) is left out.
+    have ("module."); what is no array (an epoch, a state of a module's own) is left out. Keras's arrays come in torch's
+    layouts and under torch's names, after those of their layers.
 
     Args:
         path: Of the file.
@@ -35,7 +35,7 @@ def read(path: str | Path, part: str | None = None) -> dict[str, np.ndarray]:
         DataError: It is no such file, is damaged, hostile, or holds no arrays by name; the sentence says what to do.
     """
     with opened(Path(path)) as file:
-        return unwrap(_content(file), part)
+        return keras_file.read_at(Path(path)) if file[:4] == b"\x89HDF" else unwrap(_content(file), part)
 
 
 def unwrap(tree: Any, part: str | None = None) -> dict[str, np.ndarray]:
@@ -74,9 +74,8 @@ def _content(file: Mapped) -> Any:
         raise Refused("is a web page, not the file itself", "its address asks for a login or has moved: fetch it again")
     if file[257:262] == b"ustar":
         raise Refused("is a tar archive", "unpack it, or save it again with torch where it is of 2016's")
-    raise Refused(
-        "is no file of weights that segjax knows, or damaged", f"give a .pth or safetensors file, or {FETCH_AGAIN}"
-    )
+    remedy = f"give a .pth, safetensors or .weights.h5 file, or {FETCH_AGAIN}"
+    raise Refused("is no file of weights that segjax knows, or damaged", remedy)
 
 
 def _named(tree: Any) -> bool:

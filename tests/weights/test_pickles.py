@@ -105,7 +105,6 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 OTHER: dict[str, tuple[bytes, str]] = {
     "page": (b"\n<!DOCTYPE html><html>Sign in</html>", "is a web page"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer"),
-    "keras": (b"\x89HDF\r\n\x1a\n", "is a Keras or HDF5 file"),
     "gzip": (b"\x1f\x8b\x08\x00", "is compressed with gzip"),
     "tar": (bytes(257) + b"ustar" + bytes(250), "is a tar archive"),
     "empty": (b"", "is empty"),

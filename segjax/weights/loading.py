@@ -1,0 +1,154 @@
+"""Weights into the variables of a module, and out of them again into a file."""
+
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import linen as nn
+
+from segjax.errors import DataError
+from segjax.weights import safetensors_file
+from segjax.weights.catalogue import RECORDS, named, offered
+from segjax.weights.convert import Names, Variables, from_torch, path_of, renamed, to_torch
+from segjax.weights.first_kernel import fit_first_kernel
+from segjax.weights.record import Hub
+from segjax.weights.state_dict import read
+
+_IN_A_MODEL = re.compile(r"^(.*\.)?encoder\.")
+HUB = "hub:"
+"""What a repository of the Hugging Face hub begins with: hub:OWNER/NAME or hub:OWNER/NAME@REVISION."""
+
+
+def load(module: nn.Module, variables: Variables, name: str | Path, rgb: Sequence[int] | None = None) -> dict[str, Any]:
+    """The variables of an encoder, or of a model with one, with the encoder's values out of a set of weights.
+
+        variables = encoder.init(key, images, train=False)
+        variables = weights.load(encoder, variables, "resnet34.imagenet")
+
+    Weights for red, green and blue fit images of other channels, too: `fit_first_kernel`. How images are to be
+    normalised for them is in `weights.named(name).statistics`.
+
+    Args:
+        module: The encoder, or what has it as its `encoder`, however deep.
+        variables: Its own, of which only the encoder's change; for an encoder, their shapes will do.
+        name: One that `segjax weights` lists, a file, or `hub:OWNER/NAME@REVISION` of the Hugging Face hub.
+        rgb: Which bands of the images are red, green and blue, from 0, where they have others as well.
+
+    Raises:
+        DataError: they cannot be had or read, or are those of another encoder; the sentence says what to do.
+    """
+    place = place_of_encoder(variables)
+    state, names, unused = found(name)
+    like = {kind: inside for kind, tree in variables.items() if (inside := _at(tree, place)) is not None}
+    try:
+        values = from_torch(_of_channels(state, like, names, rgb), like, names=names, unused=_any(module, unused))
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+    return {kind: _with(tree, place, values[kind]) if kind in values else tree for kind, tree in variables.items()}
+
+
+def save(
+    path: str | Path,
+    variables: Variables,
+    fields: Mapping[str, Any] | None = None,
+    *,
+    carried: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Writes variables as safetensors, under torch's names and in its layouts: torch and timm read them bit for bit.
+
+    Args:
+        path: Of the file, which appears when it is whole.
+        variables: Of a module.
+        fields: What makes the module again; kept as JSON, in the metadata "segjax".
+        carried: The file that the variables came from, as `read` gives it, whose other arrays, a classifier's, are
+            written as they were.
+
+    Raises:
+        DataError: the folder cannot be written, or a value is none of safetensors' types.
+    """
+    metadata = {"format": "pt"}  # what transformers asks for
+    if fields is not None:
+        metadata["segjax"] = json.dumps(dict(fields), default=str)
+    safetensors_file.write(path, {**(carried or {}), **to_torch(variables)}, metadata)
+
+
+def place_of_encoder(variables: Variables) -> tuple[str, ...]:
+    """Where the variables of a model have those of its encoder: nowhere deeper, in an encoder itself."""
+    level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), variables["params"])]
+    while level:
+        for path, tree in level:
+            if "encoder" in tree:
+                return (*path, "encoder")
+        level = [((*path, key), sub) for path, tree in level for key, sub in tree.items() if isinstance(sub, Mapping)]
+    return ()
+
+
+def found(name: str | Path) -> tuple[dict[str, np.ndarray], Names, str | None]:
+    """Arrays, fetched where they must be; what brings their names to the encoder's; and which no encoder has place for.
+
+    Raises:
+        DataError: they cannot be had or read.
+    """
+    said = str(name)
+    if said in RECORDS:
+        record = named(said)
+        state = record.read()
+        if record.channels == "BGR":
+            first = next(key for key, value in state.items() if value.ndim == 4)
+            state[first] = state[first][:, ::-1]
+        return state, record.names, record.unused
+    if said.startswith(HUB):
+        repository, _, revision = said.removeprefix(HUB).partition("@")
+        state = read(Hub(repository, revision or "main").fetch(None))
+    elif Path(said).exists():
+        state = read(said)
+    else:
+        raise DataError(f"{said} is no file and no weights of a name: {offered(said, RECORDS)}.")
+    inside = {_IN_A_MODEL.sub("", key): value for key, value in state.items() if _IN_A_MODEL.match(key)}
+    return inside or state, (), None
+
+
+def _of_channels(
+    state: Mapping[str, np.ndarray], like: Variables, names: Names, rgb: Sequence[int] | None
+) -> dict[str, np.ndarray]:
+    """The arrays, with the first kernel for the channels that the encoder was made for, and vectors as vectors."""
+    fitted = dict(state)
+    for key, value in state.items():
+        leaf = _at(like, path_of(renamed(key, names), value.ndim))
+        if getattr(leaf, "ndim", 0) == 1 and value.shape == (*leaf.shape, 1, 1):  # torchvision's layer scales
+            fitted[key] = value.reshape(leaf.shape)
+        if value.ndim == 4 and value.shape[1] == 3 and getattr(leaf, "ndim", 0) == 4:
+            channels = leaf.shape[2]
+            if channels != 3 and (*leaf.shape[:2], leaf.shape[3]) == (*value.shape[2:], value.shape[0]):
+                fitted[key] = fit_first_kernel(value, channels, rgb)
+    return fitted
+
+
+def _any(module: nn.Module, unused: str | None) -> str | None:
+    """One pattern of what weights have and an encoder has no place for: what its own file says, TORCH_UNUSED, or so."""
+    return "|".join(sorted({unused, *_said_by(module)} - {None})) or None  # type: ignore[arg-type]
+
+
+def _said_by(module: nn.Module) -> set[str | None]:
+    own = getattr(sys.modules[type(module).__module__], "TORCH_UNUSED", None)
+    parts = (getattr(module, field.name, None) for field in dataclasses.fields(module) if field.name != "parent")
+    return {own} | {one for part in parts if isinstance(part, nn.Module) for one in _said_by(part)}
+
+
+def _at(tree: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        if not isinstance(tree, Mapping) or key not in tree:
+            return None
+        tree = tree[key]
+    return tree
+
+
+def _with(tree: Mapping[str, Any], path: Sequence[str], values: Any) -> Any:
+    if not path:
+        return values
+    return {**tree, path[0]: _with(tree[path[0]], path[1:], values)}

@@ -1,0 +1,77 @@
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax import decoders, models
+from segjax.encoders import ConvEncoder
+from segjax.layers import Frozen, Normalized, with_frozen_encoder
+
+IMAGE = jax.random.uniform(jax.random.key(1), (2, 8, 10, 3)) * 255
+
+
+def segmenter() -> Normalized:
+    model = models.Segmenter(3, ConvEncoder(((4,), (8,))), decoders.UNetDecoder())
+    return Normalized(model, (0.5,) * 3, (0.25,) * 3)
+
+
+def arrays(tree: Any) -> dict[str, np.ndarray]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+
+
+def test_variables_and_answers_are_those_of_the_module_that_is_not_trained():
+    model = segmenter()
+    frozen = with_frozen_encoder(model)
+    variables, same = (one.init(jax.random.key(0), IMAGE, train=False) for one in (model, frozen))
+    assert arrays(variables).keys() == arrays(same).keys()
+    jax.tree.map(np.testing.assert_array_equal, variables, same)
+    expected = model.apply(variables, IMAGE, train=False)
+    np.testing.assert_array_equal(frozen.apply(variables, IMAGE, train=False), np.asarray(expected))
+    levels = Frozen(ConvEncoder(((4,), (8,)))).apply(inside(variables), IMAGE, train=True)
+    wanted = ConvEncoder(((4,), (8,))).apply(inside(variables), IMAGE, train=False)
+    jax.tree.map(np.testing.assert_array_equal, levels, wanted)
+
+
+def inside(variables: Any) -> Any:
+    return {kind: tree["model"]["encoder"] for kind, tree in variables.items()}
+
+
+def test_no_gradient_reaches_it_and_its_statistics_stay():
+    frozen = with_frozen_encoder(segmenter())
+    variables: Any = frozen.init(jax.random.key(0), IMAGE, train=False)
+
+    def loss(params: Any) -> Any:
+        answer, updated = frozen.apply({**variables, "params": params}, IMAGE, train=True, mutable=["batch_stats"])
+        return (answer**2).sum(), updated
+
+    gradient, updated = jax.grad(loss, has_aux=True)(variables["params"])
+    for name, value in arrays(gradient).items():
+        assert bool(np.any(value)) != name.startswith("model/encoder/")
+    before = arrays(variables["batch_stats"])
+    for name, value in arrays(updated["batch_stats"]).items():
+        assert np.array_equal(value, before[name]) == name.startswith("model/encoder/")
+
+
+def test_a_model_without_an_encoder_has_nothing_to_freeze():
+    with pytest.raises(ValueError, match="Dense has no field named encoder, and so nothing to freeze"):
+        with_frozen_encoder(nn.Dense(3))
+
+
+def test_it_is_a_module_of_any_model():
+    class Own(nn.Module):
+        encoder: nn.Module
+
+        @nn.compact
+        def __call__(self, image, *, train):
+            return self.encoder(image, train=train)[0].features
+
+    frozen = with_frozen_encoder(Own(ConvEncoder(((4,),))))
+    assert isinstance(frozen.encoder, Frozen)  # type: ignore[attr-defined]
+    gradient = jax.grad(lambda x: frozen.apply(frozen.init(jax.random.key(0), x, train=True), x, train=True).sum())(  # type: ignore[union-attr]
+        jnp.ones((1, 4, 4, 3))
+    )
+    assert not gradient.any()
