@@ -4,5 +4,17 @@ from segjax.layers.conv import Conv, ConvBlock, batch_norm
 from segjax.layers.drop_path import DropPath, drop_path_rates
 from segjax.layers.inputs import Normalized, Standardized
 from segjax.layers.pad_up import pad_up
+from segjax.layers.stage import in_sequence, normalized_conv
 
-__all__ = ["Conv", "ConvBlock", "DropPath", "Normalized", "Standardized", "batch_norm", "drop_path_rates", "pad_up"]
+__all__ = [
+    "Conv",
+    "ConvBlock",
+    "DropPath",
+    "Normalized",
+    "Standardized",
+    "batch_norm",
+    "drop_path_rates",
+    "in_sequence",
+    "normalized_conv",
+    "pad_up",
+]

@@ -1,0 +1,52 @@
+"""What the stages of published encoders are made of: normalised convolutions, and blocks in sequence."""
+
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from segjax.layers.conv import Conv, batch_norm
+
+
+def normalized_conv(
+    x: Float[Array, "n h w c"],
+    width: int,
+    window: int,
+    names: tuple[str, str],
+    *,
+    train: bool,
+    padding: str = "symmetric",
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    norm: Callable[..., nn.Module] = batch_norm,
+    dtype: DTypeLike = jnp.float32,
+) -> Float[Array, "n h2 w2 d"]:
+    """A convolution without bias, and the normalisation after it, both made inside the module that calls this.
+
+    `names` are those of the two, which torch's modules keep side by side. `padding` is "SAME", as TensorFlow has it, or
+    "symmetric", as torch has it: half of the dilated window on each side. The size is that of `x` by the stride,
+    rounded up.
+    """
+    pads = dilation * (window // 2) if padding == "symmetric" else padding
+    conv, after = names
+    y = Conv(width, window, pads, False, stride, dilation, groups, dtype=dtype, name=conv)(x)
+    return norm(use_running_average=not train, dtype=dtype, name=after)(y)
+
+
+def in_sequence(
+    module: nn.Module, blocks: Sequence[Callable[[], nn.Module]], x: Array, *, train: bool, remat: bool
+) -> Array:
+    """What blocks make of `x`, one after the other, each made here as a part of `module`, which calls this.
+
+    With `remat` the backward pass computes all of them again, instead of keeping their activations (Chen et al. 2016).
+    """
+
+    def run(module: nn.Module, x: Array) -> Array:
+        for block in blocks:
+            x = block()(x, train=train)
+        return x
+
+    return (nn.remat(run) if remat else run)(module, x)
