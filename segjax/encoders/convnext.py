@@ -9,6 +9,7 @@ from jax.nn.initializers import truncated_normal, zeros
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from segjax.encoders.dilation import Steps, dilated
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import dense, gelu, layer_norm
 from segjax.level import Level, level_at
@@ -53,13 +54,9 @@ class ConvNeXt(nn.Module):
         patches = Conv(self.widths[0], 4, "VALID", stride=4, dtype=self.dtype, name="stem_0")
         x = layer_norm(dtype=self.dtype, name="stem_1")(patches(pad_up(image, 4)))
         levels: list[Level] = []
-        stride, dilation = 4, 1
-        for i, width in enumerate(self.widths[: self.depth]):
-            step = 2 if i and stride < self.output_stride else 1
-            dilation *= 2 if i and step == 1 else 1
-            stride *= step
-            x = _Stage(width, i == 0, step, dilation, rates[i], block, self.dtype, name=f"stages_{i}")(x, train=train)
-            levels.append(level_at(image, stride, x))
+        for i, steps in enumerate(dilated((1, 2, 2, 2), 4, self.output_stride)[: self.depth]):
+            x = _Stage(self.widths[i], i == 0, steps, rates[i], block, self.dtype, name=f"stages_{i}")(x, train=train)
+            levels.append(level_at(image, steps.output_stride, x))
         return tuple(levels)
 
 
@@ -67,8 +64,7 @@ class _Stage(nn.Module):
     width: int
     first: bool
     """The stem has made the patches of the first stage."""
-    step: int
-    dilation: int
+    steps: Steps
     rates: list[float]
     block: Callable[..., nn.Module]
     dtype: DTypeLike
@@ -77,14 +73,13 @@ class _Stage(nn.Module):
     def __call__(self, x: Array, *, train: bool) -> Array:
         if not self.first:
             x = layer_norm(dtype=self.dtype, name="downsample_0")(x)
-            if self.step == 1:
-                # The first convolution after a stride lost dilates as those before it did.
-                where = {"padding": "SAME", "dilation": max(self.dilation // 2, 1)}
+            if self.steps.stride == 1:
+                where = {"padding": "SAME", "dilation": self.steps.first_dilation}
             else:
-                x, where = pad_up(x, self.step), {"padding": "VALID", "stride": self.step}
+                x, where = pad_up(x, self.steps.stride), {"padding": "VALID", "stride": self.steps.stride}
             x = Conv(self.width, 2, **where, dtype=self.dtype, name="downsample_1")(x)
         for i, rate in enumerate(self.rates):
-            x = self.block(dilation=self.dilation, drop_path=rate, name=f"blocks_{i}")(x, train)
+            x = self.block(dilation=self.steps.dilation, drop_path=rate, name=f"blocks_{i}")(x, train)
         return x
 
 

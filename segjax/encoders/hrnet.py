@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax import ops
-from segjax.layers import Conv, batch_norm
+from segjax.layers import normalized_conv
 from segjax.level import Level, level_at
 
 TORCH_UNUSED = r"incre_modules\.|downsamp_modules\.|final_layer\.|classifier\."
@@ -38,18 +38,18 @@ class HRNet(nn.Module):
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 2, of the stem, and 4, 8, 16 and 32, of the last exchange."""
         exchange = nn.remat(_Exchange, static_argnums=(2,)) if self.remat else _Exchange
-        norm = partial(_convolve_and_normalize, train=train, dtype=self.dtype)
-        stem = nn.relu(norm(image, _STEM, 3, 2, names=("conv1", "bn1")))
-        x = nn.relu(norm(stem, _STEM, 3, 2, names=("conv2", "bn2")))
+        norm = partial(normalized_conv, train=train, dtype=self.dtype)
+        stem = nn.relu(norm(image, _STEM, 3, ("conv1", "bn1"), stride=2))
+        x = nn.relu(norm(stem, _STEM, 3, ("conv2", "bn2"), stride=2))
         for i in range(self.blocks):
             x = _Bottleneck(_STEM, self.dtype, name=f"layer1_{i}")(x, train)
         branches = (x,)
         for i, modules in enumerate(self.modules, start=1):
             x = branches[-1]
             name = f"transition{i}_{i}_0"
-            coarser = nn.relu(norm(x, self.width * 2**i, 3, 2, names=(f"{name}_0", f"{name}_1")))
+            coarser = nn.relu(norm(x, self.width * 2**i, 3, (f"{name}_0", f"{name}_1"), stride=2))
             if i == 1:
-                branches = (nn.relu(norm(x, self.width, 3, names=("transition1_0_0", "transition1_0_1"))),)
+                branches = (nn.relu(norm(x, self.width, 3, ("transition1_0_0", "transition1_0_1"))),)
             branches = (*branches, coarser)
             for j in range(modules):
                 branches = exchange(self.blocks, self.dtype, name=f"stage{i + 1}_{j}")(branches, train)
@@ -74,15 +74,15 @@ class _Exchange(nn.Module):
         return tuple(nn.relu(each) for each in sums)
 
     def _brought(self, x: Array, source: int, to: Array, target: int, train: bool) -> Array:
-        norm = partial(_convolve_and_normalize, train=train, dtype=self.dtype)
+        norm = partial(normalized_conv, train=train, dtype=self.dtype)
         name = f"fuse_layers_{target}_{source}"
         if source > target:
-            x = norm(x, to.shape[-1], 1, names=(f"{name}_0", f"{name}_1"))
+            x = norm(x, to.shape[-1], 1, (f"{name}_0", f"{name}_1"))
             rows, columns = (length * 2 ** (source - target) for length in x.shape[1:3])
             return ops.resize(x, (rows, columns), "nearest")[:, : to.shape[1], : to.shape[2]]
         for k in range(target - source):
             last = k == target - source - 1
-            x = norm(x, to.shape[-1] if last else x.shape[-1], 3, 2, names=(f"{name}_{k}_0", f"{name}_{k}_1"))
+            x = norm(x, to.shape[-1] if last else x.shape[-1], 3, (f"{name}_{k}_0", f"{name}_{k}_1"), stride=2)
             x = x if last else nn.relu(x)
         return x
 
@@ -92,9 +92,9 @@ class _Basic(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        norm = partial(_convolve_and_normalize, train=train, dtype=self.dtype)
-        y = nn.relu(norm(x, x.shape[-1], 3, names=("conv1", "bn1")))
-        return nn.relu(x + norm(y, x.shape[-1], 3, names=("conv2", "bn2")))
+        norm = partial(normalized_conv, train=train, dtype=self.dtype)
+        y = nn.relu(norm(x, x.shape[-1], 3, ("conv1", "bn1")))
+        return nn.relu(x + norm(y, x.shape[-1], 3, ("conv2", "bn2")))
 
 
 class _Bottleneck(nn.Module):
@@ -103,21 +103,13 @@ class _Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        norm = partial(_convolve_and_normalize, train=train, dtype=self.dtype)
-        y = nn.relu(norm(x, self.width, 1, names=("conv1", "bn1")))
-        y = nn.relu(norm(y, self.width, 3, names=("conv2", "bn2")))
-        y = norm(y, 4 * self.width, 1, names=("conv3", "bn3"))
+        norm = partial(normalized_conv, train=train, dtype=self.dtype)
+        y = nn.relu(norm(x, self.width, 1, ("conv1", "bn1")))
+        y = nn.relu(norm(y, self.width, 3, ("conv2", "bn2")))
+        y = norm(y, 4 * self.width, 1, ("conv3", "bn3"))
         if x.shape[-1] != y.shape[-1]:
-            x = norm(x, y.shape[-1], 1, names=("downsample_0", "downsample_1"))
+            x = norm(x, y.shape[-1], 1, ("downsample_0", "downsample_1"))
         return nn.relu(x + y)
-
-
-def _convolve_and_normalize(
-    x: Array, width: int, window: int, stride: int = 1, *, names: tuple[str, str], train: bool, dtype: DTypeLike
-) -> Array:
-    conv, norm = names
-    x = Conv(width, window, window // 2, use_bias=False, stride=stride, dtype=dtype, name=conv)(x)
-    return batch_norm(use_running_average=not train, dtype=dtype, name=norm)(x)
 
 
 hrnet_w18 = partial(HRNet, 18)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from segjax.layers import Conv, DropPath, batch_norm, drop_path_rates
+from segjax.encoders.dilation import Steps, dilated
+from segjax.layers import Conv, DropPath, drop_path_rates, normalized_conv
 from segjax.level import Level, level_at
 
 TORCH_UNUSED = r"head\."
@@ -44,18 +45,10 @@ class RegNetY(nn.Module):
         rates = drop_path_rates(self.drop_path, self.blocks)
         x = nn.relu(_ConvNorm(_STEM, 3, 2, dtype=self.dtype, name="stem")(image, train))
         levels = [level_at(image, 2, x)]
-        dilation = 1
-        for i, width in enumerate(self.widths[: self.depth - 1]):
-            stride = levels[-1].stride
-            step = 2 if stride < self.output_stride else 1
-            # The first block of a stage that lost its stride dilates as the stage before it.
-            first = dilation
-            dilation *= 2 // step
-            stage = _Stage(
-                block, width, self.group_width, step, (first, dilation), rates[i], self.dtype, name=f"s{i + 1}"
-            )
+        for i, steps in enumerate(dilated((2, 2, 2, 2), 2, self.output_stride)[: self.depth - 1]):
+            stage = _Stage(block, self.widths[i], self.group_width, steps, rates[i], self.dtype, name=f"s{i + 1}")
             x = stage(x, train)
-            levels.append(level_at(image, stride * step, x))
+            levels.append(level_at(image, steps.output_stride, x))
         return tuple(levels)
 
 
@@ -63,21 +56,15 @@ class _Stage(nn.Module):
     block: Callable[..., nn.Module]
     width: int
     group_width: int
-    step: int
-    dilations: tuple[int, int]
-    """Of the first block, and of those after it."""
+    steps: Steps
     rates: list[float]
     dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        first, dilation = self.dilations
         for i, rate in enumerate(self.rates):
-            how = {"stride": 1, "dilation": dilation} if i else {"stride": self.step, "dilation": first}
-            block = partial(
-                self.block, self.width, self.group_width, drop_path=rate, dtype=self.dtype, name=f"b{i + 1}"
-            )
-            x = block(**how)(x, train)
+            how = (1, self.steps.dilation) if i else self.steps[:2]
+            x = self.block(self.width, self.group_width, *how, rate, self.dtype, name=f"b{i + 1}")(x, train)
         return x
 
 
@@ -112,10 +99,8 @@ class _ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        padding = self.dilation * (self.window // 2)
-        convolve = partial(Conv, use_bias=False, stride=self.stride, dilation=self.dilation, groups=self.groups)
-        x = convolve(self.width, self.window, padding, dtype=self.dtype, name="conv")(x)
-        return batch_norm(use_running_average=not train, dtype=self.dtype, name="bn")(x)
+        conv = partial(normalized_conv, stride=self.stride, dilation=self.dilation, groups=self.groups)
+        return conv(x, self.width, self.window, ("conv", "bn"), train=train, dtype=self.dtype)
 
 
 class _SqueezeExcitation(nn.Module):
