@@ -58,6 +58,30 @@ def with_kernel(size: int) -> Callable[[Array], tuple]:
     return lambda x: (x, noise(size, size, x.shape[-1], x.shape[-1]).astype(x.dtype))
 
 
+def with_depthwise_kernel(size: int) -> Callable[[Array], tuple]:
+    """Features, and a square kernel for each channel."""
+    return lambda x: (x, noise(size, size, 1, x.shape[-1]).astype(x.dtype))
+
+
+def depthwise(size: int, stride: int) -> dict[str, Any]:
+    """What a case of a depthwise convolution has."""
+    return {
+        "ours": lambda x, kernel: ops.conv(x, kernel, size // 2, stride=stride, groups=x.shape[-1]),
+        "theirs": lambda x, kernel: F.conv2d(x, kernel, None, stride, size // 2, groups=x.shape[1]),
+        "flax": lambda x, kernel: jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            [(size // 2, size // 2)] * 2,
+            feature_group_count=x.shape[-1],
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        ),
+        "inputs": with_depthwise_kernel(size),
+        "axes": (IMAGE, CONV),
+        "memory_bound": False,
+    }
+
+
 def doubled(method: ResizeMethod) -> Callable[[Array], Array]:
     """Resizing to twice the height and width."""
     return lambda x: ops.resize(x, (2 * x.shape[1], 2 * x.shape[2]), method)
@@ -122,6 +146,8 @@ CASES = [
         axes=(IMAGE, CONV),
         memory_bound=False,
     ),
+    Case("depthwise conv 3x3", **depthwise(3, 1)),
+    Case("depthwise conv 5x5 s2", **depthwise(5, 2)),
     Case("nearest x2", doubled("nearest"), torch_doubled("nearest"), limits=(1.05, 0.8)),
     Case("bilinear x2", doubled("bilinear"), torch_doubled("bilinear"), limits=(1.0, 0.8)),
     Case("pixel shuffle", lambda x: ops.pixel_shuffle(x, 2), lambda x: F.pixel_shuffle(x, 2), limits=(1.0, 0.8)),

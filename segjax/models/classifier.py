@@ -32,9 +32,10 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n num_classes"]:
-        """Logits, float32."""
+        """Logits, float32 where the encoder computes in fewer bits."""
         x = self.encoder(image, train=train)[-1].features
         if self.conv is not None:
             fields = {"norm": self.encoder.norm, "dtype": self.encoder.dtype}
             x = self.activation(normalized_conv(x, self.width, 1, self.conv, train=train, **fields))
-        return nn.Dense(self.num_classes, dtype=jnp.float32, name=self.dense)(x.mean((1, 2)))
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        return nn.Dense(self.num_classes, dtype=wide, name=self.dense)(x.mean((1, 2)))

@@ -85,6 +85,9 @@ def cases() -> dict[str, Case]:
         "pixel_shuffle": Case(lambda x: ops.pixel_shuffle(x, 2), (x,)),
         "pixel_unshuffle": Case(lambda x: ops.pixel_unshuffle(x, 2), (noise(BATCH, *fine, 2),)),
         "conv": Case(lambda x, k: ops.conv(x, k, "SAME"), (x, noise(3, 3, CHANNELS, 3)), 1),
+        "conv, depthwise": Case(
+            lambda x, k: ops.conv(x, k, "SAME", stride=2, groups=CHANNELS), (x, noise(3, 3, 1, CHANNELS)), 1
+        ),
         "conv_transpose, 2x2": Case(lambda x, k: ops.conv_transpose(x, k, 2), (x, noise(2, 2, CHANNELS, 3)), 1),
         "conv_transpose, 3x3": Case(
             lambda x, k: ops.conv_transpose(x, k, 2, padding=1, output_padding=1), (x, noise(3, 3, CHANNELS, 3)), 1
