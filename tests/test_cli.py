@@ -12,7 +12,15 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train"], ["launch", "--help"], ["--print-completion", "bash"], ["data", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["train"],
+        ["launch", "--help"],
+        ["--print-completion", "bash"],
+        ["data", "--help"],
+        ["weights", "--help"],
+    ],
 )
 def test_help_and_completion_import_no_jax(arguments: list[str]):
     code = (

@@ -37,6 +37,7 @@ LAZY = {  # of an extra: imported by the one function that needs it
     "metrics/detection.py": {"pycocotools"},
     "cache.py": {"huggingface_hub"},
     "weights/keras_file.py": {"h5py"},
+    "weights/parity.py": {"PIL"},
 }
 
 

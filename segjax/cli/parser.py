@@ -7,6 +7,7 @@ from typing import Any
 from segjax import __version__
 from segjax.cli.runs import data_check, data_list, evaluate, models, predict
 from segjax.cli.training import launch, new, sweep, train
+from segjax.cli.weights import weights_check, weights_list
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -142,6 +143,17 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--probabilities", choices=("npy", "png"), help="also write the class probabilities")
 
     command = add(commands, "models", models, "list the published models, their parameters and FLOPs")
+    argument(command, "--json", action="store_true", help="print JSON")
+
+    command = add(commands, "weights", weights_list, "list the weights that encoders can start from, or check one set")
+    argument(command, "--json", action="store_true", help="print JSON")
+    command = add(
+        command.add_subparsers(metavar="COMMAND"),
+        "check",
+        weights_check,
+        "fetch one set of weights, and compare it with its record and its encoder with PyTorch",
+    )
+    argument(command, "name", metavar="NAME", help="as `segjax weights` lists it, such as mobilenet_v2.imagenet")
     argument(command, "--json", action="store_true", help="print JSON")
 
     data = commands.add_parser("data", help="list data sets, or check one of yours").add_subparsers(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from segjax.errors import DataError, nearest
+from segjax.weights import names
 from segjax.weights.record import Hub, Record, Url, Wheel
 
 _BSD = "BSD-3-Clause (torchvision); trained on ImageNet, whose images are for non-commercial research"
@@ -22,11 +23,11 @@ _PAPERS = {
     "convnext": "Liu et al. 2022, arXiv:2201.03545",
     "regnet": "Radosavovic et al. 2020, arXiv:2003.13678",
     "densenet": "Huang et al. 2017, arXiv:1608.06993",
-    "swin_v2": "Liu et al. 2022, arXiv:2111.09883",
 }
-_HALVES = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-_OLD_DENSENET = ((r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2."),)
-"""The files are older than the names that the model has."""
+_NAMES = {"densenet": names.DENSENET, "convnext": names.CONVNEXT, "regnet": names.REGNET}
+_RELEASES = "https://github.com/huggingface/pytorch-image-models/releases/download"
+_FOLDERS = {"efficientnet_v2": "v0.1-effv2-weights", "regnet": "v0.1-tpu-weights"}
+"""timm's, of those that are not in the first."""
 _TORCHVISION: tuple[tuple[str, str, int, int], ...] = (
     # encoder, file without its ending, parameters, size
     ("resnet18", "resnet18-f37072fd", 11_689_512, 224),
@@ -56,45 +57,50 @@ _TORCHVISION: tuple[tuple[str, str, int, int], ...] = (
     ("mobilenet_v3_small", "mobilenet_v3_small-047dcff4", 2_542_856, 224),
     ("mobilenet_v3_large", "mobilenet_v3_large-8738ca79", 5_483_032, 224),
     ("mobilenet_v3_large", "mobilenet_v3_large-5c1a4163", 5_483_032, 224),
-    ("efficientnet_b0", "efficientnet_b0_rwightman-7f5810bc", 5_288_548, 224),
-    ("efficientnet_b1", "efficientnet_b1_rwightman-bac287d4", 7_794_184, 240),
-    ("efficientnet_b1", "efficientnet_b1-c27df63c", 7_794_184, 240),
-    ("efficientnet_b2", "efficientnet_b2_rwightman-c35c1473", 9_109_994, 288),
-    ("efficientnet_b3", "efficientnet_b3_rwightman-b3899882", 12_233_232, 300),
-    ("efficientnet_b4", "efficientnet_b4_rwightman-23ab8bcd", 19_341_616, 380),
-    ("efficientnet_b5", "efficientnet_b5_lukemelas-1a07897c", 30_389_784, 456),
-    ("efficientnet_b6", "efficientnet_b6_lukemelas-24a108a5", 43_040_704, 528),
-    ("efficientnet_b7", "efficientnet_b7_lukemelas-c5b4e57e", 66_347_960, 600),
-    ("efficientnet_v2_s", "efficientnet_v2_s-dd5fe13b", 21_458_488, 384),
-    ("efficientnet_v2_m", "efficientnet_v2_m-dc08266a", 54_139_356, 480),
-    ("efficientnet_v2_l", "efficientnet_v2_l-59c71312", 118_515_272, 480),
     ("convnext_tiny", "convnext_tiny-983f1562", 28_589_128, 224),
     ("convnext_small", "convnext_small-0c510722", 50_223_688, 224),
     ("convnext_base", "convnext_base-6075fbad", 88_591_464, 224),
     ("convnext_large", "convnext_large-ea097f82", 197_767_336, 224),
-    ("regnet_y_400mf", "regnet_y_400mf-c65dace8", 4_344_144, 224),
-    ("regnet_y_400mf", "regnet_y_400mf-e6988f5f", 4_344_144, 224),
-    ("regnet_y_800mf", "regnet_y_800mf-1b27b58c", 6_432_512, 224),
-    ("regnet_y_800mf", "regnet_y_800mf-58fc7688", 6_432_512, 224),
-    ("regnet_y_1_6gf", "regnet_y_1_6gf-b11a554e", 11_202_430, 224),
-    ("regnet_y_1_6gf", "regnet_y_1_6gf-0d7bc02a", 11_202_430, 224),
-    ("regnet_y_3_2gf", "regnet_y_3_2gf-b5a9779c", 19_436_338, 224),
-    ("regnet_y_3_2gf", "regnet_y_3_2gf-9180c971", 19_436_338, 224),
-    ("regnet_y_8gf", "regnet_y_8gf-d0d0e4a8", 39_381_472, 224),
-    ("regnet_y_8gf", "regnet_y_8gf-dc2b1b54", 39_381_472, 224),
-    ("regnet_y_16gf", "regnet_y_16gf-9e6ed7dd", 83_590_140, 224),
-    ("regnet_y_16gf", "regnet_y_16gf-3e4a00f9", 83_590_140, 224),
-    ("regnet_y_32gf", "regnet_y_32gf-4dee3f7a", 145_046_770, 224),
-    ("regnet_y_32gf", "regnet_y_32gf-8db6d4b5", 145_046_770, 224),
+    ("regnety_004", "regnet_y_400mf-c65dace8", 4_344_144, 224),
+    ("regnety_004", "regnet_y_400mf-e6988f5f", 4_344_144, 224),
+    ("regnety_016", "regnet_y_1_6gf-b11a554e", 11_202_430, 224),
+    ("regnety_016", "regnet_y_1_6gf-0d7bc02a", 11_202_430, 224),
+    ("regnety_032", "regnet_y_3_2gf-b5a9779c", 19_436_338, 224),
+    ("regnety_032", "regnet_y_3_2gf-9180c971", 19_436_338, 224),
+    ("regnety_160", "regnet_y_16gf-9e6ed7dd", 83_590_140, 224),
+    ("regnety_160", "regnet_y_16gf-3e4a00f9", 83_590_140, 224),
+    ("regnety_320", "regnet_y_32gf-4dee3f7a", 145_046_770, 224),
+    ("regnety_320", "regnet_y_32gf-8db6d4b5", 145_046_770, 224),
     ("densenet121", "densenet121-a639ec97", 7_978_856, 224),
     ("densenet161", "densenet161-8d451a50", 28_681_000, 224),
     ("densenet169", "densenet169-b2777c0a", 14_149_480, 224),
     ("densenet201", "densenet201-c1103571", 20_013_928, 224),
-    ("swin_v2_t", "swin_v2_t-b137f0e2", 28_351_570, 256),
-    ("swin_v2_s", "swin_v2_s-637d8ceb", 49_737_442, 256),
-    ("swin_v2_b", "swin_v2_b-781e5279", 87_930_848, 256),
 )
 """torchvision's files. A second one of an encoder is that of a longer training, torchvision's IMAGENET1K_V2."""
+_TIMM = (  # encoder, file without its ending, parameters, size, whether mean and std are 0.5
+    ("resnet18d", "resnet18d_ra2-48a79e06", 11_708_744, 288, False),
+    ("resnet34d", "resnet34d_ra2-f8dcfcaf", 21_816_904, 288, False),
+    ("resnet50d", "resnet50d_ra2-464e36ba", 25_576_264, 288, False),
+    ("resnet101d", "resnet101d_ra2-2803ffab", 44_568_392, 320, False),
+    ("resnet152d", "resnet152d_ra2-5cac0439", 60_212_040, 320, False),
+    ("efficientnet_b0", "tf_efficientnet_b0_aa-827b6e33", 5_288_548, 224, False),
+    ("efficientnet_b1", "tf_efficientnet_b1_aa-ea7a6ee0", 7_794_184, 240, False),
+    ("efficientnet_b2", "tf_efficientnet_b2_aa-60c94f97", 9_109_994, 260, False),
+    ("efficientnet_b3", "tf_efficientnet_b3_aa-84b4657e", 12_233_232, 300, False),
+    ("efficientnet_b4", "tf_efficientnet_b4_aa-818f208c", 19_341_616, 380, False),
+    ("efficientnet_b5", "tf_efficientnet_b5_ra-9a3e5369", 30_389_784, 456, False),
+    ("efficientnet_b6", "tf_efficientnet_b6_aa-80ba17e4", 43_040_704, 528, False),
+    ("efficientnet_b7", "tf_efficientnet_b7_ra-6c08e654", 66_347_960, 600, False),
+    ("efficientnet_lite3", "tf_efficientnet_lite3-b733e338", 8_197_096, 300, True),
+    ("efficientnet_lite4", "tf_efficientnet_lite4-741542c3", 13_006_568, 380, True),
+    ("regnety_040", "regnety_040_ra3-670e1166", 20_646_656, 288, False),
+    ("regnety_064", "regnety_064_ra3-aa26dc7d", 30_583_252, 288, False),
+    ("regnety_080", "regnety_080_ra3-1fdc4344", 39_180_068, 288, False),
+    ("efficientnet_v2_s", "tf_efficientnetv2_s-eb54923e", 21_458_488, 384, True),
+    ("efficientnet_v2_m", "tf_efficientnetv2_m-cc09e0cd", 54_139_356, 480, True),
+    ("efficientnet_v2_l", "tf_efficientnetv2_l-d664b728", 118_515_272, 480, True),
+)
+"""timm's files; the efficientnets among them are TensorFlow's, whose padding the encoders have."""
 _LITE = (  # encoder, wheel's sha256, file's sha256, parameters, size
     (
         "efficientnet_lite0",
@@ -126,19 +132,17 @@ _MIT = (  # revision of smp-hub/NAME.imagenet, parameters
     ("3a3454e900a4b4f11dd60eeb59101a9a1a36b017", 60_842_688),
     ("ced04d96c586b6297fd59a7a1e244fc78fdb6531", 81_443_008),
 )
-_VGG16 = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
-"""Places of VGG-16's convolutions among torch's `features`, by block."""
 
 
 def _all() -> tuple[Record, ...]:
-    return (_mobilenet_v2(), *_lite(), _hed(), *_torchvision(), *_mit())
+    return (_mobilenet_v2(), *_lite(), _hed(), *_torchvision(), *_timm(), *_mit())
 
 
 def _torchvision() -> list[Record]:
     found: list[Record] = []
     for encoder, file, parameters, size in _TORCHVISION:
         again = any(record.encoder == encoder for record in found)
-        family = max((name for name in _PAPERS if encoder.startswith(name)), key=len)
+        family = _family(encoder)
         found.append(
             Record(
                 name=f"{encoder}.imagenet{'_v2' * again}",
@@ -150,11 +154,33 @@ def _torchvision() -> list[Record]:
                 parameters=parameters,
                 size=size,
                 classes=1000,
-                names=_OLD_DENSENET if family == "densenet" else (),
-                **(_HALVES if encoder == "efficientnet_v2_l" else {}),  # type: ignore[arg-type]
+                names=_NAMES.get(family, ()),
             )
         )
     return found
+
+
+def _timm() -> list[Record]:
+    return [
+        Record(
+            name=f"{encoder}.imagenet",
+            encoder=encoder,
+            source=Url(f"{_RELEASES}/{_FOLDERS.get(_family(encoder), 'v0.1-weights')}/{file}.pth"),
+            sha256=file.rpartition("-")[2],
+            licence="Apache-2.0; trained on ImageNet, whose images are for non-commercial research",
+            paper=_PAPERS[_family(encoder)],
+            parameters=parameters,
+            size=size,
+            classes=1000,
+            mean=(0.5, 0.5, 0.5) if halves else (0.485, 0.456, 0.406),
+            std=(0.5, 0.5, 0.5) if halves else (0.229, 0.224, 0.225),
+        )
+        for encoder, file, parameters, size, halves in _TIMM
+    ]
+
+
+def _family(encoder: str) -> str:
+    return max((name for name in _PAPERS if encoder.startswith(name)), key=len)
 
 
 def _mobilenet_v2() -> Record:
@@ -190,6 +216,7 @@ def _lite() -> list[Record]:
             parameters=parameters,
             size=size,
             classes=1000,
+            names=names.lite((1, 2, 2, 3, 3, 4, 1) if encoder == "efficientnet_lite0" else (1, 3, 3, 4, 4, 5, 1)),
             mean=(127.0, 127.0, 127.0),
             std=(128.0, 128.0, 128.0),
             range=255.0,
@@ -214,11 +241,7 @@ def _hed() -> Record:
         std=(1.0, 1.0, 1.0),
         range=255.0,
         channels="BGR",
-        names=tuple(
-            (rf"^block{block}_conv{i}\.", f"features.{place}.")
-            for block, places in enumerate(_VGG16, start=1)
-            for i, place in enumerate(places, start=1)
-        ),
+        names=names.HED,
         unused=r"conv2d(_\d)?\.",  # the side outputs and their fusion
     )
 
@@ -271,5 +294,7 @@ def of_encoder(encoder: str) -> Record:
 def offered(name: str, known: Iterable[str]) -> str:
     """What to name instead of a name that is none."""
     known = list(known)
-    near = nearest(name, known)
-    return "name one that `segjax weights` lists" + (f", such as {near}" if near != " or ".join(known) else "")
+    for like in (name, f"{name}.imagenet"):
+        if (near := nearest(like, known)) != " or ".join(known):
+            return f"name one that `segjax weights` lists, such as {near}"
+    return "name one that `segjax weights` lists"

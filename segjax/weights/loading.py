@@ -116,10 +116,12 @@ def found(name: str | Path) -> tuple[dict[str, np.ndarray], Names, str | None]:
 def _of_channels(
     state: Mapping[str, np.ndarray], like: Variables, names: Names, rgb: Sequence[int] | None
 ) -> dict[str, np.ndarray]:
-    """The arrays, with the first kernel for the channels that the encoder was made for."""
+    """The arrays, with the first kernel for the channels that the encoder was made for, and vectors as vectors."""
     fitted = dict(state)
     for key, value in state.items():
         leaf = _at(like, path_of(renamed(key, names), value.ndim))
+        if getattr(leaf, "ndim", 0) == 1 and value.shape == (*leaf.shape, 1, 1):  # torchvision's layer scales
+            fitted[key] = value.reshape(leaf.shape)
         if value.ndim == 4 and value.shape[1] == 3 and getattr(leaf, "ndim", 0) == 4:
             channels = leaf.shape[2]
             if channels != 3 and (*leaf.shape[:2], leaf.shape[3]) == (*value.shape[2:], value.shape[0]):

@@ -47,6 +47,8 @@ def test_an_encoder_has_its_own_weights_first():
 def test_names_that_there_are_not_get_the_nearest():
     with pytest.raises(DataError, match=r"There are no weights named resnet34\.imagnet: .* such as resnet34\.imagenet"):
         named("resnet34.imagnet")
+    with pytest.raises(DataError, match=r"no weights named resnet43: .* such as resnet34\.imagenet"):
+        named("resnet43")
     with pytest.raises(DataError, match=r"There are no weights of xy: name one that `segjax weights` lists\.$"):
         of_encoder("xy")
 

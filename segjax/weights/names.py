@@ -1,0 +1,55 @@
+"""What brings the names of files to those that encoders follow, where they differ: patterns for `from_torch`."""
+
+Names = tuple[tuple[str, str], ...]
+
+DENSENET: Names = ((r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2."),)
+"""torchvision's files are older than the names that its model has."""
+
+CONVNEXT: Names = (
+    (r"^features\.0\.", "stem."),
+    *((rf"^features\.{2 * i + 1}\.", f"stages.{i}.blocks.") for i in range(4)),
+    *((rf"^features\.{2 * i}\.", f"stages.{i}.downsample.") for i in range(1, 4)),
+    (r"\.block\.0\.", ".conv_dw."),
+    (r"\.block\.2\.", ".norm."),
+    (r"\.block\.3\.", ".mlp.fc1."),
+    (r"\.block\.5\.", ".mlp.fc2."),
+    (r"\.layer_scale$", ".gamma"),
+    (r"^classifier\.", "head."),
+)
+"""torchvision's, to timm's."""
+
+REGNET: Names = (
+    *((rf"^trunk_output\.block(\d)\.block\d-{j}\.", rf"s\1.b{j + 1}.") for j in range(30)),
+    *((rf"\.f\.{letter}\.", f".conv{i}.") for i, letter in enumerate("abc", start=1)),
+    (r"\.f\.se\.", ".se."),
+    (r"\.proj\.", ".downsample."),
+    (r"^((?:stem|s\d\.b\d+\.(?:conv\d|downsample)))\.0\.", r"\1.conv."),
+    (r"^((?:stem|s\d\.b\d+\.(?:conv\d|downsample)))\.1\.", r"\1.bn."),
+    (r"^fc\.", "head."),
+)
+"""torchvision's, to timm's."""
+
+HED: Names = tuple(
+    (rf"^block{block}_conv{i}\.", f"features.{place}.")
+    for block, places in enumerate(((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)), start=1)
+    for i, place in enumerate(places, start=1)
+)
+"""Keras's of VGG-16, to torchvision's."""
+
+
+def lite(blocks: tuple[int, ...]) -> Names:
+    """efficientnet_lite_pytorch's, which count blocks through, to timm's; `blocks` says how many each stage has."""
+    found = [
+        (r"^_conv_(stem|head)\.", r"conv_\1."),
+        (r"^_bn0\.", "bn1."),
+        (r"^_bn1\.", "bn2."),
+        (r"^_fc\.", "classifier."),
+    ]
+    places = [(i, j) for i, count in enumerate(blocks) for j in range(count)]
+    for number, (i, j) in enumerate(places):
+        first = i == 0  # without a convolution to more channels, and so with one norm fewer
+        parts = {"depthwise_conv": "conv_dw", "project_conv": "conv_pw" if first else "conv_pwl"}
+        parts |= {} if first else {"expand_conv": "conv_pw"}
+        parts |= {f"bn{k}": f"bn{k if first else k + 1}" for k in range(1 if first else 0, 3)}
+        found += [(rf"^_blocks\.{number}\._{old}\.", f"blocks.{i}.{j}.{new}.") for old, new in parts.items()]
+    return tuple(found)
