@@ -1,8 +1,8 @@
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,14 +26,19 @@ def arrays(tree: Any) -> dict[str, np.ndarray]:
 def test_variables_and_answers_are_those_of_the_module_that_is_not_trained():
     model = segmenter()
     frozen = with_frozen_encoder(model)
-    variables, same = (one.init(jax.random.key(0), IMAGE, train=False) for one in (model, frozen))
+    variables, same = (initial(one) for one in (model, frozen))
     assert arrays(variables).keys() == arrays(same).keys()
     jax.tree.map(np.testing.assert_array_equal, variables, same)
-    expected = model.apply(variables, IMAGE, train=False)
-    np.testing.assert_array_equal(frozen.apply(variables, IMAGE, train=False), np.asarray(expected))
-    levels = Frozen(ConvEncoder(((4,), (8,)))).apply(inside(variables), IMAGE, train=True)
-    wanted = ConvEncoder(((4,), (8,))).apply(inside(variables), IMAGE, train=False)
+    expected = jax.jit(partial(model.apply, train=False))(variables, IMAGE)
+    np.testing.assert_array_equal(jax.jit(partial(frozen.apply, train=False))(variables, IMAGE), np.asarray(expected))
+    encoder = ConvEncoder(((4,), (8,)))
+    levels = jax.jit(partial(Frozen(encoder).apply, train=True))(inside(variables), IMAGE)
+    wanted = jax.jit(partial(encoder.apply, train=False))(inside(variables), IMAGE)
     jax.tree.map(np.testing.assert_array_equal, levels, wanted)
+
+
+def initial(model: nn.Module) -> Any:
+    return jax.jit(partial(model.init, train=False))(jax.random.key(0), IMAGE)
 
 
 def inside(variables: Any) -> Any:
@@ -42,13 +47,13 @@ def inside(variables: Any) -> Any:
 
 def test_no_gradient_reaches_it_and_its_statistics_stay():
     frozen = with_frozen_encoder(segmenter())
-    variables: Any = frozen.init(jax.random.key(0), IMAGE, train=False)
+    variables = initial(frozen)
 
     def loss(params: Any) -> Any:
         answer, updated = frozen.apply({**variables, "params": params}, IMAGE, train=True, mutable=["batch_stats"])
         return (answer**2).sum(), updated
 
-    gradient, updated = jax.grad(loss, has_aux=True)(variables["params"])
+    gradient, updated = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
     for name, value in arrays(gradient).items():
         assert bool(np.any(value)) != name.startswith("model/encoder/")
     before = arrays(variables["batch_stats"])
@@ -71,7 +76,6 @@ def test_it_is_a_module_of_any_model():
 
     frozen = with_frozen_encoder(Own(ConvEncoder(((4,),))))
     assert isinstance(frozen.encoder, Frozen)  # type: ignore[attr-defined]
-    gradient = jax.grad(lambda x: frozen.apply(frozen.init(jax.random.key(0), x, train=True), x, train=True).sum())(  # type: ignore[union-attr]
-        jnp.ones((1, 4, 4, 3))
-    )
+    variables = initial(frozen)
+    gradient = jax.jit(jax.grad(lambda x: frozen.apply(variables, x, train=True).sum()))(IMAGE)  # type: ignore[union-attr]
     assert not gradient.any()

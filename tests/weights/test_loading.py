@@ -122,6 +122,22 @@ def test_weights_of_another_encoder_are_refused_in_one_sentence():
         weights.load(Small(6), of_images(Small(6)), "small.imagenet")
 
 
+@pytest.mark.parametrize(("said", "revision"), [("hub:me/small", "main"), ("hub:me/small@0123abc", "0123abc")])
+def test_the_hub_is_asked_for_a_repository(said: str, revision: str, known: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    monkeypatch.setattr("segjax.weights.record.fetch_hub", lambda *asks: asked.append(asks) or known)
+    loaded = weights.load(Small(), of_images(Small()), said)
+    assert asked == [("me/small", "model.safetensors", revision, None)]
+    np.testing.assert_array_equal(loaded["params"]["layer1_0"]["bias"], state()["layer1.0.bias"])
+
+
+def test_layer_scales_of_torchvision_are_vectors(tmp_path: Path):
+    safetensors_file.write(tmp_path / "a.safetensors", {"gamma": np.arange(4.0).reshape(4, 1, 1)})
+    like = {"params": {"gamma": jnp.zeros(4)}}
+    loaded = weights.load(nn.Dense(1), like, tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(loaded["params"]["gamma"], np.arange(4.0))
+
+
 def test_a_name_that_is_none_offers_the_nearest(tmp_path: Path):
     with pytest.raises(DataError, match=r"^small\.imagent is no file and no weights of a name: .* such as small"):
         weights.load(Small(), of_images(Small()), "small.imagent")

@@ -1,0 +1,34 @@
+import pytest
+
+from segjax.weights import named
+from segjax.weights.convert import renamed
+
+
+@pytest.mark.parametrize(
+    ("record", "name", "expected"),
+    [
+        ("convnext_tiny.imagenet", "features.0.1.bias", "stem.1.bias"),
+        ("convnext_tiny.imagenet", "features.5.8.block.3.weight", "stages.2.blocks.8.mlp.fc1.weight"),
+        ("convnext_tiny.imagenet", "features.5.8.layer_scale", "stages.2.blocks.8.gamma"),
+        ("convnext_tiny.imagenet", "features.6.0.weight", "stages.3.downsample.0.weight"),
+        ("regnety_004.imagenet", "stem.1.running_var", "stem.bn.running_var"),
+        ("regnety_004.imagenet", "trunk_output.block4.block4-11.f.b.0.weight", "s4.b12.conv2.conv.weight"),
+        ("regnety_004.imagenet", "trunk_output.block1.block1-0.proj.1.bias", "s1.b1.downsample.bn.bias"),
+        ("regnety_004.imagenet", "trunk_output.block1.block1-0.f.se.fc2.bias", "s1.b1.se.fc2.bias"),
+        (
+            "densenet121.imagenet",
+            "features.denseblock1.denselayer2.norm.1.weight",
+            "features.denseblock1.denselayer2.norm1.weight",
+        ),
+        ("densenet121.imagenet", "features.norm5.weight", "features.norm5.weight"),
+        ("vgg16.hed", "block3_conv2.weight", "features.12.weight"),
+        ("efficientnet_lite0.imagenet", "_blocks.0._project_conv.weight", "blocks.0.0.conv_pw.weight"),
+        ("efficientnet_lite0.imagenet", "_blocks.0._bn2.bias", "blocks.0.0.bn2.bias"),
+        ("efficientnet_lite0.imagenet", "_blocks.3._expand_conv.weight", "blocks.2.0.conv_pw.weight"),
+        ("efficientnet_lite0.imagenet", "_blocks.15._bn0.bias", "blocks.6.0.bn1.bias"),
+        ("efficientnet_lite2.imagenet", "_blocks.20._bn2.bias", "blocks.6.0.bn3.bias"),
+        ("efficientnet_lite0.imagenet", "_bn1.bias", "bn2.bias"),
+    ],
+)
+def test_names_of_files_are_brought_to_those_of_encoders(record: str, name: str, expected: str):
+    assert renamed(name, named(record).names) == expected
