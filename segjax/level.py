@@ -67,7 +67,8 @@ def level_at(image: jax.Array, stride: int, features: Array | None = None, **res
 
 def from_image(levels: tuple[Level, ...], image: jax.Array, places: tuple[int, ...] = (1,)) -> tuple[Level, ...]:
     """The levels that a decoder takes: before them, without features, the places that are finer than all of them."""
-    return (*(level_at(image, stride) for stride in sorted(places) if stride < levels[0].stride), *levels)
+    finer = tuple(level_at(image, stride) for stride in sorted(places) if stride < levels[0].stride)
+    return finer + levels
 
 
 def at_least(levels: tuple[Level, ...], stride: int) -> tuple[Level, ...]:

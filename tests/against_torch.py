@@ -10,16 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from benchmarks.torch_zoo import torchvision  # noqa: F401 before timm imports it
 from segjax.weights import convert
-
-try:
-    import torchvision  # noqa: F401 timm imports it
-except (
-    RuntimeError
-):  # built for another torch, it lacks operators that nothing here needs; it registers shapes for them
-    OPERATORS = torch.library.Library("torchvision", "DEF")
-    OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 KEY = jax.random.key(0)
 

@@ -1,12 +1,10 @@
-"""segmentation_models.pytorch beside a torch for CPUs, where torchvision lacks two operators that are not called."""
+"""segmentation_models.pytorch, and weights for it that make a difference."""
 
 import torch
 
-_library = torch.library.Library("torchvision", "DEF")
-for _name in ("nms", "qnms"):
-    _library.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+from benchmarks.torch_zoo import torchvision  # noqa: F401 before it imports torchvision itself
 
-import segmentation_models_pytorch as smp  # noqa: E402
+import segmentation_models_pytorch as smp  # isort: skip
 
 __all__ = ["randomise_statistics", "smp"]
 

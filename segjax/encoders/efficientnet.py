@@ -13,14 +13,14 @@ from jaxtyping import Array, Float
 
 from segjax.encoders.dilation import dilated
 from segjax.encoders.mobilenet_v2 import rounded
-from segjax.layers import Conv, in_sequence, normalized_conv
+from segjax.layers import Conv, batch_norm, in_sequence, normalized_conv
 from segjax.level import Level, level_at
 
 TORCH_UNUSED = r"(conv_head|bn2|classifier)\."
 """The classifier and the convolution before it in torch's files, which an encoder has no place for."""
 Activation = Callable[[Array], Array]
 Kind = Literal["separable", "inverted", "fused", "conv"]
-tf_batch_norm = partial(nn.BatchNorm, momentum=0.99, epsilon=1e-3)
+tf_batch_norm = partial(batch_norm, momentum=0.99, epsilon=1e-3)
 """Batch normalisation with TensorFlow's momentum and epsilon."""
 
 
