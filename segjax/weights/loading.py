@@ -136,6 +136,9 @@ def _any(module: nn.Module, unused: str | None) -> str | None:
 
 def _said_by(module: nn.Module) -> set[str | None]:
     own = getattr(sys.modules[type(module).__module__], "TORCH_UNUSED", None)
+    whole = {field.name: field.default for field in dataclasses.fields(module)}.get("depth")
+    if getattr(module, "depth", whole) != whole:
+        own = ".*"  # the stages that it was made without, whatever they are called
     parts = (getattr(module, field.name, None) for field in dataclasses.fields(module) if field.name != "parent")
     return {own} | {one for part in parts if isinstance(part, nn.Module) for one in _said_by(part)}
 

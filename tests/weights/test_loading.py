@@ -23,11 +23,14 @@ class Small(nn.Module):
     """An encoder of torch's names, as of a file with a classifier."""
 
     width: int = 4
+    depth: int = 2
 
     @nn.compact
     def __call__(self, image, *, train):
         x = Conv(self.width, 3, 1, use_bias=False, stride=2, name="conv1")(image)
         x = nn.relu(batch_norm(use_running_average=not train, name="bn1")(x))
+        if self.depth == 1:
+            return x
         return Conv(self.width, 3, 1, groups=self.width, name="layer1_0")(x)
 
 
@@ -115,6 +118,12 @@ def test_other_channels_are_fitted(channels: int, rgb: tuple[int, ...] | None):
     kernel = loaded["params"]["conv1"]["kernel"]
     expected = weights.fit_first_kernel(state()["conv1.weight"], channels, rgb)
     np.testing.assert_array_equal(kernel, expected.transpose(2, 3, 1, 0))
+
+
+def test_an_encoder_of_fewer_levels_takes_what_it_has():
+    found = weights.load(Small(depth=1), of_images(Small(depth=1)), "small.imagenet")
+    np.testing.assert_array_equal(found["params"]["conv1"]["kernel"], state()["conv1.weight"].transpose(2, 3, 1, 0))
+    assert found["params"].keys() == {"conv1", "bn1"}
 
 
 def test_weights_of_another_encoder_are_refused_in_one_sentence():
