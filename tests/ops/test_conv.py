@@ -93,7 +93,7 @@ def test_same_padding_is_of_the_actual_size():
 
 
 def test_channels_and_groups_have_to_fit():
-    x, kernel = arrays((1, 8, 8), (3, 3))
+    x, kernel = map(jnp.asarray, arrays((1, 8, 8), (3, 3)))
     with pytest.raises(ValueError, match="expected 6 channels in, and features that 2 divides"):
         conv(x, kernel, 1, groups=2)
     with pytest.raises(ValueError, match="stride"):
