@@ -226,7 +226,9 @@ def write(out: Path, new: list[str]) -> None:
     head = ["encoder", "reference", "parameters", *(f"{height}x{width}" for height, width in SIZES)]
     table = markdown(head, [rows[name] for name in REFERENCES if name in rows])
     made_by = ", ".join(f"{package} {version}" for package, version in versions("jax", "torch", "timm").items())
-    out.write_text(f"{HEAD}\n{table}\n\nMade with {made_by}.\n")
+    missing = ", ".join(name for name in REFERENCES if name not in rows)
+    rest = f" Not compared here: {missing}." if missing else ""
+    out.write_text(f"{HEAD}\n{table}\n\nMade with {made_by}.{rest}\n")
 
 
 if __name__ == "__main__":

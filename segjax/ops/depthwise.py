@@ -49,10 +49,20 @@ def input_gradient(
 def kernel_gradient(
     x: Float[Array, "n h w c"], upstream: Float[Array, "n oh ow c"], geometry: Depthwise
 ) -> Float[Array, "kh kw 1 c"]:
-    """The gradient of the kernel."""
-    wide = upstream.astype(jnp.promote_types(upstream.dtype, jnp.float32))
-    sums = [(part * wide).sum((0, 1, 2)) for part in _parts(_padded(x, geometry.pads), geometry)]
-    return jnp.stack(sums).reshape(*geometry.taps, 1, -1).astype(x.dtype)
+    """The gradient of the kernel, summed row by row of the output: whole products would have to be stored."""
+    wide = jnp.promote_types(upstream.dtype, jnp.float32)
+    padded = _padded(x, geometry.pads)
+    _, rows, columns, c = upstream.shape
+    reach = extent(geometry.taps[0], geometry.dilations[0])
+
+    def add_row(row: Array, sums: Array) -> Array:
+        seen = lax.dynamic_slice_in_dim(padded, row * geometry.strides[0], reach, axis=1)
+        gradient = lax.dynamic_slice_in_dim(upstream, row, 1, axis=1).astype(wide)
+        return sums + jnp.stack([(part * gradient).sum((0, 1)) for part in _parts(seen, geometry)])
+
+    taps = geometry.taps[0] * geometry.taps[1]
+    sums = lax.fori_loop(0, rows, add_row, jnp.zeros((taps, columns, c), wide))
+    return sums.sum(1).reshape(*geometry.taps, 1, c).astype(x.dtype)
 
 
 def _sum_over_taps(padded: Array, kernel: Array, geometry: Depthwise) -> Array:
