@@ -81,6 +81,6 @@ def at_least(levels: tuple[Level, ...], stride: int) -> tuple[Level, ...]:
     if not kept:
         strides = [level.stride for level in levels if level.features is not None]
         raise ValueError(
-            f"The encoder's levels have strides {strides}, and none is {stride} or more: take a deeper one."
+            f"The encoder's levels have strides {strides}, and none is {stride} or more: take another."
         )
     return kept
