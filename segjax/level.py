@@ -80,7 +80,5 @@ def at_least(levels: tuple[Level, ...], stride: int) -> tuple[Level, ...]:
     kept = tuple(level for level in levels if level.features is not None and level.stride >= stride)
     if not kept:
         strides = [level.stride for level in levels if level.features is not None]
-        raise ValueError(
-            f"The encoder's levels have strides {strides}, and none is {stride} or more: take another."
-        )
+        raise ValueError(f"The encoder's levels have strides {strides}, and none is {stride} or more: take another.")
     return kept
