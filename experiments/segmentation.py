@@ -127,7 +127,7 @@ def sum_of(names: tuple[MaskLoss, ...], class_weights: np.ndarray | None) -> Los
 
 PRESETS = {
     "land_cover": Preset(
-        "Land cover on Blue Marble: `segjax train land_cover`: mIoU 0.781 in 4 min on 2 busy CPU cores.",
+        "Land cover on Blue Marble: `segjax train land_cover`: test mIoU 0.778 with seed 0.",
         recipe=Recipe(steps=300, batch_size=32, learning_rate=4e-3, evaluate_every=50),
     ),
     "nuclei": Preset(
