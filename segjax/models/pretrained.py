@@ -37,7 +37,7 @@ _MAKERS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
 """By the class that config.json names: the function, and fields of the encoder."""
 _ENCODERS = re.compile(r"resnet(18|34|50|101|152)|resnext(50_32x4d|101_32x8d)|mit_b[0-5]")
 """Which segmentation_models.pytorch has as segjax has them."""
-_FREE = {"encoder_weights", "encoder_name", "in_channels", "classes", "activation", "aux_params", "upsampling"}
+_FREE = {"encoder_weights", "encoder_name", "in_channels", "classes"}
 """Settings that make no difference to the network, or that are read."""
 _PLAIN: dict[str, Any] = {
     "encoder_depth": 5,
@@ -46,6 +46,8 @@ _PLAIN: dict[str, Any] = {
     "decoder_channels": [256, 128, 64, 32, 16],
     "decoder_attention_type": None,
     "decoder_interpolation": "nearest",
+    "activation": None,
+    "aux_params": None,
 }
 _PLAIN_OF: dict[str, dict[str, Any]] = {
     "MAnet": {"decoder_pab_channels": 64},
@@ -54,16 +56,18 @@ _PLAIN_OF: dict[str, dict[str, Any]] = {
         "decoder_segmentation_channels": 128,
         "decoder_merge_policy": "add",
         "decoder_dropout": 0.2,
+        "upsampling": 4,
     },
     "PSPNet": {"encoder_depth": 3, "psp_out_channels": 512, "psp_use_batchnorm": True, "psp_dropout": 0.2}
-    | {"decoder_use_norm": "batchnorm"},
+    | {"upsampling": 8},
     "DeepLabV3": {"encoder_output_stride": 8, "decoder_channels": 256, "decoder_atrous_rates": [12, 24, 36]}
-    | {"decoder_aspp_separable": False, "decoder_aspp_dropout": 0.5},
+    | {"decoder_aspp_separable": False, "decoder_aspp_dropout": 0.5, "upsampling": None},
     "DeepLabV3Plus": {"encoder_output_stride": 16, "decoder_channels": 256, "decoder_atrous_rates": [12, 24, 36]}
-    | {"decoder_aspp_separable": True, "decoder_aspp_dropout": 0.5},
-    "PAN": {"encoder_output_stride": 16, "decoder_channels": 32, "decoder_interpolation": "bilinear"},
-    "UPerNet": {"decoder_channels": 256},
-    "Segformer": {"decoder_segmentation_channels": 256},
+    | {"decoder_aspp_separable": True, "decoder_aspp_dropout": 0.5, "upsampling": 4},
+    "PAN": {"encoder_output_stride": 16, "decoder_channels": 32, "decoder_interpolation": "bilinear"}
+    | {"upsampling": 4},
+    "UPerNet": {"decoder_channels": 256, "upsampling": 4},
+    "Segformer": {"decoder_segmentation_channels": 256, "upsampling": 4},
 }
 
 

@@ -112,6 +112,8 @@ def test_sizes_that_smp_refuses_work(written: Any):
         ({"_model_class": "Unetplus"}, "names the model 'Unetplus', and segjax has Unet"),
         ({"encoder_name": "tu-resnest50d"}, "has the encoder tu-resnest50d, which segjax does not take over"),
         ({"decoder_attention_type": "scse"}, "sets decoder_attention_type to 'scse', and segjax has it with None"),
+        ({"activation": "sigmoid"}, "sets activation to 'sigmoid', and segjax has it with None"),
+        ({"aux_params": {"classes": 2}}, "sets aux_params to {'classes': 2}, and segjax has it with None"),
         ({"of_tomorrow": 1}, "sets of_tomorrow to 1, which segjax does not know"),
         ({"classes": 4}, r"2 of another shape \(head.bias is"),
         ({"encoder_name": "resnet34"}, r"\d+ missing \(encoder.layer1.2"),
