@@ -20,8 +20,7 @@ from flax import traverse_util
 
 from benchmarks.report import markdown, versions
 from benchmarks.torch_zoo import timm, torchvision
-from segjax import encoders
-from segjax.encoders.mobilenet_v3 import torchvision_names
+from segjax import encoders, weights
 from segjax.ops.geometry import Pair
 from segjax.weights.convert import Names, from_torch, path_of
 
@@ -93,12 +92,12 @@ REFERENCES: dict[str, Reference] = {
     "mobilenet_v3_large": Reference(
         "mobilenet_v3_large",
         taps=tuple(f"features.{i}" for i in (1, 3, 6, 12, 16)),
-        names=torchvision_names(encoders.mobilenet_v3_large()),
+        names=weights.named("mobilenet_v3_large.imagenet").names,
     ),
     "mobilenet_v3_small": Reference(
         "mobilenet_v3_small",
         taps=tuple(f"features.{i}" for i in (0, 1, 3, 8, 12)),
-        names=torchvision_names(encoders.mobilenet_v3_small()),
+        names=weights.named("mobilenet_v3_small.imagenet").names,
     ),
 }
 """By the encoder's name in `segjax.encoders.BY_NAME`: an encoder is compared by its entry."""

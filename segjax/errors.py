@@ -1,7 +1,10 @@
 """What a person can mend: exceptions whose message is one sentence that names what is wrong and says what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
 class UserError(Exception):
@@ -24,3 +27,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """The known names that a wrong one may have meant, for a sentence: all of them where none is near."""
     known = list(known)
     return " or ".join(difflib.get_close_matches(name, known, n=3) or known)
+
+
+def by_name(name: str, known: Mapping[str, Value], kind: str) -> Value:
+    """What is known under a name; `kind` says what it is that has none of that name.
+
+    Raises:
+        ExperimentError: there is none; it offers the nearest.
+    """
+    if name not in known:
+        raise ExperimentError(f"{name} is no {kind}; name one, such as {nearest(name, sorted(known))}.")
+    return known[name]

@@ -10,14 +10,14 @@ from segjax.decoders.deeplab import ASPP, DeepLabV3Decoder, DeepLabV3PlusDecoder
 from segjax.decoders.fcn import FCNDecoder
 from segjax.decoders.fpn import FPNDecoder
 from segjax.decoders.linknet import LinkNetDecoder
-from segjax.decoders.manet import ChannelGate, MANetDecoder, PositionAttention
+from segjax.decoders.manet import MANetDecoder, PositionAttention
 from segjax.decoders.pan import PANDecoder, PyramidAttention
 from segjax.decoders.pspnet import PSPNetDecoder, PyramidPooling
 from segjax.decoders.segformer import SegFormerDecoder
 from segjax.decoders.unet import UNetDecoder
 from segjax.decoders.unetplusplus import UNetPlusPlusDecoder
 from segjax.decoders.upernet import UPerNetDecoder
-from segjax.errors import ExperimentError, nearest
+from segjax.errors import by_name
 from segjax.level import Decoder
 from segjax.upsampling import ConvTranspose, MaxUnpool
 
@@ -45,17 +45,12 @@ def named(decoder: str | nn.Module, **settings: Callable[..., nn.Module]) -> nn.
     Raises:
         ExperimentError: there is none of that name; it offers the nearest.
     """
-    if not isinstance(decoder, str):
-        return decoder
-    if decoder not in BY_NAME:
-        raise ExperimentError(f"{decoder} is no decoder; name one, such as {nearest(decoder, sorted(BY_NAME))}.")
-    return BY_NAME[decoder](**settings)
+    return by_name(decoder, BY_NAME, "decoder")(**settings) if isinstance(decoder, str) else decoder
 
 
 __all__ = [
     "ASPP",
     "BY_NAME",
-    "ChannelGate",
     "Decoder",
     "DeepLabV3Decoder",
     "DeepLabV3PlusDecoder",

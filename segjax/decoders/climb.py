@@ -1,4 +1,4 @@
-"""The climb of decoders that read one level: from there to a finer one, with nothing but an upsampler."""
+"""What climbs share: their widths, and the climb of decoders that read one level, with nothing but an upsampler."""
 
 from collections.abc import Callable
 
@@ -18,3 +18,21 @@ def climb(
         x = to.replace(features=grown, indices=None, tokens=None)
         passed.insert(0, x)
     return tuple(passed)
+
+
+def check_widths(decoder: str, widths: tuple[int, ...] | None, levels: tuple[Level, ...]) -> None:
+    """Whether there is one for each level that is climbed to.
+
+    Raises:
+        ValueError: there is not.
+    """
+    if widths is not None and len(widths) != len(levels) - 1:
+        raise ValueError(
+            f"{decoder} of {len(widths)} widths climbs {len(widths) + 1} levels, but the encoder gave "
+            f"{len(levels)}, the image's own place among them: give one width per level but the deepest."
+        )
+
+
+def own_width(to: Level, below: Level) -> int:
+    """The width of a level where none is given: its own, or half of what comes where it has no features."""
+    return to.width or -(-below.width // 2)

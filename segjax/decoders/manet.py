@@ -1,15 +1,19 @@
 """MA-Net: attention between all positions at the deepest level, and gates over channels on the way up."""
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.layers import ConvBlock
+from segjax.decoders.climb import check_widths, own_width
+from segjax.layers import ChannelGate, ConvBlock
 from segjax.level import Level
 from segjax.upsampling import Nearest
+
+_GATE = ("squeeze", "excite")
 
 
 class PositionAttention(nn.Module):
@@ -43,21 +47,6 @@ class PositionAttention(nn.Module):
         return conv(c, 3, "out")(x + seen)
 
 
-class ChannelGate(nn.Module):
-    """A weight of 0 to 1 for every channel, from the means of all (Hu et al. 2018)."""
-
-    reduction: int = 16
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n 1 1 c"]:
-        """The weights."""
-        width = x.shape[-1]
-        y = nn.Conv(max(1, width // self.reduction), (1, 1), dtype=x.dtype, name="squeeze")(
-            x.mean((1, 2), keepdims=True)
-        )
-        return nn.sigmoid(nn.Conv(width, (1, 1), dtype=x.dtype, name="excite")(nn.relu(y)))
-
-
 class MANetDecoder(nn.Module):
     """U-Net's climb with position attention at its start, and what climbs gated by its own channels and by those of
     the level that it meets (Fan et al. 2020).
@@ -79,15 +68,11 @@ class MANetDecoder(nn.Module):
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
         *goals, x = levels
-        if self.widths is not None and len(self.widths) != len(goals):
-            raise ValueError(
-                f"MA-Net of {len(self.widths)} widths climbs {len(self.widths) + 1} levels, but the encoder gave "
-                f"{len(levels)}, the image's own place among them: give one width per level but the deepest."
-            )
+        check_widths("MA-Net", self.widths, levels)
         x = x.replace(features=self.attention(name="attention")(x.features), indices=None, tokens=None)
         passed: list[Level] = []
         for i, to in reversed([*enumerate(goals, start=1)]):
-            width = self.widths[i - 1] if self.widths is not None else to.width or -(-x.width // 2)
+            width = self.widths[i - 1] if self.widths is not None else own_width(to, x)
             up = self.upsample(features=None, factor=x.stride // to.stride, name=f"up{i}")
             y = x.features
             if to.features is None:
@@ -95,7 +80,8 @@ class MANetDecoder(nn.Module):
             else:
                 y = self.block((x.width,), name=f"before{i}")(y, train=train)
                 y = up(self.block((to.width,), window=1, name=f"narrow{i}")(y, train=train), to)
-                gate, own = (ChannelGate(self.reduction, name=f"{name}{i}") for name in ("gate_up", "gate_skip"))
+                gate = partial(ChannelGate, max(1, to.width // self.reduction), names=_GATE, dtype=y.dtype)
+                gate, own = (gate(name=f"{name}{i}") for name in ("gate_up", "gate_skip"))
                 y = jnp.concatenate([y * (gate(y) + own(to.features)), to.features], axis=-1)
             x = to.replace(
                 features=self.block((width, width), name=f"stage{i}")(y, train=train), indices=None, tokens=None

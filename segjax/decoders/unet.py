@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
+from segjax.decoders.climb import own_width
 from segjax.layers import ConvBlock
 from segjax.level import Level
 from segjax.upsampling import ConvTranspose
@@ -52,7 +53,7 @@ class UNetDecoder(nn.Module):
             x = x.replace(features=self.bottleneck(x.features, train=train))
         passed: list[Level] = []
         for i, to in reversed([*enumerate(goals, start=1)]):
-            widths = (to.width or -(-x.width // 2),) * 2 if self.stages is None else self.stages[i - 1]
+            widths = (own_width(to, x),) * 2 if self.stages is None else self.stages[i - 1]
             factor = x.stride // to.stride
             up = self.upsample(features=widths[0] if self.narrowing else None, factor=factor, name=f"up{i}")
             y = up(x.features, to)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
+from segjax.decoders.climb import check_widths, own_width
 from segjax.layers import ConvBlock
 from segjax.level import Level
 from segjax.upsampling import Nearest
@@ -31,11 +32,7 @@ class UNetPlusPlusDecoder(nn.Module):
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The last node of every level that was climbed to, finest first."""
         *goals, deepest = levels
-        if self.widths is not None and len(self.widths) != len(goals):
-            raise ValueError(
-                f"U-Net++ of {len(self.widths)} widths climbs {len(self.widths) + 1} levels, but the encoder gave "
-                f"{len(levels)}, the image's own place among them: give one width per level but the deepest."
-            )
+        check_widths("U-Net++", self.widths, levels)
         nodes: list[list[Level]] = [[deepest]]  # of the levels from the deepest up, as far as they are made
         for i, to in reversed([*enumerate(goals, start=1)]):
             row, below = [] if to.features is None else [to], nodes[-1]
@@ -51,4 +48,4 @@ class UNetPlusPlusDecoder(nn.Module):
         return tuple(row[-1] for row in reversed(nodes[1:])) or (deepest,)
 
     def _last_width(self, i: int, to: Level, below: Level) -> int:
-        return self.widths[i - 1] if self.widths is not None else to.width or -(-below.width // 2)
+        return self.widths[i - 1] if self.widths is not None else own_width(to, below)

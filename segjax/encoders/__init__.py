@@ -93,7 +93,7 @@ from segjax.encoders.vit import (
     vit_small,
     vit_tiny,
 )
-from segjax.errors import ExperimentError, nearest
+from segjax.errors import by_name
 from segjax.level import Encoder, Level
 
 BY_NAME: dict[str, Callable[..., nn.Module]] = {
@@ -199,11 +199,7 @@ def named(encoder: str | nn.Module, **settings: Any) -> nn.Module:
     Raises:
         ExperimentError: there is none of that name; it offers the nearest.
     """
-    if not isinstance(encoder, str):
-        return encoder
-    if encoder not in BY_NAME:
-        raise ExperimentError(f"{encoder} is no encoder; name one, such as {nearest(encoder, sorted(BY_NAME))}.")
-    return BY_NAME[encoder](**settings)
+    return by_name(encoder, BY_NAME, "encoder")(**settings) if isinstance(encoder, str) else encoder
 
 
 __all__ = [

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from segjax.encoders.dilation import dilated
 from segjax.encoders.mobilenet_v2 import rounded
-from segjax.layers import Conv, batch_norm, in_sequence, normalized_conv
+from segjax.layers import ChannelGate, batch_norm, in_sequence, normalized_conv
 from segjax.level import Level, level_at
 
 TORCH_UNUSED = r"(conv_head|bn2|classifier)\."
@@ -24,21 +24,8 @@ tf_batch_norm = partial(batch_norm, momentum=0.99, epsilon=1e-3)
 """Batch normalisation with TensorFlow's momentum and epsilon."""
 
 
-class SqueezeExcite(nn.Module):
-    """Channels weighed by what two 1x1 convolutions make of their means (Hu et al. 2018)."""
-
-    width: int
-    """Channels between the two."""
-    activation: Activation = nn.silu
-    gate: Activation = nn.sigmoid
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """The same, each channel times its weight."""
-        y = x.mean((1, 2), keepdims=True)
-        y = self.activation(Conv(self.width, 1, dtype=self.dtype, name="conv_reduce")(y))
-        return x * self.gate(Conv(x.shape[-1], 1, dtype=self.dtype, name="conv_expand")(y))
+squeeze_excite = partial(ChannelGate, activation=nn.silu, names=("conv_reduce", "conv_expand"))
+"""The weights of channels, under timm's names."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +52,7 @@ class MobileBlock(nn.Module):
     block: Block
     dilation: int = 1
     padding: str = "SAME"
-    squeeze: Callable[..., nn.Module] = SqueezeExcite
+    squeeze: Callable[..., nn.Module] = squeeze_excite
     drop_path: float = 0.0
     norm: Callable[..., nn.Module] = tf_batch_norm
     dtype: DTypeLike = jnp.float32
@@ -95,7 +82,7 @@ class MobileBlock(nn.Module):
         return x + nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3))(y, deterministic=not train)
 
     def _squeezed(self, y: Array) -> Array:
-        return self.squeeze(self.block.squeeze, dtype=self.dtype, name="se")(y) if self.block.squeeze else y
+        return y * self.squeeze(self.block.squeeze, dtype=self.dtype, name="se")(y) if self.block.squeeze else y
 
 
 class EfficientNet(nn.Module):
@@ -111,8 +98,8 @@ class EfficientNet(nn.Module):
     """Of the stem."""
     padding: str = "SAME"
     """"SAME", of the actual size, as weights of TensorFlow need it, or "symmetric", as torch pads."""
-    squeeze: Callable[..., nn.Module] = SqueezeExcite
-    """Called as `squeeze(width, dtype=..., name="se")(x)`."""
+    squeeze: Callable[..., nn.Module] = squeeze_excite
+    """Called as `squeeze(width, dtype=..., name="se")(x)`, for a weight of each channel."""
     drop_path: float = 0.0
     """How often the last block is left out in training, image by image, and the others in proportion to their place
     (Huang et al. 2016); published with 0.2. It takes the rng "dropout"."""
@@ -224,27 +211,6 @@ def _scaled(width: float, depth: float, lite: bool = False) -> Callable[..., Eff
         (*row[:4], rounded(row[4] * width), row[5] if row in ends else math.ceil(row[5] * depth)) for row in _B0
     ]
     return partial(EfficientNet, stages=_stages(rows, stem, activation, not lite), stem=stem, activation=activation)
-
-
-def original_names(encoder: EfficientNet) -> list[tuple[str, str]]:
-    """What brings the names of efficientnet_pytorch and efficientnet_lite_pytorch, which count blocks through."""
-    names = [
-        (r"^_conv_(stem|head)\.", r"conv_\1."),
-        (r"^_bn0\.", "bn1."),
-        (r"^_bn1\.", "bn2."),
-        (r"^_fc\.", "classifier."),
-    ]
-    number = 0
-    for i, stage in enumerate(encoder.stages):
-        for j, block in enumerate(stage):
-            path, original = f"blocks.{i}.{j}.", rf"^_blocks\.{number}\._"
-            last, shift = ("conv_pwl", 1) if block.kind == "inverted" else ("conv_pw", 0)
-            convs = {"expand_conv": "conv_pw", "depthwise_conv": "conv_dw", "project_conv": last}
-            norms = {f"bn{k}": f"bn{k + shift}" for k in range(3)}
-            squeeze = {"se_reduce": "se.conv_reduce", "se_expand": "se.conv_expand"}
-            names += [(rf"{original}{old}\.", f"{path}{new}.") for old, new in (convs | norms | squeeze).items()]
-            number += 1
-    return names
 
 
 efficientnet_lite0 = _scaled(1.0, 1.0, lite=True)

@@ -8,6 +8,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax import ops
+from segjax.encoders.dilation import Steps
+from segjax.encoders.resnet import ResidualBlock
 from segjax.layers import normalized_conv
 from segjax.level import Level, level_at
 
@@ -15,6 +17,8 @@ TORCH_UNUSED = r"incre_modules\.|downsamp_modules\.|final_layer\.|classifier\."
 """Names of timm's files that the encoder has no place for: the classifier's and those of what leads to it."""
 
 _STEM = 64
+_STILL = Steps(1, 1, 1, 4)
+"""Branches keep their sizes."""
 
 
 class HRNet(nn.Module):
@@ -42,7 +46,8 @@ class HRNet(nn.Module):
         stem = nn.relu(norm(image, _STEM, 3, ("conv1", "bn1"), stride=2))
         x = nn.relu(norm(stem, _STEM, 3, ("conv2", "bn2"), stride=2))
         for i in range(self.blocks):
-            x = _Bottleneck(_STEM, self.dtype, name=f"layer1_{i}")(x, train)
+            bottleneck = partial(ResidualBlock, bottleneck=_STEM, dtype=self.dtype, name=f"layer1_{i}")
+            x = bottleneck(4 * _STEM, _STILL, first=i == 0)(x, train=train)
         branches = (x,)
         for i, modules in enumerate(self.modules, start=1):
             x = branches[-1]
@@ -68,7 +73,7 @@ class _Exchange(nn.Module):
         outs = []
         for i, x in enumerate(branches):
             for j in range(self.blocks):
-                x = _Basic(self.dtype, name=f"branches_{i}_{j}")(x, train)
+                x = ResidualBlock(x.shape[-1], _STILL, dtype=self.dtype, name=f"branches_{i}_{j}")(x, train=train)
             outs.append(x)
         sums = (sum(self._brought(x, j, outs[i], i, train) for j, x in enumerate(outs)) for i in range(len(outs)))
         return tuple(nn.relu(each) for each in sums)
@@ -85,31 +90,6 @@ class _Exchange(nn.Module):
             x = norm(x, to.shape[-1] if last else x.shape[-1], 3, (f"{name}_{k}_0", f"{name}_{k}_1"), stride=2)
             x = x if last else nn.relu(x)
         return x
-
-
-class _Basic(nn.Module):
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        norm = partial(normalized_conv, train=train, dtype=self.dtype)
-        y = nn.relu(norm(x, x.shape[-1], 3, ("conv1", "bn1")))
-        return nn.relu(x + norm(y, x.shape[-1], 3, ("conv2", "bn2")))
-
-
-class _Bottleneck(nn.Module):
-    width: int
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        norm = partial(normalized_conv, train=train, dtype=self.dtype)
-        y = nn.relu(norm(x, self.width, 1, ("conv1", "bn1")))
-        y = nn.relu(norm(y, self.width, 3, ("conv2", "bn2")))
-        y = norm(y, 4 * self.width, 1, ("conv3", "bn3"))
-        if x.shape[-1] != y.shape[-1]:
-            x = norm(x, y.shape[-1], 1, ("downsample_0", "downsample_1"))
-        return nn.relu(x + y)
 
 
 hrnet_w18 = partial(HRNet, 18)

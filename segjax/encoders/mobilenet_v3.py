@@ -6,11 +6,9 @@ from itertools import groupby
 
 import flax.linen as nn
 
-from segjax.encoders.efficientnet import Block, EfficientNet, SqueezeExcite, tf_batch_norm
+from segjax.encoders.efficientnet import Block, EfficientNet, squeeze_excite, tf_batch_norm
 from segjax.encoders.mobilenet_v2 import rounded
 
-TORCH_UNUSED = r"(conv_head|classifier)\."
-"""The classifier in torch's files, which an encoder has no place for."""
 Row = tuple[int, int, int, int, bool, bool]
 """Of the paper's tables 1 and 2: window, inner width, width, stride; whether channels are weighed, and hard-swish."""
 _LARGE: tuple[Row, ...] = (
@@ -64,33 +62,12 @@ def _stages(rows: Sequence[Row]) -> tuple[tuple[Block, ...], ...]:
     return (*stages, (Block("conv", last, 6 * last, 1, activation=nn.hard_swish),))
 
 
-def torchvision_names(encoder: EfficientNet) -> list[tuple[str, str]]:
-    """What brings the names of torchvision's files, which count blocks through and the layers of each."""
-    names = [(r"^features\.0\.0\.", "conv_stem."), (r"^features\.0\.1\.", "bn1.")]
-    number = 1
-    for i, stage in enumerate(encoder.stages):
-        for j, block in enumerate(stage):
-            path, original = f"blocks.{i}.{j}.", rf"^features\.{number}\."
-            number += 1
-            if block.kind == "conv":
-                names += [(original + r"0\.", path + "conv."), (original + r"1\.", path + "bn1.")]
-                continue
-            convs = ["conv_pw", "conv_dw", "conv_pwl"] if block.kind == "inverted" else ["conv_dw", "conv_pw"]
-            for k, conv in enumerate(convs):
-                layer = k + (block.squeeze > 0 and conv == convs[-1])
-                names.append((rf"{original}block\.{layer}\.0\.", f"{path}{conv}."))
-                names.append((rf"{original}block\.{layer}\.1\.", f"{path}bn{k + 1}."))
-            for old, new in (("fc1", "conv_reduce"), ("fc2", "conv_expand")):
-                names.append((rf"{original}block\.\d\.{old}\.", f"{path}se.{new}."))
-    return names
-
-
 _mobilenet_v3 = partial(
     EfficientNet,
     stem=16,
     activation=nn.hard_swish,
     padding="symmetric",
-    squeeze=partial(SqueezeExcite, activation=nn.relu, gate=nn.hard_sigmoid),
+    squeeze=partial(squeeze_excite, activation=nn.relu, gate=nn.hard_sigmoid),
     norm=tf_batch_norm,
 )
 mobilenet_v3_large = partial(_mobilenet_v3, stages=_stages(_LARGE))

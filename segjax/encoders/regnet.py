@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax.encoders.dilation import Steps, dilated
-from segjax.layers import Conv, DropPath, drop_path_rates, normalized_conv
+from segjax.layers import ChannelGate, DropPath, drop_path_rates, normalized_conv
 from segjax.level import Level, level_at
 
 TORCH_UNUSED = r"head\."
@@ -82,7 +82,7 @@ class _Block(nn.Module):
         groups = self.width // self.group_width
         y = nn.relu(convolve(self.width, 1, name="conv1")(x, train))
         y = nn.relu(convolve(self.width, 3, self.stride, self.dilation, groups, name="conv2")(y, train))
-        y = _SqueezeExcitation(x.shape[-1] // 4, self.dtype, name="se")(y)
+        y = y * ChannelGate(x.shape[-1] // 4, dtype=self.dtype, name="se")(y)
         y = convolve(self.width, 1, name="conv3")(y, train)
         if self.stride > 1 or x.shape[-1] != self.width:
             x = convolve(self.width, 1, self.stride, name="downsample")(x, train)
@@ -101,19 +101,6 @@ class _ConvNorm(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         conv = partial(normalized_conv, stride=self.stride, dilation=self.dilation, groups=self.groups)
         return conv(x, self.width, self.window, ("conv", "bn"), train=train, dtype=self.dtype)
-
-
-class _SqueezeExcitation(nn.Module):
-    """Channels weighed by what all of them are on average (Hu et al. 2018)."""
-
-    hidden: int
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        y = x.mean((1, 2), keepdims=True)
-        y = nn.relu(Conv(self.hidden, 1, dtype=self.dtype, name="fc1")(y))
-        return x * nn.sigmoid(Conv(x.shape[-1], 1, dtype=self.dtype, name="fc2")(y))
 
 
 regnety_002 = partial(RegNetY, (24, 56, 152, 368), (1, 1, 4, 7), 8)

@@ -1,5 +1,6 @@
 """The Linen layers that encoders, decoders and models are made of."""
 
+from segjax.layers.channel_gate import ChannelGate
 from segjax.layers.conv import Conv, ConvBlock, batch_norm, group_norm
 from segjax.layers.drop_path import DropPath, drop_path_rates
 from segjax.layers.frozen import Frozen, with_frozen_encoder
@@ -8,6 +9,7 @@ from segjax.layers.pad_up import pad_up
 from segjax.layers.stage import in_sequence, normalized_conv
 
 __all__ = [
+    "ChannelGate",
     "Conv",
     "ConvBlock",
     "DropPath",

@@ -6,7 +6,7 @@ from typing import Literal
 
 import flax.linen as nn
 
-from segjax.errors import ExperimentError, nearest
+from segjax.errors import by_name
 from segjax.upsampling.base import Upsampling
 from segjax.upsampling.dynamic import Carafe, DySample
 from segjax.upsampling.fixed import Bilinear, MaxUnpool, Nearest
@@ -58,11 +58,7 @@ def named(upsample: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     Raises:
         ExperimentError: there is none of that name; it offers the nearest.
     """
-    if not isinstance(upsample, str):
-        return upsample
-    if upsample not in BY_NAME:
-        raise ExperimentError(f"{upsample} is no upsampler; name one, such as {nearest(upsample, BY_NAME)}.")
-    return BY_NAME[upsample]
+    return by_name(upsample, BY_NAME, "upsampler") if isinstance(upsample, str) else upsample
 
 
 __all__ = [

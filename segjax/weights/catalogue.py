@@ -24,7 +24,14 @@ _PAPERS = {
     "regnet": "Radosavovic et al. 2020, arXiv:2003.13678",
     "densenet": "Huang et al. 2017, arXiv:1608.06993",
 }
-_NAMES = {"densenet": names.DENSENET, "convnext": names.CONVNEXT, "regnet": names.REGNET}
+_NAMES = {
+    "densenet": names.DENSENET,
+    "convnext": names.CONVNEXT,
+    "regnet": names.REGNET,
+    "mobilenet_v3_large": names.mobilenet_v3(("s", "ii", "III", "iiii", "II", "III", "c")),
+    "mobilenet_v3_small": names.mobilenet_v3(("S", "ii", "III", "II", "III", "c")),
+}
+"""By encoder, or by its family."""
 _RELEASES = "https://github.com/huggingface/pytorch-image-models/releases/download"
 _FOLDERS = {"efficientnet_v2": "v0.1-effv2-weights", "regnet": "v0.1-tpu-weights"}
 """timm's, of those that are not in the first."""
@@ -154,7 +161,7 @@ def _torchvision() -> list[Record]:
                 parameters=parameters,
                 size=size,
                 classes=1000,
-                names=_NAMES.get(family, ()),
+                names=_NAMES.get(encoder) or _NAMES.get(family, ()),
             )
         )
     return found

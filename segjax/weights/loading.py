@@ -46,7 +46,7 @@ def load(module: nn.Module, variables: Variables, name: str | Path, rgb: Sequenc
     state, names, unused = found(name)
     like = {kind: inside for kind, tree in variables.items() if (inside := _at(tree, place)) is not None}
     try:
-        values = from_torch(_of_channels(state, like, names, rgb), like, names=names, unused=_any(module, unused))
+        values = from_torch(_of_channels(state, like, names, rgb), like, names=names, unused=unused_by(module, unused))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     return {kind: _with(tree, place, values[kind]) if kind in values else tree for kind, tree in variables.items()}
@@ -129,7 +129,7 @@ def _of_channels(
     return fitted
 
 
-def _any(module: nn.Module, unused: str | None) -> str | None:
+def unused_by(module: nn.Module, unused: str | None) -> str | None:
     """One pattern of what weights have and an encoder has no place for: what its own file says, TORCH_UNUSED, or so."""
     return "|".join(sorted({unused, *_said_by(module)} - {None})) or None  # type: ignore[arg-type]
 

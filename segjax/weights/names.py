@@ -37,6 +37,29 @@ HED: Names = tuple(
 """Keras's of VGG-16, to torchvision's."""
 
 
+def mobilenet_v3(stages: tuple[str, ...]) -> Names:
+    """torchvision's, which count blocks and the layers of each through, to timm's.
+
+    `stages` has a letter for each block: "s" for a separable convolution, "i" for an inverted residual, "c" for one
+    convolution; upper case where channels are weighed.
+    """
+    found = [(r"^features\.0\.0\.", "conv_stem."), (r"^features\.0\.1\.", "bn1.")]
+    places = [(i, j, kind) for i, stage in enumerate(stages) for j, kind in enumerate(stage)]
+    for number, (i, j, kind) in enumerate(places, start=1):
+        path, original = f"blocks.{i}.{j}.", rf"^features\.{number}\."
+        if kind == "c":
+            found += [(rf"{original}0\.", f"{path}conv."), (rf"{original}1\.", f"{path}bn1.")]
+            continue
+        convs = ("conv_dw", "conv_pw") if kind in "sS" else ("conv_pw", "conv_dw", "conv_pwl")
+        for k, conv in enumerate(convs):
+            layer = k + (kind.isupper() and conv == convs[-1])
+            found += [(rf"{original}block\.{layer}\.0\.", f"{path}{conv}.")]
+            found += [(rf"{original}block\.{layer}\.1\.", f"{path}bn{k + 1}.")]
+        for old, new in (("fc1", "conv_reduce"), ("fc2", "conv_expand")):
+            found += [(rf"{original}block\.\d\.{old}\.", f"{path}se.{new}.")]
+    return tuple(found)
+
+
 def lite(blocks: tuple[int, ...]) -> Names:
     """efficientnet_lite_pytorch's, which count blocks through, to timm's; `blocks` says how many each stage has."""
     found = [

@@ -1,9 +1,10 @@
 """The names that segmentation_models.pytorch 0.6 gives to what decoders have, brought to those of `segjax.decoders`."""
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
+
+from segjax.weights.convert import renamed
 
 _CONV = [(r"\.0\.(weight|bias)$", r".conv1.\1"), (r"\.1\.([a-z_]+)$", r".norm1.\1")]
 """A convolution and its norm in a row."""
@@ -128,7 +129,6 @@ def of_model(state: Mapping[str, np.ndarray], decoder: str) -> dict[str, np.ndar
     for name, value in without_biases(state).items():
         part, _, inside = name.partition(".")
         if part == "decoder":
-            for pattern, to in DECODERS[decoder]:
-                inside = re.sub(pattern, to, inside)
+            inside = renamed(inside, DECODERS[decoder])
         brought["head." + inside.removeprefix("0.") if part == "segmentation_head" else f"{part}.{inside}"] = value
     return brought

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.parity import gradient_differences, level_differences, paired
-from segjax import encoders
-from segjax.encoders.efficientnet import Block, MobileBlock, original_names
+from segjax import weights
+from segjax.encoders.efficientnet import Block, MobileBlock
 
 SMALL = (33, 47)
 
@@ -61,7 +61,7 @@ def test_paths_are_dropped_in_training_alone():
 
 
 def test_names_of_files_that_count_blocks_through():
-    names = original_names(encoders.efficientnet_lite1())
+    names = weights.named("efficientnet_lite1.imagenet").names
     brought = {
         "_conv_stem.weight": "conv_stem.weight",
         "_bn0.bias": "bn1.bias",

@@ -1,7 +1,15 @@
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
 import pytest
 
+from benchmarks.torch_zoo import torchvision
+from segjax import encoders
 from segjax.weights import named
-from segjax.weights.convert import renamed
+from segjax.weights.convert import from_torch, renamed
+from segjax.weights.loading import unused_by
 
 
 @pytest.mark.parametrize(
@@ -32,3 +40,15 @@ from segjax.weights.convert import renamed
 )
 def test_names_of_files_are_brought_to_those_of_encoders(record: str, name: str, expected: str):
     assert renamed(name, named(record).names) == expected
+
+
+@pytest.mark.parametrize("encoder", ["mobilenet_v3_small", "mobilenet_v3_large"])
+def test_files_of_torchvision_fit_the_encoder_that_their_record_names(encoder: str):
+    record, module = named(f"{encoder}.imagenet"), encoders.named(encoder)
+    image = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
+    like: Any = jax.eval_shape(partial(module.init, train=False), jax.random.key(0), image)
+    model = getattr(torchvision.models, encoder)(weights=None)
+    state = {name: value.numpy() for name, value in model.state_dict().items()}
+    variables = from_torch(state, like, names=record.names, unused=unused_by(module, record.unused))
+    assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, like)
+    assert sum(each.numel() for each in model.parameters()) == record.parameters
