@@ -9,7 +9,9 @@ from forks import Forks
 
 from segjax.cache import data_dir
 
-# Before jax is imported. Compiled programs are kept for pytest's other processes and for the next run.
+# Before jax is imported. Most programs run once: LLVM need not optimise them, which takes half of the time. They are
+# kept for pytest's other processes and for the next run.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(data_dir() / "compiled_for_tests"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**31))
@@ -92,6 +94,12 @@ def experiment(
 '''
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: a third of the time tests wait for the processes that they start."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores + 1, 6)
+
+
 @pytest.fixture(scope="session")
 def squares_text() -> str:
     """What the experiment file holds."""
@@ -109,8 +117,6 @@ def squares(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     """Starts `segjax` commands that share what they compile, with those of pytest's other processes, too."""
-    folder = tmp_path_factory.getbasetemp()
-    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    forks = Forks(tmp_path_factory.mktemp("forks"), shared / "compiled")
+    forks = Forks(tmp_path_factory.mktemp("forks"))
     yield forks
     forks.close()

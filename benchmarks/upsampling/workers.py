@@ -23,7 +23,7 @@ def work(
     """Call `function(*job)` for every job and yield each job with its result or exception, in the order of their ends.
 
     On CPU every worker is a process that keeps to one core. With one worker on an accelerator all is done here.
-    Compiled programs are kept in `cache`. When the iteration is left, the workers are stopped.
+    Compiled programs are kept in `cache`, or where jax was told to. When the iteration is left, workers are stopped.
     """
     if jax.default_backend() != "cpu":
         _keep_programs(cache)
@@ -73,7 +73,8 @@ def _end_with_parent() -> None:
 
 
 def _keep_programs(cache: Path) -> None:
-    jax.config.update("jax_compilation_cache_dir", str(cache))
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
+        jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

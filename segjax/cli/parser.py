@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from segjax import __version__
+from segjax.cli.doctor import doctor
 from segjax.cli.runs import data_check, data_list, evaluate, models, predict
 from segjax.cli.training import launch, new, sweep, train
 from segjax.cli.weights import weights_check, weights_list
@@ -154,6 +155,11 @@ def make_parser() -> argparse.ArgumentParser:
         "fetch one set of weights, and compare it with its record and its encoder with PyTorch",
     )
     argument(command, "name", metavar="NAME", help="as `segjax weights` lists it, such as mobilenet_v2.imagenet")
+    argument(command, "--json", action="store_true", help="print JSON")
+
+    command = add(
+        commands, "doctor", doctor, "print versions, devices, memory and caches, and what is missing for which command"
+    )
     argument(command, "--json", action="store_true", help="print JSON")
 
     data = commands.add_parser("data", help="list data sets, or check one of yours").add_subparsers(

@@ -40,6 +40,10 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
                 print(f"{stopped} Go on with: segjax train --resume {folder}", file=sys.stderr)
                 print(folder)
             return 128 + stopped.signal
+        except Exception:
+            for run in runs if parsed.resume is None and is_first_process() else []:
+                run.remove_if_unsaved()  # which would stand in the way of the same command
+            raise
         if is_first_process():
             headline = pairs[0][0].task_of_data.headline
             print_scores(report_seeds(folder, runs, scores, headline) if len(runs) > 1 else scores[0])

@@ -2,6 +2,8 @@
 
 import statistics
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -9,11 +11,16 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+QUIET_SECONDS = 30.0
+"""How long a log that is no terminal, such as a file, says nothing."""
+
 
 class Log:
     """A progress bar with loss, score, images/s and time left, and a line for every look at a split.
 
-    Runs that are trained together share it; it shows their means. Only the process with `speaks` prints.
+    Where there is no terminal to draw a bar in, the same numbers are a line whenever it has been quiet for long, also
+    while something is compiled or scored. Runs that are trained together share it; it shows their means. Only the
+    process with `speaks` prints.
     """
 
     def __init__(self, steps: int, headline: str, *, speaks: bool) -> None:
@@ -35,18 +42,26 @@ class Log:
         self._started = False
         self._loss = ""
         self._scores = ""
+        self._doing = "Starting"
+        self._since = self._spoke = time.monotonic()
+        self._first = self._step = 0
+        self._ended = threading.Event()
 
     def __enter__(self) -> "Log":
         self._progress.start()
+        if self._speaks and not self._console.is_terminal:
+            threading.Thread(target=self._break_silence, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended.set()
         self._progress.stop()
 
     def waiting(self, what: str) -> None:
         """Say what the run is waiting for."""
+        self._doing = what
         self._progress.update(self._task, description=what)
         if not self._console.is_terminal and not self._started:
             self.say(f"{what} ...")
@@ -58,12 +73,15 @@ class Log:
 
     def say_here(self, sentence: str) -> None:
         """Print a line about what this process alone can know."""
+        self._spoke = time.monotonic()
         self._console.print(sentence, soft_wrap=True, markup=False, highlight=False)
 
     def start(self, step: int, what: str) -> None:
         """Begin to count at `step`."""
         self.say(f"{f'Going on from step {step}' if step else 'Training'}: {what}")
         self._started = True
+        self._doing = "Training"
+        self._since, self._first, self._step = time.monotonic(), step, step
         self._progress.update(self._task, description="Training", total=self._steps, completed=step)
 
     def trained(self, step: int, losses: Sequence[float | None], images_per_second: float) -> None:
@@ -71,6 +89,7 @@ class Log:
         known = [loss for loss in losses if loss is not None]
         loss = f"{statistics.fmean(known):.3f}" if known else "none"
         self._loss = f"loss {loss}  {images_per_second:.0f} images/s"
+        self._step = step
         self._progress.update(self._task, completed=step, numbers=self._scores + self._loss)
 
     def scored(self, step: int, parts: Mapping[str, Sequence[dict[str, Any]]]) -> None:
@@ -81,4 +100,26 @@ class Log:
             mean = f"{statistics.fmean(found):.3f}" if found else "undefined"
             self._scores += f"{part} {self._headline} {mean}  "
         self.say(f"step {step:>6}/{self._steps}  {self._scores}{self._loss}")
+        self._doing = "Training"
         self._progress.update(self._task, description="Training", completed=step, numbers=self._scores + self._loss)
+
+    def _break_silence(self) -> None:
+        while not self._ended.wait(max(self._spoke + QUIET_SECONDS - time.monotonic(), 0.0)):
+            if time.monotonic() - self._spoke >= QUIET_SECONDS:
+                self.say(self._state())
+
+    def _state(self) -> str:
+        """What the bar would show."""
+        if not self._started:
+            return f"{self._doing}, for {_clock(time.monotonic() - self._since)} so far ..."
+        numbers = f"step {self._step:>6}/{self._steps}  {self._scores}{self._loss}"
+        if self._step > self._first:
+            took = (time.monotonic() - self._since) / (self._step - self._first)
+            numbers += f"  {_clock(took * (self._steps - self._step))} left"
+        return numbers if self._doing == "Training" else f"{numbers}  ({self._doing} ...)"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -74,6 +74,12 @@ class Run:
             ) from error
         return run
 
+    def remove_if_unsaved(self) -> None:
+        """Remove the folder of a run that failed before there was anything to go on from, or to look into."""
+        if any(self.checkpoints.glob("*")) or (self.path / "skipped").exists():
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """While entered, no other process can train in this folder, except on Windows, where nothing is locked.

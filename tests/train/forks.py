@@ -1,7 +1,6 @@
 """`segjax` commands in processes of their own, which start in milliseconds and may be killed."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -36,22 +35,12 @@ class Fork:
 
 
 class Forks:
-    """Starts `segjax` commands in milliseconds, as forks of a process that has imported it; compiles in half the time.
+    """Starts `segjax` commands in milliseconds, as forks of a process that has imported it."""
 
-    They and what they start keep what they compile in `cache`.
-    """
-
-    def __init__(self, folder: Path, cache: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         server = [sys.executable, str(Path(__file__).with_name("fork_server.py"))]
-        environment = os.environ | {
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",
-            "JAX_COMPILATION_CACHE_DIR": str(cache),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
-        self._server = subprocess.Popen(
-            server, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._server = subprocess.Popen(server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._count = 0
 
     def start(self, *arguments: str | Path, first: str = "") -> Fork:

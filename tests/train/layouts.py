@@ -5,6 +5,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -25,18 +26,25 @@ from segjax.train.state import TrainState
 from segjax.train.step import one_step
 
 FLOAT = "float64" if jax.config.read("jax_enable_x64") else "float32"
+UPSAMPLERS = [name for name in upsampling.BY_NAME if name not in ("conv_transpose_bilinear", "pixel_shuffle_icnr")]
+"""All but those that only start otherwise."""
+FEW = ["conv_transpose_2x2", "carafe"]
+"""Enough where images are whole, since no upsampler sees more than one."""
 LAYOUTS = {
-    "one": Layout(devices=1),
-    "eight": Layout(),
-    "pmap": Layout(strategy="pmap"),
-    "space": Layout(space=2),
-    "zero": Layout(shard_optimizer=True),
-    "processes": Layout(),
+    "one": (Layout(devices=1), UPSAMPLERS),
+    "eight": (Layout(), UPSAMPLERS),
+    "space": (Layout(space=2), UPSAMPLERS),
+    "one_of_few": (Layout(devices=1), FEW),
+    "pmap": (Layout(strategy="pmap"), FEW),
+    "zero": (Layout(shard_optimizer=True), FEW),
+    "processes": (Layout(), FEW),
 }
 
 
 class Everything(nn.Module):
-    """A decoder with every upsampler at once, on an encoder with batch normalisation; dropout before the head."""
+    """A decoder with many upsamplers at once, on an encoder with batch normalisation; dropout before the head."""
+
+    upsamplers: Sequence[str]
 
     @nn.compact
     def __call__(self, image, *, train):
@@ -45,11 +53,7 @@ class Everything(nn.Module):
         finest, deepest = ConvEncoder(((4,), (6,)), block, name="encoder")(image.astype(dtype), train=train)
         assert finest.features is not None
         assert deepest.features is not None
-        climbs = [
-            upsample(features=4, name=name)(deepest.features, finest)
-            for name, upsample in upsampling.BY_NAME.items()
-            if name not in ("conv_transpose_bilinear", "pixel_shuffle_icnr")  # others with another start
-        ]
+        climbs = [upsampling.BY_NAME[name](features=4, name=name)(deepest.features, finest) for name in self.upsamplers]
         x = block((6,), name="decoder")(jnp.concatenate([finest.features, *climbs], -1), train=train)
         x = nn.Dropout(0.2, deterministic=not train)(x)
         return nn.Conv(3, (1, 1), dtype=dtype, param_dtype=dtype, name="head")(x)
@@ -75,20 +79,19 @@ def main(folder: str, names: str, *processes: str) -> None:
     share = 8 // jax.process_count()
     mine = {k: v[jax.process_index() * share :][:share] for k, v in batch.items()}
     data = Dataset("noise", ("a", "b", "c"), ((0, 0, 0),) * 3, lambda split: [])
-    model = Normalized(Everything(), mean=(0.5,) * 3, std=(0.3,) * 3)
     # The trace is the gradient of the first step, and then a sum of both. Averages ride along to be sharded.
     optimizer = optax.chain(optax.trace(0.5), optax.sgd(1.0))
-    experiment = Experiment(model, data, loss, optimizer, steps=2, batch_size=8, ema=0.9)
     task = Segmentation(data)
     key = jax.random.key(0)
-    variables = jax.tree.map(lambda x: np.asarray(x, FLOAT), initial_variables(model, batch["image"][:1], key))
-    state = jax.device_get(TrainState.initial(variables, optimizer, task.zero(), ema=True))
-
-    def step(states, batches, keys, axis=None):
-        return one_step(states, batches, keys, experiment=experiment, task=task, axis=axis)
 
     for name in names.split(","):
-        placement = Placement(LAYOUTS[name], 8)
+        layout, upsamplers = LAYOUTS[name]
+        model = Normalized(Everything(upsamplers), mean=(0.5,) * 3, std=(0.3,) * 3)
+        experiment = Experiment(model, data, loss, optimizer, steps=2, batch_size=8, ema=0.9)
+        variables = jax.tree.map(lambda x: np.asarray(x, FLOAT), initial_variables(model, batch["image"][:1], key))
+        state = jax.device_get(TrainState.initial(variables, optimizer, task.zero(), ema=True))
+        step = partial(one_step, experiment=experiment, task=task)
+        placement = Placement(layout, 8)
         placed, on_devices = placement.state(state), placement.batch(mine)
         program = placement.compile(step, placed, on_devices, placement.replicate(key))
         found = {}

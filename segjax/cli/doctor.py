@@ -1,0 +1,109 @@
+"""The command that looks at the machine."""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from segjax import __version__
+from segjax.cache import data_dir
+
+EXTRAS = {
+    "": "`import segjax`",
+    "train": "every command that trains, scores, predicts or reads data",
+    "launch": "`segjax launch --slurm` and `segjax sweep --slurm`",
+    "weights": "Keras files, and files of the Hugging Face hub",
+}
+"""What the packages of each extra are for; of `dev` only who changes segjax has need."""
+
+
+def doctor(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax doctor`: versions, devices, memory and caches, and what is missing for which command."""
+    if not parsed.json:
+        print("Looking for devices ...", file=sys.stderr)
+    found = {
+        "segjax": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory": _memory(),
+        "packages": _packages(),
+        "devices": _devices(),
+        "caches": {name: _size(folder) for name, folder in _caches().items()},
+    }
+    if parsed.json:
+        print(json.dumps(found, indent=2))
+    else:
+        _print(found)
+    return 0
+
+
+def _packages() -> dict[str, dict[str, str | None]]:
+    """The version of each package of each extra, None where it is not installed."""
+    found: dict[str, dict[str, str | None]] = {extra: {} for extra in EXTRAS}
+    for requirement in importlib.metadata.requires("segjax") or []:
+        name, extra = re.match(r"[\w.-]+", requirement), re.search(r"""extra == ['"](\w+)['"]""", requirement)
+        packages = found.get(extra[1] if extra else "")
+        if name is not None and packages is not None:
+            packages[name[0]] = _version(name[0])
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _devices() -> list[dict[str, Any]]:
+    """Those that jax sees, with their memory in bytes where they say it."""
+    import jax
+
+    found = []
+    for device in jax.local_devices():
+        memory = (device.memory_stats() or {}).get("bytes_limit")
+        found.append({"kind": device.device_kind, "platform": device.platform, "memory": memory})
+    return found
+
+
+def _memory() -> int | None:
+    """Of this machine, in bytes."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _caches() -> dict[str, Path]:
+    root = data_dir()
+    return {str(folder): folder for folder in sorted(root.iterdir())} if root.is_dir() else {}
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _print(found: dict[str, Any]) -> None:
+    print(f"segjax {found['segjax']}, Python {found['python']}, {found['platform']}")
+    memory = f", {found['memory'] / 2**30:.1f} GiB" if found["memory"] else ""
+    print(f"{found['cores']} CPU cores{memory}")
+    for device in found["devices"]:
+        memory = f", {device['memory'] / 2**30:.1f} GiB" if device["memory"] else ""
+        print(f"device: {device['kind']} ({device['platform']}{memory})")
+    for extra, packages in found["packages"].items():
+        missing = [name for name, version in packages.items() if version is None]
+        install = f"pip install 'segjax[{extra}]'" if extra else "pip install segjax"
+        said = f"missing: {', '.join(missing)}; `{install}` brings it" if missing else "all there"
+        print(f"\nfor {EXTRAS[extra]}: {said}")
+        print("  " + ", ".join(f"{name} {version}" for name, version in packages.items() if version is not None))
+    print(f"\nkept in {data_dir()}, all of which is fetched or made again where it is deleted:")
+    for folder, size in found["caches"].items():
+        print(f"  {size / 2**20:8.1f} MiB  {folder}")
+    if not found["caches"]:
+        print("  nothing yet")

@@ -1,0 +1,38 @@
+import importlib.metadata
+import json
+from pathlib import Path
+
+import jax
+import pytest
+
+from segjax.cli import main
+
+
+def test_it_says_what_is_there_and_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    version = importlib.metadata.version
+
+    def without_grain(name: str) -> str:
+        if name == "grain":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_grain)
+    monkeypatch.setenv("SEGJAX_DATA", str(tmp_path))
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "one.whl").write_bytes(bytes(3 * 2**20))
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["packages"][""]["jax"] == jax.__version__
+    assert found["packages"]["train"]["grain"] is None
+    assert found["packages"]["train"]["optax"] == version("optax")
+    assert "submitit" in found["packages"]["launch"]
+    assert "torch" not in str(found["packages"])
+    assert [device["kind"] for device in found["devices"]] == [device.device_kind for device in jax.devices()]
+    assert found["caches"] == {str(tmp_path / "wheels"): 3 * 2**20}
+
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "reads data: missing: grain; `pip install 'segjax[train]'` brings it\n" in said
+    assert f"  {3:8.1f} MiB  {tmp_path / 'wheels'}\n" in said
