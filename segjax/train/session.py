@@ -26,6 +26,8 @@ from segjax.train.team import Member, Team
 
 LOG_EVERY = 10
 """Steps that one row of the log sums up."""
+DRAW_EVERY = 30.0
+"""Seconds between curves that are drawn while training waits: a second each, which small runs have no time for."""
 
 
 class Splits(NamedTuple):
@@ -58,7 +60,7 @@ class Session:
         self.last = self.members[0].experiment.steps
         """The number of the last step that there can be."""
         self._speaks = devices.is_first_process()
-        self._began = time.perf_counter()
+        self._began = self._drawn = time.perf_counter()
         self._timed = self.step
         self._logged = self.step - self.step % LOG_EVERY
         # On the host, where no step can use it up.
@@ -127,6 +129,9 @@ class Session:
                 member.history.keep(self.step, parts)
                 member.checkpoints.keep(member.history.best(member.checkpoints.steps()))
             self._show(self.step, scores)
+            if time.perf_counter() - self._drawn >= DRAW_EVERY:
+                self._draw_curves([member for member, _ in scores])
+                self._drawn = time.perf_counter()
             self.compile()
         self.speed.start()
 
@@ -152,6 +157,7 @@ class Session:
         for member in self.members:
             member.checkpoints.close()
         self.log.waiting("Drawing pictures")
+        self._draw_curves(self.members)
         for member in self.members if self._speaks else ():
             self.task.draw_predictions(member.run.path, member.experiment.model, member.predicting, self.splits.test)
             self._report(member)
@@ -180,7 +186,9 @@ class Session:
         """Scores of every run, for who watches."""
         if scores:
             self.log.scored(step, {kind: [parts[kind] for _, parts in scores] for kind in scores[0][1]})
-        for member, _ in scores if self._speaks else ():
+
+    def _draw_curves(self, members: Sequence[Member]) -> None:
+        for member in members if self._speaks else ():
             self.task.draw_curves(member.run.path, member.history.rows)
 
     def _lap(self) -> dict[str, float]:

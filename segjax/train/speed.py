@@ -1,6 +1,7 @@
 """How fast a run is, and how near to what its devices can do."""
 
 import functools
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,17 +13,24 @@ import jax.numpy as jnp
 from segjax.train.devices import Program
 
 PEAK_FLOPS = {
+    "B200": 2250e12,
     "H200": 989e12,
     "H100": 989e12,
     "A100": 312e12,
+    "L40S": 362e12,
     "L4": 121e12,
     "V100": 125e12,
+    "MI300X": 1307e12,
     "TPU v4": 275e12,
+    "TPU v5e": 197e12,
     "TPU v5 lite": 197e12,
+    "TPU v5p": 459e12,
     "TPU v5": 459e12,
-    "TPU v6": 918e12,
+    "TPU v6e": 918e12,
+    "TPU v6 lite": 918e12,
+    "TPU7x": 2307e12,
 }
-"""Dense bfloat16 (V100: float16) operations per second from the makers' data sheets, by a part of the device's name."""
+"""Dense bfloat16 (V100: float16) operations per second from the makers' data sheets, by words of the device's name."""
 
 
 class Work(NamedTuple):
@@ -85,9 +93,14 @@ class Speed:
 
 def peak_flops() -> float:
     """The operations per second that one device could do: its maker's figure, or that of a large product here."""
-    kind = jax.devices()[0].device_kind
-    known = [flops for name, flops in PEAK_FLOPS.items() if name in kind]
-    return known[0] if known else _measured(jax.devices()[0])
+    device = jax.devices()[0]
+    return known_peak(device.device_kind) or _measured(device)
+
+
+def known_peak(kind: str) -> float | None:
+    """What the maker says of a device of that name, such as "NVIDIA H100 80GB HBM3"."""
+    known = [flops for name, flops in PEAK_FLOPS.items() if re.search(rf"\b{name}\b", kind)]
+    return known[0] if known else None
 
 
 @functools.cache
@@ -98,7 +111,7 @@ def _measured(device: Any) -> float:
     product = jax.jit(jnp.matmul)
     product(matrix, matrix).block_until_ready()
     times = []
-    for _ in range(25):
+    for _ in range(10):
         began = time.perf_counter()
         product(matrix, matrix).block_until_ready()
         times.append(time.perf_counter() - began)
