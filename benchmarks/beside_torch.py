@@ -3,6 +3,7 @@
 torch computes in float64. Weights and statistics are random, and batch normalisation is in evaluation.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from flax import traverse_util
 from jax.typing import DTypeLike
 
 from segjax.ops.geometry import Pair
@@ -83,11 +85,11 @@ def level_differences(pairing: Pairing, size: Pair, dtype: DTypeLike = np.float6
     return [_difference(mine, theirs) for mine, theirs in zip(ours, expected, strict=True)]
 
 
-def gradient_differences(pairing: Pairing, size: Pair) -> dict[str, float]:
+def gradient_differences(pairing: Pairing, size: Pair, of: str = "") -> dict[str, float]:
     """Of the gradients of a weighted sum of all levels by the image and by every parameter, in double precision.
 
-    Each is a share of the parameter's largest, or of a ten-thousandth of the largest of all: some are zero but for
-    rounding.
+    `of` is a regular expression of the names, as brought, of fewer of them. Each is a share of the parameter's largest,
+    or of a ten-thousandth of the largest of all: some are zero but for rounding.
     """
     image = noise(size)
     pixels = to_torch(image).requires_grad_()
@@ -96,17 +98,19 @@ def gradient_differences(pairing: Pairing, size: Pair) -> dict[str, float]:
     levels = reference.levels(pixels)
     weights = [np.random.default_rng(i).standard_normal(level.shape) for i, level in enumerate(levels)]
     torch.stack([(y * torch.from_numpy(w)).sum() for y, w in zip(levels, weights, strict=True)]).sum().backward()
-    exact = cast(pairing.variables, np.float64)
+    exact = traverse_util.flatten_dict(cast(pairing.variables, np.float64))
+    asked = {path: leaf for path, leaf in exact.items() if path[0] == "params" and re.match(of, convert.name_of(path))}
 
-    def weighed(params: Any, image: jax.Array) -> jax.Array:
-        found = pairing.levels({**exact, "params": params}, image, np.float64)
+    def weighed(asked: Any, image: jax.Array) -> jax.Array:
+        found = pairing.levels(traverse_util.unflatten_dict(exact | asked), image, np.float64)
         return jnp.stack([(y * w.transpose(0, 2, 3, 1)).sum() for y, w in zip(found, weights, strict=True)]).sum()
 
     with jax.enable_x64(True):
-        by_params, by_image = jit(jax.grad(weighed, (0, 1)))(exact["params"], cast(image, np.float64))
-    ours = convert.to_torch({"params": by_params})
+        by_asked, by_image = jit(jax.grad(weighed, (0, 1)))(asked, cast(image, np.float64))
+    ours = convert.to_torch(traverse_util.unflatten_dict(by_asked))
     gradients = {name: each.grad.numpy() for name, each in reference.module.named_parameters() if each.grad is not None}
     theirs = {convert.renamed(name, reference.names): gradient for name, gradient in gradients.items()}
+    theirs = {name: gradient for name, gradient in theirs.items() if re.match(of, name)}
     if ours.keys() != theirs.keys():
         raise ValueError(f"{sorted(ours.keys() ^ theirs.keys())} have a gradient on one side alone.")
     floor = 1e-4 * max(np.abs(gradient).max() for gradient in theirs.values())

@@ -181,6 +181,7 @@ def test_another_run_hands_on_all_but_a_changed_head_and_its_normalisation(
     [
         (["--start", "imagenet", "--encoder", "smal"], DataError, r"no weights of smal: .* such as small\."),
         (["--start", "small.imagent"], DataError, r"is no file and no weights of a name: .* such as small\.i"),
+        (["--start", "imagnet"], DataError, "is no file and no weights of a name: .* such as imagenet or "),
         (["--start", "."], ExperimentError, "not a run folder"),
         (["--start", "{file}"], DataError, "is no file of weights that segjax knows"),
         (["--start", "imagenet", "--encoder_rate", "-1"], ExperimentError, "encoder_rate is -1.0; it is a factor"),
