@@ -1,4 +1,5 @@
-"""timm and torchvision, also where torchvision's compiled operators are made for another torch."""
+"""timm, torchvision and segmentation_models.pytorch, also where torchvision's compiled operators are made for another
+torch."""
 
 import torch
 
@@ -10,7 +11,8 @@ except RuntimeError:  # its Python part declares shapes of operators that its li
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision
 
+import segmentation_models_pytorch as smp
 import timm
 import torchvision.models.feature_extraction
 
-__all__ = ["timm", "torchvision"]
+__all__ = ["smp", "timm", "torchvision"]

@@ -1,9 +1,11 @@
 """What is fetched and kept: wheels, files and weights, each with its checksum, in a folder that then works offline."""
 
+import contextlib
 import errno
 import hashlib
 import http.client
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -12,8 +14,9 @@ import sys
 import tempfile
 import urllib.parse
 import urllib.request
+import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from segjax.errors import DataError
@@ -216,7 +219,8 @@ def _ask_hub(repo_id: str, filename: str, revision: str, into: Path, by_hand: st
     print(f"Fetching {filename} of {repo_id} from the Hugging Face hub ...", file=sys.stderr, flush=True)
     what = f"{filename} of {repo_id} at {revision}"
     try:
-        return Path(hf_hub_download(repo_id, filename, revision=revision, local_dir=into))
+        with _silent("huggingface_hub"):  # what it says of retries, ours says in one sentence
+            return Path(hf_hub_download(repo_id, filename, revision=revision, local_dir=into))
     except errors.GatedRepoError as error:
         raise DataError(
             f"{repo_id} asks for a login: accept its terms on https://huggingface.co/{repo_id}, run `hf auth login` "
@@ -236,6 +240,19 @@ def _ask_hub(repo_id: str, filename: str, revision: str, into: Path, by_hand: st
         raise DataError(
             f"{what} could not be fetched from the Hugging Face hub: check the network and run again, {by_hand}."
         ) from error
+
+
+@contextlib.contextmanager
+def _silent(package: str) -> Iterator[None]:
+    """While entered, a package logs nothing, and warns of nothing."""
+    logger = logging.getLogger(package)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _download(name: str, version: str, into: Path, wheels: Path) -> Path:

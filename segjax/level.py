@@ -34,8 +34,16 @@ class Level(struct.PyTreeNode):
         return 0 if self.features is None else self.features.shape[-1]
 
 
+Parts = tuple[tuple[str, ...], ...]
+"""The names of an encoder's parts, stage by stage in the order that an image passes them. What lies at layer1, at
+layer1_0 or below these belongs to layer1."""
+
+
 class Encoder(Protocol):
-    """A Linen module whose fields are its whole configuration."""
+    """A Linen module whose fields are its whole configuration.
+
+    One whose stages can be frozen by name and trained with rates of their own has a property `parts: Parts`.
+    """
 
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """One level a resolution, finest first: ResNet's are at strides 2 to 32, VGG's at 1 to 32, ViT's all at 16."""

@@ -2,9 +2,7 @@
 
 import torch
 
-from benchmarks.torch_zoo import torchvision  # noqa: F401 before it imports torchvision itself
-
-import segmentation_models_pytorch as smp  # isort: skip
+from benchmarks.torch_zoo import smp
 
 __all__ = ["randomise_statistics", "smp"]
 

@@ -323,7 +323,7 @@ def test_the_hub_gives_a_file_once_and_says_what_it_has_not(web, tmp_path):
     assert fetch_hub("timm/small", name, COMMIT, SUM) == path  # without a network
 
 
-def test_no_hub_is_said(tmp_path, monkeypatch):
+def test_no_hub_is_said(tmp_path, monkeypatch, capfd):
     asked = ("timm/small", "model.safetensors", COMMIT)
     path = tmp_path / "data" / "hub" / "timm" / "small" / COMMIT / "model.safetensors"
     # Said at once; of a hub that does not answer, the client says the same after trying for half a minute.
@@ -332,6 +332,16 @@ def test_no_hub_is_said(tmp_path, monkeypatch):
         f"model.safetensors of timm/small at {COMMIT} could not be fetched from the Hugging Face hub: check the "
         f"network and run again, or lay it by hand as {path}."
     ]
+    client = pytest.importorskip("huggingface_hub")
+
+    def try_again(*_, **__):
+        client.utils.logging.get_logger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
+        raise ConnectionError
+
+    monkeypatch.setattr(client, "hf_hub_download", try_again)
+    with pytest.raises(DataError, match="could not be fetched from the Hugging Face hub"):
+        fetch_hub(*asked)
+    assert capfd.readouterr().err == "Fetching model.safetensors of timm/small from the Hugging Face hub ...\n"
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(
         DataError, match=r"is fetched with huggingface_hub: `pip install 'segjax\[weights\]'`, or lay it by"

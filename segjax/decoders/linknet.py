@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 
-from segjax.layers import ConvBlock, batch_norm
+from segjax.layers import ConvBlock
 from segjax.level import Level
 from segjax.upsampling import ConvTranspose
 
@@ -21,20 +22,21 @@ class LinkNetDecoder(nn.Module):
     """Channels where a level has no features of its own."""
     upsample: Callable[..., nn.Module] = partial(ConvTranspose, overlap=2)
     block: Callable[..., nn.Module] = ConvBlock
-    norm: Callable[..., nn.Module] | None = batch_norm
-    """Of what was upsampled; the block has the others."""
+    """What was upsampled has its norm and activation, too."""
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
         x, passed = levels[-1], []
+        said: Any = self.block((), parent=None)
         for i, to in reversed([*enumerate(levels[:-1], start=1)]):
             narrow = max(1, x.width // 4)
             y = self.block((narrow,), window=1, name=f"narrow{i}")(x.features, train=train)
             y = self.upsample(features=narrow, factor=x.stride // to.stride, name=f"up{i}")(y, to)
-            if self.norm is not None:
-                y = self.norm(use_running_average=not train, dtype=y.dtype, name=f"up_norm{i}")(y)
-            y = self.block((to.width or self.last_width,), window=1, name=f"widen{i}")(nn.relu(y), train=train)
+            if said.norm is not None:
+                y = said.norm(use_running_average=not train, dtype=y.dtype, name=f"up_norm{i}")(y)
+            y = y if said.activation is None else said.activation(y)
+            y = self.block((to.width or self.last_width,), window=1, name=f"widen{i}")(y, train=train)
             x = to.replace(features=y if to.features is None else y + to.features, indices=None, tokens=None)
             passed.insert(0, x)
         return tuple(passed) or (x,)

@@ -1,5 +1,6 @@
 """Encoders: an image in, one `Level` per resolution out, finest first."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -95,102 +96,6 @@ from segjax.encoders.vit import (
 )
 from segjax.errors import by_name
 from segjax.level import Encoder, Level
-
-BY_NAME: dict[str, Callable[..., nn.Module]] = {
-    "resnet18": resnet18,
-    "resnet34": resnet34,
-    "resnet50": resnet50,
-    "resnet101": resnet101,
-    "resnet152": resnet152,
-    "resnet18d": resnet18d,
-    "resnet34d": resnet34d,
-    "resnet50d": resnet50d,
-    "resnet101d": resnet101d,
-    "resnet152d": resnet152d,
-    "wide_resnet50_2": wide_resnet50_2,
-    "wide_resnet101_2": wide_resnet101_2,
-    "resnext50_32x4d": resnext50_32x4d,
-    "resnext101_32x8d": resnext101_32x8d,
-    "mobilenet_v2": mobilenet_v2,
-    "efficientnet_lite0": efficientnet_lite0,
-    "efficientnet_lite1": efficientnet_lite1,
-    "efficientnet_lite2": efficientnet_lite2,
-    "efficientnet_lite3": efficientnet_lite3,
-    "efficientnet_lite4": efficientnet_lite4,
-    "efficientnet_b0": efficientnet_b0,
-    "efficientnet_b1": efficientnet_b1,
-    "efficientnet_b2": efficientnet_b2,
-    "efficientnet_b3": efficientnet_b3,
-    "efficientnet_b4": efficientnet_b4,
-    "efficientnet_b5": efficientnet_b5,
-    "efficientnet_b6": efficientnet_b6,
-    "efficientnet_b7": efficientnet_b7,
-    "efficientnet_v2_s": efficientnet_v2_s,
-    "efficientnet_v2_m": efficientnet_v2_m,
-    "efficientnet_v2_l": efficientnet_v2_l,
-    "mobilenet_v3_large": mobilenet_v3_large,
-    "mobilenet_v3_small": mobilenet_v3_small,
-    "vgg11": vgg11,
-    "vgg13": vgg13,
-    "vgg16": vgg16,
-    "vgg19": vgg19,
-    "vgg11_bn": vgg11_bn,
-    "vgg13_bn": vgg13_bn,
-    "vgg16_bn": vgg16_bn,
-    "vgg19_bn": vgg19_bn,
-    "mit_b0": mit_b0,
-    "mit_b1": mit_b1,
-    "mit_b2": mit_b2,
-    "mit_b3": mit_b3,
-    "mit_b4": mit_b4,
-    "mit_b5": mit_b5,
-    "convnext_tiny": convnext_tiny,
-    "convnext_small": convnext_small,
-    "convnext_base": convnext_base,
-    "convnext_large": convnext_large,
-    "convnextv2_atto": convnextv2_atto,
-    "convnextv2_femto": convnextv2_femto,
-    "convnextv2_pico": convnextv2_pico,
-    "convnextv2_nano": convnextv2_nano,
-    "convnextv2_tiny": convnextv2_tiny,
-    "convnextv2_small": convnextv2_small,
-    "convnextv2_base": convnextv2_base,
-    "convnextv2_large": convnextv2_large,
-    "convnextv2_huge": convnextv2_huge,
-    "vit_tiny": vit_tiny,
-    "vit_small": vit_small,
-    "vit_base": vit_base,
-    "vit_large": vit_large,
-    "dinov2_small": dinov2_small,
-    "dinov2_base": dinov2_base,
-    "dinov2_large": dinov2_large,
-    "dinov2_small_reg4": dinov2_small_reg4,
-    "dinov2_base_reg4": dinov2_base_reg4,
-    "dinov2_large_reg4": dinov2_large_reg4,
-    "regnety_002": regnety_002,
-    "regnety_004": regnety_004,
-    "regnety_006": regnety_006,
-    "regnety_008": regnety_008,
-    "regnety_016": regnety_016,
-    "regnety_032": regnety_032,
-    "regnety_040": regnety_040,
-    "regnety_064": regnety_064,
-    "regnety_080": regnety_080,
-    "regnety_120": regnety_120,
-    "regnety_160": regnety_160,
-    "regnety_320": regnety_320,
-    "densenet121": densenet121,
-    "densenet161": densenet161,
-    "densenet169": densenet169,
-    "densenet201": densenet201,
-    "swinv2_tiny": swinv2_tiny,
-    "swinv2_small": swinv2_small,
-    "swinv2_base": swinv2_base,
-    "hrnet_w18": hrnet_w18,
-    "hrnet_w32": hrnet_w32,
-    "hrnet_w48": hrnet_w48,
-}
-"""Encoders by name, each called as `encoder(dtype=..., remat=...)`, with further fields of its own."""
 
 
 def named(encoder: str | nn.Module, **settings: Any) -> nn.Module:
@@ -313,3 +218,8 @@ __all__ = [
     "wide_resnet50_2",
     "wide_resnet101_2",
 ]
+
+BY_NAME: dict[str, Callable[..., nn.Module]] = {
+    name: globals()[name] for name in __all__ if name.islower() and not inspect.isfunction(globals()[name])
+}
+"""Encoders by name, each called as `encoder(dtype=..., remat=...)`, with further fields of its own."""

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.layers import ConvBlock
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 
 class ConvEncoder(nn.Module):
@@ -21,6 +21,11 @@ class ConvEncoder(nn.Module):
     stages: tuple[tuple[int, ...], ...]
     block: Callable[..., nn.Module] = ConvBlock
     """Called as `block(widths, name=...)(x, train=...)`."""
+
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        return tuple((f"stage{i}",) for i, widths in enumerate(self.stages, start=1) if widths)
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:

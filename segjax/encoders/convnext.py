@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from segjax.encoders.dilation import Steps, dilated
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import dense, gelu, layer_norm
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"head\.|norm_pre\."
 """Names of timm's files that the encoder has no place for: the classifier's and the norm before it."""
@@ -44,6 +44,11 @@ class ConvNeXt(nn.Module):
     """What is computed in; parameters are float32."""
     remat: bool = False
     """Whether the backward pass computes each block again instead of keeping its activations."""
+
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        return (("stem",), *((f"stages_{i}",) for i in range(self.depth)))
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.layers import Conv, batch_norm
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"classifier\."
 """Names of published files that the encoder has no place for: the classifier's."""
@@ -31,6 +31,14 @@ class DenseNet(nn.Module):
     """What is computed in; parameters and statistics are float32."""
     remat: bool = False
     """Whether the backward pass computes each layer again instead of keeping its activations (Pleiss et al. 2017)."""
+
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        parts = [("conv0", "norm0"), ("denseblock1",)]
+        parts += [(f"transition{i}", f"denseblock{i + 1}") for i in range(1, len(self.blocks))]
+        parts[-1] += ("norm5",)
+        return tuple(tuple(f"features_{name}" for name in part) for part in parts[: self.depth])
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:

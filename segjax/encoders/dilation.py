@@ -37,3 +37,13 @@ def dilated(strides: Sequence[int], before: int, output_stride: int, *, dilate_f
         reached *= stride
         steps.append(Steps(stride, dilation if dilate_first else previous, dilation, reached))
     return steps
+
+
+def stages_for(strides: Sequence[int], depth: int) -> int:
+    """How many stages make `depth` levels, where each level is the last stage's of its resolution.
+
+    A first stage that strides leaves a level before it, the stem's.
+    """
+    ends = [i for i in range(1, len(strides) + 1) if strides[i : i + 1] != [1]]
+    levels = ([0] if strides[0] > 1 else []) + ends
+    return levels[:depth][-1]

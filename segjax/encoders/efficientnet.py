@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from segjax.encoders.dilation import dilated
+from segjax.encoders.dilation import dilated, stages_for
 from segjax.encoders.mobilenet_v2 import rounded
 from segjax.layers import ChannelGate, batch_norm, in_sequence, normalized_conv
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"(conv_head|bn2|classifier)\."
 """The classifier and the convolution before it in torch's files, which an encoder has no place for."""
@@ -115,6 +115,12 @@ class EfficientNet(nn.Module):
     """What is computed in; parameters are float32."""
     remat: bool = False
     """Whether the backward pass computes each stage again, instead of keeping its activations."""
+
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        count = stages_for([stage[0].stride for stage in self.stages], self.depth)
+        return (("conv_stem", "bn1"), *((f"blocks_{i}",) for i in range(count)))
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:

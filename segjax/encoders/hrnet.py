@@ -11,7 +11,7 @@ from segjax import ops
 from segjax.encoders.dilation import Steps
 from segjax.encoders.resnet import ResidualBlock
 from segjax.layers import normalized_conv
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"incre_modules\.|downsamp_modules\.|final_layer\.|classifier\."
 """Names of timm's files that the encoder has no place for: the classifier's and those of what leads to it."""
@@ -37,6 +37,12 @@ class HRNet(nn.Module):
     """What is computed in; parameters and statistics are float32."""
     remat: bool = False
     """Whether the backward pass computes what lies between two exchanges again instead of keeping its activations."""
+
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        exchanges = ((f"transition{i}", f"stage{i + 1}") for i in range(1, len(self.modules) + 1))
+        return (("conv1", "bn1", "conv2", "bn2"), ("layer1",), *exchanges)
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from segjax.layers import Conv, DropPath, drop_path_rates
 from segjax.layers.transformer import attend, dense, gelu, layer_norm
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"head\."
 """Names of published files that the encoder has no place for: the classifier's."""
@@ -38,6 +38,11 @@ class MixTransformer(nn.Module):
     """What is computed in; parameters are float32."""
     remat: bool = False
     """Whether the backward pass computes each block again instead of keeping its activations."""
+
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        return tuple((f"patch_embed{i}", f"block{i}", f"norm{i}") for i in range(1, self.depth + 1))
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:

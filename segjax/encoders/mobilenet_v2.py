@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from segjax.encoders.dilation import dilated
+from segjax.encoders.dilation import dilated, stages_for
 from segjax.layers import batch_norm, in_sequence, normalized_conv
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"features\.18\.|classifier\."
 """The classifier and the convolution before it in torch's files, which an encoder has no place for."""
@@ -73,6 +73,16 @@ class MobileNetV2(nn.Module):
     """What is computed in; parameters are float32."""
     remat: bool = False
     """Whether the backward pass computes each stage again, instead of keeping its activations."""
+
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        parts: list[tuple[str, ...]] = [("features_0",)]
+        first = 1
+        for _, _, count, _ in _STAGES[: stages_for([stride for *_, stride in _STAGES], self.depth)]:
+            parts.append(tuple(f"features_{first + i}" for i in range(count)))
+            first += count
+        return tuple(parts)
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:

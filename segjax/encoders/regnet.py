@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from segjax.encoders.dilation import Steps, dilated
 from segjax.layers import ChannelGate, DropPath, drop_path_rates, normalized_conv
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"head\."
 """Names of timm's files that the encoder has no place for: the classifier's."""
@@ -37,6 +37,11 @@ class RegNetY(nn.Module):
     """What is computed in; parameters and statistics are float32."""
     remat: bool = False
     """Whether the backward pass computes each block again instead of keeping its activations."""
+
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        return (("stem",), *((f"s{i}",) for i in range(1, self.depth)))
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from segjax import ops
 from segjax.encoders.dilation import Steps, dilated
 from segjax.layers import batch_norm, in_sequence, normalized_conv
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"fc\."
 """The classifier in torch's files, which an encoder has no place for."""
@@ -102,6 +102,12 @@ class ResNet(nn.Module):
     """What is computed in; parameters are float32."""
     remat: bool = False
     """Whether the backward pass computes each stage again, instead of keeping its activations."""
+
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        stem = ("conv1", "bn1")
+        return (stem, *((f"layer{i}",) for i in range(1, self.depth)))
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:

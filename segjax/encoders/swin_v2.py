@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import Mlp, dense, layer_norm
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"head\.|norm\.|.*\.(attn_mask|relative_\w+)$"
 """Names of timm's files that the encoder has no place for: the classifier's, the norm before it, and tables."""
@@ -46,6 +46,11 @@ class SwinV2(nn.Module):
     """What is computed in; parameters are float32."""
     remat: bool = False
     """Whether the backward pass computes each block again instead of keeping its activations."""
+
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        return (("patch_embed",), *((f"layers_{i}",) for i in range(self.depth)))
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:

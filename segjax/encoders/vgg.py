@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.layers import Conv, batch_norm
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"classifier\."
 """The classifier in torch's files, which an encoder has no place for."""
@@ -36,14 +36,25 @@ class VGG(nn.Module):
     remat: bool = False
     """Whether the backward pass computes each stage again, instead of keeping its activations."""
 
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        norms = (0,) if self.norm is None else (0, 1)
+        return tuple(tuple(f"features_{place + i}" for place in places for i in norms) for places in self._places())
+
+    def _places(self) -> list[tuple[int, ...]]:
+        """Of the convolutions of every stage, as torchvision counts them with activations and poolings."""
+        layers, places, first = 2 if self.norm is None else 3, [], 0
+        for count in self.convs[: self.depth + 1]:
+            places.append(tuple(first + layers * i for i in range(count)))
+            first += layers * count + 1
+        return places
+
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """One level a stage, and the last pooling's."""
-        levels, x, place = [], image, 0
-        layers = 2 if self.norm is None else 3  # torchvision counts activations and poolings, too
-        for i, (count, width) in enumerate(zip(self.convs[: self.depth + 1], _WIDTHS, strict=False)):
-            places = tuple(place + layers * j for j in range(count))
-            place += layers * count + 1
+        levels, x = [], image
+        for i, (places, width) in enumerate(zip(self._places(), _WIDTHS, strict=False)):
 
             def stage(self: VGG, x: Array, places: tuple[int, ...] = places, width: int = width) -> Array:
                 for place in places:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import Attention, LayerScale, Mlp, layer_norm
-from segjax.level import Level, level_at
+from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"head\.|fc_norm\.|norm\.|mask_token$"
 """Names of timm's files that the encoder has no place for: the classifier's, and the last norm where unused."""
@@ -43,6 +43,14 @@ class VisionTransformer(nn.Module):
     """What is computed in; parameters are float32."""
     remat: bool = False
     """Whether the backward pass computes each block again instead of keeping its activations."""
+
+    @property
+    def parts(self) -> Parts:
+        """The names of its parts, as torch has them, in the order that an image passes them."""
+        registers = ("reg_token",) if self.registers else ()
+        embedding = ("patch_embed", "cls_token", *registers, "pos_embed")
+        *blocks, last = (f"blocks_{i}" for i in range(self.blocks))
+        return (embedding, *((block,) for block in blocks), (last, "norm") if self.normalized else (last,))
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:

@@ -3,7 +3,7 @@
 from segjax.layers.channel_gate import ChannelGate
 from segjax.layers.conv import Conv, ConvBlock, batch_norm, group_norm
 from segjax.layers.drop_path import DropPath, drop_path_rates
-from segjax.layers.frozen import Frozen, with_frozen_encoder
+from segjax.layers.frozen import Frozen, belongs_to, parts_of_encoder, with_frozen_encoder
 from segjax.layers.inputs import Normalized, Standardized
 from segjax.layers.pad_up import pad_up
 from segjax.layers.stage import in_sequence, normalized_conv
@@ -17,10 +17,12 @@ __all__ = [
     "Normalized",
     "Standardized",
     "batch_norm",
+    "belongs_to",
     "drop_path_rates",
     "group_norm",
     "in_sequence",
     "normalized_conv",
     "pad_up",
+    "parts_of_encoder",
     "with_frozen_encoder",
 ]

@@ -11,6 +11,7 @@ from segjax import ops
 from segjax.level import Level, from_image
 from segjax.ops import boxes
 from segjax.ops.boxes import Detections
+from segjax.upsampling import Bilinear
 
 
 class Located(NamedTuple):
@@ -97,8 +98,10 @@ class ExtremePointBox(nn.Module):
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Float[Array, "n 4"], None]:
         """The box in pixels of the image, and no mask."""
         rows, columns = levels[0].size
-        maps = nn.Conv(4, (1, 1), dtype=jnp.float32, name="extremes")(self.decoder(levels, train=train)[0].features)
-        points = ops.soft_argmax(maps) * jnp.array([columns / maps.shape[2], rows / maps.shape[1]])
+        level = self.decoder(levels, train=train)[0]
+        maps = nn.Conv(4, (1, 1), dtype=jnp.float32, name="extremes")(level.features)
+        # The last cell may lie half beyond the image.
+        points = jnp.minimum(ops.soft_argmax(maps) * level.stride, jnp.array([columns, rows], jnp.float32))
         first = jnp.stack([points[:, 0, 0], points[:, 1, 1]], axis=-1)
         second = jnp.stack([points[:, 2, 0], points[:, 3, 1]], axis=-1)
         # Before they have learned they lie in any order, and a box of negative size would have no gradient.
@@ -123,8 +126,9 @@ class MaskBox(nn.Module):
         self, levels: tuple[Level, ...], *, train: bool
     ) -> tuple[Float[Array, "n 4"], Float[Array, "n h w d"]]:
         """The box in pixels of the image, and the mask's logits in the image's size."""
-        x = self.decoder(levels, train=train)[0].features
-        logits = ops.resize(nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="mask")(x), levels[0].size)
+        level = self.decoder(levels, train=train)[0]
+        logits = nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="mask")(level.features)
+        logits = Bilinear(factor=level.stride)(logits, levels[0])
         probability = 1 - jax.nn.softmax(jax.lax.stop_gradient(logits))[..., 0]
         return boxes.from_mask(main_part(probability)), logits
 

@@ -59,7 +59,7 @@ def _facts(said: str, encoder: str | nn.Module | None) -> dict[str, Any]:
             "which weights, --start NAME."
         )
     name = of_encoder(str(encoder)).name if said == "imagenet" else said
-    found(name)  # what is wrong with it is said now, and not after a run was made
+    found(name, ["imagenet"])  # what is wrong with it is said now, and not after a run was made
     if name not in RECORDS:
         return {"source": str(Path(name).absolute()) if Path(name).is_file() else name, "run": False, "inputs": None}
     return {"source": name, "run": False, "inputs": {**RECORDS[name].statistics, "gamma": 1.0}}

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import optax
@@ -20,6 +20,17 @@ Loss = Callable[[Any, Any], Float[Array, ""]]
 """Called as `loss(outputs, targets)`: for segmentation, logits (n h w k) and mask (n h w, 255 = ignore)."""
 Which = Literal["last", "best"]
 """One of a run's checkpoints: the newest, or the one with the best headline score on the validation split."""
+
+
+class Unfreezing(NamedTuple):
+    """How a run goes on where something of the model was frozen at first."""
+
+    step: int
+    """After how many steps."""
+    model: nn.Module
+    """With the same variables as the frozen one."""
+    optimizer: optax.GradientTransformation
+    """With the same state as the one before."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +69,8 @@ class Experiment:
     start: Callable[[Variables], Variables] | None = None
     """Makes the variables that training starts from of the model's initial ones, such as by putting trained weights in
     some of their places; called once, and never when a run goes on. None for the initial ones."""
+    unfreezing: Unfreezing | None = None
+    """What is trained later instead of `model`, and how; None for the same up to the end."""
 
     def __post_init__(self) -> None:
         for field in ("steps", "batch_size", "evaluate_every", "accumulate", "max_skipped", "max_boxes"):
@@ -76,6 +89,13 @@ class Experiment:
     def task_of_data(self) -> Task:
         """The task, made from the data set; it is not opened for that."""
         return self.task(self.data)
+
+    def after(self, step: int) -> "Experiment":
+        """What is trained once that many steps are done."""
+        if self.unfreezing is None or step < self.unfreezing.step:
+            return self
+        _, model, optimizer = self.unfreezing
+        return dataclasses.replace(self, model=model, optimizer=optimizer)
 
     @property
     def predicts_with(self) -> Which:

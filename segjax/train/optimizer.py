@@ -1,11 +1,17 @@
 """Learning rates over time, and which parameters decay: what experiments give to Optax."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import jax
 import optax
 
 from segjax.errors import ExperimentError
+from segjax.layers import belongs_to
+from segjax.level import Parts
+
+Path = list[str]
 
 Schedule = Literal["one_cycle", "cosine", "poly", "constant"]
 
@@ -38,27 +44,54 @@ def kernels(params: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-def in_encoder(params: Any) -> Any:
-    """True for the parameters of a model's encoder: those with a module of that name above them.
+def apart(
+    rest: optax.GradientTransformation, encoder: optax.GradientTransformation, parts: tuple[str, ...] | None = None
+) -> optax.GradientTransformation:
+    """One optimizer for the encoder, or for these parts of it, and one for the rest of the model."""
 
-    Raises:
-        ExperimentError: there are none.
+    def which(path: Path, leaf: Any) -> str:
+        inside = _in_encoder(path)
+        return "encoder" if inside and (parts is None or belongs_to(inside, parts)) else "rest"
+
+    return optax.partition({"rest": rest, "encoder": encoder}, partial(_over_model, which))
+
+
+def waiting(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """An optimizer that does nothing yet, not even decay: its state is in its place, and stays as it begins."""
+    return optax.GradientTransformation(
+        optimizer.init, lambda updates, state, params=None: (optax.tree.zeros_like(updates), state)
+    )
+
+
+def rates_of_encoder(factor: float, decay: float = 1.0, parts: Parts = ()) -> optax.GradientTransformation:
+    """What makes another learning rate of the encoder's, and so of its weight decay: chain it after an optimizer.
+
+    The rate is `factor` times that of the rest, and in each stage of the encoder, whose `parts` are given, `decay`
+    times that of the stage after it, the last one's `decay` times `factor` (layer-wise decay, Bao et al. 2022).
     """
-    found = jax.tree_util.tree_map_with_path(lambda path, _: any(key.key == "encoder" for key in path), params)
-    if not any(jax.tree.leaves(found)):
-        raise ExperimentError("The model has no part named encoder: leave freeze and encoder_rate out.")
-    return found
+
+    def scaled(path: Path, update: Any) -> Any:
+        inside = _in_encoder(path)
+        if not inside:
+            return update
+        left = [len(parts) - i for i, stage in enumerate(parts) if belongs_to(inside, stage)]
+        return factor * decay ** max(left, default=0) * update
+
+    def init(params: Any) -> optax.EmptyState:
+        _over_model(lambda *_: None, params)  # refuses a model without an encoder
+        return optax.EmptyState()
+
+    return optax.GradientTransformation(init, lambda updates, state, params=None: (_over_model(scaled, updates), state))
 
 
-def with_encoder_rate(optimizer: optax.GradientTransformation, factor: float) -> optax.GradientTransformation:
-    """The optimizer with another learning rate for the encoder, `factor` times that of the rest; its decay follows."""
-    return optax.chain(optimizer, optax.masked(optax.scale(factor), in_encoder))
+def _over_model(function: Callable[[Path, Any], Any], tree: Any) -> Any:
+    """What a function makes of the path and value of every parameter; raises ExperimentError without an encoder."""
+    paths = [[key.key for key in path] for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    if not any(map(_in_encoder, paths)):
+        raise ExperimentError("The model has no part named encoder: leave freeze, encoder_rate and layer_decay out.")
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: function([key.key for key in path], leaf), tree)
 
 
-def with_still_encoder(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """The optimizer of all but the encoder, which has no moments then, and which not even weight decay moves."""
-
-    def parts(params: Any) -> Any:
-        return jax.tree.map(lambda inside: "still" if inside else "moved", in_encoder(params))
-
-    return optax.partition({"moved": optimizer, "still": optax.set_to_zero()}, parts)
+def _in_encoder(path: Path) -> Path:
+    """Of a parameter's path the part below a module named encoder; nothing where there is none."""
+    return path[path.index("encoder") + 1 :] if "encoder" in path else []

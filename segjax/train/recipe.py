@@ -14,9 +14,10 @@ from segjax.errors import ExperimentError
 from segjax.layers import ConvBlock, with_frozen_encoder
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
-from segjax.train.experiment import Experiment, Loss
+from segjax.train.experiment import Experiment, Loss, Unfreezing
+from segjax.train.freezing import frozen_parts, stages_of
 from segjax.train.inputs import Start
-from segjax.train.optimizer import Schedule, kernels, schedule, with_encoder_rate, with_still_encoder
+from segjax.train.optimizer import Schedule, apart, kernels, rates_of_encoder, schedule, waiting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +59,16 @@ class Recipe:
     start: str | None = None
     """What it starts from: imagenet for the encoder's own weights, others that `segjax weights` lists, a file of
     weights, hub:OWNER/NAME@REVISION, or another run; None for random numbers."""
-    freeze: bool = False
-    """Whether the encoder stays as it starts, its statistics too."""
+    freeze: str | None = None
+    """What of the encoder stays as it starts, statistics too: all, its first stages by their number, such as 2, or
+    parts by torch's names, such as conv1,bn1,layer1; None for nothing."""
+    unfreeze_at: int | None = None
+    """After how many steps what was frozen is trained as well; None for never."""
     encoder_rate: float = 1.0
     """The encoder's learning rate, as a factor of that of the rest."""
+    layer_decay: float = 1.0
+    """The learning rate in each of the encoder's stages, as a factor of that in the stage after it, and in its last
+    stage of that of the rest."""
     seed: int = 0
     """Decides initial parameters, order of the data, augmentation and dropout."""
 
@@ -69,22 +76,33 @@ class Recipe:
         """The block of plain convolutions that encoders and decoders are made of, in the recipe's dtype and remat."""
         return partial(ConvBlock, dtype=jnp.dtype(self.dtype), remat=self.remat)
 
-    def optimizer(self) -> optax.GradientTransformation:
-        """AdamW with the recipe's schedule, decay and clipping, and what it says of the encoder.
+    def optimizer(self, model: nn.Module, *, unfrozen: bool = False) -> optax.GradientTransformation:
+        """AdamW with the recipe's schedule, decay and clipping, and what it says of the model's encoder.
+
+        `unfrozen` asks for the one from the step `unfreeze_at` on, whose state is the same.
 
         Raises:
-            ExperimentError: an encoder's rate below 0.
+            ExperimentError: a knob that is out of its range, or parts that the encoder has not.
             ValueError: a warm-up that is not shorter than the training.
         """
         rate = schedule(self.schedule, self.learning_rate, self.steps, self.warmup)
-        decayed = kernels if self.decayed == "kernels" else None
-        adamw = optax.adamw(rate, weight_decay=self.weight_decay, mask=decayed)
-        whole = adamw if self.clip is None else optax.chain(optax.clip_by_global_norm(self.clip), adamw)
-        if self.encoder_rate < 0:
-            raise ExperimentError(f"encoder_rate is {self.encoder_rate}; it is a factor of the learning rate, from 0.")
-        if self.freeze:
-            return with_still_encoder(whole)
-        return whole if self.encoder_rate == 1 else with_encoder_rate(whole, self.encoder_rate)
+        adamw = partial(
+            optax.adamw, weight_decay=self.weight_decay, mask=kernels if self.decayed == "kernels" else None
+        )
+        whole = adamw(rate)
+        if self.freeze is not None:
+            still = optax.set_to_zero()
+            if self.unfreeze_at is not None:
+                begins = self.unfreeze_at
+                still = adamw(lambda count: rate(count + begins))
+                still = still if unfrozen else waiting(still)
+            whole = apart(whole, still, frozen_parts(self.freeze, model))
+        if self.clip is not None:
+            whole = optax.chain(optax.clip_by_global_norm(self.clip), whole)
+        if (self.encoder_rate, self.layer_decay) == (1, 1):
+            return whole
+        parts = () if self.layer_decay == 1 else stages_of(model)
+        return optax.chain(whole, rates_of_encoder(self.encoder_rate, self.layer_decay, parts))
 
     def experiment(
         self,
@@ -105,16 +123,22 @@ class Recipe:
             ExperimentError: a knob that is out of its range, or one that the experiment does not look at.
             ValueError: a warm-up that is not shorter than the training.
         """
+        self._check_encoder_knobs()
         if self.start is not None and start is None:
             raise ExperimentError(
                 "This experiment begins with random numbers alone: leave --start out, or let it give "
                 "`recipe.experiment` a start, `segjax.runs.start_from(recipe.start, encoder)`."
             )
+        trained, unfreezing = model, None
+        if self.freeze is not None:
+            trained = with_frozen_encoder(model, frozen_parts(self.freeze, model))
+        if self.unfreeze_at is not None:
+            unfreezing = Unfreezing(self.unfreeze_at, model, self.optimizer(model, unfrozen=True))
         return Experiment(
-            model=with_frozen_encoder(model) if self.freeze else model,
+            model=trained,
             data=data,
             loss=loss,
-            optimizer=self.optimizer(),
+            optimizer=self.optimizer(model),
             steps=self.steps,
             batch_size=self.batch_size,
             augment=augment,
@@ -126,4 +150,21 @@ class Recipe:
             ema=self.ema,
             max_boxes=max_boxes,
             start=None if start is None else partial(start.take, model),
+            unfreezing=unfreezing,
         )
+
+    def _check_encoder_knobs(self) -> None:
+        if self.encoder_rate < 0:
+            raise ExperimentError(f"encoder_rate is {self.encoder_rate}; it is a factor of the learning rate, from 0.")
+        if not 0 < self.layer_decay <= 1:
+            raise ExperimentError(
+                f"layer_decay is {self.layer_decay}; it is a factor of learning rates, above 0 and up to 1."
+            )
+        if self.unfreeze_at is None:
+            return
+        if self.freeze is None:
+            raise ExperimentError(
+                f"unfreeze_at is {self.unfreeze_at}, and nothing is frozen: say what, such as freeze all."
+            )
+        if not 0 < self.unfreeze_at < self.steps:
+            raise ExperimentError(f"unfreeze_at is {self.unfreeze_at}; of {self.steps} steps it is one from 1 on.")

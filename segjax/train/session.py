@@ -77,6 +77,9 @@ class Session:
         if self.is_due():  # runs that were stopped while they were scored begin with that
             self.validate()
         while self.teams and not self.stop.agreed():
+            unfreezing = self.members[0].experiment.unfreezing
+            if unfreezing is not None and self.step == unfreezing.step:
+                self._unfreeze()
             self.step += 1
             yield self.step
             self.profiler.step(self.step, self.members[0].state)
@@ -89,7 +92,7 @@ class Session:
     def compile(self) -> None:
         """Compile a step of the runs that have not ended."""
         for team in self.all_teams:
-            team.train([member for member in team.members if not member.ended])
+            team.train([member for member in team.members if not member.ended], self.step)
         if self.teams:
             images = self.members[0].experiment.batch_size * len(self._training())
             self.speed.runs([team.program for team in self.teams], images)
@@ -162,6 +165,12 @@ class Session:
             self.task.draw_predictions(member.run.path, member.experiment.model, member.predicting, self.splits.test)
             self._report(member)
         return [member.history.rows[-1]["test"] for member in self.members]
+
+    def _unfreeze(self) -> None:
+        self._lap()  # compiling is not training
+        self.log.waiting("Compiling the step that trains what was frozen")
+        self.compile()
+        self.speed.start()
 
     def _training(self) -> list[Member]:
         return [member for team in self.teams for member in team.training]

@@ -75,18 +75,22 @@ class Team:
         self.members = members
         self.training: list[Member] = []
         """Those that are still trained."""
+        self._model = experiment.model
         self.waited = 0.0
         """Seconds spent waiting for batches since someone set this to 0."""
         self.placement = placement
         self._task = experiment.task_of_data
         self._measure = make_evaluation_step(experiment.model, self._task, placement)
 
-    def train(self, members: Sequence[Member]) -> None:
-        """From here on a step is one of these members; compiles it where they are others than before."""
-        if members != self.training:
-            self.training = list(members)
-            if members:
-                self.program = self._compile()
+    def train(self, members: Sequence[Member], step: int) -> None:
+        """From here on, after that many steps, a step is one of these members; compiles it where it is another one."""
+        same = members == self.training
+        self.training = list(members)
+        if members:
+            experiment = members[0].experiment.after(step)
+            if not same or experiment.model is not self._model:
+                self._model = experiment.model
+                self.program = self._compile(experiment)
 
     def step(self) -> None:
         """Take a step of every member that is still trained."""
@@ -101,8 +105,8 @@ class Team:
         """The scores of several sets of variables on the same batches."""
         return evaluate(self._measure, self._task, variables, batches, self.placement)
 
-    def _compile(self) -> Program:
-        experiment, task = self.training[0].experiment, self._task
+    def _compile(self, experiment: Experiment) -> Program:
+        task = self._task
 
         def step(states: Any, batches: Any, keys: Any, axis: str | None = None) -> Any:
             return tuple(

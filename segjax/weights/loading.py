@@ -88,8 +88,10 @@ def place_of_encoder(variables: Variables) -> tuple[str, ...]:
     return ()
 
 
-def found(name: str | Path) -> tuple[dict[str, np.ndarray], Names, str | None]:
+def found(name: str | Path, others: Sequence[str] = ()) -> tuple[dict[str, np.ndarray], Names, str | None]:
     """Arrays, fetched where they must be; what brings their names to the encoder's; and which no encoder has place for.
+
+    Where there are none of that name, `others` are offered beside those that there are.
 
     Raises:
         DataError: they cannot be had or read.
@@ -108,7 +110,7 @@ def found(name: str | Path) -> tuple[dict[str, np.ndarray], Names, str | None]:
     elif Path(said).exists():
         state = read(said)
     else:
-        raise DataError(f"{said} is no file and no weights of a name: {offered(said, RECORDS)}.")
+        raise DataError(f"{said} is no file and no weights of a name: {offered(said, [*others, *RECORDS])}.")
     inside = {_IN_A_MODEL.sub("", key): value for key, value in state.items() if _IN_A_MODEL.match(key)}
     return inside or state, (), None
 

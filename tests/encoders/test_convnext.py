@@ -1,10 +1,8 @@
-from functools import partial
-
 import pytest
-from against_torch import Reference, check_levels, check_round_trip, check_single_precision_and_gradients, randomized
+from against_torch import check_levels, check_round_trip, check_single_precision_and_gradients
 from timm.models import convnext as timm_convnext
-from torch.nn import functional as F
 
+from benchmarks.torch_encoders import of_convnext
 from segjax.encoders import convnext
 
 WIDTHS, BLOCKS = (8, 12, 16, 20), (1, 2, 1, 1)
@@ -12,19 +10,8 @@ V1 = convnext.ConvNeXt(WIDTHS, BLOCKS)
 V2 = convnext.ConvNeXt(WIDTHS, BLOCKS, response_norm=True, convolutional_mlp=True)
 
 
-def padded(multiple, _, inputs):
-    (x,) = inputs
-    return F.pad(x, (0, -x.shape[3] % multiple, 0, -x.shape[2] % multiple))
-
-
 def timms(**options):
-    """Where it would lose rows and columns, it pads as we do."""
-    module = randomized(timm_convnext.ConvNeXt(dims=WIDTHS, depths=BLOCKS, **options))
-    module.stem[0].register_forward_pre_hook(partial(padded, 4))
-    for stage in module.stages[1:]:
-        if stage.downsample[1].stride == (2, 2):
-            stage.downsample[1].register_forward_pre_hook(partial(padded, 2))
-    return Reference(module, partial(module.forward_intermediates, intermediates_only=True), convnext.TORCH_UNUSED)
+    return of_convnext(timm_convnext.ConvNeXt(dims=WIDTHS, depths=BLOCKS, **options))
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_torch import check_gradients
 
-from benchmarks.parity import gradient_differences, level_differences, paired
+from benchmarks.beside_torch import level_differences
+from benchmarks.torch_encoders import paired
 from segjax import weights
 from segjax.encoders.efficientnet import Block, MobileBlock
 
@@ -36,13 +38,13 @@ def test_every_level_is_timms_dilated():
     assert max(level_differences(dilated, SMALL)) < 1e-10
 
 
-def test_every_level_is_timms_in_float32():
-    assert max(level_differences(paired("efficientnet_lite0", np.float32), SMALL)) < 1e-5
+def test_every_level_is_timms_in_float32(lite0: Any):
+    assert max(level_differences(lite0, SMALL, np.float32)) < 1e-5
 
 
 def test_gradients_are_timms():
     shallow = paired("efficientnet_b0", theirs={"out_indices": (0, 1, 2)}, unused=r"blocks\.[3-6]\.", depth=3)
-    assert max(gradient_differences(shallow, (17, 23), "blocks.1.0.conv_dw.weight")) < 1e-10
+    check_gradients(shallow, (17, 23), r"blocks\.1\.0\.")
 
 
 def test_paths_are_dropped_in_training_alone():

@@ -9,10 +9,20 @@ import pytest
 
 from segjax import encoders
 from segjax.decoders import UNetDecoder
+from segjax.layers import belongs_to
 from segjax.models import Segmenter
 from segjax.upsampling import Bilinear
 
 ONE_OF_EACH = ("resnet18", "resnet50d", "mobilenet_v2", "efficientnet_b0", "mobilenet_v3_small", "vgg11_bn")
+
+
+def check_parts(encoder: Any, variables: Any) -> None:
+    """Every variable belongs to a part of one stage, and every part has some."""
+    paths = [[key.key for key in path[1:]] for path, _ in jax.tree_util.tree_leaves_with_path(variables)]
+    for path in paths:
+        assert sum(belongs_to(path, stage) for stage in encoder.parts) == 1, path
+    for name in (name for stage in encoder.parts for name in stage):
+        assert any(belongs_to(path, [name]) for path in paths), name
 
 
 def shapes(name: str, image: tuple[int, ...], train: bool = False, **fields: Any):
@@ -45,6 +55,13 @@ def test_levels_are_finest_first_in_the_dtype_and_fit_any_image(name: str):
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
         found.append((strides, jax.tree.map(jnp.shape, variables)))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("depth", [2, 5])
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_every_variable_belongs_to_one_of_its_stages(name: str, depth: int):
+    _, variables = shapes(name, (1, 32, 32, 3), depth=depth)
+    check_parts(encoders.named(name, depth=depth), variables)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)

@@ -2,15 +2,15 @@
 
 from functools import partial
 
-import against_torch  # noqa: F401 before timm
 import flax.errors
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import timm
 import torch
+from test_every_encoder import check_parts
 
+from benchmarks.torch_zoo import timm
 from segjax.encoders import BY_NAME, convnext, densenet, hrnet, regnet, swin_v2, vit
 from segjax.encoders.convnext import ConvNeXt
 from segjax.encoders.densenet import DenseNet
@@ -53,8 +53,9 @@ def seen(encoder, size=(33, 47), channels=3):
 @families
 @pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 32)])
 def test_each_level_has_its_stride_whatever_the_image(encoder, strides, size):
-    levels, _ = seen(encoder, size, channels=5)
+    levels, variables = seen(encoder, size, channels=5)
     assert tuple(level.stride for level in levels) == strides
+    check_parts(encoder, variables)
     for level in levels:
         assert level.features.shape[:3] == (2, *(-(-length // level.stride) for length in size))
         assert level.width == level.features.shape[-1] > 0
@@ -81,7 +82,9 @@ def test_remat_computes_again_and_changes_no_parameter(encoder, strides):
 
 @having("depth")
 def test_fewer_levels_are_the_first_ones_and_need_fewer_parameters(encoder, strides):
-    levels, variables = seen(encoder.clone(depth=2))
+    fewer = encoder.clone(depth=2)
+    levels, variables = seen(fewer)
+    check_parts(fewer, variables)
     assert tuple(level.stride for level in levels) == strides[:2]
     if len(set(strides)) > 1:
         assert len(jax.tree.leaves(variables)) < len(jax.tree.leaves(seen(encoder)[1]))

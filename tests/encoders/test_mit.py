@@ -2,9 +2,10 @@ from functools import partial
 
 import pytest
 import torch
-from against_torch import Reference, check_levels, check_round_trip, check_single_precision_and_gradients, randomized
+from against_torch import check_levels, check_round_trip, check_single_precision_and_gradients
 from segmentation_models_pytorch.encoders.mix_transformer import LayerNorm, MixVisionTransformer
 
+from benchmarks.torch_encoders import of_mit
 from segjax.encoders import mit
 
 SMALL = mit.MixTransformer((8, 10, 20, 16), (1, 2, 1, 1))
@@ -19,8 +20,7 @@ def reference():
         qkv_bias=True,
         norm_layer=partial(LayerNorm, eps=1e-6),  # type: ignore[arg-type]
     )
-    module = randomized(module)
-    return Reference(module, module, mit.TORCH_UNUSED)
+    return of_mit(module)
 
 
 @pytest.mark.parametrize("size", [(96, 128), (65, 97)])

@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_torch import check_gradients
 
-from benchmarks.parity import gradient_differences, level_differences, paired
+from benchmarks.beside_torch import level_differences
+from benchmarks.torch_encoders import paired
 from segjax import encoders
 
 
@@ -22,13 +24,12 @@ def test_every_level_is_torchvisions(pairing: Any, size: tuple[int, int]):
     assert max(differences) < 1e-10
 
 
-def test_every_level_is_torchvisions_in_float32():
-    narrow = paired("mobilenet_v2", np.float32, width_multiplier=0.35, theirs={"width_mult": 0.35})
-    assert max(level_differences(narrow, (33, 47))) < 1e-5
+def test_every_level_is_torchvisions_in_float32(pairing: Any):
+    assert max(level_differences(pairing, (33, 47), np.float32)) < 1e-5
 
 
 def test_gradients_are_torchvisions(pairing: Any):
-    assert max(gradient_differences(pairing, (17, 23), "features.2.conv.1.0.weight")) < 1e-10
+    check_gradients(pairing, (17, 23), r"features\.2\.")
 
 
 @pytest.mark.parametrize(("output_stride", "strides"), [(8, [2, 4, 8, 8, 8]), (16, [2, 4, 8, 16, 16])])

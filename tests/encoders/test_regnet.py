@@ -1,9 +1,9 @@
-from functools import partial
-
 import pytest
-from against_torch import Reference, check_levels, check_round_trip, check_single_precision_and_gradients, randomized
+from against_torch import check_levels, check_round_trip, check_single_precision_and_gradients
 from timm.models import regnet as timm_regnet
 
+from benchmarks.beside_torch import Reference
+from benchmarks.torch_encoders import of_regnet
 from segjax.encoders import regnet
 
 SMALL = regnet.RegNetY((8, 16, 32, 64), (1, 1, 2, 1), 8)
@@ -11,8 +11,7 @@ SMALL = regnet.RegNetY((8, 16, 32, 64), (1, 1, 2, 1), 8)
 
 def timms(output_stride=32) -> Reference:
     members = timm_regnet.RegNetCfg(depth=5, w0=8, wa=10, wm=2.0, group_size=8, se_ratio=0.25)
-    module = randomized(timm_regnet.RegNet(members, output_stride=output_stride))
-    return Reference(module, partial(module.forward_intermediates, intermediates_only=True), regnet.TORCH_UNUSED)
+    return of_regnet(timm_regnet.RegNet(members, output_stride=output_stride))
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_torch import check_gradients
 
-from benchmarks.parity import gradient_differences, level_differences, paired
+from benchmarks.beside_torch import level_differences
+from benchmarks.torch_encoders import paired
 from segjax import encoders, ops
 
 SHORT: Any = {"blocks": (1, 1, 1, 1), "theirs": {"layers": [1, 1, 1, 1]}}
@@ -34,12 +36,12 @@ def test_every_level_is_timms(name: str, options: dict[str, Any], size: tuple[in
 
 
 def test_every_level_is_timms_in_float32():
-    assert max(level_differences(paired("resnet18", np.float32, **SHORT), (65, 97))) < 1e-5
+    assert max(level_differences(paired("resnet18", **SHORT), (65, 97), np.float32)) < 1e-5
 
 
 def test_gradients_are_timms():
     shallow: Any = {"blocks": (1, 1, 1, 1), "theirs": {"layers": [1, 1, 1, 1], "out_indices": (0, 1, 2)}, "depth": 3}
-    assert max(gradient_differences(paired("resnet18", **shallow), (17, 23), "layer2.0.conv1.weight")) < 1e-10
+    check_gradients(paired("resnet18", **shallow), (17, 23))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])

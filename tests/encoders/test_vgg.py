@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_torch import check_gradients
 
-from benchmarks.parity import gradient_differences, level_differences, paired
+from benchmarks.beside_torch import level_differences
+from benchmarks.torch_encoders import paired
 from segjax import encoders
 
 
@@ -16,7 +18,7 @@ def vgg11_bn():
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 47)])
 def test_every_level_is_timms(vgg11_bn: Any, size: tuple[int, int]):
-    """timm's pools in ceil mode here, as is said in `benchmarks.parity`."""
+    """timm's pools in ceil mode here, as is said in `benchmarks.torch_encoders`."""
     differences = level_differences(vgg11_bn, size)
     assert len(differences) == 6
     assert max(differences) < 1e-10
@@ -24,11 +26,11 @@ def test_every_level_is_timms(vgg11_bn: Any, size: tuple[int, int]):
 
 def test_gradients_are_timms():
     shallow = paired("vgg11_bn", theirs={"out_indices": (0, 1, 2)}, depth=2)
-    assert max(gradient_differences(shallow, (9, 14), "features_4.weight")) < 1e-10
+    check_gradients(shallow, (9, 14))
 
 
 def test_every_level_is_timms_in_float32():
-    assert max(level_differences(paired("vgg11", np.float32), (32, 32))) < 1e-5
+    assert max(level_differences(paired("vgg11"), (32, 32), np.float32)) < 1e-5
 
 
 @pytest.mark.parametrize("depth", [1, 3, 5])

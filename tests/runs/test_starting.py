@@ -15,6 +15,7 @@ from segjax.errors import DataError, ExperimentError
 from segjax.layers import Normalized, Standardized
 from segjax.runs import experiment_of, new_run, read_experiment
 from segjax.train import Interrupted, Recipe, Run, interruption, train
+from segjax.train.checkpoints import read_variables
 from segjax.weights import safetensors_file
 from segjax.weights.record import Record, Url
 
@@ -180,6 +181,7 @@ def test_another_run_hands_on_all_but_a_changed_head_and_its_normalisation(
     [
         (["--start", "imagenet", "--encoder", "smal"], DataError, r"no weights of smal: .* such as small\."),
         (["--start", "small.imagent"], DataError, r"is no file and no weights of a name: .* such as small\.i"),
+        (["--start", "imagnet"], DataError, "is no file and no weights of a name: .* such as imagenet or "),
         (["--start", "."], ExperimentError, "not a run folder"),
         (["--start", "{file}"], DataError, "is no file of weights that segjax knows"),
         (["--start", "imagenet", "--encoder_rate", "-1"], ExperimentError, "encoder_rate is -1.0; it is a factor"),
@@ -221,13 +223,41 @@ def test_runs_without_a_start_remember_nothing_of_one(file: Path, tmp_path: Path
 
 
 def test_a_frozen_encoder_stays_as_it_started(file: Path, tmp_path: Path):
-    run = begun(tmp_path / "run", file, "--start", "imagenet", "--freeze", "--weight-decay", "0.1", "--decayed", "all")
+    run = begun(
+        tmp_path / "run", file, "--start", "imagenet", "--freeze", "all", "--weight-decay", "0.1", "--decayed", "all"
+    )
     train(experiment_of(run), run)
     _, variables = segjax.load(run.path)
     params, statistics = (variables[kind]["model"]["encoder"] for kind in ("params", "batch_stats"))
     np.testing.assert_array_equal(params["conv1"]["kernel"], STATE["conv1.weight"].transpose(2, 3, 1, 0))
     np.testing.assert_array_equal(params["bn1"]["scale"], STATE["bn1.weight"])
     np.testing.assert_array_equal(statistics["bn1"]["mean"], STATE["bn1.running_mean"])
+
+
+def test_what_is_frozen_is_trained_later_and_a_run_goes_on_over_that_bit_for_bit(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    knobs = ("--start", "imagenet", "--freeze", "all", "--unfreeze-at", "2", "--weight-decay", "0.1")
+    straight, before, after = (begun(tmp_path / name, file, *knobs) for name in ("straight", "before", "after"))
+    train(experiment_of(straight), straight)
+    model = experiment_of(straight).model
+    for step, stays in ((2, True), (4, False)):
+        variables, _ = read_variables(straight.checkpoints, model, step)
+        inside = [variables[kind]["model"]["encoder"] for kind in ("params", "batch_stats")]
+        assert np.array_equal(inside[0]["conv1"]["kernel"], STATE["conv1.weight"].transpose(2, 3, 1, 0)) == stays
+        assert np.array_equal(inside[1]["bn1"]["mean"], STATE["bn1.running_mean"]) == stays
+    asked = interruption.StopRequest.agreed
+    for run, steps in ((before, 1), (after, 3)):
+        calls = iter(range(100))
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                interruption.StopRequest, "agreed", lambda self, c=calls, n=steps: next(c) >= n or asked(self)
+            )
+            with pytest.raises(Interrupted):
+                train(experiment_of(run), run)
+        train(experiment_of(run), run)
+        assert bits(run) == bits(straight)
+        assert run.metrics() == straight.metrics()
 
 
 def test_images_of_other_channels_are_normalised_by_their_own_statistics():
