@@ -8,7 +8,7 @@ from segjax.models.card import About
 from segjax.models.centernet import CenterNet, Centers
 from segjax.models.classifier import Classifier
 from segjax.models.full_resolution import FullResolutionCNN
-from segjax.models.heads import AuxiliaryHead, ImageHead
+from segjax.models.heads import AuxiliaryHead, ImageHead, TwoClasses
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
 from segjax.models.multihead import MultiHead, MultiHeadOutputs
 from segjax.models.pretrained import from_pretrained
@@ -70,6 +70,7 @@ __all__ = [
     "RegressedBox",
     "Segmented",
     "Segmenter",
+    "TwoClasses",
     "deconvnet",
     "fcn",
     "fcn8s",

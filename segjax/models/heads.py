@@ -1,4 +1,5 @@
-"""Heads beside that of a `Segmenter`'s masks: one that helps to train, and one for the whole image."""
+"""Heads beside that of a `Segmenter`'s masks: one that helps to train, and one for the whole image; and one logit as
+two."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -61,3 +62,18 @@ class ImageHead(nn.Module):
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
         y = nn.Dense(self.num_classes, dtype=jnp.float32, name="logits")(y)
         return y if self.activation is None else self.activation(y)
+
+
+class TwoClasses(nn.Module):
+    """A model of one logit, for a class and what is not of it, as one of two: ground and class."""
+
+    model: nn.Module
+
+    def setup(self) -> None:
+        """Share the scope of the model, whose variables stay where they are."""
+        nn.share_scope(self, self.model)
+
+    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w 2"]:
+        """Logits whose softmax is the sigmoid of the one."""
+        logit = self.model(image, train=train)
+        return jnp.concatenate([jnp.zeros_like(logit), logit], axis=-1)
