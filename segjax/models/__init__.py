@@ -29,6 +29,7 @@ from segjax.models.segmenter import DeeplySupervised, Segmented, Segmenter
 from segjax.models.smp import (
     smp_deeplabv3,
     smp_deeplabv3plus,
+    smp_dpt,
     smp_fpn,
     smp_linknet,
     smp_manet,
@@ -84,6 +85,7 @@ __all__ = [
     "segnet_basic",
     "smp_deeplabv3",
     "smp_deeplabv3plus",
+    "smp_dpt",
     "smp_fpn",
     "smp_linknet",
     "smp_manet",

@@ -81,7 +81,7 @@ def _of_smp(settings: Mapping[str, Any], config: Path, weights: Path) -> tuple[n
     state = smp_names.of_model(read(weights), smp_folder.decoder_of(settings), taken.names)
     # It keeps what it never runs: stages of the encoder in PSPNet, what comes before a classifier, what U-Net++ has at
     # the deepest level of VGG, and attention to what would be joined at the image's own place.
-    encoder = "" if settings["_model_class"] == "PSPNet" else r"(conv_head|bn2)\."
+    encoder = "" if settings["_model_class"] == "PSPNet" else r"(conv_head|bn2|head|fc_norm|norm)\."
     unused = rf"encoder\.{encoder}|decoder\.(joined1(_1)?|bottleneck)\."
     like = saved.shapes(model, settings.get("in_channels", 3))
     return model, from_torch(state, like, unused=unused, transposed=smp_names.TRANSPOSED)

@@ -15,6 +15,7 @@ import jax
 from segjax.decoders import (
     DeepLabV3Decoder,
     DeepLabV3PlusDecoder,
+    DPTDecoder,
     FPNDecoder,
     LinkNetDecoder,
     MANetDecoder,
@@ -236,6 +237,19 @@ def smp_segformer(
     """Its Segformer, which also reads a level of stride 2 where the encoder has one."""
     decoder = SegFormerDecoder(decoder_segmentation_channels, finer=True)
     return _segmenter(num_classes, encoder, decoder, ends, stride=_stride(4, upsampling))
+
+
+def smp_dpt(
+    encoder: nn.Module,
+    num_classes: int = 1,
+    *,
+    decoder_intermediate_channels: Sequence[int] = (256, 512, 1024, 1024),
+    decoder_fusion_channels: int = 256,
+    **ends: Unpack[Ends],
+) -> Segmenter:
+    """Its DPT with the readout "cat", of a plain ViT of stride 16."""
+    decoder = DPTDecoder(tuple(decoder_intermediate_channels), decoder_fusion_channels)
+    return _segmenter(num_classes, encoder, decoder, ends)
 
 
 def _segmenter(num_classes: int, encoder: nn.Module, decoder: nn.Module, ends: Ends, **settings: Any) -> Segmenter:

@@ -114,6 +114,15 @@ KINDS = {
         fixed=_FIVE,
         read=lambda decoder: {"decoder_segmentation_channels": decoder.width},
     ),
+    "DPT": Kind(
+        smp.smp_dpt,
+        decoders.DPTDecoder,
+        fixed={"encoder_depth": 4, "encoder_output_indices": None, "decoder_readout": "cat"},
+        read=lambda decoder: {
+            "decoder_intermediate_channels": list(decoder.widths),
+            "decoder_fusion_channels": decoder.width,
+        },
+    ),
 }
 """By the class that config.json names."""
 
@@ -151,10 +160,14 @@ ENCODERS: dict[str, Taken] = {
         for name, make in encoders.BY_NAME.items()
         if re.match(r"resnet\d+d?$|wide_resnet|resnext|convnext|regnety", name)
     },
+    **{
+        f"tu-vit_{size}_patch16_224": Taken(encoders.BY_NAME[f"vit_{size}"], ((r"^model\.", ""),))
+        for size in ("tiny", "small", "base", "large")
+    },
 }
 """By its names. Others of that name are other networks: efficientnet-b0 to b7 pad as for images of one size, and take a
 level from within a stage; densenet121 to 201 take levels from within a transition."""
-_FREE = {"encoder_weights", "encoder_name", "in_channels", "classes", "encoder_output_stride"}
+_FREE = {"dynamic_img_size", "encoder_weights", "encoder_name", "in_channels", "classes", "encoder_output_stride"}
 """Settings that make no difference to the network, or that are read apart from others."""
 _OLD = {"decoder_use_batchnorm": "decoder_use_norm", "psp_use_batchnorm": "decoder_use_norm"}
 

@@ -91,7 +91,7 @@ def _essence(described: Any) -> Any:
 def never_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Variables for what a model has there without ever running it, and which is kept: zeros, and deviations of 1.
 
-    Those are all stages of an encoder of which PSPNet runs three, what comes before a classifier, attention to what
+    Those are all stages of an encoder of which PSPNet runs three, a classifier, what comes before it, attention to what
     would be joined at the image's own place, and what U-Net++ has at the deepest level of VGG.
     """
     taken = taken_encoder(settings)
@@ -104,6 +104,10 @@ def never_run(settings: Mapping[str, Any]) -> dict[str, Any]:
             kernel = np.zeros((1, 1, levels[-1].width, wide), np.float32)
             found["params"]["encoder"] |= {"conv_head": {"kernel": kernel}, "bn2": _norm(wide, "scale", "bias")}
             found["batch_stats"]["encoder"]["bn2"] = _norm(wide, "mean", "var")
+    if settings["_model_class"] == "DPT":
+        width = taken.make().width  # type: ignore[attr-defined]
+        kernel, bias = np.zeros((width, 1000), np.float32), np.zeros(1000, np.float32)
+        found["params"]["encoder"] = {"norm": _norm(width, "scale", "bias"), "head": {"kernel": kernel, "bias": bias}}
     if settings.get("decoder_attention_type") is not None:
         joined = jax.ShapeDtypeStruct((1, 1, 1, settings["decoder_channels"][-2]), "float32")
         attention = jax.eval_shape(ScSE().init, jax.random.key(0), joined)["params"]

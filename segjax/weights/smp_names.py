@@ -117,6 +117,21 @@ def _segformer(levels: int) -> list[tuple[str, str]]:
     return [*names, (r"^fuse_stage\.", "fuse."), *_CONV]
 
 
+def _dpt() -> list[tuple[str, str]]:
+    names = []
+    for i in range(4):
+        names += [(rf"^projection_blocks\.{i}\.project\.0\.", f"read{i + 1}.")]
+        moves = {"project_to_out_channel": "widen", "upsample": "shrink" if i == 3 else "grow"}
+        for part, to in {**moves, "project_to_feature_dim": "narrow"}.items():
+            names += [(rf"^reassemble_blocks\.{i}\.{part}\.", f"{to}{i + 1}.")]
+        names += [(rf"^fusion_blocks\.{i}\.project\.", f"out{4 - i}.")]
+        for part, to in (("residual_conv_block1", "own"), ("residual_conv_block2", "fused")):
+            for j in (1, 2):
+                names += [(rf"^fusion_blocks\.{i}\.{part}\.conv_{j}\.", f"{to}{4 - i}_{j}.conv1.")]
+                names += [(rf"^fusion_blocks\.{i}\.{part}\.batch_norm_{j}\.", f"{to}{4 - i}_{j}.norm1.")]
+    return names
+
+
 DECODERS: dict[str, list[tuple[str, str]]] = {
     "unet": _unet(),
     "unetplusplus": _unetplusplus(),
@@ -129,13 +144,14 @@ DECODERS: dict[str, list[tuple[str, str]]] = {
     "deeplabv3plus": _deeplabv3plus(),
     "pan": _pan(),
     "upernet": _upernet(),
+    "dpt": _dpt(),
     "segformer": _segformer(4),
     "segformer_of_five": _segformer(5),
 }
 """Patterns by decoder, which `inverse` can turn round; `segformer_of_five` is that of an encoder with a level of
 stride 2."""
-TRANSPOSED = r"(decoder\.)?up\d\.weight$"
-"""Kernels of transposed convolutions, as brought: LinkNet's."""
+TRANSPOSED = r"(decoder\.)?(up|grow)\d\.weight$"
+"""Kernels of transposed convolutions, as brought: LinkNet's and DPT's."""
 
 
 def without_biases(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -148,6 +164,12 @@ def without_biases(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return kept
 
 
+_OF_DPT = (
+    ("segmentation_head.head.0.", "decoder.last.conv1."),
+    ("segmentation_head.head.1.", "decoder.last.norm1."),
+    ("segmentation_head.head.4.", "head."),
+)
+"""Its head, of which all but the last convolution are the decoder's here."""
 _IMAGE_HEAD = ("classification_head.3.", "image_head.logits.")
 
 
@@ -159,7 +181,10 @@ def of_model(state: Mapping[str, np.ndarray], decoder: str, encoder: Names = ())
     brought = {}
     for name, value in without_biases(state).items():
         part, _, inside = name.partition(".")
-        if part == "segmentation_head":
+        if decoder == "dpt" and part == "segmentation_head":
+            for there, here in _OF_DPT:
+                name = name.replace(there, here)
+        elif part == "segmentation_head":
             name = "head." + inside.removeprefix("0.")
         elif part in ("encoder", "decoder"):
             name = f"{part}.{renamed(inside, encoder if part == 'encoder' else DECODERS[decoder])}"
@@ -185,6 +210,11 @@ def to_model(variables: Variables, decoder: str, encoder: Names = ()) -> dict[st
                     state[f"segmentation_head.0.{name}"] = value
                 case _:
                     state[f"{part}.{name}".replace(_IMAGE_HEAD[1], _IMAGE_HEAD[0])] = value
+    if decoder == "dpt":
+        own = [("decoder.last.conv1.", _OF_DPT[0][0]), ("decoder.last.norm1.", _OF_DPT[1][0])]
+        own += [("segmentation_head.0.", _OF_DPT[2][0])]
+        for here, there in own:
+            state = {name.replace(here, there): value for name, value in state.items()}
     if decoder == "pan":
         biases = {name.replace(".bn.running_mean", ".conv.bias"): value for name, value in state.items()}
         state |= {name: np.zeros_like(value) for name, value in biases.items() if name.endswith(".conv.bias")}
