@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from segjax import tasks as tasks
     from segjax import upsampling as upsampling
     from segjax import weights as weights
-    from segjax.models.pretrained import from_pretrained as from_pretrained
+    from segjax.models.saved import save_pretrained as save_pretrained
+    from segjax.pretrained import from_pretrained as from_pretrained
     from segjax.runs.experiment_file import experiment as experiment
     from segjax.runs.load import load as load
     from segjax.train.start import train_in
@@ -56,8 +57,9 @@ _MODULES = {
 }
 _FUNCTIONS = {
     "experiment": "segjax.runs.experiment_file",
-    "from_pretrained": "segjax.models.pretrained",
+    "from_pretrained": "segjax.pretrained",
     "load": "segjax.runs.load",
+    "save_pretrained": "segjax.models.saved",
 }
 
 

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "segjax"
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"launch"},
+    {"launch", "pretrained"},
     {"runs"},
     {"train"},
     {"tasks"},

@@ -118,14 +118,16 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "name", metavar="NAME", help="what it is called; NAME.py is written", complete=file)
 
     which = "which checkpoint [the best where the experiment has patience, or the last]"
+    saved = "a run folder, that of a saved model, or hub:OWNER/NAME"
     command = add(commands, "evaluate", evaluate, "score a run on the test or the validation split")
-    argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
+    argument(command, "run", metavar="RUN", help=saved, complete=folder)
+    argument(command, "--on", metavar="RUN", help="the run whose data set a saved model is scored on", complete=folder)
     argument(command, "--checkpoint", choices=("last", "best"), help=which)
     argument(command, "--split", choices=("test", "val"), default="test", help="which split [test]")
     argument(command, "--json", action="store_true", help="print JSON")
 
     command = add(commands, "predict", predict, "predict images or a video in the way of the run's task: masks, boxes")
-    argument(command, "run", metavar="RUN", help="a run folder", complete=folder)
+    argument(command, "run", metavar="RUN", help=saved, complete=folder)
     argument(command, "--checkpoint", choices=("last", "best"), help=which)
     argument(command, "paths", nargs="*", metavar="PATH", help="image files, folders or globs", complete=file)
     argument(command, "--video", metavar="IN", help="a video file instead; --out is one too then", complete=file)

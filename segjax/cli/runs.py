@@ -10,11 +10,17 @@ from segjax.cli.say import fail, print_scores
 
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
-    """`segjax evaluate RUN [--split val]`: score what the run predicts with, on the test split."""
+    """`segjax evaluate RUN [--split val]`: score what the run predicts with, or FOLDER --on RUN, a saved model."""
     prepare()
     from segjax.runs.load import evaluate_run
+    from segjax.runs.saved import evaluate_saved, is_saved
 
-    report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split)
+    if is_saved(parsed.run) != (parsed.on is not None):
+        return fail("a saved model is scored on the data set of a run: evaluate FOLDER --on RUN; a run on its own.")
+    if parsed.on is not None:
+        report = evaluate_saved(parsed.run, parsed.on, parsed.split)
+    else:
+        report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split)
     if parsed.json:
         print(json.dumps(report, indent=2))
     else:
@@ -28,18 +34,18 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
         return fail("name images to predict, or one video with --video IN --out OUT.mp4.")
     prepare()
     from segjax.inference import Tiling
-    from segjax.runs.load import load_experiment
+    from segjax.runs.saved import open_predictor
     from segjax.tasks import Options
 
-    experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
-    task, out = experiment.task_of_data, Path(parsed.out)
+    task, model, variables = open_predictor(parsed.run, parsed.checkpoint)
+    out = Path(parsed.out)
     options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score)
     if parsed.video is not None:
-        video = task.predict_video(experiment.model, variables, Path(parsed.video), out, options)
+        video = task.predict_video(model, variables, Path(parsed.video), out, options)
         print(f"{video.frames} frames, {video.frames_per_second:.1f} frames/s", file=sys.stderr)
         print(parsed.out)
         return 0
-    images = task.predict_files(experiment.model, variables, [Path(path) for path in parsed.paths], out, options)
+    images = task.predict_files(model, variables, [Path(path) for path in parsed.paths], out, options)
     print(parsed.out)
     return 1 if images.failed else 0
 

@@ -7,6 +7,7 @@ import flax.linen as nn
 
 from segjax.decoders.deconvnet import FullyConnected
 from segjax.decoders.deeplab import ASPP, DeepLabV3Decoder, DeepLabV3PlusDecoder
+from segjax.decoders.dpt import DPTDecoder
 from segjax.decoders.fcn import FCNDecoder
 from segjax.decoders.fpn import FPNDecoder
 from segjax.decoders.linknet import LinkNetDecoder
@@ -35,6 +36,7 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "pan": PANDecoder,
     "upernet": UPerNetDecoder,
     "segformer": SegFormerDecoder,
+    "dpt": DPTDecoder,
 }
 """By name, each called as `decoder(upsample=..., block=...)`."""
 
@@ -51,6 +53,7 @@ def named(decoder: str | nn.Module, **settings: Callable[..., nn.Module]) -> nn.
 __all__ = [
     "ASPP",
     "BY_NAME",
+    "DPTDecoder",
     "Decoder",
     "DeepLabV3Decoder",
     "DeepLabV3PlusDecoder",

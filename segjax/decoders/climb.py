@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import flax.linen as nn
+from jaxtyping import Array, Float
 
 from segjax.level import Level
 
@@ -36,3 +37,10 @@ def check_widths(decoder: str, widths: tuple[int, ...] | None, levels: tuple[Lev
 def own_width(to: Level, below: Level) -> int:
     """The width of a level where none is given: its own, or half of what comes where it has no features."""
     return to.width or -(-below.width // 2)
+
+
+def attended(
+    x: Float[Array, "n h w c"], attention: Callable[..., nn.Module] | None, name: str
+) -> Float[Array, "n h w c"]:
+    """What attention, if there is any, makes of features; called inside a compact module."""
+    return x if attention is None else attention(dtype=x.dtype, name=name)(x)

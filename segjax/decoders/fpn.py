@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from segjax.layers import ConvBlock
@@ -14,20 +15,22 @@ class FPNDecoder(nn.Module):
     """A feature pyramid (Lin et al. 2017) with the semantic branch of Panoptic FPN (Kirillov et al. 2019).
 
     Every level is projected to `width` and summed with what comes from the level below it. Then each climbs to
-    `finest_stride` by convolutions with an upsampling after each, and all are summed there. Training takes the rng
+    `finest_stride` by convolutions with an upsampling after each, and all are joined there. Training takes the rng
     "dropout".
     """
 
     width: int = 256
     merged_width: int = 128
     dropout: float = 0.2
-    """Of whole channels of the sum."""
+    """Of whole channels of what was joined."""
     finest_stride: int = 4
     """Where the climb ends: levels of a smaller stride are left out."""
     upsample: Callable[..., nn.Module] = Nearest
     """From a level of the pyramid to the next."""
     merge: Callable[..., nn.Module] = Bilinear
     """The upsampler of the semantic branch."""
+    concatenate: bool = False
+    """Whether the levels of the semantic branch stand side by side, deepest first, and are not summed."""
     block: Callable[..., nn.Module] = ConvBlock
 
     @nn.compact
@@ -43,7 +46,8 @@ class FPNDecoder(nn.Module):
                 y += up(x.features, to)
             x = to.replace(features=y, indices=None, tokens=None)
             branches.append(self.to_finest(x, levels[: i - 1], i, train))
-        merged = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(sum(branches))
+        joined = jnp.concatenate(branches, axis=-1) if self.concatenate else sum(branches)
+        merged = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(joined)
         return (x.replace(features=merged),)
 
     def to_finest(self, x: Level, finer: tuple[Level, ...], i: int, train: bool) -> Float[Array, "n h w c"]:

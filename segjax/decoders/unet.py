@@ -5,7 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from segjax.decoders.climb import own_width
+from segjax.decoders.climb import attended, own_width
 from segjax.layers import ConvBlock
 from segjax.level import Level
 from segjax.upsampling import ConvTranspose
@@ -37,6 +37,9 @@ class UNetDecoder(nn.Module):
     """Whether the upsampler changes the channels, as U-Net's transposed convolution does, or the convolution after."""
     bottleneck: nn.Module | None = None
     """What is made of the deepest features before the climb, called as `bottleneck(x, train=...)`."""
+    attention: Callable[..., nn.Module] | None = None
+    """Of features that were joined and of each level's last, such as `layers.ScSE`: called as
+    `attention(dtype=..., name=...)(x)`."""
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
@@ -59,6 +62,8 @@ class UNetDecoder(nn.Module):
             y = up(x.features, to)
             if self.skips and to.features is not None:
                 y = jnp.concatenate([y, to.features] if self.up_first else [to.features, y], axis=-1)
-            x = to.replace(features=self.block(widths, name=f"stage{i}")(y, train=train), indices=None, tokens=None)
+                y = attended(y, self.attention, f"joined{i}")
+            y = attended(self.block(widths, name=f"stage{i}")(y, train=train), self.attention, f"attended{i}")
+            x = to.replace(features=y, indices=None, tokens=None)
             passed.insert(0, x)
         return tuple(passed) or (x,)

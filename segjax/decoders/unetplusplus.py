@@ -5,7 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from segjax.decoders.climb import check_widths, own_width
+from segjax.decoders.climb import attended, check_widths, own_width
 from segjax.layers import ConvBlock
 from segjax.level import Level
 from segjax.upsampling import Nearest
@@ -27,6 +27,9 @@ class UNetPlusPlusDecoder(nn.Module):
     level below where it has no features."""
     upsample: Callable[..., nn.Module] = Nearest
     block: Callable[..., nn.Module] = ConvBlock
+    attention: Callable[..., nn.Module] | None = None
+    """Of features that were joined and of each node's last, such as `layers.ScSE`: called as
+    `attention(dtype=..., name=...)(x)`."""
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
@@ -41,8 +44,12 @@ class UNetPlusPlusDecoder(nn.Module):
                 last = x is below[-1]
                 width = self._last_width(i, to, x) if last else to.width
                 y = self.upsample(features=None, factor=x.stride // to.stride, name=f"up{i}_{j}")(x.features, to)
-                seen = [y, *(node.features for node in reversed(row))]
-                y = self.block((width, width), name=f"node{i}_{j}")(jnp.concatenate(seen, axis=-1), train=train)
+                if row:
+                    seen = [node.features for node in reversed(row) if node.features is not None]
+                    y = jnp.concatenate([y, *seen], axis=-1)
+                    y = attended(y, self.attention, f"joined{i}_{j}")
+                y = self.block((width, width), name=f"node{i}_{j}")(y, train=train)
+                y = attended(y, self.attention, f"attended{i}_{j}")
                 row.append(to.replace(features=y, indices=None, tokens=None))
             nodes.append(row)
         return tuple(row[-1] for row in reversed(nodes[1:])) or (deepest,)

@@ -109,6 +109,9 @@ class EfficientNet(nn.Module):
     """8, 16 or 32: stages that would stride beyond it dilate."""
     dilate_first: bool = False
     """Whether the first block of such a stage is dilated as well: segmentation_models_pytorch does, torchvision not."""
+    stem_level: bool = False
+    """Whether the level at stride 2 is the stem's, and not the last block's there: segmentation_models_pytorch takes
+    the stem's."""
     norm: Callable[..., nn.Module] = tf_batch_norm
     """Called as `norm(use_running_average=..., dtype=..., name=...)`, as `nn.BatchNorm` is."""
     dtype: DTypeLike = jnp.float32
@@ -131,7 +134,7 @@ class EfficientNet(nn.Module):
         strides = [stage[0].stride for stage in self.stages]
         all_steps = dilated(strides, 2, self.output_stride, dilate_first=self.dilate_first)
         levels, number, count = [], 0, sum(map(len, self.stages))
-        if strides[0] > 1:
+        if self.stem_level or strides[0] > 1:
             levels.append(level_at(image, 2, x))
         for i, (stage, steps) in enumerate(zip(self.stages, all_steps, strict=True)):
             if len(levels) == self.depth:
@@ -150,7 +153,7 @@ class EfficientNet(nn.Module):
             ]
             x = in_sequence(self, blocks, x, train=train, remat=self.remat)
             number += len(stage)
-            if strides[i + 1 : i + 2] != [1]:
+            if strides[i + 1 : i + 2] != [1] and not (self.stem_level and steps.output_stride == 2):
                 levels.append(level_at(image, steps.output_stride, x))
         return tuple(levels)
 

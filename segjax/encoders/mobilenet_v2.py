@@ -56,7 +56,8 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """MobileNetV2 as an encoder (Sandler et al. 2018): levels at strides 2, 4, 8, 16 and 32, without activation.
 
-    The deepest level is the last block's, as in timm; the convolution to 1280 channels belongs to the classifier.
+    The deepest level is the last block's, as in timm; the convolution to 1280 channels belongs to the classifier unless
+    `last_conv` asks for it.
     """
 
     width_multiplier: float = 1.0
@@ -67,6 +68,9 @@ class MobileNetV2(nn.Module):
     """8, 16 or 32: stages that would stride beyond it dilate."""
     dilate_first: bool = False
     """Whether the first block of such a stage is dilated as well: segmentation_models_pytorch does, torchvision not."""
+    last_conv: bool = False
+    """Whether the deepest level is what the classifier's 1x1 convolution makes of it: segmentation_models_pytorch takes
+    that."""
     norm: Callable[..., nn.Module] = batch_norm
     """Called as `norm(use_running_average=..., dtype=..., name=...)`, as `nn.BatchNorm` is."""
     dtype: DTypeLike = jnp.float32
@@ -101,6 +105,9 @@ class MobileNetV2(nn.Module):
             number += count
             if _STAGES[i + 1 :] and _STAGES[i + 1][-1] == 1:
                 continue  # the next stage has the same resolution
+            if self.last_conv and i == len(_STAGES) - 1:
+                names, wide = ("features_18_0", "features_18_1"), rounded(1280 * max(1, self.width_multiplier))
+                x = nn.relu6(normalized_conv(x, wide, 1, names, train=train, **fields))
             levels.append(level_at(image, steps.output_stride, x))
             if len(levels) == self.depth:
                 break

@@ -31,6 +31,9 @@ class VGG(nn.Module):
     `norm(use_running_average=..., dtype=..., name=...)`; None for none, as published."""
     depth: int = 5
     """How often the image is halved; levels that are not asked for are not made."""
+    full_resolution: bool = True
+    """Whether the level at stride 1 has features; without them it is a place to climb to, whose pooling can be undone:
+    segmentation_models_pytorch has its decoders skip it."""
     dtype: DTypeLike = jnp.float32
     """What is computed in; parameters are float32."""
     remat: bool = False
@@ -68,7 +71,7 @@ class VGG(nn.Module):
             if i == self.depth:
                 return (*levels, level_at(image, 2**i, features))
             x, indices = ops.max_pool_with_argmax(features, 2, ceil_mode=True)
-            levels.append(level_at(image, 2**i, features, indices=indices))
+            levels.append(level_at(image, 2**i, features if i or self.full_resolution else None, indices=indices))
         return (*levels, level_at(image, 32, x))
 
 

@@ -1,11 +1,12 @@
 """The Linen layers that encoders, decoders and models are made of."""
 
 from segjax.layers.channel_gate import ChannelGate
-from segjax.layers.conv import Conv, ConvBlock, batch_norm, group_norm
+from segjax.layers.conv import Conv, ConvBlock, batch_norm, group_norm, instance_norm
 from segjax.layers.drop_path import DropPath, drop_path_rates
 from segjax.layers.frozen import Frozen, belongs_to, parts_of_encoder, with_frozen_encoder
 from segjax.layers.inputs import Normalized, Standardized
 from segjax.layers.pad_up import pad_up
+from segjax.layers.sc_se import ScSE
 from segjax.layers.stage import in_sequence, normalized_conv
 
 __all__ = [
@@ -15,12 +16,14 @@ __all__ = [
     "DropPath",
     "Frozen",
     "Normalized",
+    "ScSE",
     "Standardized",
     "batch_norm",
     "belongs_to",
     "drop_path_rates",
     "group_norm",
     "in_sequence",
+    "instance_norm",
     "normalized_conv",
     "pad_up",
     "parts_of_encoder",

@@ -47,6 +47,12 @@ def group_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.
     return nn.GroupNorm(32, epsilon=1e-5, dtype=dtype, name=name)
 
 
+def instance_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.Module:
+    """Normalisation of each channel of each image (Ulyanov et al. 2016), without parameters, for a block's `norm`."""
+    del use_running_average
+    return nn.InstanceNorm(epsilon=1e-5, use_bias=False, use_scale=False, dtype=dtype, name=name)
+
+
 class Conv(nn.Module):
     """A convolution by `ops.conv`, with the parameters of `nn.Conv`: kernel, and bias if it has one."""
 

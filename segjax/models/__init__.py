@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
+from segjax.models.card import About
 from segjax.models.centernet import CenterNet, Centers
 from segjax.models.classifier import Classifier
 from segjax.models.full_resolution import FullResolutionCNN
+from segjax.models.heads import AuxiliaryHead, ImageHead, TwoClasses
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
 from segjax.models.multihead import MultiHead, MultiHeadOutputs
 from segjax.models.pretrained import from_pretrained
@@ -22,10 +24,12 @@ from segjax.models.published import (
     segnet_basic,
     unet,
 )
-from segjax.models.segmenter import DeeplySupervised, Segmenter
+from segjax.models.saved import save_pretrained
+from segjax.models.segmenter import DeeplySupervised, Segmented, Segmenter
 from segjax.models.smp import (
     smp_deeplabv3,
     smp_deeplabv3plus,
+    smp_dpt,
     smp_fpn,
     smp_linknet,
     smp_manet,
@@ -50,19 +54,24 @@ PUBLISHED: dict[str, Callable[..., nn.Module]] = {
 
 __all__ = [
     "PUBLISHED",
+    "About",
+    "AuxiliaryHead",
     "CenterNet",
     "Centers",
     "Classifier",
     "DeeplySupervised",
     "ExtremePointBox",
     "FullResolutionCNN",
+    "ImageHead",
     "Localizer",
     "Located",
     "MaskBox",
     "MultiHead",
     "MultiHeadOutputs",
     "RegressedBox",
+    "Segmented",
     "Segmenter",
+    "TwoClasses",
     "deconvnet",
     "fcn",
     "fcn8s",
@@ -71,10 +80,12 @@ __all__ = [
     "from_pretrained",
     "mirrored",
     "plain_block",
+    "save_pretrained",
     "segnet",
     "segnet_basic",
     "smp_deeplabv3",
     "smp_deeplabv3plus",
+    "smp_dpt",
     "smp_fpn",
     "smp_linknet",
     "smp_manet",

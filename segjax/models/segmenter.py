@@ -2,15 +2,25 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.level import from_image, level_at
+from segjax.level import Level, from_image, level_at
 from segjax.upsampling import Bilinear
 
 _one_by_one = partial(nn.Conv, kernel_size=(1, 1))
+
+
+class Segmented(NamedTuple):
+    """What a `Segmenter` with a head for the whole image gives."""
+
+    logits: Any
+    """Of every pixel, as it gives them without that head."""
+    classes: Float[Array, "n k"]
+    """Logits of the image's classes."""
 
 
 class Segmenter(nn.Module):
@@ -26,17 +36,32 @@ class Segmenter(nn.Module):
     places: tuple[int, ...] = (1,)
     """Strides, finer than any level of the encoder, that the decoder climbs over: the image's own, and with 2 a climb
     from stride 4 goes by two."""
+    stride: int = 1
+    """Of the logits: 1 for a class of every pixel; where the decoder ends, so that nothing is upsampled after it."""
+    activation: Callable[[Array], Array] | None = None
+    """After the logits, where a published model has one; losses, metrics and predictions are of logits."""
+    auxiliary: nn.Module | None = None
+    """`AuxiliaryHead`: called as `auxiliary(levels, train=...)` while training, whose logits are then given as well."""
+    image_head: nn.Module | None = None
+    """`ImageHead`: called as `image_head(levels, train=...)`, for the classes of the whole image."""
 
     @nn.compact
-    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
-        """Logits of the image's size, float32."""
-        x = self.decoder(from_image(self.encoder(image, train=train), image, self.places), train=train)[0]
+    def __call__(
+        self, image: Float[Array, "n h w c"], *, train: bool
+    ) -> Float[Array, "n h w num_classes"] | tuple[Float[Array, "n h w num_classes"], ...] | Segmented:
+        """Logits of the image's size, float32; in training with an auxiliary head theirs and its own, for
+        `losses.deep_supervision`; and `Segmented` of these with a head for the whole image."""
+        levels = from_image(self.encoder(image, train=train), image, self.places)
+        x = self.decoder(levels, train=train)[0]
         if self.head is not None:
             x = x.replace(features=self.head(self.num_classes, dtype=jnp.float32, name="head")(x.features))
-        if x.stride == 1:
-            return x.features
-        to_image = self.to_image(features=self.num_classes, factor=x.stride, name="to_image")
-        return to_image(x.features, level_at(image, 1))
+        logits: Any = _climbed(x, image, self.stride, self.to_image)
+        if self.activation is not None:
+            logits = self.activation(logits)
+        if self.auxiliary is not None and (train or self.is_initializing()):
+            beside = self.auxiliary(levels, train=train)
+            logits = (logits, beside) if train else logits
+        return logits if self.image_head is None else Segmented(logits, self.image_head(levels, train=train))
 
 
 class DeeplySupervised(nn.Module):
@@ -46,16 +71,34 @@ class DeeplySupervised(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
     head: Callable[..., nn.Module] = _one_by_one
+    to_image: Callable[..., nn.Module] = Bilinear
+    """The upsampler of the finest level's logits, where the decoder ends at a stride beyond 1."""
 
     @nn.compact
     def __call__(
         self, image: Float[Array, "n h w c"], *, train: bool
     ) -> Float[Array, "n h w num_classes"] | tuple[Float[Array, "n _h _w num_classes"], ...]:
-        """Logits of the finest level, float32; in training those of every level, finest first, for
-        `losses.deep_supervision`."""
+        """Logits of the image's size, float32; in training those of every level, finest first, for
+        `losses.deep_supervision`: the finest brought to the image, the others where they are."""
         levels = self.decoder(from_image(self.encoder(image, train=train), image), train=train)
-        logits = tuple(
-            self.head(self.num_classes, dtype=jnp.float32, name=f"head{i}" if i > 1 else "head")(level.features)
+        finest, *others = (
+            level.replace(
+                features=self.head(self.num_classes, dtype=jnp.float32, name=f"head{i}" if i > 1 else "head")(
+                    level.features
+                )
+            )
             for i, level in enumerate(levels, start=1)
         )
-        return logits if train else logits[0]
+        logits = _climbed(finest, image, 1, self.to_image)
+        return (logits, *(level.features for level in others)) if train else logits
+
+
+def _climbed(x: Level, image: Array, stride: int, upsample: Callable[..., nn.Module]) -> Array:
+    """The features of a level brought to a finer stride; called inside a compact module."""
+    assert x.features is not None
+    if x.stride == stride:
+        return x.features
+    factor = x.stride // stride
+    if x.stride % stride or factor < 1:
+        raise ValueError(f"The decoder ends at stride {x.stride}, from which none climbs to {stride}: set the stride.")
+    return upsample(features=x.width, factor=factor, name="to_image")(x.features, level_at(image, stride))

@@ -3,11 +3,13 @@
 from segjax.runs.experiment_file import ExperimentFile, Preset, experiment, read_experiment, remember
 from segjax.runs.load import evaluate_run, load, load_experiment
 from segjax.runs.run import create_run, experiment_of, new_run, open_run
+from segjax.runs.saved import about_run
 from segjax.runs.starting import start_from
 
 __all__ = [
     "ExperimentFile",
     "Preset",
+    "about_run",
     "create_run",
     "evaluate_run",
     "experiment",

@@ -53,12 +53,20 @@ def evaluate_run(run: str | Path, which: Which | None = None, split: Literal["te
     folder = open_run(Path(run))
     experiment = experiment_of(folder)
     step, variables, progress = _read(folder, experiment, which)
+    scores = score(experiment, experiment.model, variables, split)
+    return {split: scores, "steps": step, "train_seconds": round(progress["train_seconds"], 1)}
+
+
+def score(
+    experiment: Experiment, model: nn.Module, variables: Variables, split: Literal["test", "val"]
+) -> dict[str, Any]:
+    """The scores of a model on a split of an experiment's data set, as its task has them."""
     task = experiment.task_of_data
     placement = Placement(Layout(), experiment.batch_size)
     batches = split_batches(experiment, experiment.data.open(split))
-    evaluation_step = make_evaluation_step(experiment.model, task, placement)
+    evaluation_step = make_evaluation_step(model, task, placement)
     (scores,) = evaluate(evaluation_step, task, [placement.replicate(variables)], batches, placement)
-    return {split: scores, "steps": step, "train_seconds": round(progress["train_seconds"], 1)}
+    return scores
 
 
 def _read(run: Run, experiment: Experiment, which: Which | None) -> tuple[int, Variables, Progress]:

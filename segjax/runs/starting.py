@@ -13,9 +13,11 @@ from flax import traverse_util
 from segjax.data import Statistics
 from segjax.errors import ExperimentError
 from segjax.layers import Normalized, Standardized
+from segjax.models.pretrained import open_pretrained
 from segjax.runs.experiment_file import remember
 from segjax.runs.load import load_experiment
 from segjax.runs.run import experiment_of, open_run
+from segjax.runs.saved import is_saved
 from segjax.train.checkpoints import read_variables
 from segjax.train.devices import is_first_process
 from segjax.train.experiment import Experiment
@@ -32,7 +34,7 @@ def start_from(said: str | None, encoder: str | nn.Module | None) -> Start | Non
 
     Args:
         said: imagenet, a name that `segjax weights` lists, a file of weights, hub:OWNER/NAME@REVISION, a run folder or
-            one of its checkpoints; None for no start.
+            one of its checkpoints, or a folder of `segjax.save_pretrained`; None for no start.
         encoder: The encoder's name, whose own weights imagenet stands for.
 
     Raises:
@@ -51,8 +53,8 @@ def start_from(said: str | None, encoder: str | nn.Module | None) -> Start | Non
 def _facts(said: str, encoder: str | nn.Module | None) -> dict[str, Any]:
     """What is to be remembered: where the weights are, and how images were normalised for them."""
     if Path(said).is_dir():
-        experiment, _ = _run(Path(said))
-        return {"source": str(Path(said).absolute()), "run": True, "inputs": _inputs(experiment.model)}
+        model = open_pretrained(said)[0] if is_saved(said) else _run(Path(said))[0].model
+        return {"source": str(Path(said).absolute()), "run": True, "inputs": _inputs(model)}
     if said == "imagenet" and not isinstance(encoder, str):
         raise ExperimentError(
             "There are ImageNet weights of encoders that have a name: give one, such as --encoder mobilenet_v2, or say "
@@ -90,18 +92,23 @@ def _from_weights(source: str, model: nn.Module, variables: Variables) -> Variab
 
 
 def _from_run(source: str, model: nn.Module, variables: Variables) -> Variables:
-    path = Path(source)
-    experiment, step = _run(path)
-    if step is None:
-        _, trained = load_experiment(path, experiment=experiment)
-    else:
-        trained, _ = read_variables(path.parent, experiment.model, step)
-    there, here = _flat(trained), _flat(variables)
+    there, here = _flat(_trained(source)), _flat(variables)
     taken = {name for name, value in here.items() if name in there and there[name].shape == value.shape}
     if not taken:
         raise ExperimentError(f"{source} has nothing of the names and shapes of this model: start from another run.")
     _say(source, variables, taken)
     return traverse_util.unflatten_dict({name: there[name] if name in taken else here[name] for name in here})
+
+
+def _trained(source: str) -> Variables:
+    """The variables of a saved model, a run, or one of its checkpoints."""
+    path = Path(source)
+    if is_saved(source):
+        return open_pretrained(path)[1]
+    experiment, step = _run(path)
+    if step is None:
+        return load_experiment(path, experiment=experiment)[1]
+    return read_variables(path.parent, experiment.model, step)[0]
 
 
 def _say(source: str, variables: Mapping[str, Any], taken: set[tuple[str, ...]]) -> None:

@@ -5,6 +5,7 @@ before it, `layer1.0.conv1` being `layer1_0/conv1`. A family whose files have ot
 bring them to those first.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -124,6 +125,24 @@ def renamed(name: str, names: Names) -> str:
     for pattern, replacement in names:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def inverse(names: Names) -> Names:
+    """Patterns that bring brought names back, for patterns of literals and groups that no other's results match."""
+    found = []
+    for pattern, replacement in reversed(names):
+        start, end = "^" if pattern.startswith("^") else "", "$" if pattern.endswith("$") else ""
+        inside = pattern[len(start) : len(pattern) - len(end)]
+        groups = re.findall(r"\([^()]*\)", inside)
+        order = [int(number) for number in re.findall(r"\\(\d)", replacement)]
+        literal = re.split(r"\\\d", replacement)
+        back = re.escape(literal[0])
+        for number, text in zip(order, literal[1:], strict=True):
+            back += groups[number - 1] + re.escape(text)
+        counted = itertools.count(1)
+        result = re.sub(r"\([^()]*\)", lambda _: rf"\{order.index(next(counted)) + 1}", inside).replace(r"\.", ".")  # noqa: B023
+        found.append((start + back + end, result))
+    return found
 
 
 def _some(which: Sequence[str]) -> str:

@@ -15,8 +15,8 @@ from segjax.models import Segmenter
 from segjax.upsampling import BY_NAME
 
 KEY = jax.random.key(0)
-TO_THE_IMAGE = ("unet", "fcn", "segnet", "unetplusplus", "manet", "linknet")
-"""Which climb to the image's own place, where nothing can be unpooled without indices or features."""
+TO_THE_IMAGE = ("unet", "fcn", "segnet", "unetplusplus", "manet", "linknet", "dpt")
+"""Which climb to places without features, the image's own among them, where nothing can be unpooled."""
 
 
 def shapes(model, rows, columns, train=False):

@@ -1,0 +1,47 @@
+"""The card that lies beside a saved model."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What is known of a model beside its variables."""
+
+    class_names: tuple[str, ...] = ()
+    palette: tuple[tuple[int, int, int], ...] = ()
+    """The colour of every class: red, green, blue in 0..255."""
+    scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """By the name of the score, or by the split and then by that."""
+    trained_on: str | None = None
+    licence: str | None = None
+    """Of the weights; where they began as another's, also theirs."""
+    parity: str | None = None
+    """How far its numbers are from those of what it was made from, where that was measured."""
+
+    def classes(self) -> dict[str, Any]:
+        """Names and colours as config.json has them."""
+        return {"class_names": list(self.class_names), "palette": [list(colour) for colour in self.palette]}
+
+
+def card(about: About, layout: str, parameters: int, normalisation: str) -> str:
+    """A README.md, with the head that the Hugging Face hub reads."""
+    library = "segmentation-models-pytorch" if layout == "smp" else "segjax"
+    head = ["---", f"library_name: {library}", "pipeline_tag: image-segmentation", "tags:", "- segjax", "---"]
+    lines = [*head, "# Semantic segmentation", "", "```python", "import segjax", ""]
+    lines += ['model, variables = segjax.from_pretrained("THIS_FOLDER_OR_ID")']
+    lines += ["logits = model.apply(variables, images, train=False)  # images (n h w c) as they are stored", "```", ""]
+    if layout == "smp":
+        lines += ["`segmentation_models_pytorch.from_pretrained` opens it as well, and takes normalised images.", ""]
+    lines += [f"- Parameters: {parameters:,}", f"- Normalisation: {normalisation}"]
+    lines += [f"- Trained on: {about.trained_on or 'not said'}", f"- Licence: {about.licence or 'not said'}"]
+    lines += [f"- Parity: {about.parity or 'not measured'}"]
+    if about.class_names:
+        colours = [f"`{list(colour)}`" for colour in about.palette] or [""] * len(about.class_names)
+        lines += ["", "## Classes", "", "| | class | colour |", "|---|---|---|"]
+        lines += [f"| {i} | {name} | {colours[i]} |" for i, name in enumerate(about.class_names)]
+    if about.scores:
+        lines += ["", "## Scores", "", "```json", json.dumps(about.scores, indent=2), "```"]
+    return "\n".join(lines) + "\n"

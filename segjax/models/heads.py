@@ -1,0 +1,79 @@
+"""Heads beside that of a `Segmenter`'s masks: one that helps to train, and one for the whole image; and one logit as
+two."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from segjax import ops
+from segjax.layers import ConvBlock
+from segjax.level import Level
+
+
+class AuxiliaryHead(nn.Module):
+    """A small fully convolutional network on a middle level, whose loss is added while training (Zhao et al. 2017).
+
+    Training takes the rng "dropout".
+    """
+
+    num_classes: int
+    level: int = -2
+    """Which of the encoder's levels is read, counted as in a list: the last but one, as torchvision reads it."""
+    dropout: float = 0.1
+    block: Callable[..., nn.Module] = ConvBlock
+
+    @nn.compact
+    def __call__(self, levels: tuple[Level, ...], *, train: bool) -> Float[Array, "n h w num_classes"]:
+        """Logits of the image's size, float32, from the encoder's levels with the image's place first.
+
+        Raises:
+            ValueError: the level is only a place.
+        """
+        level = levels[self.level]
+        if level.features is None:
+            raise ValueError(f"Level {self.level} of the encoder has no features: let the auxiliary head read another.")
+        y = self.block((max(1, level.width // 4),), name="hidden")(level.features, train=train)
+        y = nn.Dropout(self.dropout, deterministic=not train)(y)
+        y = nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="logits")(y)
+        return ops.resize(y, levels[0].size, method="bilinear")
+
+
+class ImageHead(nn.Module):
+    """The classes of the whole image, from the encoder's deepest level, pooled.
+
+    Training takes the rng "dropout".
+    """
+
+    num_classes: int
+    pooling: Literal["avg", "max"] = "avg"
+    dropout: float = 0.2
+    activation: Callable[[Array], Array] | None = None
+    """After the logits, where a published model has one."""
+
+    @nn.compact
+    def __call__(self, levels: tuple[Level, ...], *, train: bool) -> Float[Array, "n num_classes"]:
+        """Logits, float32."""
+        x = levels[-1].features
+        assert x is not None
+        y = x.mean((1, 2)) if self.pooling == "avg" else x.max((1, 2))
+        y = nn.Dropout(self.dropout, deterministic=not train)(y)
+        y = nn.Dense(self.num_classes, dtype=jnp.float32, name="logits")(y)
+        return y if self.activation is None else self.activation(y)
+
+
+class TwoClasses(nn.Module):
+    """A model of one logit, for a class and what is not of it, as one of two: ground and class."""
+
+    model: nn.Module
+
+    def setup(self) -> None:
+        """Share the scope of the model, whose variables stay where they are."""
+        nn.share_scope(self, self.model)
+
+    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w 2"]:
+        """Logits whose softmax is the sigmoid of the one."""
+        logit = self.model(image, train=train)
+        return jnp.concatenate([jnp.zeros_like(logit), logit], axis=-1)

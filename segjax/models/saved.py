@@ -1,0 +1,138 @@
+"""Models in folders: segjax's own, and those of segmentation_models.pytorch."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from segjax import weights
+from segjax.errors import DataError
+from segjax.layers import Normalized, Standardized
+from segjax.models import described, smp_folder, smp_written
+from segjax.models.card import About, card
+from segjax.weights import safetensors_file, smp_names
+from segjax.weights.convert import from_torch, to_torch
+
+Layout = Literal["segjax", "smp"]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's, by which the encoders of segmentation_models.pytorch are normalised."""
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+OWN = "segjax"
+"""The key of config.json under which is what segjax alone reads: all of it in its own layout."""
+
+
+def save_pretrained(
+    folder: str | Path,
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    about: About = About(),
+    layout: Layout = "segjax",
+) -> None:
+    """Writes a model and its variables into a folder that `segjax.from_pretrained` opens, with a model card.
+
+        segjax.save_pretrained("mine", model, variables, about=models.About(class_names=("ground", "tree")))
+
+    In the layout "smp" `segmentation_models_pytorch.from_pretrained(folder)` opens it as well, to the same logits of
+    images that are normalised as the card says; in segjax's own the model may be of any parts that segjax has. What is
+    there of the files that it writes is replaced.
+
+    Args:
+        folder: Made where it is not there.
+        model: As `from_pretrained` or `segjax.load` gives it, or made of segjax's parts.
+        variables: Its parameters and statistics.
+        about: What the card and `segjax predict` say of the classes, and the card of scores, licence and parity.
+        layout: Whose.
+
+    Raises:
+        DataError: the model is none that the layout can say, the variables are not its own, or nothing can be written.
+    """
+    folder = Path(folder)
+    channels = channels_of(model, variables)
+    if layout == "smp":
+        settings, state = _as_smp(model, variables, channels)
+        settings[f"_{OWN}"] = {"inputs": _inputs(model)} | about.classes()
+    else:
+        state = to_torch(variables)
+        from_torch(state, variables)  # names of no other module's parameters fold into each other
+        own = {"model": described.describe(model), "channels": channels} | about.classes()
+        settings = {OWN: own}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        safetensors_file.write(folder / WEIGHTS, state, {"format": "pt"})
+        (folder / CONFIG).write_text(json.dumps(settings, indent=2))
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+        (folder / CARD).write_text(card(about, layout, parameters, _said_of_inputs(model, channels)))
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror}): choose another folder.") from error
+
+
+def opened(settings: Mapping[str, Any], file: Path, where: str) -> tuple[nn.Module, dict[str, Any]]:
+    """The model and the variables of a folder of segjax's own layout.
+
+    Raises:
+        DataError: as `segjax.from_pretrained`.
+    """
+    match settings:
+        case {"model": dict(said), "channels": int(channels)}:
+            model = described.make(said)
+        case _:
+            raise DataError(f"{where} describes no model: take the one that save_pretrained wrote.")
+    return model, from_torch(weights.read(file), shapes(model, channels))
+
+
+def shapes(model: nn.Module, channels: int) -> Any:
+    """The shapes of a model's variables."""
+    image = jax.ShapeDtypeStruct((1, 64, 64, channels), jnp.float32)
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
+    return jax.eval_shape(partial(model.init, train=False), keys, image)
+
+
+def channels_of(model: nn.Module, variables: Mapping[str, Any]) -> int:
+    """Of the images that a model with these variables takes.
+
+    Raises:
+        DataError: the variables are not the model's.
+    """
+    kernels = {leaf.shape[2] for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 4}
+    likely = [len(model.mean)] if isinstance(model, Normalized) else sorted(kernels, key=lambda n: (n != 3, n))
+    for channels in likely:
+        try:
+            expected = shapes(model, channels)
+        except (TypeError, ValueError):
+            continue
+        if jax.tree.map(jnp.shape, dict(variables)) == jax.tree.map(jnp.shape, expected):
+            return channels
+    raise DataError(f"These variables are not those of this {type(model).__name__}: give what it was made with.")
+
+
+def _as_smp(
+    model: nn.Module, variables: Mapping[str, Any], channels: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """config.json and the state dict of segmentation_models.pytorch."""
+    if isinstance(model, (Normalized, Standardized)):
+        model, variables = model.model, {kind: tree["model"] for kind, tree in variables.items()}
+    settings = smp_written.settings_of(model, channels)
+    how = smp_folder.decoder_of(settings), smp_folder.taken_encoder(settings).names
+    return settings, smp_names.to_model(smp_written.never_run(settings), *how) | smp_names.to_model(variables, *how)
+
+
+def _inputs(model: nn.Module) -> dict[str, Any] | str | None:
+    if isinstance(model, Normalized):
+        return {"mean": model.mean, "std": model.std, "gamma": model.gamma}
+    return "standardized" if isinstance(model, Standardized) else None
+
+
+def _said_of_inputs(model: nn.Module, channels: int) -> str:
+    match _inputs(model):
+        case {"mean": mean, "std": std, "gamma": gamma}:
+            power = "" if gamma == 1 else f" ** {gamma}"
+            return f"`((image / 255){power} - mean) / std` with mean {list(mean)} and std {list(std)}, by channel"
+        case "standardized":
+            return "each image to mean 0 and deviation 1, channel by channel"
+    return f"none: images of {channels} channels as the model was trained on them"

@@ -1,0 +1,119 @@
+"""What is opened where a run is asked for: a run, or a model that was saved into a folder without its experiment."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, NoReturn
+
+import flax.linen as nn
+
+from segjax.data import Dataset
+from segjax.data.formats.classes import voc_palette
+from segjax.errors import ExperimentError
+from segjax.models.card import About
+from segjax.models.heads import TwoClasses
+from segjax.models.pretrained import open_pretrained
+from segjax.models.segmenter import Segmenter
+from segjax.runs.load import load_experiment, score
+from segjax.runs.run import experiment_of, open_run
+from segjax.tasks import Segmentation
+from segjax.tasks.task import Task
+from segjax.train.experiment import Which
+from segjax.train.run import Run
+from segjax.weights.loading import HUB
+
+
+class Predictor(NamedTuple):
+    """What predicts."""
+
+    task: Task
+    model: nn.Module
+    variables: Mapping[str, Any]
+
+
+def is_saved(said: str) -> bool:
+    """Whether it names a model that `save_pretrained` wrote, here or on the hub, and no run."""
+    folder = Path(said)
+    return said.startswith(HUB) or ((folder / "config.json").is_file() and not (folder / "run.json").exists())
+
+
+def open_saved(said: str) -> tuple[nn.Module, dict[str, Any], About]:
+    """The saved model of a folder or of hub:OWNER/NAME@REVISION.
+
+    Raises:
+        DataError: it cannot be had, or is a model that segjax does not have.
+    """
+    if not said.startswith(HUB):
+        return open_pretrained(said)
+    repository, _, revision = said.removeprefix(HUB).partition("@")
+    return open_pretrained(repository, revision or "main")
+
+
+def open_predictor(said: str, which: Which | None = None) -> Predictor:
+    """The task, model and variables of a run or of a saved model, which gives logits of every pixel's classes.
+
+    Raises:
+        ExperimentError: it is no run, or not one with that checkpoint.
+        DataError: as `open_saved`.
+    """
+    if not is_saved(said):
+        experiment, variables = load_experiment(said, which)
+        return Predictor(experiment.task_of_data, experiment.model, variables)
+    model, variables, about = open_saved(said)
+    model, count = of_masks(model, said)
+    names = about.class_names or tuple(f"class {i}" for i in range(count))
+    data = Dataset(said, names, about.palette or voc_palette(len(names)), _no_data)
+    return Predictor(Segmentation(data), model, variables)
+
+
+def of_masks(model: nn.Module, said: str) -> tuple[nn.Module, int]:
+    """The model without what follows its logits, and its number of classes: two where it has one logit.
+
+    Raises:
+        ExperimentError: it is no segmentation model.
+    """
+    inside = getattr(model, "model", None)
+    if isinstance(inside, nn.Module):
+        changed, count = of_masks(inside, said)
+        return model.clone(model=changed), count
+    if not isinstance(model, Segmenter):
+        raise ExperimentError(f"{said} holds a {type(model).__name__}, which gives no masks: name a run that predicts.")
+    plain = model.clone(activation=None, image_head=None, auxiliary=None, stride=1)
+    return (TwoClasses(plain), 2) if model.num_classes == 1 else (plain, model.num_classes)
+
+
+def evaluate_saved(said: str, on: str | Path, split: Literal["test", "val"] = "test") -> dict[str, Any]:
+    """Score a saved model on a split of the data set of a run.
+
+    Raises:
+        ExperimentError: that is no run, or the model has other classes than its data set.
+        DataError: as `open_saved`.
+    """
+    model, variables, _ = open_saved(said)
+    model, count = of_masks(model, said)
+    experiment = experiment_of(open_run(Path(on)))
+    names = experiment.data.class_names
+    if len(names) != count:
+        raise ExperimentError(f"{said} tells {count} classes apart, and the data set of {on} has {len(names)}.")
+    return {split: score(experiment, model, variables, split)}
+
+
+def about_run(run: str | Path) -> About:
+    """What a run knows of its classes, data and scores, for the card of `save_pretrained`.
+
+    Raises:
+        ExperimentError: the folder is no run.
+    """
+    folder = open_run(Path(run))
+    data = experiment_of(folder).data
+    scores = _scores(folder)
+    return About(data.class_names, tuple(map(tuple, data.palette)), scores, trained_on=data.name)  # type: ignore[arg-type]
+
+
+def _scores(run: Run) -> dict[str, Any]:
+    """Of the splits, as far as the run is finished."""
+    report = run.report() if (run.path / "report.json").exists() else {}
+    return {split: report[split] for split in ("test", "val") if split in report}
+
+
+def _no_data(split: str) -> NoReturn:
+    raise ExperimentError(f"A saved model has no {split} split: say on which run's data set it is scored, --on RUN.")

@@ -1,0 +1,97 @@
+"""Saved models where a run is asked for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+import segjax
+from segjax import models
+from segjax.cli import main
+from segjax.errors import ExperimentError
+from segjax.layers import Normalized
+from segjax.models import saved
+from segjax.runs import about_run, new_run, read_experiment, start_from
+from segjax.runs.saved import evaluate_saved, is_saved, open_predictor
+
+
+def filled(model: nn.Module) -> Any:
+    """Variables without compiling their initialisation."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda x: rng.standard_normal(x.shape).astype(x.dtype), saved.shapes(model, 3))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> tuple[Path, nn.Module, Any]:
+    """A saved model of one logit, with a sigmoid after it."""
+    model = Normalized(models.unet(1, 2, depth=1).clone(activation=nn.sigmoid), (0.3,) * 3, (0.3,) * 3)
+    variables = filled(model)
+    segjax.save_pretrained(tmp_path / "saved", model, variables)
+    return tmp_path / "saved", model, variables
+
+
+def test_a_saved_model_predicts_and_is_scored_as_a_run_is(
+    folder: Any, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path, model, variables = folder
+    _, predictor, found = open_predictor(str(path))
+    file = read_experiment(str(squares))
+    run = new_run(tmp_path / "run", file, {})
+    source = file.build({}, {}).data.open("val")
+    records = [source[i] for i in range(len(source))]
+    images, masks = (np.stack([record[part] for record in records]) for part in ("image", "mask"))
+    both = jax.jit(lambda: (model.apply(variables, images, train=False), predictor.apply(found, images, train=False)))
+    share, logits = both()
+    np.testing.assert_allclose(jax.nn.softmax(logits)[..., 1], share[..., 0], atol=1e-5)
+
+    assert main(["evaluate", str(path), "--on", str(run.path), "--split", "val", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["val"]
+    assert scores["iou"].keys() == {"ground", "square"}
+    right = np.asarray(share)[..., 0] > 0.5
+    assert scores["pixel_accuracy"] == pytest.approx((right == masks)[masks < 255].mean())
+    about = about_run(run.path)
+    assert (about.class_names, about.palette[1]) == (("ground", "square"), (240, 180, 60))
+    assert main(["evaluate", str(path)]) == 1
+    assert "evaluate FOLDER --on RUN" in capsys.readouterr().err
+
+
+def test_classes_that_are_not_the_data_sets_are_said(folder: Any, squares: Path, tmp_path: Path):
+    run = new_run(tmp_path / "run", read_experiment(str(squares)), {})
+    model = models.unet(3, 2, depth=1)
+    segjax.save_pretrained(tmp_path / "three", model, filled(model))
+    with pytest.raises(ExperimentError, match="tells 3 classes apart"):
+        evaluate_saved(str(tmp_path / "three"), run.path)
+    localizer = models.FullResolutionCNN(2, (4,))
+    segjax.save_pretrained(tmp_path / "other", localizer, filled(localizer))
+    with pytest.raises(ExperimentError, match="holds a FullResolutionCNN, which gives no masks"):
+        open_predictor(str(tmp_path / "other"))
+
+
+def test_training_starts_from_a_saved_model(folder: Any, capsys: pytest.CaptureFixture[str]):
+    path, _, variables = folder
+    start = start_from(str(path), None)
+    assert start is not None
+    assert start.inputs is not None
+    wider = Normalized(models.unet(4, 2, depth=1), (0.3,) * 3, (0.3,) * 3)
+    fresh = jax.tree.map(np.zeros_like, filled(wider))
+    taken = start.take(wider, fresh)
+    np.testing.assert_array_equal(
+        taken["params"]["model"]["encoder"]["stage1"]["conv1"]["kernel"],
+        variables["params"]["model"]["encoder"]["stage1"]["conv1"]["kernel"],
+    )
+    assert not taken["params"]["model"]["head"]["kernel"].any()
+    assert "new: model/head" in capsys.readouterr().err
+
+
+def test_a_run_is_no_saved_model(squares: Path, tmp_path: Path):
+    run = new_run(tmp_path / "run", read_experiment(str(squares)), {})
+    (run.path / "config.json").touch()
+    assert not is_saved(str(run.path))
+    assert is_saved("hub:owner/name@main")
+    assert not is_saved(str(tmp_path))
+    with pytest.raises(ExperimentError, match="holds no complete checkpoint yet"):
+        segjax.from_pretrained(run.path)
