@@ -12,8 +12,10 @@ from segjax.cli.say import fail, print_scores
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax evaluate RUN [--split val]`: score what the run predicts with, on the test split."""
     prepare()
+    from segjax.cli.compilation_cache import keep_compiled_programs
     from segjax.runs.load import evaluate_run
 
+    keep_compiled_programs()
     report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split)
     if parsed.json:
         print(json.dumps(report, indent=2))
@@ -27,10 +29,12 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     if bool(parsed.paths) == (parsed.video is not None):
         return fail("name images to predict, or one video with --video IN --out OUT.mp4.")
     prepare()
+    from segjax.cli.compilation_cache import keep_compiled_programs
     from segjax.inference import Tiling
     from segjax.runs.load import load_experiment
     from segjax.tasks import Options
 
+    keep_compiled_programs()
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
     task, out = experiment.task_of_data, Path(parsed.out)
     options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score)

@@ -61,6 +61,10 @@ class MultiTask:
         """Localization accuracy, mean IoU of boxes and mean IoU of pixels."""
         return self._localization.summary(counts[0]) | self._segmentation.summary(counts[1])
 
+    def seen(self, source: Source) -> Source:
+        """The records as `Localization` sees them."""
+        return self._localization.seen(source)
+
     measure = count
 
     def scores(self, measured: Iterable[tuple[Any, Any]]) -> dict[str, Any]:

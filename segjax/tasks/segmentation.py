@@ -60,6 +60,10 @@ class Segmentation:
         """The mean IoU."""
         return {"miou": float(metrics.mean_iou(counts))}
 
+    def seen(self, source: Source) -> Source:
+        """The records as they are."""
+        return source
+
     measure = count
 
     def scores(self, measured: Iterable[Int[np.ndarray, "k k"]]) -> dict[str, Any]:
@@ -82,9 +86,11 @@ class Segmentation:
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
         """A few records: the image, the truth, the prediction, the error."""
-        apply = jax.jit(lambda image: model.apply(variables, image, train=False).argmax(-1))  # type: ignore[union-attr]
-        records = [source[i] for i in evenly(len(source), _EXAMPLES)]
-        examples = [MaskExample(one["image"], one["mask"], np.asarray(apply(one["image"][None]))[0]) for one in records]
+        variables = jax.device_put(variables)
+        examples = []
+        for record in (source[i] for i in evenly(len(source), _EXAMPLES)):
+            found = predict_mask(model, variables, record["image"])
+            examples.append(MaskExample(record["image"], record["mask"], found))
         draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
 
     def predict_files(
