@@ -1,24 +1,25 @@
 """The commands that look: at runs, images, models and data."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from segjax.cli.process import prepare
 from segjax.cli.say import fail, print_scores
+from segjax.strict_json import as_json
 
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
-    """`segjax evaluate RUN [--split val]`: score what the run predicts with, on the test split."""
+    """`segjax evaluate RUN [--split val] [--root PATH]`: score what the run predicts with, on the test split."""
     prepare()
     from segjax.cli.compilation_cache import keep_compiled_programs
     from segjax.runs.load import evaluate_run
 
     keep_compiled_programs()
-    report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split)
+    where = {name: value for name in ("root", "test") if (value := getattr(parsed, name)) is not None}
+    report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split, where)
     if parsed.json:
-        print(json.dumps(report, indent=2))
+        print(as_json(report, indent=2))
     else:
         print_scores(report[parsed.split])
     return 0
@@ -53,7 +54,7 @@ def models(parsed: argparse.Namespace, _: list[str]) -> int:
     from segjax.models.summary import summaries
 
     if parsed.json:
-        print(json.dumps(list(summaries()), indent=2))
+        print(as_json(list(summaries()), indent=2))
         return 0
     print(f"{'model':<24}{'parameters':>14}{'FLOPs at 256x256':>20}   paper")
     for row in summaries():
@@ -67,7 +68,7 @@ def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
 
     rows = [{"name": entry.name, "what": entry.what, "use": entry.use} for entry in CATALOGUE]
     if parsed.json:
-        print(json.dumps(rows, indent=2))
+        print(as_json(rows, indent=2))
         return 0
     for row in rows:
         print(f"{row['name']:<18}{row['what']}\n{'':<18}{row['use']}")
@@ -83,7 +84,7 @@ def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
     earlier = picture.stat().st_mtime_ns if picture.exists() else None
     report = check(parsed.path, picture=picture)
     if parsed.json:
-        print(json.dumps(report.to_json(), indent=2))
+        print(as_json(report.to_json(), indent=2))
     else:
         print_report(report)
         if picture.exists() and picture.stat().st_mtime_ns != earlier:

@@ -23,12 +23,15 @@ _EXAMPLES = 6
 
 
 class Scores(TypedDict):
-    """Scores over all counted pixels of a split, in 0..1; a class that never occurs has neither IoU nor Dice (None)."""
+    """Scores over all counted pixels of a split, in 0..1; None where nothing is counted.
 
-    miou: float
+    A class that never occurs has neither IoU nor Dice.
+    """
+
+    miou: float | None
     iou: dict[str, float | None]
     dice: dict[str, float | None]
-    pixel_accuracy: float
+    pixel_accuracy: float | None
 
 
 class Segmentation:
@@ -72,10 +75,10 @@ class Segmentation:
         for part in measured:
             confusion += part
         scores: Scores = {
-            "miou": float(metrics.mean_iou(confusion)),
+            "miou": _known(metrics.mean_iou(confusion)),
             "iou": self._by_class(metrics.iou(confusion)),
             "dice": self._by_class(metrics.dice(confusion)),
-            "pixel_accuracy": float(metrics.pixel_accuracy(confusion)),
+            "pixel_accuracy": _known(metrics.pixel_accuracy(confusion)),
         }
         return dict(scores)
 
@@ -123,5 +126,8 @@ class Segmentation:
         return predict_video(tinted, video, out)
 
     def _by_class(self, scores: Any) -> dict[str, float | None]:
-        values = [None if np.isnan(score) else float(score) for score in np.asarray(scores)]
-        return dict(zip(self._data.class_names, values, strict=True))
+        return dict(zip(self._data.class_names, map(_known, np.asarray(scores)), strict=True))
+
+
+def _known(score: Any) -> float | None:
+    return None if np.isnan(score) else float(score)
