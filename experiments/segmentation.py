@@ -11,6 +11,7 @@ from flax import linen as nn
 from segjax import decoders, encoders, losses, models, upsampling
 from segjax.data import Dataset, FolderDefaults, folder, folder_defaults
 from segjax.data.catalogue import by_name
+from segjax.data.formats.held_out import say_once
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError
@@ -67,7 +68,7 @@ def experiment(
             raise ExperimentError("The data set folder needs a folder: give it by --root PATH.")
         facts = FolderDefaults.from_json(remember("folder", lambda: asdict(folder_defaults(root))))
         for note in facts.notes:
-            print(note)
+            say_once(note)
         data, crop = folder(root, facts), crop or facts.crop
         weights = np.array(facts.class_weights) if class_balance else None
     elif class_balance:

@@ -63,7 +63,12 @@ def make_parser() -> argparse.ArgumentParser:
             command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder
         )
         argument(
-            command, "--resume", metavar="RUN", help="go on with a run from its newest checkpoint", complete=folder
+            command,
+            "--resume",
+            metavar="RUN",
+            help="go on with a run from its newest checkpoint; knobs of how it is trained, and of where its data is, "
+            "may be others from there on",
+            complete=folder,
         )
 
     command = add(
@@ -72,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
         train,
         "train an experiment; `segjax train EXPERIMENT --help` lists its knobs",
         add_help=False,
-        usage="segjax train (EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob value ...] | --resume RUN) [options]",
+        usage="segjax train (EXPERIMENT [--out DIR] [--seeds 0,1,2] | --resume RUN) [--knob value ...] [options]",
     )
     experiment(command)
     run_folder(command)
@@ -124,6 +129,8 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--on", metavar="RUN", help="the run whose data set a saved model is scored on", complete=folder)
     argument(command, "--checkpoint", choices=("last", "best"), help=which)
     argument(command, "--split", choices=("test", "val"), default="test", help="which split [test]")
+    argument(command, "--root", metavar="PATH", help="where the data is now, or other data of the same classes")
+    argument(command, "--test", metavar="FILE", help="other annotations to test on, where the data has such a file")
     argument(command, "--json", action="store_true", help="print JSON")
 
     command = add(commands, "predict", predict, "predict images or a video in the way of the run's task: masks, boxes")

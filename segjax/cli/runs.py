@@ -1,28 +1,31 @@
 """The commands that look: at runs, images, models and data."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from segjax.cli.process import prepare
 from segjax.cli.say import fail, print_scores
+from segjax.strict_json import as_json
 
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
-    """`segjax evaluate RUN [--split val]`: score what the run predicts with, or FOLDER --on RUN, a saved model."""
+    """`segjax evaluate RUN [--split val] [--root PATH]`: score what it predicts with, or FOLDER --on RUN a saved model."""
     prepare()
+    from segjax.cli.compilation_cache import keep_compiled_programs
     from segjax.runs.load import evaluate_run
     from segjax.runs.saved import evaluate_saved, is_saved
 
+    keep_compiled_programs()
+    where = {name: value for name in ("root", "test") if (value := getattr(parsed, name)) is not None}
     if is_saved(parsed.run) != (parsed.on is not None):
         return fail("a saved model is scored on the data set of a run: evaluate FOLDER --on RUN; a run on its own.")
     if parsed.on is not None:
         report = evaluate_saved(parsed.run, parsed.on, parsed.split)
     else:
-        report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split)
+        report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split, where)
     if parsed.json:
-        print(json.dumps(report, indent=2))
+        print(as_json(report, indent=2))
     else:
         print_scores(report[parsed.split])
     return 0
@@ -33,10 +36,12 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     if bool(parsed.paths) == (parsed.video is not None):
         return fail("name images to predict, or one video with --video IN --out OUT.mp4.")
     prepare()
+    from segjax.cli.compilation_cache import keep_compiled_programs
     from segjax.inference import Tiling
     from segjax.runs.saved import open_predictor
     from segjax.tasks import Options
 
+    keep_compiled_programs()
     task, model, variables = open_predictor(parsed.run, parsed.checkpoint)
     out = Path(parsed.out)
     options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score)
@@ -55,7 +60,7 @@ def models(parsed: argparse.Namespace, _: list[str]) -> int:
     from segjax.models.summary import summaries
 
     if parsed.json:
-        print(json.dumps(list(summaries()), indent=2))
+        print(as_json(list(summaries()), indent=2))
         return 0
     print(f"{'model':<24}{'parameters':>14}{'FLOPs at 256x256':>20}   paper")
     for row in summaries():
@@ -69,7 +74,7 @@ def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
 
     rows = [{"name": entry.name, "what": entry.what, "use": entry.use} for entry in CATALOGUE]
     if parsed.json:
-        print(json.dumps(rows, indent=2))
+        print(as_json(rows, indent=2))
         return 0
     for row in rows:
         print(f"{row['name']:<18}{row['what']}\n{'':<18}{row['use']}")
@@ -85,7 +90,7 @@ def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
     earlier = picture.stat().st_mtime_ns if picture.exists() else None
     report = check(parsed.path, picture=picture)
     if parsed.json:
-        print(json.dumps(report.to_json(), indent=2))
+        print(as_json(report.to_json(), indent=2))
     else:
         print_report(report)
         if picture.exists() and picture.stat().st_mtime_ns != earlier:

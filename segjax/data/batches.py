@@ -4,23 +4,21 @@ import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
 from segjax.data.augment import Augment
 from segjax.data.checked import checked
+from segjax.data.padding import padded, side_for
 from segjax.data.record import IGNORE, Record, Source
 from segjax.errors import DataError
 
 if TYPE_CHECKING:
     import grain
 
-
-ROUND_UP = 64
-"""Batches of different sizes have sides of a multiple of this."""
-
+Element = TypeVar("Element")
 
 MAX_BOXES = 128
 """How many boxes of an image a batch has room for, unless told."""
@@ -39,6 +37,8 @@ class Batch(TypedDict):
     """With boxes: the ones that neither train nor score, although they have a class."""
     valid: NotRequired[Bool[np.ndarray, " n"]]
     """With boxes: whether there is a record in this place, which may well have no box."""
+    size: NotRequired[Int32[np.ndarray, "n 2"]]
+    """With boxes: height and width of the record's image, which the batch may have room around; 0 without a record."""
     attributes: NotRequired[Float32[np.ndarray, "n m a"]]
     """NaN where nobody gave a score and where there is no box."""
 
@@ -127,18 +127,19 @@ def test_batches(
     threads: int = 2,  # noqa: PT028
     max_boxes: int = MAX_BOXES,  # noqa: PT028
 ) -> Iterator[Batch]:
-    """All records once and in order. Every batch is full, so that one compiled step scores them all.
+    """All records once, those of like sizes together, in order among themselves.
 
-    What is missing in the last batch is filled with black images whose mask is 255 and whose labels are -1 everywhere;
-    so are smaller records at the bottom and the right, up to the batch's largest height and width, and these to a
-    multiple of 64, so that a set of many sizes compiles few steps. Counts that ignore 255 are exact; where records have
-    boxes, `valid` tells a missing one from one without any.
+    A model sees each image as `segjax.data.padding.padded` makes it, whatever it is in a batch with: its last row and
+    column are repeated until its sides are those of few sizes, for each of which one step is compiled. The mask is 255
+    there. Every batch is full; what is missing in the last one of a size is filled with black images whose mask is 255
+    and whose labels are -1 everywhere. Counts that ignore 255 are exact; where records have boxes, `valid` tells a
+    missing one from one without any, and `size` where an image ends.
 
     Args:
         source: At least one record; with several shards, all of one size, since each must know its batches' size.
         batch_size: Records in a batch over all shards; divisible by the number of shards.
         shard: (i, count) as in `train_batches`; every shard yields the same number of batches.
-        threads: How many read; batches are read ahead of their use, two for each thread.
+        threads: How many read; records are read ahead of their use, two batches of them.
         max_boxes: How many boxes every image has room for.
 
     Raises:
@@ -151,25 +152,39 @@ def test_batches(
     source = checked(source)
     index, count = _check(source, batch_size, shard)
     size = batch_size // count
-    # With several shards one may have nothing of the last batch, which it fills all the same.
-    example = source[0] if count > 1 else None
-
-    def part(number: int) -> Batch:
-        first = number * size
-        records = [(i, source[i]) for i in range(first, min(first + size, len(source)))]
-        shapes = [record["image"].shape for _, record in records]
-        if example is None:
-            return _fill(_empty(records[0][1], size, _room_for(shapes), max_boxes), records)
-        common = example["image"].shape
-        if any(shape != common for shape in shapes):
-            raise DataError(
-                f"Records {first} to {first + len(records) - 1} have images of the sizes {set(shapes)}, record 0 has "
-                f"{common}: on several hosts all records for testing need one size."
-            )
-        return _fill(_empty(example, size, common, max_boxes), records)
-
     batches = -(-len(source) // batch_size)
-    return _in_threads(grain.MapDataset.range(index, batches * count, count).map(part), threads)
+    firsts = (number * batch_size + index * size for number in range(batches))
+    numbers = [number for first in firsts for number in range(first, min(first + size, len(source)))]
+    records = grain.MapDataset.range(len(numbers)).map(lambda place: (numbers[place], source[numbers[place]]))
+    read = _in_threads(records, threads, ahead=2 * size) if numbers else iter(())
+    # With several shards one may have nothing of the last batch, which it fills all the same.
+    return _by_size(read, size, max_boxes) if count == 1 else _of_one_size(read, size, max_boxes, source[0], batches)
+
+
+def _by_size(records: Iterator[tuple[int, Record]], size: int, max_boxes: int) -> Iterator[Batch]:
+    waiting: dict[tuple[int, ...], list[tuple[int, Record]]] = {}
+    for number, record in records:
+        shape = _room_for(record)
+        waiting.setdefault(shape, []).append((number, record))
+        if len(waiting[shape]) == size:
+            yield _fill(_empty(record, size, shape, max_boxes), waiting.pop(shape))
+    for shape, rest in waiting.items():
+        yield _fill(_empty(rest[0][1], size, shape, max_boxes), rest)
+
+
+def _of_one_size(
+    records: Iterator[tuple[int, Record]], size: int, max_boxes: int, example: Record, batches: int
+) -> Iterator[Batch]:
+    shape = _room_for(example)
+    for _ in range(batches):
+        part = list(itertools.islice(records, size))
+        for number, record in part:
+            if _room_for(record) != shape:
+                raise DataError(
+                    f"Record {number} has an image of the size {record['image'].shape} and record 0 of "
+                    f"{example['image'].shape}: on several hosts all records for testing need one size."
+                )
+        yield _fill(_empty(example, size, shape, max_boxes), part)
 
 
 def _check(source: Source, batch_size: int, shard: tuple[int, int]) -> tuple[int, int]:
@@ -187,17 +202,16 @@ def _generator(seed: int, use: Literal["order", "augment"], number: int) -> np.r
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(("order", "augment").index(use), number)))
 
 
-def _in_threads(batches: "grain.MapDataset[Batch]", threads: int) -> Iterator[Batch]:
+def _in_threads(elements: "grain.MapDataset[Element]", threads: int, ahead: int | None = None) -> Iterator[Element]:
     import grain
 
-    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead or 2 * threads)
+    return iter(elements.to_iter_dataset(options))
 
 
-def _room_for(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    if len(set(shapes)) == 1:
-        return shapes[0]
-    height, width, channels = np.max(shapes, axis=0)
-    return (-(-height // ROUND_UP) * ROUND_UP, -(-width // ROUND_UP) * ROUND_UP, channels)
+def _room_for(record: Record) -> tuple[int, ...]:
+    height, width, channels = record["image"].shape
+    return side_for(height), side_for(width), channels
 
 
 def _empty(example: Record, batch_size: int, shape: tuple[int, ...], max_boxes: int) -> Batch:
@@ -210,6 +224,7 @@ def _empty(example: Record, batch_size: int, shape: tuple[int, ...], max_boxes: 
         batch["labels"] = np.full((batch_size, max_boxes), -1, np.int32)
         batch["crowd"] = np.zeros((batch_size, max_boxes), bool)
         batch["valid"] = np.zeros(batch_size, bool)
+        batch["size"] = np.zeros((batch_size, 2), np.int32)
         if "attributes" in example:
             attributes = example["attributes"].shape[1]
             batch["attributes"] = np.full((batch_size, max_boxes, attributes), np.nan, np.float32)
@@ -220,11 +235,12 @@ def _fill(batch: Batch, records: Sequence[tuple[int, Record]]) -> Batch:
     """The batch with records, of which the source's numbers are given too, in its first places."""
     for place, (number, record) in enumerate(records):
         height, width = record["image"].shape[:2]
-        batch["image"][place, :height, :width] = record["image"]
+        batch["image"][place] = padded(record["image"], batch["image"].shape[1:3])
         if "mask" in batch:
             batch["mask"][place, :height, :width] = record["mask"]
         if "boxes" in batch:
             batch["valid"][place] = True
+            batch["size"][place] = height, width
             count, most = len(record["boxes"]), batch["boxes"].shape[1]
             if count > most:
                 raise DataError(f"Record {number} has {count} boxes and a batch has room for {most}: raise max_boxes.")

@@ -2,7 +2,7 @@
 
 from segjax.errors import InferenceError
 from segjax.inference.box_files import BoxResults, predict_box_files
-from segjax.inference.boxes import predict_boxes, predict_boxes_and_mask
+from segjax.inference.boxes import FittedSource, predict_boxes, predict_boxes_and_mask
 from segjax.inference.files import Summary, for_each_image
 from segjax.inference.mask_files import MaskResults, Probabilities, predict_mask_files
 from segjax.inference.prediction import Variables, predict, predict_mask, predict_strips
@@ -12,6 +12,7 @@ from segjax.inference.video import VideoSummary, predict_video
 
 __all__ = [
     "BoxResults",
+    "FittedSource",
     "InferenceError",
     "MaskResults",
     "Probabilities",

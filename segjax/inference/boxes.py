@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -11,6 +12,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Float32, UInt8
 
+from segjax.data.padding import padded
+from segjax.data.record import IGNORE, Record, Source
 from segjax.errors import InferenceError
 from segjax.inference.prediction import Variables
 from segjax.ops import boxes
@@ -33,7 +36,8 @@ def predict_boxes(
         variables: what `model.apply` takes, as `segjax.load` gives them.
         image: one image as the model takes it, without the batch axis.
         size: height and width that the image is fitted into, its edge repeated where its aspect is another; None
-            takes it whole, in its own size. A model of one object an image needs the size that it was trained with.
+            takes it whole, as `segjax.data.padding.padded` makes it. A model of one object an image needs the size
+            that it was trained with.
         max_boxes: how many objects at most.
         least: the score that they have at least.
 
@@ -76,12 +80,13 @@ def _predict(
         raise InferenceError(f"predict_boxes takes one image (h, w, c) with pixels in it, but got {image.shape}.")
     own = image.shape[:2]
     fitted = boxes.letterbox(own, size or own)
-    seen = _fit(image, fitted)
+    seen = padded(image) if size is None else _fit(image, fitted)
     try:
         found, mask = _compiled(model, seen.shape, max_boxes, masked)(variables, seen)
         found = jax.device_get(found)
         if mask is not None:
-            mask = fitted.image_back(mask[None].astype(jnp.float32))[0]
+            mask = mask.astype(jnp.float32)
+            mask = mask[: own[0], : own[1]] if size is None else fitted.image_back(mask[None])[0]
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -91,6 +96,32 @@ def _predict(
     found = found._replace(boxes=np.asarray(boxes.clip(fitted.boxes_back(found.boxes), own)))
     chosen = (found.labels >= 0) & (found.scores >= least) & (found.boxes[:, 2:] > 0).all(-1)
     return jax.tree.map(lambda values: values[chosen], found), mask
+
+
+@dataclass(frozen=True)
+class FittedSource:
+    """Records whose images are fitted into `size` (height, width) as `predict_boxes` does it, with what is on them."""
+
+    source: Source
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        """How many records there are."""
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Record:
+        """The record of that number, 255 around its mask; raises `DataError` where it cannot be read."""
+        record = self.source[index]
+        fitted = boxes.letterbox(record["image"].shape[:2], self.size)
+        changed: Record = {**record, "image": _fit(record["image"], fitted)}
+        if "boxes" in record:
+            changed["boxes"] = np.asarray(fitted.boxes(record["boxes"]))
+        if "mask" in record:
+            (height, width), (top, left) = fitted.inner_size, fitted.corner
+            changed["mask"] = np.full(self.size, IGNORE, np.uint8)
+            inner = cv2.resize(record["mask"], (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+            changed["mask"][top : top + height, left : left + width] = inner
+        return changed
 
 
 def _fit(image: np.ndarray, fitted: boxes.Letterbox) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Num, UInt8
 
+from segjax.data.padding import padded, side_for
 from segjax.errors import InferenceError
 from segjax.inference.receptive_field import receptive_radius
 from segjax.inference.tiling import Span, Tiling, View, spans
@@ -29,10 +30,11 @@ def predict(
 ) -> Float[np.ndarray, "h w k"]:
     """Class probabilities of one image, float32, adding up to one at every pixel.
 
-    An image larger than a tile is cut into overlapping tiles that are blended smoothly. The result equals that of one
-    whole pass (within 1e-4) where `tiling.margin` is no less than the model's receptive radius, the model halves the
-    image at most six times, and the image's size matters to it at the edges alone. A model that pools over the whole
-    image, or attends to it, sees only its tile and cannot agree.
+    The model sees the image as `segjax.data.padding.padded` makes it, as it does when a split is scored, so that images
+    of many sizes take few programs. An image larger than a tile is cut into overlapping tiles that are blended
+    smoothly. The result equals that of one whole pass (within 1e-4) where `tiling.margin` is no less than the model's
+    receptive radius, the model halves the image at most six times, and the image's size matters to it at the edges
+    alone. A model that pools over the whole image, or attends to it, sees only its tile and cannot agree.
 
     Args:
         model: called as `model.apply(variables, images, train=False)`, giving logits (n h w k).
@@ -84,7 +86,8 @@ def predict_strips(
     image = np.asarray(image)
     if image.ndim != 3 or not image.size:
         raise InferenceError(f"predict takes one image (h, w, c) with pixels in it, but got shape {image.shape}.")
-    height, width, channels = image.shape
+    own_height, own_width, channels = image.shape
+    height, width = side_for(own_height), side_for(own_width)
     views, tile = tiling.views(), tiling.side(height, width)
     margin = tiling.margin
     if max(height, width) <= tile:
@@ -103,7 +106,7 @@ def predict_strips(
             sums[: len(row.weights), column.first : column.first + len(column.weights)] += share
         assert sums is not None
         ready = len(row.weights) if below is None else below.first - row.first
-        yield row.first, sums[:ready]
+        yield row.first, sums[: min(ready, own_height - row.first), :own_width]
         # What the tiles below add to moves to the top.
         begun = len(row.weights) - ready
         sums[:begun] = sums[ready : len(row.weights)]
@@ -121,7 +124,8 @@ def _tile(
     model: nn.Module, variables: Variables, image: Image, row: Span, column: Span, views: list[View]
 ) -> Float[np.ndarray, "rows columns k"]:
     """The weighted share of one tile in the pixels that it has a say in, averaged over all views of it."""
-    pixels = image[row.start : row.stop, column.start : column.stop]
+    size = row.stop - row.start, column.stop - column.start
+    pixels = padded(image[row.start : row.stop, column.start : column.stop], size)
     top, left = row.first - row.start, column.first - column.start
     weights = np.multiply.outer(row.weights, column.weights / len(views))[..., None]
     share = np.float32(0)

@@ -59,6 +59,16 @@ class ExperimentFile:
         """
         return knobs_from(arguments, self.function, self.preset, self.said)
 
+    def changed(self, kept: Knobs, arguments: Sequence[str]) -> Knobs:
+        """What a command line says otherwise than the knobs of a run, which need not be said again.
+
+        Raises:
+            ExperimentError: an unknown knob, or a value of the wrong type.
+        """
+        known = arguments_of(self.function, self.preset, kept)
+        asked = knobs_from(arguments, self.function, known, self.said)
+        return {name: value for name, value in asked.items() if kept.get(name) != value}
+
     def types(self) -> dict[str, Any]:
         """The type of every knob."""
         return types_of(self.function)

@@ -17,6 +17,13 @@ from segjax.errors import ExperimentError, nearest
 from segjax.train.recipe import Recipe
 
 Knobs = dict[str, Any]
+WHERE = ("root", "train", "val", "test")
+"""Knobs that say where data is, which may move."""
+TRAINING = (
+    "steps", "batch_size", "learning_rate", "schedule", "warmup", "weight_decay", "accumulate", "evaluate_every",
+    "patience",
+)  # fmt: skip
+"""Knobs of how a run is trained, which may be others when it goes on: what it is, and what it has learned, stays."""
 _PLAIN = (str, int, float, bool, type(None), Path)
 
 
@@ -50,6 +57,18 @@ def knobs_from(arguments: Sequence[str], function: Callable[..., Any], preset: M
         if not stop.code:
             raise
     raise ExperimentError(f"{name}: {_sentence(said.getvalue())} `segjax train {name} --help` lists the knobs.")
+
+
+def located(knobs: Mapping[str, Any]) -> Knobs:
+    """The knobs, paths of data as they hold from any working folder; a name of a list, or an address, stays itself."""
+
+    def absolute(name: str, value: Any) -> Any:
+        is_path = name == "root" or (name in WHERE and isinstance(value, str) and Path(value).is_file())
+        if not ((is_path and isinstance(value, str)) or isinstance(value, Path)) or "://" in str(value):
+            return value
+        return type(value)(Path(value).absolute())
+
+    return {name: absolute(name, value) for name, value in knobs.items()}
 
 
 def flat(values: Mapping[str, Any]) -> Knobs:

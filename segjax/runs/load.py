@@ -1,11 +1,13 @@
 """A trained model back from its run folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from flax import linen as nn
 
 from segjax.errors import ExperimentError
+from segjax.runs.knobs import located
 from segjax.runs.run import experiment_of, open_run
 from segjax.train.checkpoints import Progress, complete_steps, read_variables
 from segjax.train.devices import Layout, Placement
@@ -48,10 +50,19 @@ def load_experiment(
     return experiment, variables
 
 
-def evaluate_run(run: str | Path, which: Which | None = None, split: Literal["test", "val"] = "test") -> dict[str, Any]:
-    """Score a run's checkpoint, by default the one that it predicts with, on a split."""
+def evaluate_run(
+    run: str | Path,
+    which: Which | None = None,
+    split: Literal["test", "val"] = "test",
+    where: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Score a run's checkpoint, by default the one that it predicts with, on a split.
+
+    `where` has values for knobs that say where data is, such as `root`, instead of those that the run remembers: the
+    data may have moved, or be another set of the same classes.
+    """
     folder = open_run(Path(run))
-    experiment = experiment_of(folder)
+    experiment = experiment_of(folder, located(where or {}))
     step, variables, progress = _read(folder, experiment, which)
     scores = score(experiment, experiment.model, variables, split)
     return {split: scores, "steps": step, "train_seconds": round(progress["train_seconds"], 1)}

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from segjax.errors import ExperimentError
 from segjax.runs.experiment_file import read_experiment
-from segjax.runs.run import experiment_file, new_run
+from segjax.runs.knobs import TRAINING, WHERE, located
+from segjax.runs.run import experiment_file, knobs_of, new_run
 from segjax.runs.seeds import create_runs, open_runs
 from segjax.train import distributed
+from segjax.train.checkpoints import complete_steps
 from segjax.train.run import Run
 
 
@@ -34,30 +35,34 @@ def new_runs(
 
 
 def old_runs(folder: Path, arguments: Sequence[str]) -> list[Run]:
-    """The runs of a folder to go on with.
+    """The runs of a folder to go on with, from here on with other values of the knobs that are given.
 
     Raises:
-        ExperimentError: it holds none, or a knob is given that they do not have.
+        ExperimentError: it holds none, or a knob may not change.
     """
     runs = open_runs(folder)
-    for run in runs if arguments else []:
-        kept = run.configuration()["knobs"]
-        asked = experiment_file(run).knobs(arguments)
-        flags = {argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")}
-        named = {name for name in asked if {f"--{name}".replace("_", "-"), f"--no-{name}".replace("_", "-")} & flags}
-        changed = [
-            f"{name} was {kept[name]!r}, not {asked[name]!r}"
-            for name in asked
-            if name in named
-            if not _same(kept[name], asked[name])
-        ]
-        if changed:
-            raise ExperimentError(
-                f"{run.path} goes on as it began: {'; '.join(changed)}. Leave these knobs out, or start a new run."
-            )
+    if arguments:
+        distributed.agree(lambda: "".join(_change(run, arguments) for run in runs))
     return runs
 
 
-def _same(kept: Any, asked: Any) -> bool:
-    """Whether a knob is as run.json has it, where tuples are lists."""
-    return kept == (list(asked) if isinstance(asked, tuple) else asked)
+def _change(run: Run, arguments: Sequence[str]) -> str:
+    """Write other knobs into run.json, with the step from which they hold; returns what changed."""
+    file, kept = experiment_file(run), knobs_of(run)
+    changed = {name: value for name, value in located(file.changed(kept, arguments)).items() if kept.get(name) != value}
+    step = max(complete_steps(run.checkpoints), default=0)
+    if fixed := [name for name in changed if name not in (*TRAINING, *WHERE)]:
+        said = "; ".join(f"{name} was {kept.get(name)!r}, not {changed[name]!r}" for name in fixed)
+        may = ", ".join(name for name in (*TRAINING, *WHERE) if name in kept)
+        raise ExperimentError(
+            f"{run.path} goes on as it began: {said}. Leave these knobs out, or start a new run; what may change is "
+            f"{may}."
+        )
+    if changed.get("steps", step) < step:
+        raise ExperimentError(f"{run.path} has taken {step} steps already: give --steps more than that.")
+    if changed:
+        file.build(kept | changed, dict(run.configuration()["facts"]))  # a value that it cannot take is said now
+        configuration = run.configuration()
+        changes = [*configuration.get("changes", []), {"step": step, "knobs": changed}]
+        run.write_json("run.json", configuration | {"knobs": configuration["knobs"] | changed, "changes": changes})
+    return ", ".join(changed)

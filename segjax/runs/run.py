@@ -7,7 +7,7 @@ from typing import Any
 from segjax import __version__
 from segjax.errors import ExperimentError
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
-from segjax.runs.knobs import Knobs
+from segjax.runs.knobs import Knobs, located
 from segjax.train.experiment import Experiment
 from segjax.train.run import Run
 
@@ -31,13 +31,15 @@ def create_run(
 ) -> Run:
     """Make a new run folder for an experiment file; `runs/<name>/<time>` where no path is given.
 
-    `facts` is what the experiment function remembered of its data, `name` that of the preset where there is one.
+    Knobs that say where data is are kept as they hold from any working folder. `facts` is what the experiment function
+    remembered of its data, `name` that of the preset where there is one.
 
     Raises:
         ExperimentError: the folder cannot be made.
     """
     name = name or file.stem
-    return Run.create(path or default_folder(name), {"experiment": name, "knobs": knobs, "facts": facts or {}}, file)
+    kept = {"experiment": name, "knobs": located(knobs), "facts": facts or {}}
+    return Run.create(path or default_folder(name), kept, file)
 
 
 def open_run(path: Path) -> Run:
@@ -61,6 +63,8 @@ def open_run(path: Path) -> Run:
             f"{path} was made by segjax {made_by}, which {__version__} cannot read; train it again, "
             "or install `segjax<0.2` to use it."
         )
+    if lost := [name for name in ("experiment", "knobs", "facts") if name not in Run(path).configuration()]:
+        raise ExperimentError(f"{path}/run.json is damaged (it has no {lost[0]}); put back the one that the run wrote.")
     return Run(path)
 
 
@@ -69,11 +73,15 @@ def experiment_file(run: Run) -> ExperimentFile:
     return read_experiment(run.experiment_file, run.configuration()["experiment"])
 
 
-def experiment_of(run: Run) -> Experiment:
-    """A run's experiment as it was, built again from the copied file and the recorded knobs."""
-    kept = run.configuration()
-    knobs = {name: tuple(value) if isinstance(value, list) else value for name, value in kept["knobs"].items()}
-    return experiment_file(run).build(knobs, kept["facts"])
+def experiment_of(run: Run, changed: Knobs | None = None) -> Experiment:
+    """A run's experiment as it was, built again from the copied file and the recorded knobs, but for some of them."""
+    return experiment_file(run).build(knobs_of(run) | (changed or {}), run.configuration()["facts"])
+
+
+def knobs_of(run: Run) -> Knobs:
+    """The recorded knobs of a run."""
+    kept = run.configuration()["knobs"]
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
 
 
 def default_folder(name: str) -> Path:

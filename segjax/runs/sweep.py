@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from segjax.drawing.figures import despine, save
 from segjax.errors import DataError, ExperimentError
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
-from segjax.runs.knobs import Knobs
+from segjax.runs.knobs import Knobs, located
 from segjax.runs.run import default_folder, experiment_of, new_run
 from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs
 from segjax.train.run import Run
@@ -103,7 +103,7 @@ class Sweep:
 
     def _check_same(self, combination: Combination) -> None:
         folder, runs = combination.folder, open_runs(combination.folder)
-        asked = json.loads(json.dumps(combination.knobs))
+        asked = json.loads(json.dumps(located(combination.knobs)))
         for run, seed in itertools.zip_longest(runs, sorted(self.seeds or [asked.get("seed")])):
             kept = run.configuration()["knobs"] if run else {}
             expected = asked | ({"seed": seed} if "seed" in asked else {})

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from segjax import metrics
 from segjax.data import Dataset, Record, Source
 from segjax.drawing import draw_curves, notes
-from segjax.inference import Summary, Variables, VideoSummary
+from segjax.inference import Summary, Variables, VideoSummary, predict_boxes
 from segjax.ops import boxes
 from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examples import Shown, draw_box_predictions
@@ -68,9 +68,13 @@ class Detection:
         del counts
         return {}
 
+    def seen(self, source: Source) -> Source:
+        """The records as they are."""
+        return source
+
     def measure(self, outputs: Any, batch: Batch) -> dict[str, Any]:
         """The boxes found and the true ones."""
-        found = outputs.detections(self._max_boxes)
+        found = _inside(outputs.detections(self._max_boxes), batch["size"])
         measured = {
             "boxes": found.boxes,
             "scores": found.scores,
@@ -113,12 +117,10 @@ class Detection:
 
         Boxes are drawn from the operating threshold of their class on: the best by F1 over the records looked at.
         """
-        apply = jax.jit(
-            lambda variables, image: model.apply(variables, image, train=False).detections(self._max_boxes)  # type: ignore[union-attr]
-        )
+        variables = jax.device_put(variables)
 
         def predict(records: list[Record]) -> list[Shown]:
-            found = [jax.tree.map(lambda x: np.asarray(x)[0], apply(variables, r["image"][None])) for r in records]
+            found = [predict_boxes(model, variables, r["image"], max_boxes=self._max_boxes) for r in records]
             least = self._thresholds(records, found)
             kept = [one._replace(labels=np.where(one.scores >= least[one.labels], one.labels, -1)) for one in found]
             return [self._show(record, one) for record, one in zip(records, kept, strict=True)]
@@ -139,7 +141,7 @@ class Detection:
 
     def _thresholds(self, records: list[Record], found: list[Any]) -> Float[np.ndarray, " k"]:
         """The operating threshold of each class, the score of the best F1; 0.3 where no score is any good."""
-        most = max(len(record["boxes"]) for record in records)
+        most = max(len(values) for r, one in zip(records, found, strict=True) for values in (r["boxes"], one.boxes))
 
         def padded(values: np.ndarray, fill: float) -> np.ndarray:
             return np.concatenate([values, np.full((most - len(values), *values.shape[1:]), fill, values.dtype)])
@@ -150,9 +152,9 @@ class Detection:
         ]
         true_boxes, true_labels, crowd = (np.stack(values) for values in zip(*true, strict=True))
         best = metrics.detection_scores(
-            np.stack([one.boxes for one in found]),
-            np.stack([one.scores for one in found]),
-            np.stack([one.labels for one in found]),
+            np.stack([padded(one.boxes, 0) for one in found]),
+            np.stack([padded(one.scores, 0) for one in found]),
+            np.stack([padded(one.labels, -1) for one in found]),
             true_boxes,
             true_labels,
             crowd,
@@ -174,6 +176,12 @@ class Detection:
         caption = f"{right} of {len(true[0])} found, {wrong} wrong"
         drawn = notes(found, self._data.class_names, self._data.attribute_names)
         return Shown(record, drawn, (right + 1) / (len(true[0]) + wrong + 1), caption)
+
+
+def _inside(found: Any, size: Int[Array, "n 2"]) -> Any:
+    """What is found within images of (height, width), as `predict_boxes` gives it: label -1 where nothing is."""
+    within = boxes.clip(found.boxes, (size[:, None, 0], size[:, None, 1]))
+    return found._replace(boxes=within, labels=jnp.where((within[..., 2:] > 0).all(-1), found.labels, -1))
 
 
 def _attribute_counts(found: Any, batch: Batch) -> Float[Array, "a bins 3"]:

@@ -13,8 +13,9 @@ from jaxtyping import Array, Float, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Record, Source
+from segjax.data.padding import padded
 from segjax.drawing import draw_curves, notes
-from segjax.inference import Summary, Variables, VideoSummary
+from segjax.inference import FittedSource, Summary, Variables, VideoSummary
 from segjax.ops import boxes
 from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examples import Shown, draw_box_predictions
@@ -48,6 +49,7 @@ class Localization:
     def __init__(self, data: Dataset, size: tuple[int, int] | None = None) -> None:
         self._data = data
         self._num_classes = len(data.class_names)
+        self._size = size
         self._predictions = BoxPredictions(data, size=size, max_boxes=1)
 
     def targets(self, batch: Batch) -> OneObject:
@@ -67,12 +69,17 @@ class Localization:
         """The counts of a batch, by class."""
         truth = self.targets(batch)
         label = outputs.logits.argmax(-1)
-        return metrics.localization_counts(outputs.box, label, truth.box, truth.label, self._num_classes)
+        box = boxes.clip(outputs.box, (batch["size"][:, 0], batch["size"][:, 1]))
+        return metrics.localization_counts(box, label, truth.box, truth.label, self._num_classes)
 
     def summary(self, counts: Float[Array, "k 5"]) -> dict[str, float]:
         """Localization accuracy and mean IoU."""
         scores = metrics.localization_scores(np.asarray(counts).sum(0))
         return {name: float(getattr(scores, name)) for name in ("localization_accuracy", "mean_iou")}
+
+    def seen(self, source: Source) -> Source:
+        """The records fitted into `size`, where there is one."""
+        return source if self._size is None else FittedSource(source, self._size)
 
     measure = count
 
@@ -100,7 +107,7 @@ class Localization:
         apply = jax.jit(partial(model.apply, train=False))
 
         def predict(record: Record) -> Shown:
-            outputs: Any = apply(variables, record["image"][None])
+            outputs: Any = apply(variables, padded(record["image"])[None])
             truth = self.targets({name: np.asarray(value)[None] for name, value in record.items()})
             overlap = float(boxes.iou(outputs.box, truth.box)[0])
             label, true = int(outputs.logits[0].argmax()), int(truth.label[0])
@@ -108,7 +115,7 @@ class Localization:
             found = jax.tree.map(lambda x: np.asarray(x)[0], outputs.detections())
             return Shown(record, notes(found, self._data.class_names), overlap * (label == true), caption)
 
-        draw_box_predictions(folder, source, lambda records: [*map(predict, records)], self._data.palette)
+        draw_box_predictions(folder, self.seen(source), lambda records: [*map(predict, records)], self._data.palette)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options

@@ -10,6 +10,7 @@ import numpy as np
 from flax import linen as nn
 
 from segjax.data import Dataset, Source
+from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR
 from segjax.drawing import draw_boxes, draw_curves, notes, tint
 from segjax.inference import (
     BoxResults,
@@ -28,8 +29,6 @@ from segjax.tasks.options import Options
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Batch
 
-_BACKGROUND = ("background", (40, 40, 40))
-
 
 class MultiTask:
     """What `Localization` compares and scores, and the `mask` (n h w 1 + k) of the outputs as `Segmentation` does.
@@ -40,8 +39,8 @@ class MultiTask:
     headline = "localization_accuracy"
 
     def __init__(self, data: Dataset, size: tuple[int, int] | None = None) -> None:
-        name, colour = _BACKGROUND
-        of_mask = dataclasses.replace(data, class_names=(name, *data.class_names), palette=(colour, *data.palette))
+        names, palette = (BACKGROUND, *data.class_names), (BACKGROUND_COLOUR, *data.palette)
+        of_mask = dataclasses.replace(data, class_names=names, palette=palette)
         self._data, self._of_mask, self._size = data, of_mask, size
         self._localization, self._segmentation = Localization(data, size), Segmentation(of_mask)
 
@@ -60,6 +59,10 @@ class MultiTask:
     def summary(self, counts: tuple[Any, Any]) -> dict[str, float]:
         """Localization accuracy, mean IoU of boxes and mean IoU of pixels."""
         return self._localization.summary(counts[0]) | self._segmentation.summary(counts[1])
+
+    def seen(self, source: Source) -> Source:
+        """The records as `Localization` sees them."""
+        return self._localization.seen(source)
 
     measure = count
 

@@ -23,12 +23,15 @@ _EXAMPLES = 6
 
 
 class Scores(TypedDict):
-    """Scores over all counted pixels of a split, in 0..1; a class that never occurs has neither IoU nor Dice (None)."""
+    """Scores over all counted pixels of a split, in 0..1; None where nothing is counted.
 
-    miou: float
+    A class that never occurs has neither IoU nor Dice.
+    """
+
+    miou: float | None
     iou: dict[str, float | None]
     dice: dict[str, float | None]
-    pixel_accuracy: float
+    pixel_accuracy: float | None
 
 
 class Segmentation:
@@ -60,6 +63,10 @@ class Segmentation:
         """The mean IoU."""
         return {"miou": float(metrics.mean_iou(counts))}
 
+    def seen(self, source: Source) -> Source:
+        """The records as they are."""
+        return source
+
     measure = count
 
     def scores(self, measured: Iterable[Int[np.ndarray, "k k"]]) -> dict[str, Any]:
@@ -68,10 +75,10 @@ class Segmentation:
         for part in measured:
             confusion += part
         scores: Scores = {
-            "miou": float(metrics.mean_iou(confusion)),
+            "miou": _known(metrics.mean_iou(confusion)),
             "iou": self._by_class(metrics.iou(confusion)),
             "dice": self._by_class(metrics.dice(confusion)),
-            "pixel_accuracy": float(metrics.pixel_accuracy(confusion)),
+            "pixel_accuracy": _known(metrics.pixel_accuracy(confusion)),
         }
         return dict(scores)
 
@@ -82,9 +89,11 @@ class Segmentation:
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
         """A few records: the image, the truth, the prediction, the error."""
-        apply = jax.jit(lambda image: model.apply(variables, image, train=False).argmax(-1))  # type: ignore[union-attr]
-        records = [source[i] for i in evenly(len(source), _EXAMPLES)]
-        examples = [MaskExample(one["image"], one["mask"], np.asarray(apply(one["image"][None]))[0]) for one in records]
+        variables = jax.device_put(variables)
+        examples = []
+        for record in (source[i] for i in evenly(len(source), _EXAMPLES)):
+            found = predict_mask(model, variables, record["image"])
+            examples.append(MaskExample(record["image"], record["mask"], found))
         draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
 
     def predict_files(
@@ -117,5 +126,8 @@ class Segmentation:
         return predict_video(tinted, video, out)
 
     def _by_class(self, scores: Any) -> dict[str, float | None]:
-        values = [None if np.isnan(score) else float(score) for score in np.asarray(scores)]
-        return dict(zip(self._data.class_names, values, strict=True))
+        return dict(zip(self._data.class_names, map(_known, np.asarray(scores)), strict=True))
+
+
+def _known(score: Any) -> float | None:
+    return None if np.isnan(score) else float(score)

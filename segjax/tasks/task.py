@@ -37,6 +37,10 @@ class Task(Protocol):
         """The scores that a sum of counts stands for, for a row of the log."""
         ...
 
+    def seen(self, source: Source) -> Source:
+        """The records of a split that is scored, with their images as they are shown to a model that predicts them."""
+        ...
+
     def measure(self, outputs: Outputs, batch: Batch) -> Any:
         """What `scores` needs of one test batch, truths included; computed on the devices."""
         ...

@@ -35,6 +35,7 @@ def make_evaluation_step(model: nn.Module, task: Task, placement: devices.Placem
 def split_batches(experiment: Experiment, source: Source) -> Iterator[Batch]:
     """This process's share of a split that is scored, every record once."""
     shard = (jax.process_index(), jax.process_count())
+    source = experiment.task_of_data.seen(source)
     return test_batches(source, experiment.batch_size, shard=shard, max_boxes=experiment.max_boxes)
 
 

@@ -22,6 +22,7 @@ except ModuleNotFoundError:  # on Windows, where nothing keeps two processes out
 
 from segjax import __version__
 from segjax.errors import ExperimentError
+from segjax.strict_json import as_json
 from segjax.train.devices import is_first_process
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
@@ -139,7 +140,7 @@ class Run:
     def append_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
         """Add rows to metrics.jsonl; they are on disk when this returns."""
         with (self.path / "metrics.jsonl").open("a") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.writelines(as_json(row) + "\n" for row in rows)
             file.flush()
             os.fsync(file.fileno())
 
@@ -163,12 +164,12 @@ class Run:
     def forget_metrics_after(self, step: int) -> None:
         """Drop the rows that a run will write again when it goes on from `step`."""
         kept = [row for row in self.metrics() if row["step"] <= step]
-        _replace(self.path, "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        _replace(self.path, "metrics.jsonl", "".join(as_json(row) + "\n" for row in kept))
 
 
 def write_json(folder: Path, name: str, content: Any) -> None:
     """Write a JSON file whole or not at all."""
-    _replace(folder, name, json.dumps(content, indent=2, default=str) + "\n")
+    _replace(folder, name, as_json(content, indent=2) + "\n")
 
 
 def _replace(folder: Path, name: str, text: str) -> None:

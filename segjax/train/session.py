@@ -149,7 +149,7 @@ class Session:
         for member in self.members:
             member.take_what_it_predicts_with()
         self.log.waiting("Scoring the test split")
-        untested = [member for member in self.members if member.history.row_with("test") is None]
+        untested = [member for member in self.members if not member.tested]
         try:
             scores = self._score(untested, {"test": lambda member: member.predicting}, self.splits.test)
         except Stopped:

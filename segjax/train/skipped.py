@@ -35,6 +35,16 @@ def look_after_skipped(
         where = first_bad_layer(experiment, experiment.task_of_data, jax.device_get(state), batch, member.key)
         raise ExperimentError(
             f"{in_a_row} steps in a row were not finite, up to step {last}; what is not finite first is {where}. "
-            "Lower the learning rate or clip the gradient, then go on from the last checkpoint with `--resume`; "
-            f"the last batch is in {file}."
+            f"{_advice(member)} The last batch is in {file}."
         )
+
+
+def _advice(member: Member) -> str:
+    """What can be done with this run: from the command line it goes on with another learning rate where it has one."""
+    kept = member.run.configuration()
+    if "experiment" not in kept or "learning_rate" not in kept["knobs"]:
+        return "Start again with a lower learning rate, or clip the gradient."
+    return (
+        f"Go on from the last checkpoint with a lower learning rate than {kept['knobs']['learning_rate']}, `segjax "
+        f"train --resume {member.run.path} --learning-rate ...`, or start again and clip the gradient."
+    )

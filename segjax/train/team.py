@@ -48,6 +48,12 @@ class Member:
         return over or scored["step"] == self.experiment.steps
 
     @property
+    def tested(self) -> bool:
+        """Whether it was scored on the test split, and has taken no step since."""
+        row = self.history.row_with("test")
+        return row is not None and row["step"] == self.history.rows[-1]["step"]
+
+    @property
     def predicting(self) -> Variables:
         """Of the state that it has now, the variables that a run predicts with: the averages where there are any."""
         return self.state.ema or self.state.variables

@@ -152,14 +152,14 @@ def test_boxes_are_padded_to_one_length_and_come_back_as_they_were():
         kinds = {name: np.asarray(values).dtype for name, values in batch.items()}
         assert kinds == {
             "image": np.uint8, "mask": np.uint8, "boxes": np.float32, "labels": np.int32, "crowd": np.bool_,
-            "valid": np.bool_, "attributes": np.float32,
+            "valid": np.bool_, "size": np.int32, "attributes": np.float32,
         }  # fmt: skip
         for place, record in enumerate(chosen):
             real = batch["labels"][place] >= 0
             np.testing.assert_array_equal(real, np.arange(7) < len(record["boxes"]))
             for name in ("boxes", "labels", "crowd", "attributes"):
                 np.testing.assert_array_equal(batch[name][place][real], record[name])
-            np.testing.assert_array_equal(batch["mask"][place], record["mask"])
+            np.testing.assert_array_equal(batch["mask"][place, :8, :9], record["mask"])
     # The record that is missing in the last batch, and every place without a box.
     assert (second["labels"][2] == -1).all()
     assert (first["labels"][1] == -1).all()
@@ -173,7 +173,7 @@ def test_boxes_are_padded_to_one_length_and_come_back_as_they_were():
 
 def test_batches_have_what_records_have():
     (batch,) = data.test_batches(boxed([2, 1]), 2)
-    assert batch.keys() == {"image", "boxes", "labels", "crowd", "valid"}
+    assert batch.keys() == {"image", "boxes", "labels", "crowd", "valid", "size"}
     assert batch["boxes"].shape == (2, 128, 4)
     assert not batch["crowd"].any()
     assert next(data.train_batches(textured(2), 2, seed=0)).keys() == {"image", "mask"}
@@ -182,10 +182,12 @@ def test_batches_have_what_records_have():
 def test_smaller_records_keep_their_boxes_where_they_are():
     small, large = boxed([2, 1])
     large["image"] = np.zeros((70, 20, 3), np.uint8)
-    (batch,) = data.test_batches([small, large], 2, max_boxes=2)
-    assert batch["image"].shape == (2, 128, 64, 3)
-    np.testing.assert_array_equal(batch["boxes"][0], small["boxes"])
-    np.testing.assert_array_equal(batch["image"][0, :8, :9], small["image"])
+    of_small, of_large = data.test_batches([small, large], 2, max_boxes=2)
+    assert of_small["image"].shape == (2, 8, 16, 3)
+    assert of_large["image"].shape == (2, 96, 24, 3)
+    assert of_small["size"].tolist() == [[8, 9], [0, 0]]
+    np.testing.assert_array_equal(of_small["boxes"][0], small["boxes"])
+    np.testing.assert_array_equal(of_small["image"][0, :8, :9], small["image"])
 
 
 def test_training_moves_boxes_with_their_images_and_shards_agree():
@@ -255,17 +257,23 @@ def test_testing_shards_have_as_many_batches_and_each_record_once(count, records
     assert_same(merged, whole)
 
 
-def test_testing_pads_records_of_other_sizes_within_their_batch():
-    batches = list(data.test_batches(Numbered(4, shapes=[(2, 5, 3), (4, 3, 3), (1, 1, 3)]), 3))
-    # To a multiple of 64 where sizes differ; the last batch has one size, and keeps it.
-    assert [batch["image"].shape for batch in batches] == [(3, 64, 64, 3), (3, 2, 5, 3)]
-    np.testing.assert_array_equal(batches[0]["mask"][1, :4, :5], [[1, 1, 1, 255, 255]] * 4)
-    np.testing.assert_array_equal(batches[0]["image"][1, :4, :5, 0], [[1, 1, 1, 0, 0]] * 4)
-    assert (batches[0]["mask"][2] == 255).sum() == 64 * 64 - 1
+def test_testing_puts_records_of_like_sizes_together_and_shows_each_the_same_whatever_it_is_with():
+    records = Numbered(5, shapes=[(2, 5, 3), (70, 9, 3), (8, 8, 3)])
+    batches = list(data.test_batches(records, 2))
+    # Sides go up to a multiple of 8, or of 32 from 64 pixels on.
+    assert [batch["image"].shape[1:] for batch in batches] == [(8, 8, 3), (96, 16, 3), (8, 8, 3)]
+    assert numbers(batches) == [[0, 2], [1, 4], [3, 255]]
+    np.testing.assert_array_equal(batches[1]["mask"][0, :70, :9], 1)
+    assert (batches[1]["mask"][0] == 1).sum() == 70 * 9  # and 255 around it
+    assert (batches[1]["image"][0] == 1).all()  # the edge is repeated, and nothing black comes in
+    alone = {int(batch["mask"][0, 0, 0]): batch["image"][0] for batch in data.test_batches(records, 1)}
+    for batch in batches:
+        for image, number in zip(batch["image"], batch["mask"][:, 0, 0], strict=True):
+            assert number == 255 or np.array_equal(image, alone[int(number)])
 
 
 def test_sizes_that_hosts_or_a_batch_cannot_agree_on_are_refused():
-    mixed = Numbered(4, shapes=[(2, 5, 3), (4, 3, 3)])
+    mixed = Numbered(4, shapes=[(2, 5, 3), (4, 13, 3)])
     with pytest.raises(DataError, match=r"on several hosts all records for testing need one size"):
         list(data.test_batches(mixed, 2, shard=(1, 2)))
     with pytest.raises(DataError, match=r"crop them to one size"):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from segjax import models
+from segjax.data.padding import padded
 from segjax.inference import (
     InferenceError,
     Tiling,
@@ -81,9 +82,14 @@ def pixels() -> Trained:
 apply: Any = jax.jit(lambda model, variables, images: model.apply(variables, images, train=False), static_argnums=0)
 
 
-def by_hand(model: nn.Module, variables: Any, image: np.ndarray) -> np.ndarray:
+def one_pass(model: nn.Module, variables: Any, image: np.ndarray) -> np.ndarray:
     exponents = np.exp(np.asarray(apply(model, variables, image[None])[0], np.float64))
     return exponents / exponents.sum(-1, keepdims=True)
+
+
+def by_hand(model: nn.Module, variables: Any, image: np.ndarray) -> np.ndarray:
+    """One pass over the image with the room around it that makes its sides those of few sizes."""
+    return one_pass(model, variables, padded(image))[: image.shape[0], : image.shape[1]]
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +163,7 @@ def test_tiles_take_at_most_four_shapes_and_compile_once():
     image = np.zeros((500, 700, 3), np.uint8)
     for _ in range(2):
         predict_mask(model, variables, image, tiling=Tiling(tile=192, margin=20))
-    assert len(shapes) == 4
+    assert len(shapes) <= 4
 
 
 def test_larger_images_are_tiled_unasked(pixels: Trained, monkeypatch):
@@ -182,14 +188,14 @@ def test_memory_is_that_of_a_strip():
 
 def test_augmentation_is_the_mean_over_flips_and_scales():
     model = initialised(Slopes())
-    image = NOISE[:64, :80].astype(np.float32)
+    image = NOISE[:64, :96].astype(np.float32)
     views = []
     for scale in (1, 0.75, 1.25):
-        size = round(64 * scale), round(80 * scale)
+        size = round(64 * scale), round(96 * scale)
         scaled = np.asarray(jax.image.resize(image, (*size, 3), "bilinear"))
         for flip in ((), (1,)):
-            probabilities = np.flip(by_hand(*model, np.flip(scaled, flip)), flip)
-            views.append(jax.image.resize(probabilities, (64, 80, 3), "bilinear"))
+            probabilities = np.flip(one_pass(*model, np.flip(scaled, flip)), flip)
+            views.append(jax.image.resize(probabilities, (64, 96, 3), "bilinear"))
     augmented = predict(*model, image, tiling=Tiling(tta=("hflip", 0.75, "1.25")))
     np.testing.assert_allclose(augmented, np.mean(views, axis=0), atol=1e-5)
     np.testing.assert_allclose(augmented.sum(-1), 1, atol=1e-5)
@@ -242,5 +248,5 @@ def test_a_device_without_the_memory_says_what_to_do(pixels: Trained, monkeypatc
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes.")
 
     monkeypatch.setattr(prediction, "_compiled", lambda *_: exhausted)
-    with pytest.raises(InferenceError, match=r"261x325 pixels at once are too many .* take a smaller tile"):
+    with pytest.raises(InferenceError, match=r"288x352 pixels at once are too many .* take a smaller tile"):
         predict(*pixels, NOISE)

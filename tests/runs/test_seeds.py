@@ -97,9 +97,22 @@ def test_wrong_seeds_get_one_sentence(
     assert sentence in capsys.readouterr().err
 
 
-def test_a_run_goes_on_with_its_own_knobs_alone(squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_run_goes_on_with_what_it_is_and_with_other_knobs_of_how_it_is_trained(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     run = str(tmp_path / "run")
     assert main(["train", str(squares), "--steps", "4", "--out", run]) == 0
     assert main(["train", "--resume", run, "--steps", "4"]) == 0
-    assert main(["train", "--resume", run, "--steps", "5", "--learning-rate", "0.5"]) == 1
-    assert f"{run} goes on as it began: steps was 4, not 5; learning_rate was 0.03, not 0.5." in capsys.readouterr().err
+    assert main(["train", "--resume", run, "--width", "5", "--learning-rate", "0.5"]) == 1
+    said = capsys.readouterr().err
+    assert f"{run} goes on as it began: width was 8, not 5. " in said
+    assert "what may change is steps, learning_rate, accumulate, evaluate_every, patience." in said
+    assert main(["train", "--resume", run, "--steps", "3"]) == 1
+    assert f"{run} has taken 4 steps already: give --steps more than that." in capsys.readouterr().err
+    assert main(["train", "--resume", run, "--steps", "6", "--learning-rate", "0.01"]) == 0
+    kept = json.loads(Path(run, "run.json").read_text())
+    assert (kept["knobs"]["steps"], kept["knobs"]["learning_rate"]) == (6, 0.01)
+    assert kept["changes"] == [{"step": 4, "knobs": {"steps": 6, "learning_rate": 0.01}}]
+    rows = [json.loads(line) for line in Path(run, "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "test" in row] == [4, 6]  # the test split is read again, at the new end
+    assert json.loads(Path(run, "report.json").read_text())["steps"] == 6

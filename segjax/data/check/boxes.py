@@ -12,10 +12,9 @@ from rich.progress import track
 from segjax.data.check.box_examples import draw_boxes_of
 from segjax.data.check.box_report import BoxReport, SeenBoxes
 from segjax.data.check.report import duplicates
-from segjax.data.formats.annotations import Annotated, Annotations, size_sentence
+from segjax.data.formats.annotations import Annotated, Annotations, nothing_to_learn, size_sentence
 from segjax.data.formats.box_layouts import FoundBoxes
 from segjax.data.formats.images import read_image, shown
-from segjax.data.formats.polygons import draw_mask
 from segjax.data.formats.problems import Problem
 from segjax.errors import DataError
 
@@ -70,11 +69,6 @@ def _read(picture: Annotated) -> SeenBoxes:
         for number, box in enumerate(picture.boxes.tolist()):
             inside.keep_box(f" box {number}", box, size)
         problems.extend(inside.problems)
-    if any(picture.segmentations):
-        try:
-            draw_mask(picture, size)
-        except DataError as error:
-            problems.append(Problem("outline", "error", name, str(error)))
     plain = (image == image[0, 0]).all()  # empty tiles may well be equal
     digest = b"" if plain else blake2b(image.tobytes() + repr(size).encode(), digest_size=16).digest()
     return SeenBoxes(picture, size, digest, tuple(problems))
@@ -82,9 +76,9 @@ def _read(picture: Annotated) -> SeenBoxes:
 
 def _never_seen(found: FoundBoxes, *splits: tuple[SeenBoxes, ...]) -> list[Problem]:
     root, problems = shown(found.root), []
-    labels = [{label for one in part for label in one.picture.labels.tolist()} for part in splits]
-    if not any(labels):
-        return [Problem("no boxes", "error", root, f"{root} has no boxes that can be used: there is nothing to learn.")]
+    labels = [{label for one in part for label in one.picture.labels[~one.picture.crowd].tolist()} for part in splits]
+    if nothing := nothing_to_learn(root, [one.picture for one in splits[0]]):
+        return [Problem("no boxes", "error", root, nothing)]
     names = ("training", "validation", "test")
     for number, name in enumerate(found.read[0].class_names):
         where = [split for split, has in zip(names, labels, strict=True) if number not in has]

@@ -98,7 +98,7 @@ class AnnotatedSource:
     pictures: Sequence[Annotated]
     with_attributes: bool = False
     draw_mask: Callable[[Annotated, tuple[int, int]], UInt8[np.ndarray, "h w"]] | None = None
-    """Makes the mask of an image of (height, width); None leaves it out."""
+    """Makes the mask of an image of (height, width), which records then have instead of boxes."""
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -117,11 +117,11 @@ class AnnotatedSource:
             raise DataError(size_sentence(picture, size))
         if picture.size is None:
             picture = _clipped(picture, size)
+        if self.draw_mask:
+            return Record(image=image, mask=self.draw_mask(picture, size))
         record = Record(image=image, boxes=picture.boxes, labels=picture.labels, crowd=picture.crowd)
         if self.with_attributes:
             record["attributes"] = picture.attributes
-        if self.draw_mask:
-            record["mask"] = self.draw_mask(picture, size)
         return record
 
 
@@ -148,6 +148,30 @@ def size_sentence(picture: Annotated, size: tuple[int, int]) -> str:
         f"{shown(picture.path)} is {size[1]}x{size[0]} pixels, and its annotations say {picture.size[1]}x"
         f"{picture.size[0]}: boxes are in pixels of the upright image, so give that size."
     )
+
+
+def refuse_nothing_to_learn(name: str, pictures: Sequence[Annotated], *, outlines: bool = False) -> None:
+    """Raise DataError where none of the boxes that are there to train can train; `outlines` asks for theirs."""
+    if sentence := nothing_to_learn(name, pictures, outlines=outlines):
+        raise DataError(sentence)
+
+
+def nothing_to_learn(name: str, pictures: Sequence[Annotated], *, outlines: bool = False) -> str | None:
+    """Say that none of the boxes trains, and why; None where one does."""
+    crowds = np.concatenate([one.crowd for one in pictures]) if pictures else np.zeros(0, bool)
+    if not len(crowds):
+        return f"{name} has no boxes for training that can be used: there is nothing to learn."
+    if crowds.all():
+        return (
+            f"{name} has {len(crowds)} boxes for training, and all of them are crowds (`iscrowd` 1 in COCO's format, "
+            "`difficult` in Pascal VOC's), which neither train nor score: there is nothing to learn. Tools write "
+            "`iscrowd` 1 with masks that are painted, too: write 0 where it is one object."
+        )
+    if outlines and not any(
+        mark for one in pictures for mark, crowd in zip(one.segmentations, one.crowd, strict=True) if not crowd
+    ):
+        return f"{name} has no outlines (`segmentation`) for training: there are no masks to learn."
+    return None
 
 
 def share_out(name: str, pictures: Sequence[Annotated], cut: Collection[str]) -> dict[str, list[Annotated]]:

@@ -11,6 +11,9 @@ from segjax.data.record import IGNORE
 from segjax.errors import DataError
 
 Colour = tuple[int, int, int]
+BACKGROUND = "background"
+"""What class 0 is called where a mask is drawn of objects."""
+BACKGROUND_COLOUR: Colour = (40, 40, 40)
 
 
 class ClassList(NamedTuple):

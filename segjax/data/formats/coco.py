@@ -1,4 +1,4 @@
-"""Any data set in COCO's format: boxes with categories, and masks and scores of the boxes where there are any."""
+"""Any data set in COCO's format: boxes with categories and scores, or masks drawn of their outlines."""
 
 import json
 import os
@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 
 from segjax.data.dataset import Dataset
-from segjax.data.formats.annotations import Annotated, AnnotatedSource, Annotations, is_number, share_out
-from segjax.data.formats.classes import bright_palette
+from segjax.data.formats.annotations import (
+    Annotated,
+    AnnotatedSource,
+    Annotations,
+    is_number,
+    refuse_nothing_to_learn,
+    share_out,
+)
+from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR, bright_palette
 from segjax.data.formats.images import shown
-from segjax.data.formats.polygons import draw_mask
+from segjax.data.formats.polygons import OUTLINE_ADVICE, draw_mask, outline_fault
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import IGNORE, refuse_unknown_split
 from segjax.errors import DataError
@@ -35,8 +42,12 @@ def coco(
 
     Boxes with `iscrowd` are marked as such. Of an annotation's `attributes`, {"happy": 0.8, "sad": 0.1}, those that are
     named become scores of its box, NaN where it has none. Boxes are clipped to the image, and left out where they
-    have no area. Images without annotations are kept. Masks are drawn of polygons and run lengths: class k is k + 1,
-    and 0 is the rest; smaller objects lie upon larger ones; crowds, and boxes without an outline, are 255.
+    have no area. Images without annotations are kept. Roboflow's root, a category that is never used and that all the
+    others have as their `supercategory`, is no class.
+
+    With `masks` records have no boxes but a mask drawn of polygons and run lengths, and the data set's classes are the
+    background, which is 0, and the categories. Smaller objects lie upon larger ones; crowds, and boxes without an
+    outline, are 255.
 
     Args:
         images: the folder that `file_name` of the annotations starts from; or two, for training and for testing; or
@@ -48,10 +59,10 @@ def coco(
         class_names: the categories to keep, in the order of their numbers; by default all in the order of their ids,
             for which the annotations are read at once, and not when the data set is opened.
         attribute_names: the attributes to keep, in their order.
-        masks: whether records have a mask too.
+        masks: whether records have a mask, and no boxes.
 
     Raises:
-        DataError: the annotations cannot be read, or have errors: `segjax data check` lists all.
+        DataError: the annotations cannot be read, have errors, or nothing to learn from: `segjax data check` lists all.
     """
     folders = images if isinstance(images, tuple) else (images, images)
     given = {"train": train, "val": val, "test": test}
@@ -76,12 +87,14 @@ def coco(
         pictures = share_out(shown(train), found.pictures, cut)[split] if of_train else found.pictures
         if not pictures:
             raise DataError(f"{shown(path)} has no images for the split {split}: add some.")
+        if split == "train":
+            refuse_nothing_to_learn(shown(path), pictures, outlines=masks)
         return AnnotatedSource(pictures, bool(attribute_names), draw_mask if masks else None)
 
     return Dataset(
         Path(train).stem,
-        names,
-        bright_palette(len(names)),
+        (BACKGROUND, *names) if masks else names,
+        (BACKGROUND_COLOUR, *bright_palette(len(names))) if masks else bright_palette(len(names)),
         open_split,
         tuple(attribute_names),
         statistics=OF_PHOTOS,
@@ -125,7 +138,19 @@ def category_names(path: _FilePath, parsed: dict[str, Any]) -> tuple[str, ...]:
             raise DataError(f"{name} has several categories with the {key} {again[0]!r}: give every one its own.")
     if not categories:
         raise DataError(f"{name} has no categories: name at least one class.")
-    return tuple(category["name"] for category in sorted(categories, key=lambda category: category["id"]))
+    root = _root(categories, {annotation.get("category_id") for annotation in parsed["annotations"]})
+    listed = sorted(categories, key=lambda category: category["id"])
+    return tuple(category["name"] for category in listed if category is not root)
+
+
+def _root(categories: list[dict[str, Any]], used: set[Any]) -> dict[str, Any] | None:
+    """The category that Roboflow puts above all others, and that no annotation has."""
+    for one in categories:
+        others = [other.get("supercategory") for other in categories if other is not one]
+        above = bool(others) and all(name == one["name"] for name in others)
+        if above and one["id"] not in used and one.get("supercategory") in (None, "", "none"):
+            return one
+    return None
 
 
 def _scores(annotations: Iterable[dict[str, Any]], found: Annotations) -> tuple[str, ...]:
@@ -156,7 +181,7 @@ def read_coco(
         images: the folder that `file_name` starts from; None looks for it around the file.
         class_names: the categories to keep; by default all.
         attribute_names: the attributes to keep; by default all whose numbers are in 0 to 1.
-        segmentations: whether to keep polygons and run lengths.
+        segmentations: whether to keep polygons and run lengths, and to look what is wrong with them.
 
     Raises:
         DataError: the file is no JSON of COCO's format, or says nothing certain of its categories.
@@ -172,7 +197,7 @@ def read_coco(
     folder = Path(images) if images is not None else _folder_of(Path(path), parsed["images"])
     pictures = _read_pictures(found, parsed["images"], folder)
     ids = {category["id"]: category["name"] for category in parsed["categories"]}
-    _read_boxes(found, parsed["annotations"], ids, pictures)
+    _read_boxes(found, parsed["annotations"], ids, pictures, outlines=segmentations)
     for file, size, rows in pictures.values():
         found.pictures.append(
             Annotated(
@@ -225,7 +250,12 @@ def _read_pictures(found: Annotations, images: list[dict[str, Any]], folder: Pat
 
 
 def _read_boxes(
-    found: Annotations, annotations: list[dict[str, Any]], categories: dict[int, str], pictures: _Pictures
+    found: Annotations,
+    annotations: list[dict[str, Any]],
+    categories: dict[int, str],
+    pictures: _Pictures,
+    *,
+    outlines: bool,
 ) -> None:
     numbers = {name: number for number, name in enumerate(found.class_names)}
     seen: set[object] = set()
@@ -257,6 +287,8 @@ def _read_boxes(
                 "segmentation": annotation.get("segmentation"),
             }
         )
+        if outlines and (wrong := outline_fault(annotation.get("segmentation"), size)):
+            found.error("outline", where, f"has an outline that cannot be drawn ({wrong}): {OUTLINE_ADVICE}")
 
 
 def _read_scores(found: Annotations, where: str, attributes: object) -> list[float]:

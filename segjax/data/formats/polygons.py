@@ -5,10 +5,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from segjax.data.formats.annotations import Annotated
+from segjax.data.formats.annotations import Annotated, is_number
 from segjax.data.formats.images import shown
 from segjax.data.record import IGNORE
 from segjax.errors import DataError
+
+OUTLINE_ADVICE = "give polygons of at least three corners, or run lengths of the image's size"
+"""What to do about an outline that cannot be drawn."""
 
 
 def draw_mask(picture: Annotated, size: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
@@ -19,6 +22,8 @@ def draw_mask(picture: Annotated, size: tuple[int, int]) -> UInt8[np.ndarray, "h
     Raises:
         DataError: an outline is neither polygons nor run lengths of the image's size.
     """
+    from pycocotools import mask as rle
+
     drawn = []
     for box, label, crowd, outline in zip(
         picture.boxes, picture.labels, picture.crowd, picture.segmentations, strict=True
@@ -26,18 +31,62 @@ def draw_mask(picture: Annotated, size: tuple[int, int]) -> UInt8[np.ndarray, "h
         if not outline:
             drawn.append((_inside_box(box, size), IGNORE))
             continue
-        try:
-            inside = _inside(outline, size)
-        except Exception as error:  # whatever pycocotools says of what is no outline
-            raise DataError(
-                f"{shown(picture.path)} has an outline that cannot be drawn ({error}): give polygons of at least three "
-                f"corners, or run lengths of {size[0]} rows and {size[1]} columns."
-            ) from error
-        drawn.append((inside, IGNORE if crowd else label + 1))
+        if fault := outline_fault(outline, size):
+            raise DataError(f"{shown(picture.path)} has an outline that cannot be drawn ({fault}): {OUTLINE_ADVICE}.")
+        drawn.append((rle.decode(_packed(outline, size)) > 0, IGNORE if crowd else label + 1))
     mask = np.zeros(size, np.uint8)
     for inside, value in sorted(drawn, key=lambda one: -one[0].sum()):
         mask[inside] = value
     return mask
+
+
+def outline_fault(outline: Any, size: tuple[int, int] | None) -> str | None:
+    """What keeps an outline of an image of (height, width) from being drawn, without drawing it; None where nothing.
+
+    Where the size is not known it is not held against it.
+    """
+    if not outline:
+        return None
+    if isinstance(outline, list):
+        for polygon in outline:
+            if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+                return "a polygon is a list x, y, x, y, ... of at least three corners"
+            if not all(is_number(value) for value in polygon):
+                return "a polygon is x, y, x, y, ... of numbers"
+        return None
+    if not isinstance(outline, dict) or not {"size", "counts"} <= outline.keys():
+        return f"it is {str(outline)[:40]!r}, and neither polygons nor run lengths with `size` and `counts`"
+    given, counts = outline["size"], outline["counts"]
+    if not isinstance(given, list) or len(given) != 2 or not all(type(side) is int and side > 0 for side in given):
+        return f"run lengths have the size {given}, and not their rows and columns"
+    if size is not None and given != list(size):
+        return f"run lengths of {given} rows and columns in an image of {list(size)}"
+    if isinstance(counts, list):
+        if not all(type(count) is int and count >= 0 for count in counts) or sum(counts) != given[0] * given[1]:
+            return f"run lengths {str(counts)[:40]} that are not those of {given[0] * given[1]} pixels"
+        return None
+    return _packed_fault(counts, given[0] * given[1])
+
+
+def _packed_fault(counts: Any, pixels: int) -> str | None:
+    """As `outline_fault`, of run lengths that COCO's tools have packed: five bits and a sign to go on, a character."""
+    if not isinstance(counts, str):
+        return f"run lengths of the type {type(counts).__name__}"
+    lengths: list[int] = []
+    value = place = 0
+    for character in counts.encode("utf-8", "replace"):
+        bits = character - 48
+        if not 0 <= bits < 64:
+            return f"packed run lengths with the character {chr(character)!r}"
+        value |= (bits & 31) << (5 * place)
+        place += 1
+        if not bits & 32:
+            value -= (1 << (5 * place)) if bits & 16 else 0
+            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))  # from the third on they are differences
+            value = place = 0
+    if place or min(lengths, default=-1) < 0 or sum(lengths) != pixels:
+        return f"packed run lengths that are not those of {pixels} pixels"
+    return None
 
 
 def _inside_box(box: np.ndarray, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
@@ -47,21 +96,9 @@ def _inside_box(box: np.ndarray, size: tuple[int, int]) -> Bool[np.ndarray, "h w
     return inside
 
 
-def _inside(outline: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+def _packed(outline: Any, size: tuple[int, int]) -> Any:
     from pycocotools import mask as rle
 
-    height, width = size
     if isinstance(outline, list):
-        corners = [np.asarray(polygon, float) for polygon in outline]
-        if any(one.ndim != 1 or len(one) < 6 or len(one) % 2 or not np.isfinite(one).all() for one in corners):
-            raise ValueError("a polygon is x, y, x, y, ... of numbers")
-        packed = rle.merge(rle.frPyObjects([one.tolist() for one in corners], height, width))
-    elif list(outline["size"]) != [height, width]:
-        raise ValueError(f"run lengths of {outline['size']} rows and columns")
-    elif isinstance(outline["counts"], list):
-        if sum(outline["counts"]) != height * width or min(outline["counts"]) < 0:
-            raise ValueError(f"run lengths of {sum(outline['counts'])} pixels")
-        packed = rle.frPyObjects(outline, height, width)
-    else:
-        packed = outline
-    return rle.decode(packed) > 0
+        return rle.merge(rle.frPyObjects(outline, *size))
+    return rle.frPyObjects(outline, *size) if isinstance(outline["counts"], list) else outline

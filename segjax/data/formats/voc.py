@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from segjax.data.dataset import Dataset
-from segjax.data.formats.annotations import Annotated, AnnotatedSource, Annotations, share_out
+from segjax.data.formats.annotations import Annotated, AnnotatedSource, Annotations, refuse_nothing_to_learn, share_out
 from segjax.data.formats.classes import bright_palette
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
@@ -64,6 +64,8 @@ def voc(
         found.refuse()
         if not pictures:
             raise DataError(f"{shown(root)} has no images for the split {split}: add some.")
+        if split == "train":
+            refuse_nothing_to_learn(shown(root), pictures)
         return AnnotatedSource(pictures)
 
     return Dataset(

@@ -167,7 +167,7 @@ def test_classes_that_a_split_never_has_and_sets_without_boxes(make_set):
     edit(root / "train.json", lambda parsed: parsed["annotations"].clear())
     edit(root / "val.json", lambda parsed: parsed["annotations"].clear())
     edit(root / "test.json", lambda parsed: parsed["annotations"].clear())
-    assert "has no boxes that can be used: there is nothing to learn" in sentences(checked(root))[0]
+    assert "has no boxes for training that can be used: there is nothing to learn" in sentences(checked(root))[0]
 
 
 def test_other_categories_in_another_split_are_an_error(make_set):

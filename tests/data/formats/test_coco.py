@@ -45,6 +45,10 @@ def make_coco(tmp_path):
     return make
 
 
+def one_each(names):
+    return [annotation(number, 10 + number, 7, [1, 1, 5, 5]) for number in range(len(names))]
+
+
 GOOD = [
     annotation(1, 10, 3, [1.5, 2, 10, 5.25], attributes={"happy": 0.75, "sad": 0, "name": "Rex", "hidden": True}),
     annotation(2, 12, 90, [0, 0, 40, 32], iscrowd=1),
@@ -102,7 +106,7 @@ def pixels_of(source):
 
 def test_one_file_is_shared_out_by_a_hash_of_names(make_coco, capfd):
     names = [f"{letter}.png" for letter in "abcdefghij"]
-    images, path = make_coco([], names)
+    images, path = make_coco(one_each(names), names)
     dataset = coco(images, path)
     sources = {split: dataset.open(split) for split in ("train", "val", "test")}
     assert {split: len(source) for split, source in sources.items()} == {"train": 7, "val": 1, "test": 2}
@@ -110,7 +114,7 @@ def test_one_file_is_shared_out_by_a_hash_of_names(make_coco, capfd):
     assert len(set.union(*parts)) == 10  # none is in two of them
     said = f"{path} does not say which images validate: 1 of the 8 for training do, chosen by a hash of their names, "
     assert capfd.readouterr() == ("", said + "tiles of one image together.\n")  # once
-    images, path = make_coco([], names[::-1])
+    images, path = make_coco(one_each(names), names[::-1])
     again = coco(images, path).open("test")
     chosen = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[:2]
     expected = {np.asarray(Image.open(images / name)).tobytes() for name in chosen}
@@ -122,7 +126,7 @@ def test_one_file_is_shared_out_by_a_hash_of_names(make_coco, capfd):
 
 def test_tiles_of_one_image_train_or_validate_together(make_coco):
     names = [f"{letter}_{row}_{column}.png" for letter in "abcdefgh" for row in (0, 256) for column in range(3)]
-    images, path = make_coco([], names)
+    images, path = make_coco(one_each(names), names)
     dataset = coco(images, path, path)
     parts = []
     for split in ("train", "val"):
@@ -135,9 +139,9 @@ def test_tiles_of_one_image_train_or_validate_together(make_coco):
 
 
 def test_a_file_for_validation_is_honoured(make_coco, capfd):
-    images, path = make_coco([], ["a.png", "b.png", "c.png"])
+    images, path = make_coco(one_each("abc"), ["a.png", "b.png", "c.png"])
     _, val = make_coco([], ["d.png", "e.png"], path="set/annotations/val.json")
-    _, test = make_coco([], ["f.png"], path="set/annotations/test.json")
+    _, test = make_coco(one_each("f"), ["f.png"], path="set/annotations/test.json")
     dataset = coco(images, path, test, val=val)
     assert [len(dataset.open(split)) for split in ("train", "val", "test")] == [3, 2, 1]
     assert capfd.readouterr().err == ""
@@ -156,7 +160,7 @@ def test_training_and_testing_may_have_folders_of_their_own(make_coco):
     images, path = make_coco(GOOD)
     other = images.parent / "val"
     images.rename(other)
-    empty, _ = make_coco([], ["x.png"], path="set/annotations/other.json")
+    empty, _ = make_coco(one_each("x"), ["x.png"], path="set/annotations/other.json")
     dataset = coco((empty, other), path.with_name("other.json"), path)
     assert (len(dataset.open("train")), len(dataset.open("test"))) == (1, 3)
     with pytest.raises(DataError, match=r"'a\.png'"):
@@ -198,7 +202,11 @@ def outlines():
 
 def test_masks_are_those_of_cocos_own_tools(make_coco):
     images, path = make_coco(outlines())
-    record = coco(images, path, path, masks=True).open("test")[0]
+    dataset = coco(images, path, path, masks=True)
+    assert dataset.class_names == ("background", "dog", "cat", "bird")  # value k of the mask is class k
+    assert len(dataset.palette) == 4
+    record = dataset.open("test")[0]
+    assert record.keys() == {"image", "mask"}
     theirs = COCO(path)
     polygon, blob, crowd = (theirs.annToMask(theirs.anns[number]) > 0 for number in (1, 2, 3))
     assert blob[polygon].any()
@@ -215,21 +223,26 @@ def test_masks_are_those_of_cocos_own_tools(make_coco):
 @pytest.mark.parametrize(
     ("outline", "reason"),
     [
-        ([[1, 2, 3, 4]], "a polygon is x, y, x, y"),
-        ([[1, 2, 3, 4, 5, 6, 7]], "a polygon is x, y, x, y"),
-        ([[1, 2, 3, "x", 5, 6]], "could not convert"),
-        ("text", ""),
+        ([[1, 2, 3, 4]], "of at least three corners"),
+        ([[1, 2, 3, 4, 5, 6, 7]], "of at least three corners"),
+        ([[1, 2, 3, "x", 5, 6]], "of numbers"),
+        ([[1, 2, 3, float("nan"), 5, 6]], "of numbers"),
+        ("text", "it is 'text'"),
         ({"size": [40, 30], "counts": [1200]}, r"run lengths of \[40, 30\] rows and columns"),
-        ({"size": [30, 40], "counts": [5]}, "run lengths of 5 pixels"),
-        ({"size": [30, 40], "counts": [-1, 1201]}, "run lengths of 1200 pixels"),
-        ({"size": [30, 40], "counts": "oh no"}, ""),
+        ({"size": [30, 40], "counts": [5]}, r"\[5\] that are not those of 1200 pixels"),
+        ({"size": [30, 40], "counts": [-1, 1201]}, "not those of 1200 pixels"),
+        ({"size": [30, 40], "counts": "oh no"}, "the character ' '"),
+        ({"size": [30, 40], "counts": "0"}, "not those of 1200 pixels"),
         ({"size": [30, 40]}, "counts"),
     ],
 )
 def test_outlines_that_cannot_be_drawn_are_refused(make_coco, outline, reason):
     images, path = make_coco([annotation(1, 10, 7, [1, 1, 5, 5], segmentation=outline)])
-    with pytest.raises(DataError, match=rf"a\.png has an outline that cannot be drawn \(.*{reason}.*\): give polygons"):
-        coco(images, path, path, masks=True).open("test")[0]
+    with pytest.raises(
+        DataError, match=rf"annotation 1 \('a\.png'\) has an outline .* \(.*{reason}.*\): give polygons"
+    ):
+        coco(images, path, path, masks=True).open("test")
+    assert len(coco(images, path, path).open("test")) == 3  # who wants boxes alone does not look at it
 
 
 def test_annotations_that_do_not_say_the_size_are_clipped_to_the_picture(make_coco):
@@ -239,10 +252,10 @@ def test_annotations_that_do_not_say_the_size_are_clipped_to_the_picture(make_co
 
     boxes = [annotation(1, 10, 7, [30, 20, 50, 50]), annotation(2, 10, 3, [50, 0, 5, 5])]
     images, path = make_coco(boxes, change=change)
-    record = coco(images, path, path, masks=True).open("test")[0]
+    record = coco(images, path, path).open("test")[0]
     np.testing.assert_array_equal(record["boxes"], [[30, 20, 10, 10]])
     assert record["labels"].tolist() == [1]
-    assert (record["mask"][20:, 30:] == 255).all()
+    assert (coco(images, path, path, masks=True).open("test")[0]["mask"][20:, 30:] == 255).all()
 
 
 def test_a_picture_of_another_size_is_refused(make_coco):
@@ -368,3 +381,35 @@ def test_a_mask_of_no_objects_is_background(make_coco):
     images, path = make_coco([])
     picture = read_coco(path, images, segmentations=True).pictures[0]
     np.testing.assert_array_equal(draw_mask(picture, (30, 40)), np.zeros((30, 40)))
+
+
+def test_a_root_that_is_above_all_others_and_never_used_is_no_class(make_coco):
+    def rooted(parsed):
+        parsed["categories"] = [{"id": 0, "name": "pets", "supercategory": "none"}] + [
+            {**one, "supercategory": "pets"} for one in parsed["categories"]
+        ]
+
+    images, path = make_coco(GOOD, change=rooted)
+    assert coco(images, path).class_names == ("dog", "cat", "bird")
+    images, path = make_coco([*GOOD, annotation(6, 10, 0, [1, 1, 5, 5])], change=rooted)
+    assert coco(images, path).class_names == ("pets", "dog", "cat", "bird")  # it is used
+
+
+@pytest.mark.parametrize(
+    ("annotations", "masks", "said"),
+    [
+        ([], False, "has no boxes for training"),
+        (
+            [annotation(1, 10, 7, [1, 1, 5, 5], iscrowd=1)],
+            False,
+            "has 1 boxes for training, and all of them are crowds",
+        ),
+        ([annotation(1, 10, 7, [1, 1, 5, 5])], True, "has no outlines"),
+    ],
+)
+def test_where_nothing_can_be_learned_opening_says_so(make_coco, annotations, masks, said):
+    images, path = make_coco(annotations)
+    dataset = coco(images, path, path, masks=masks)
+    with pytest.raises(DataError, match=said):
+        dataset.open("train")
+    assert len(dataset.open("test")) == 3

@@ -27,7 +27,7 @@ def folder(tmp_path, save):
         tmp_path / "Annotations" / "a.xml", xml("a.png", ("dog", 1, 1, 40, 30, 0), ("cat", 5, 6, 5, 6, 1)), 
     )  # fmt: skip
     save(tmp_path / "Annotations" / "b.xml", xml("b.png", ("person", 10.5, 3, 20, 9, 0)))
-    save(tmp_path / "Annotations" / "c.xml", xml("renamed.png"))
+    save(tmp_path / "Annotations" / "c.xml", xml("renamed.png", ("person", 1, 1, 5, 5, 0)))
     save(tmp_path / "ImageSets" / "Main" / "train.txt", "a\nb\n")
     save(tmp_path / "ImageSets" / "Main" / "val.txt", "c -1\n")
     return tmp_path
@@ -48,7 +48,7 @@ def test_corners_become_boxes(folder):
     np.testing.assert_array_equal(record["image"], np.asarray(Image.open(folder / "JPEGImages" / "a.png")))
     test = dataset.open("train")
     assert len(test) == 1
-    assert test[0]["boxes"].shape == (0, 4)
+    assert test[0]["boxes"].shape == (1, 4)
     assert test[0].keys() == {"image", "boxes", "labels", "crowd"}
 
 
