@@ -77,7 +77,7 @@ def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
 
     picture = Path(parsed.picture)
     earlier = picture.stat().st_mtime_ns if picture.exists() else None
-    report = check(parsed.path, picture=picture)
+    report = check(parsed.path, picture=picture, bands=parsed.bands)
     if parsed.json:
         print(json.dumps(report.to_json(), indent=2))
     else:

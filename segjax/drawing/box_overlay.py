@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cv2
-import matplotlib
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from segjax.drawing.mask_overlay import LONGEST
+from segjax.drawing.names import FONT, drawable
 from segjax.drawing.palette import Palette
 
 SHORTEST = 640
@@ -24,8 +24,6 @@ _AROUND_THIN = 8
 """An image's shorter side has room for so many lines; where it has not, there is a margin below or to the right."""
 _MARGIN = (40, 40, 40)
 _LISTED = (20, 20, 20)
-
-_FONT = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
 
 Corners = tuple[int, int, int, int]
 """left, top, right, bottom"""
@@ -51,6 +49,7 @@ def notes(
     Beside each box its class and score; below that, the scores of all attributes, or where there are none and at least
     three classes, of the other classes: the greatest first.
     """
+    class_names, attribute_names = drawable(class_names), drawable(attribute_names)
     made = []
     for i in np.flatnonzero((np.asarray(found.labels) >= 0) & (np.asarray(found.scores) >= least)):
         label = int(found.labels[i])
@@ -74,7 +73,7 @@ def draw_boxes(image: UInt8[np.ndarray, "h w 3"], notes: Sequence[Note], palette
     """
     canvas, scale = _fitted(image)
     size, thick = _letters(canvas.size, notes), max(1, round(max(canvas.size) * LETTERS / 6))
-    font = ImageFont.truetype(_FONT, size)
+    font = ImageFont.truetype(FONT, size)
     draw = ImageDraw.Draw(canvas)
     corners: list[Corners] = []
     for note in notes:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import cv2
-import matplotlib
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from segjax.drawing.names import FONT, drawable
 from segjax.drawing.palette import Palette, paint
 
 LONGEST = 2048
@@ -28,7 +28,7 @@ def draw_overlay(
 
     The legend names the classes that occur, the most frequent first, with their share of the pixels.
     """
-    counts = np.bincount(mask.ravel(), minlength=len(class_names))
+    counts = np.bincount(mask.ravel(), minlength=len(class_names))[: len(class_names)]
     tinted = tint(*_fitted(image, mask), palette)
     legend = _legend(tinted.shape[1], counts, class_names, palette)
     canvas = Image.new("RGB", (legend.width, len(tinted) + legend.height), _BACKGROUND)
@@ -68,11 +68,11 @@ def _fitted(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def _legend(width: int, counts: np.ndarray, class_names: Sequence[str], palette: Palette) -> Image.Image:
     size = max(14, width // 80)  # of the letters, in pixels
-    font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+    font, class_names = ImageFont.truetype(FONT, size), drawable(class_names)
     order = [int(c) for c in np.argsort(-counts, kind="stable") if counts[c]]
     texts = [f"{class_names[c]}  {counts[c] / counts.sum():.1%}" for c in order]
     widths = [2 * _MARGIN + size + int(font.getlength(text)) for text in texts]
-    width = max(width, *(_MARGIN + one for one in widths))
+    width = max([width, *(_MARGIN + one for one in widths)])
     places, x, y = [], _MARGIN, _MARGIN
     for one in widths:
         if x + one > width:

@@ -84,7 +84,10 @@ class Segmentation:
         """A few records: the image, the truth, the prediction, the error."""
         apply = jax.jit(lambda image: model.apply(variables, image, train=False).argmax(-1))  # type: ignore[union-attr]
         records = [source[i] for i in evenly(len(source), _EXAMPLES)]
-        examples = [MaskExample(one["image"], one["mask"], np.asarray(apply(one["image"][None]))[0]) for one in records]
+        examples = [
+            MaskExample(self._data.shown(one["image"]), one["mask"], np.asarray(apply(one["image"][None]))[0])
+            for one in records
+        ]
         draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
 
     def predict_files(
@@ -102,6 +105,7 @@ class Segmentation:
             palette=self._data.palette,
             tiling=options.tiling,
             probabilities=options.probabilities,
+            bands=self._data.images,
         )
 
     def predict_video(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segjax.data.check.mask_report import Report, Seen
-from segjax.data.formats.images import read_image, read_mask, shown
+from segjax.data.formats.images import read_mask, shown
 from segjax.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    from segjax.drawing import grey_overlay, hexadecimal
+    from segjax.drawing import drawable, grey_overlay, hexadecimal
 
     rows = -(-len(chosen) // _COLUMNS)
     figure = Figure(figsize=(2 * 1.6 * _COLUMNS, 1.9 * rows + 0.5), dpi=150, layout="constrained")
@@ -38,7 +38,7 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
         for one in pair_axes:
             one.axis("off")
     for (image_axes, mask_axes), (split, seen) in zip(axes, chosen, strict=False):
-        image = read_image(seen.pair.image)
+        image = report.bands.shown(report.bands.read(seen.pair.image).pixels)
         mask = read_mask(seen.pair.mask, colours=report.classes.colours, levels=report.levels)
         step = -(-max(mask.shape) // _SIDE)
         image, mask = image[::step, ::step], mask[::step, ::step]
@@ -50,7 +50,7 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
     handles = [
         Patch(color=hexadecimal(colour), label=f"{number} {name} {share:.1%}")
         for number, (name, colour, share) in enumerate(
-            zip(report.classes.names, report.classes.palette, shares, strict=True)
+            zip(drawable(report.classes.names), report.classes.palette, shares, strict=True)
         )
     ]
     figure.legend(handles=handles[:24], loc="outside lower center", ncols=min(len(handles), 6), fontsize=7)
@@ -60,7 +60,7 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
 def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
     """Write a figure into an image file; raises DataError where that cannot be done."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # names in scripts that the font lacks are drawn as boxes
+        warnings.filterwarnings("ignore", message="Glyph")  # files' names in scripts that the font lacks
         try:
             figure.savefig(path)
         except (OSError, ValueError) as error:  # ValueError: an ending that no image format has
