@@ -20,7 +20,7 @@ Add = Callable[[int, Float32[np.ndarray, "rows w k"]], Any]
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when all of it is written; where that fails, no trace of it is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".segjax-{os.getpid()}.partial")
+    partial = path.with_name(f".segjax-{os.getpid()}{path.suffix}.partial")  # of one image several may be open
     try:
         with partial.open("wb") as file:
             yield file

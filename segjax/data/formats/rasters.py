@@ -95,9 +95,9 @@ def raster(
     pixels = _with_depth(stored, missing, name)
     if pixels.dtype != np.float32:
         absent = None  # 0 in one band of three may well be a colour
-    elif not (finite := np.isfinite(pixels[..., : values.shape[2]])).all():
-        absent = _either(absent, np.logical_not(finite))
-        missing = _either(missing, absent.all(axis=2))
+    elif not (finite := _finite(pixels[..., : values.shape[2]])).all():
+        absent = _either(absent, ~finite)
+        missing = _either(missing, np.asarray(absent.all(axis=2)))
     if missing is not None and not missing.any():
         missing = None
     return Raster(_filled(pixels, absent, missing), has_alpha, missing, odd_alpha=odd)
@@ -106,6 +106,10 @@ def raster(
 def _equal(values: Shaped[np.ndarray, "h w c"], nodata: float) -> Bool[np.ndarray, "h w c"]:
     # Through the type, since GDAL writes no data of float32 with the digits of float64.
     return np.equal(values, values.dtype.type(nodata) if values.dtype.kind == "f" else nodata)
+
+
+def _finite(values: Num[np.ndarray, "h w c"]) -> np.ndarray:
+    return np.asarray(np.isfinite(values))
 
 
 def _either(one: np.ndarray | None, other: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ _TYPES = {1: "u1", 2: "S1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4"
 _TYPES |= {16: "u8", 17: "i8", 18: "u8"}  # BigTIFF's
 _RAW, _LZW, _PACKBITS, _LZMA, _ZSTD, _DEFLATE = 1, 5, 32773, 34925, 50000, (8, 32946)
 _UNPACKED = {_RAW, _LZW, _PACKBITS, _LZMA, _ZSTD, *_DEFLATE}
+_PILLOWS = {2, 3, 4, 7}  # fax and JPEG
 _NUMBERS = (0, 1, 2, 34892)  # grey with white as 0, grey, RGB, linear: what needs no conversion of colours
 _KINDS = {1: "u", 2: "i", 3: "f"}
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -69,9 +70,10 @@ class Page(NamedTuple):
     @property
     def plain(self) -> bool:
         """Whether it is grey or RGB of up to 8 bits, or in colours that must be converted: what Pillow reads right."""
-        converted = self.number(PHOTOMETRIC, 1) not in _NUMBERS or self.number(COMPRESSION) not in _UNPACKED
+        converted = self.number(PHOTOMETRIC, 1) not in _NUMBERS or self.number(COMPRESSION) in _PILLOWS
         simple = self.shape[2] in (1, 3) and EXTRA not in self.tags and self.number(FORMAT) == 1
-        return self.number(BITS) <= 8 and (converted or simple)
+        known = self.number(COMPRESSION) in _UNPACKED | _PILLOWS
+        return self.number(BITS) <= 8 and known and (simple or (converted and self.shape[2] in (1, 3, 4)))
 
 
 def read_pages(stream: BinaryIO) -> list[Page]:
