@@ -30,6 +30,7 @@ WEIGHTED = ("cross_entropy", "focal")
 def experiment(
     data: str | Dataset = "land_cover",
     root: str | None = None,
+    bands: tuple[str, ...] = (),
     groups: Literal[4, 7] | None = None,
     model: Model | nn.Module = "unet",
     encoder: str | nn.Module | None = None,
@@ -48,6 +49,8 @@ def experiment(
     Args:
         data: The data set by its name, as `segjax data list` has it.
         root: The folder of your images and masks, or where a set of TFDS is kept.
+        bands: Of a folder: which bands of its images, by number from 1 or by the names of its bands.txt; all without
+            opacity where none is named.
         groups: Of land cover: 4 classes, or the finer 7.
         model: The family of the model.
         encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
@@ -66,11 +69,13 @@ def experiment(
     if data == "folder":
         if root is None:
             raise ExperimentError("The data set folder needs a folder: give it by --root PATH.")
-        facts = FolderDefaults.from_json(remember("folder", lambda: asdict(folder_defaults(root))))
+        facts = FolderDefaults.from_json(remember("folder", lambda: asdict(folder_defaults(root, bands))))
         for note in facts.notes:
             say_once(note)
         data, crop = folder(root, facts), crop or facts.crop
         weights = np.array(facts.class_weights) if class_balance else None
+    elif bands:
+        raise ExperimentError("Bands are chosen of a folder alone: leave --bands out.")
     elif class_balance:
         raise ExperimentError("Class weights are worked out of a folder alone: leave --class-balance out.")
     elif not isinstance(data, Dataset):

@@ -179,6 +179,9 @@ def make_parser() -> argparse.ArgumentParser:
     command = add(data, "check", data_check, "read a whole data set and list every problem at once")
     argument(command, "path", metavar="PATH", help="a folder, or a JSON file of COCO's format", complete=file)
     argument(command, "--picture", metavar="FILE", default="data_check.png", help="a PNG of examples [%(default)s]")
+    argument(
+        command, "--bands", nargs="*", default=(), metavar="B", help="bands of the images, by number from 1 or name"
+    )
     argument(command, "--json", action="store_true", help="print JSON")
     return parser
 

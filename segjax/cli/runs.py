@@ -10,7 +10,7 @@ from segjax.strict_json import as_json
 
 
 def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
-    """`segjax evaluate RUN [--split val] [--root PATH]`: score what it predicts with, or FOLDER --on RUN a saved model."""
+    """`segjax evaluate RUN [--split val] [--root PATH]`: score it, or a saved model by FOLDER --on RUN."""
     prepare()
     from segjax.cli.compilation_cache import keep_compiled_programs
     from segjax.runs.load import evaluate_run
@@ -88,7 +88,7 @@ def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
 
     picture = Path(parsed.picture)
     earlier = picture.stat().st_mtime_ns if picture.exists() else None
-    report = check(parsed.path, picture=picture)
+    report = check(parsed.path, picture=picture, bands=parsed.bands)
     if parsed.json:
         print(as_json(report.to_json(), indent=2))
     else:

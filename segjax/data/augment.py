@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Num
 
 from segjax.data.record import IGNORE, Record
 
@@ -12,6 +12,9 @@ LUMA = (0.299, 0.587, 0.114)
 
 LEAST_OF_BOX = 0.5
 """A box of which less than this is left in the image is dropped."""
+
+_TOGETHER = 4
+"""Channels that OpenCV moves at once, at most."""
 
 Affine = Float[np.ndarray, "2 3"]
 """Takes (x, y, 1) of a point of the result to its (x, y) in the source, in pixels from the upper left corner."""
@@ -97,14 +100,19 @@ def warp(record: Record, to_source: Affine, size: tuple[int, ...]) -> Record:
     # OpenCV counts from the centre of the first pixel.
     centred = np.column_stack([linear, linear @ (0.5, 0.5) + shift - 0.5])
     height, width = size
-    image = cv2.warpAffine(
-        record["image"],
-        centred,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    moved = Record(image=image.reshape(height, width, -1))
+    image = record["image"]
+    channels = image.shape[2]
+    parts = [
+        cv2.warpAffine(
+            image[..., first : first + _TOGETHER] if channels > _TOGETHER else image,
+            centred,
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        ).reshape(height, width, -1)
+        for first in range(0, channels, _TOGETHER)
+    ]
+    moved = Record(image=parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2))
     if "mask" in record:
         moved["mask"] = cv2.warpAffine(
             record["mask"],
@@ -137,8 +145,8 @@ def _move_boxes(
 
 
 def recolor(
-    image: UInt8[np.ndarray, "h w c"], brightness: float, contrast: float, saturation: float
-) -> UInt8[np.ndarray, "h w c"]:
+    image: Num[np.ndarray, "h w c"], brightness: float, contrast: float, saturation: float
+) -> Num[np.ndarray, "h w c"]:
     """The image with its colours multiplied; 1, 1, 1 leaves it as it is.
 
     As one affine map of colours, so that it is rounded and clipped once: first saturation, then contrast about the
@@ -153,6 +161,7 @@ def recolor(
     mix = np.eye(channels)
     if channels == 3:
         mix = saturation * mix + (1 - saturation) * luma
-    mean = luma @ image.sum(axis=0, dtype=np.uint32).sum(axis=0) / image[..., 0].size  # 25 times as fast as image.mean
+    exact = np.float64 if image.dtype == np.float32 else np.uint32
+    mean = luma @ image.sum(axis=0, dtype=exact).sum(axis=0) / image[..., 0].size  # 25 times as fast as image.mean
     matrix = brightness * np.column_stack([contrast * mix, np.full(channels, (1 - contrast) * mean)])
     return cv2.transform(image, matrix).reshape(image.shape)

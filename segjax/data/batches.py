@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int32, Num, UInt8
 
 from segjax.data.augment import Augment
 from segjax.data.checked import checked
@@ -27,7 +27,8 @@ MAX_BOXES = 128
 class Batch(TypedDict):
     """Images of one size with what their records have; rows of boxes are filled up to `max_boxes` with zeros."""
 
-    image: UInt8[np.ndarray, "n h w c"]
+    image: Num[np.ndarray, "n h w c"]
+    """uint8, uint16 or float32, as the records have it."""
     mask: NotRequired[UInt8[np.ndarray, "n h w"]]
     boxes: NotRequired[Float32[np.ndarray, "n m 4"]]
     """(x, y, w, h) in pixels."""
@@ -216,7 +217,7 @@ def _room_for(record: Record) -> tuple[int, ...]:
 
 def _empty(example: Record, batch_size: int, shape: tuple[int, ...], max_boxes: int) -> Batch:
     """A batch of nothing, with room for records that have what the example has."""
-    batch = Batch(image=np.zeros((batch_size, *shape), np.uint8))
+    batch = Batch(image=np.zeros((batch_size, *shape), example["image"].dtype))
     if "mask" in example:
         batch["mask"] = np.full((batch_size, *shape[:2]), IGNORE, np.uint8)
     if "boxes" in example:
@@ -235,6 +236,9 @@ def _fill(batch: Batch, records: Sequence[tuple[int, Record]]) -> Batch:
     """The batch with records, of which the source's numbers are given too, in its first places."""
     for place, (number, record) in enumerate(records):
         height, width = record["image"].shape[:2]
+        if record["image"].dtype != batch["image"].dtype:
+            types = f"{record['image'].dtype}, and others of its batch {batch['image'].dtype}"
+            raise DataError(f"Record {number} has an image of {types}: save all images of a set as one type.")
         batch["image"][place] = padded(record["image"], batch["image"].shape[1:3])
         if "mask" in batch:
             batch["mask"][place, :height, :width] = record["mask"]

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from segjax.data.formats.bands import Bands
+from segjax.data.formats.rasters import WHITE
 from segjax.data.record import IGNORE, Record, Source
 from segjax.errors import DataError
 
@@ -19,6 +21,8 @@ class CheckedSource:
     num_classes: int | None = None
     """Classes of the mask; of the boxes where there are any, and then a mask has the background and these."""
     num_attributes: int | None = None
+    bands: Bands | None = None
+    """What all images are; None for any one depth."""
 
     def __len__(self) -> int:
         """How many records there are."""
@@ -33,6 +37,8 @@ class CheckedSource:
         record = self.source[index]
         what = f"Record {index} of {self.name}" if self.name else f"Record {index}"
         _check_image(what, record)
+        if self.bands is not None:
+            self.bands.refuse_others(record["image"], f"The image of {what[0].lower()}{what[1:]}")
         if "mask" in record:
             _check_mask(what, record, self.num_classes)
         if "boxes" in record:
@@ -47,10 +53,13 @@ def checked(source: Source) -> CheckedSource:
 
 def _check_image(what: str, record: Record) -> None:
     image: Any = record.get("image")
-    if _dtype(image) != "uint8" or image.ndim != 3 or 0 in image.shape:
+    if _dtype(image) not in WHITE or image.ndim != 3 or 0 in image.shape:
         raise DataError(
-            f"{what} has an image of {_described(image)}: give height, width and channels as uint8, in 0 to 255."
+            f"{what} has an image of {_described(image)}: give height, width and channels as uint8 in 0 to 255, as "
+            "uint16, or as float32."
         )
+    if image.dtype == np.float32 and not np.isfinite(image).all():
+        raise DataError(f"{what} has an image (float32) with NaN or infinity: fill these pixels, and ignore them.")
 
 
 def _check_mask(what: str, record: Record, num_classes: int | None) -> None:

@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Num, UInt8
+
 from segjax.data.augment import Augment
 from segjax.data.checked import CheckedSource
+from segjax.data.formats.bands import Bands
 from segjax.data.record import Source
 from segjax.data.statistics import Statistics
 
@@ -29,6 +33,22 @@ class Dataset:
     """Mean and deviation of its images, for `segjax.layers.Normalized`; None to standardise each image by itself."""
     augment: Augment | None = None
     """Changes that leave its labels true, in the strengths that were measured to help."""
+    bands: Bands | None = None
+    """What its image files are read as; without it, by what `statistics` says."""
+
+    @property
+    def images(self) -> Bands | None:
+        """What all of its images are, and files to predict must be; None where nothing says it."""
+        if self.bands is not None or self.statistics is None:
+            return self.bands
+        count = len(self.statistics.mean)
+        return Bands(self.statistics.depth, count, (1,) if count == 1 else None)
+
+    def shown(self, image: Num[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+        """One of its images as people look at it."""
+        from segjax.drawing import brightened
+
+        return brightened(image) if self.images is None else self.images.shown(image)
 
     def __post_init__(self) -> None:
         # In this one place, so that no way into training or scoring goes past the check.
@@ -40,6 +60,6 @@ class Dataset:
             if isinstance(source, CheckedSource):  # `dataclasses.replace` gives what was wrapped before
                 source = source.source
             classes, attributes = len(self.class_names), len(self.attribute_names)
-            return CheckedSource(source, f"{self.name}'s {split} split", classes, attributes)
+            return CheckedSource(source, f"{self.name}'s {split} split", classes, attributes, self.images)
 
         return open_checked

@@ -3,7 +3,7 @@
 from typing import Literal, NotRequired, Protocol, TypedDict, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int32, Num, UInt8
 
 IGNORE = 255
 """The mask value of a pixel that neither trains nor scores."""
@@ -15,7 +15,8 @@ Split = Literal["train", "val", "test"]
 class Record(TypedDict):
     """One image with what is known about it: the same things for every record of a source."""
 
-    image: UInt8[np.ndarray, "h w c"]
+    image: Num[np.ndarray, "h w c"]
+    """uint8, uint16 or float32, as it is stored: a model normalises it."""
     mask: NotRequired[UInt8[np.ndarray, "h w"]]
     """The class of every pixel; 255 is ignored."""
     boxes: NotRequired[Float32[np.ndarray, "m 4"]]

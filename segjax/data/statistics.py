@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int, Int64
 
 from segjax.data.checked import checked
-from segjax.data.record import IGNORE, Source
+from segjax.data.formats.rasters import WHITE, Depth, depth_of
+from segjax.data.record import IGNORE, Record, Source
 from segjax.errors import DataError
 
 CROPS = (32, 256)
@@ -19,10 +20,12 @@ class Statistics:
     """What `segjax.layers.Normalized` takes."""
 
     mean: tuple[float, ...]
-    """Of every channel of the images in 0..1, after gamma."""
+    """Of every channel of the images, in the stored numbers over `WHITE` of their depth, after gamma."""
     std: tuple[float, ...]
     gamma: float = 1.0
     """Exponent that the images are brightened by first: below 1 for dark ones."""
+    depth: Depth = "uint8"
+    """The numbers that the images are stored in."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,24 @@ def measure(source: Source, num_classes: int, *, gamma: float = 1.0, most: int =
     records = [checked(source)[int(i)] for i in spread(len(source), most)]
     if any("mask" not in record for record in records):
         raise DataError("A record has no mask: choose a data set for segmentation.")
-    images = [(record["image"].reshape(-1, record["image"].shape[-1]) / 255.0) ** gamma for record in records]
+    depth = _depth(records)
+    white = WHITE[depth]
+    images = [(record["image"].reshape(-1, record["image"].shape[-1]) / white) ** gamma for record in records]
     counts = [np.bincount(record["mask"].ravel(), minlength=IGNORE + 1)[:num_classes] for record in records]
     sizes = np.array([record["image"].shape[:2] for record in records])
     means, stds = np.array([image.mean(0) for image in images]), np.array([image.std(0) for image in images])
     return SourceStatistics(
-        pooled(means, stds, sizes.prod(axis=1), gamma), training_crop(sizes), median_frequency_weights(np.array(counts))
+        pooled(means, stds, sizes.prod(axis=1), depth, gamma),
+        training_crop(sizes),
+        median_frequency_weights(np.array(counts)),
     )
+
+
+def _depth(records: list[Record]) -> Depth:
+    depths: set[Depth] = {depth_of(record["image"]) for record in records}
+    if len(depths) > 1:
+        raise DataError(f"The images of the source have the types {' and '.join(sorted(depths))}: save all as one.")
+    return depths.pop()
 
 
 def spread(size: int, count: int) -> Int64[np.ndarray, " k"]:
@@ -58,13 +72,19 @@ def spread(size: int, count: int) -> Int64[np.ndarray, " k"]:
 
 
 def pooled(
-    mean: Float[np.ndarray, "n c"], std: Float[np.ndarray, "n c"], pixels: Int[np.ndarray, " n"], gamma: float = 1.0
+    mean: Float[np.ndarray, "n c"],
+    std: Float[np.ndarray, "n c"],
+    pixels: Int[np.ndarray, " n"],
+    depth: Depth = "uint8",
+    gamma: float = 1.0,
 ) -> Statistics:
     """The statistics of all images together, from those of every one and how many pixels it has."""
     of_all = np.average(mean, axis=0, weights=pixels)
     square = np.average(std**2 + mean**2, axis=0, weights=pixels)
     deviation = np.sqrt(np.maximum(square - of_all**2, 0))
-    return Statistics(tuple(of_all.tolist()), tuple(np.maximum(deviation, 1 / 255).tolist()), gamma)
+    # One step of what is stored, at least; a band of one value has no deviation to speak of.
+    least = 1 / WHITE[depth] if depth != "float32" else np.where(deviation > 0, 0, 1)
+    return Statistics(tuple(of_all.tolist()), tuple(np.maximum(deviation, least).tolist()), gamma, depth)
 
 
 def training_crop(sizes: Int[np.ndarray, "n 2"]) -> int:

@@ -2,8 +2,10 @@
 
 from segjax.drawing.box_overlay import Note, draw_boxes, notes
 from segjax.drawing.curves import draw_curves
+from segjax.drawing.figures import brightened
 from segjax.drawing.grids import BoxExample, MaskExample, draw_box_grid, draw_mask_grid
 from segjax.drawing.mask_overlay import draw_overlay, grey_overlay, tint
+from segjax.drawing.names import drawable
 from segjax.drawing.palette import Colour, Palette, hexadecimal, paint
 
 __all__ = [
@@ -12,11 +14,13 @@ __all__ = [
     "MaskExample",
     "Note",
     "Palette",
+    "brightened",
     "draw_box_grid",
     "draw_boxes",
     "draw_curves",
     "draw_mask_grid",
     "draw_overlay",
+    "drawable",
     "grey_overlay",
     "hexadecimal",
     "notes",

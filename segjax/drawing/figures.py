@@ -42,8 +42,14 @@ def class_patches(class_names: Sequence[str], palette: Palette) -> list[Patch]:
 def rgb(image: Real[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
     """The first three channels, brightened as far as the image allows; a grey image in all three."""
     rgb = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
-    top = max(1.0, float(np.percentile(rgb, 99.5)))
+    top = float(np.percentile(rgb, 99.5))
+    top = top if top > 0 and rgb.dtype.kind == "f" else max(1.0, top)
     return (np.clip(rgb / top, 0, 1) ** 0.8 * 255).astype(np.uint8)
+
+
+def brightened(image: Real[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+    """An image of 8 bits in red, green and blue as it is, any other as `rgb` has it."""
+    return image if image.dtype == np.uint8 and image.shape[-1] == 3 else rgb(image)
 
 
 def evenly(length: int, most: int) -> list[int]:

@@ -28,7 +28,7 @@ def draw_overlay(
 
     The legend names the classes that occur, the most frequent first, with their share of the pixels.
     """
-    counts = np.bincount(mask.ravel(), minlength=len(class_names))
+    counts = np.bincount(mask.ravel(), minlength=len(class_names))[: len(class_names)]
     tinted = tint(*_fitted(image, mask), palette)
     legend = _legend(tinted.shape[1], counts, class_names, palette)
     canvas = Image.new("RGB", (legend.width, len(tinted) + legend.height), _BACKGROUND)
@@ -72,7 +72,7 @@ def _legend(width: int, counts: np.ndarray, class_names: Sequence[str], palette:
     order = [int(c) for c in np.argsort(-counts, kind="stable") if counts[c]]
     texts = [f"{names[c]}  {counts[c] / counts.sum():.1%}" for c in order]
     widths = [2 * _MARGIN + size + int(font.getlength(text)) for text in texts]
-    width = max(width, *(_MARGIN + one for one in widths))
+    width = max([width, *(_MARGIN + one for one in widths)])
     places, x, y = [], _MARGIN, _MARGIN
     for one in widths:
         if x + one > width:

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Num
 
 from segjax.data.padding import padded
 from segjax.data.record import IGNORE, Record, Source
 from segjax.errors import InferenceError
-from segjax.inference.prediction import Variables
+from segjax.inference.prediction import Variables, refuse_other_depth
 from segjax.ops import boxes
 from segjax.ops.boxes import Detections
 
@@ -23,7 +23,7 @@ from segjax.ops.boxes import Detections
 def predict_boxes(
     model: nn.Module,
     variables: Variables,
-    image: UInt8[np.ndarray, "h w c"],
+    image: Num[np.ndarray, "h w c"],
     *,
     size: tuple[int, int] | None = None,
     max_boxes: int = 100,
@@ -42,7 +42,8 @@ def predict_boxes(
         least: the score that they have at least.
 
     Raises:
-        InferenceError: an image without three axes or without pixels, or a device without the memory for it.
+        InferenceError: an image without three axes or without pixels, in other numbers or with another number of
+            bands than the model was trained with, or a device without the memory for it.
     """
     return _predict(model, variables, image, size, max_boxes, least, masked=False)[0]
 
@@ -50,7 +51,7 @@ def predict_boxes(
 def predict_boxes_and_mask(
     model: nn.Module,
     variables: Variables,
-    image: UInt8[np.ndarray, "h w c"],
+    image: Num[np.ndarray, "h w c"],
     *,
     size: tuple[int, int] | None = None,
     max_boxes: int = 1,
@@ -68,7 +69,7 @@ def predict_boxes_and_mask(
 def _predict(
     model: nn.Module,
     variables: Variables,
-    image: UInt8[np.ndarray, "h w c"],
+    image: Num[np.ndarray, "h w c"],
     size: tuple[int, int] | None,
     max_boxes: int,
     least: float,
@@ -78,6 +79,7 @@ def _predict(
     image = np.asarray(image)
     if image.ndim != 3 or not image.size:
         raise InferenceError(f"predict_boxes takes one image (h, w, c) with pixels in it, but got {image.shape}.")
+    refuse_other_depth(model, image)
     own = image.shape[:2]
     fitted = boxes.letterbox(own, size or own)
     seen = padded(image) if size is None else _fit(image, fitted)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, Num, UInt8
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
-from segjax.data.formats.images import read_image, shown
+from segjax.data.formats.bands import Bands
+from segjax.data.formats.images import read_raster, shown
+from segjax.drawing import brightened
 from segjax.errors import DataError, InferenceError
 from segjax.inference.image_files import find_images, name_images, name_results
 
@@ -38,8 +40,12 @@ class Opened(NamedTuple):
     """Its path below what it was found in, or below what holds all of them: different for every file."""
     stem: Path
     """What its results are called, without their endings."""
-    image: UInt8[np.ndarray, "h w 3"]
-    """Upright, as its EXIF orientation says."""
+    image: Num[np.ndarray, "h w c"]
+    """As the model takes it: upright, as its EXIF orientation says."""
+    missing: Bool[np.ndarray, "h w"] | None
+    """Where the file has no data; None where it has everywhere."""
+    shown: UInt8[np.ndarray, "h w 3"]
+    """As people look at it."""
     advance: Callable[[float], None]
     """Moves the bar on by a share of this file."""
 
@@ -49,6 +55,7 @@ def for_each_image(
     paths: Iterable[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     endings: Sequence[str],
+    bands: Bands | None = None,
 ) -> Summary:
     """Read image files of any size and mode, and have the results of each written.
 
@@ -59,6 +66,7 @@ def for_each_image(
         paths: files, folders (with their subfolders) and globs (`**` for any number of folders).
         out: the folder of all results.
         endings: of the names of all results that a file can have.
+        bands: what the images must be, as `Dataset.images` has it; None takes them as they are stored.
 
     Raises:
         InferenceError: a result that would overwrite one of the image files, or cannot be written.
@@ -74,8 +82,12 @@ def for_each_image(
         named = zip(images, name_images(images), stems, strict=True)
         for number, ((file, _), name, stem) in enumerate(named, start=1):
             try:
-                image = read_image(file)
-                done.append(write(Opened(file, name, stem, image, lambda share: progress.advance(bar, share))))
+                read = read_raster(file) if bands is None else bands.read(file)
+                shown_image = brightened(read.pixels) if bands is None else bands.shown(read.pixels)
+                opened = Opened(
+                    file, name, stem, read.pixels, read.missing, shown_image, lambda share: progress.advance(bar, share)
+                )
+                done.append(write(opened))
             except DataError as error:
                 failed.append(str(error))
                 _say(progress, failed[-1])

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -12,11 +12,14 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Float32
 
+from segjax.data.formats.bands import Bands
 from segjax.drawing import Palette, draw_overlay
 from segjax.errors import InferenceError
 from segjax.inference.files import Opened, Summary, for_each_image
-from segjax.inference.outputs import Add, georeference, indexed, npy_writer, png_writer, write_image
+from segjax.inference.georeference import NODATA, Place, place_of
+from segjax.inference.outputs import Add, indexed, npy_writer, png_writer, replacing, write_image
 from segjax.inference.prediction import Variables, most_probable, predict_strips
+from segjax.inference.tiff_file import tiff_writer
 from segjax.inference.tiling import Tiling
 
 Probabilities = Literal["npy", "png"]
@@ -33,6 +36,7 @@ def predict_mask_files(
     palette: Palette,
     tiling: Tiling = Tiling(),
     probabilities: Probabilities | None = None,
+    bands: Bands | None = None,
 ) -> Summary:
     """Label every pixel of image files of any size and mode, and write what came of it below the folder `out`.
 
@@ -41,7 +45,7 @@ def predict_mask_files(
     same name are replaced. The first image of every new size takes longer: the model is compiled for it.
 
     Args:
-        model: takes RGB images (n h w 3), uint8, and gives logits (n h w k).
+        model: takes images (n h w c) as they are stored, and gives logits (n h w k).
         variables: what `model.apply` takes, as `segjax.load` gives them.
         paths: files, folders (with their subfolders) and globs (`**` for any number of folders).
         out: made where it is missing.
@@ -49,6 +53,7 @@ def predict_mask_files(
         palette: the colour (red, green, blue in 0..255) of every class.
         tiling: as in `predict`.
         probabilities: whether to write those, too.
+        bands: what the images must be, as `Dataset.images` has it; None takes them as they are stored, in RGB.
 
     Raises:
         InferenceError: as `predict`; a result that would overwrite one of the image files, or cannot be written; class
@@ -60,7 +65,7 @@ def predict_mask_files(
     def write(opened: Opened) -> Path:
         return results.write(opened, predict_strips(model, variables, opened.image, tiling=tiling))
 
-    return for_each_image(write, paths, out, results.endings)
+    return for_each_image(write, paths, out, results.endings, bands)
 
 
 class MaskResults:
@@ -68,9 +73,11 @@ class MaskResults:
 
     For a file called a.jpg, with the path that it has below the folder or glob it was found by:
     `a.png`, a palette image whose pixels are the classes; `a_overlay.png`, the image with the classes laid over it
-    and a legend; where it is a GeoTIFF, `a.tif`, the mask again with the tags that place it on earth; with
-    `probabilities="npy"`, `a_probabilities.npy` (h w k float32); with `"png"`, `a_<number>_<class>.png` for each class,
-    grey and 16 bits deep, in which 65535 is one. All of them show the image upright, as its EXIF orientation says.
+    and a legend; where tags, a world file or GDAL's .aux.xml place it on earth, `a.tif`, the mask again with the tags
+    that place it; with `probabilities="npy"`, `a_probabilities.npy` (h w k float32); with `"png"`,
+    `a_<number>_<class>.png` for each class, grey and 16 bits deep, in which 65535 is one; with either of an image that
+    is placed, `a_probabilities.tif` of float32, a band for each class. All of them show the image upright, as its EXIF
+    orientation says. Where the image has no data, a mask is 255, and says so; probabilities are NaN, and 0 in PNG.
     """
 
     def __init__(
@@ -79,7 +86,7 @@ class MaskResults:
         self._class_names, self._palette, self._probabilities = class_names, palette, probabilities
         of_classes = [f"_{number}_{_in_file_name(name)}.png" for number, name in enumerate(class_names)]
         others = of_classes if probabilities == "png" else ["_probabilities.npy"]
-        self.endings = (".png", "_overlay.png", ".tif", *others)
+        self.endings = (".png", "_overlay.png", ".tif", ".tif.aux.xml", "_probabilities.tif", *others)
         """Of the names of all results that a file can have."""
 
     def write(self, opened: Opened, strips: Iterable[tuple[int, Float32[np.ndarray, "rows w k"]]]) -> Path:
@@ -89,24 +96,44 @@ class MaskResults:
             InferenceError: probabilities of more or fewer classes than have names.
         """
         height, width, _ = opened.image.shape
-        of_mask, of_overlay, of_tiff, *others = (Path(f"{opened.stem}{ending}") for ending in self.endings)
+        of_mask, of_overlay, of_tiff, of_system, of_shares, *others = (
+            Path(f"{opened.stem}{ending}") for ending in self.endings
+        )
+        place = place_of(opened.file)
         mask = np.empty((height, width), np.uint8)
-        with self._writer(others, (height, width, len(self._class_names))) as add:
+        with ExitStack() as stack:
+            writers = self._writers(others, of_shares, (height, width, len(self._class_names)), place)
+            adds = [stack.enter_context(writer) for writer in writers]
             for row, strip in strips:
                 self._check_classes(strip.shape[-1])
                 mask[row : row + len(strip)] = most_probable(strip)
-                add(row, strip)
+                if opened.missing is not None:
+                    gone = opened.missing[row : row + len(strip)]
+                    mask[row : row + len(strip)][gone] = NODATA
+                    strip = np.where(gone[..., None], np.float32(np.nan), strip)
+                for add in adds:
+                    add(row, strip)
                 opened.advance(len(strip) / height)
         write_image(of_mask, indexed(mask, self._palette))
-        write_image(of_overlay, draw_overlay(opened.image, mask, self._class_names, self._palette))
-        if tags := georeference(opened.file):
+        write_image(of_overlay, draw_overlay(opened.shown, mask, self._class_names, self._palette))
+        if place is not None:
+            tags = place.tiff_tags(nodata=str(NODATA))
             write_image(of_tiff, indexed(mask, self._palette), tiffinfo=tags, compression="tiff_deflate")
+            if system := place.aux_xml():
+                with replacing(of_system) as file:
+                    file.write(system)
         return of_mask
 
-    def _writer(self, paths: Sequence[Path], shape: tuple[int, int, int]) -> AbstractContextManager[Add]:
+    def _writers(
+        self, paths: Sequence[Path], of_shares: Path, shape: tuple[int, int, int], place: Place | None
+    ) -> list[AbstractContextManager[Add]]:
         if self._probabilities is None:
-            return nullcontext(lambda row, strip: None)
-        return npy_writer(paths[0], shape) if self._probabilities == "npy" else png_writer(paths, shape)
+            return []
+        one = npy_writer(paths[0], shape) if self._probabilities == "npy" else png_writer(paths, shape)
+        writers: list[AbstractContextManager[Add]] = [one]
+        if place is not None:
+            writers.append(tiff_writer(of_shares, shape, self._class_names, place.tags))
+        return writers
 
     def _check_classes(self, classes: int) -> None:
         if classes != len(self._class_names):

@@ -10,30 +10,17 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from PIL import Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
-
-from segjax.data.formats.images import read_header
+from PIL import Image
 
 Add = Callable[[int, Float32[np.ndarray, "rows w k"]], Any]
 """Takes the probabilities of some rows, and the number of the first of them."""
-
-_ORIENTATION = 274
-_GEOREFERENCE = (
-    33550,  # ModelPixelScale
-    33922,  # ModelTiepoint
-    34264,  # ModelTransformation
-    34735,  # GeoKeyDirectory
-    34736,  # GeoDoubleParams
-    34737,  # GeoAsciiParams
-)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when all of it is written; where that fails, no trace of it is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".segjax-{os.getpid()}.partial")
+    partial = path.with_name(f".segjax-{os.getpid()}{path.suffix}.partial")  # of one image several may be open
     try:
         with partial.open("wb") as file:
             yield file
@@ -58,27 +45,6 @@ def indexed(mask: UInt8[np.ndarray, "h w"], palette: Sequence[Sequence[int]]) ->
     return image
 
 
-def georeference(path: Path) -> ImageFileDirectory_v2 | None:
-    """The tags of a GeoTIFF that say where on earth its pixels lie; None of any other file.
-
-    The no-data value is not among them: it is one of the image's, and would blot out a class of the mask. An image
-    that is stored turned has none either, for its tags speak of the pixels as they are stored.
-    """
-    with path.open("rb") as stream:
-        try:
-            image = read_header(stream, str(path), ("TIFF",))
-        except UnidentifiedImageError:
-            return None
-        assert isinstance(image, TiffImageFile)
-        own = image.tag_v2
-        tags = ImageFileDirectory_v2()
-        for tag in _GEOREFERENCE:
-            if tag in own:
-                tags.tagtype[tag] = own.tagtype[tag]
-                tags[tag] = own[tag]
-        return tags if len(tags) and own.get(_ORIENTATION, 1) == 1 else None
-
-
 @contextmanager
 def npy_writer(path: Path, shape: tuple[int, int, int]) -> Iterator[Add]:
     """Probabilities (h w k) as float32 in one .npy file, added as strips of rows from the top."""
@@ -90,7 +56,7 @@ def npy_writer(path: Path, shape: tuple[int, int, int]) -> Iterator[Add]:
 
 @contextmanager
 def png_writer(paths: Sequence[Path], shape: tuple[int, int, int]) -> Iterator[Add]:
-    """Probabilities as one grey PNG of 16 bits per class, in which 65535 is one; added as strips of rows."""
+    """Probabilities as one grey PNG of 16 bits per class, in which 65535 is one and NaN 0; added as strips of rows."""
     height, width, _ = shape
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=paths[0].parent) as planes:  # as many planes as classes may not fit in memory
@@ -98,7 +64,7 @@ def png_writer(paths: Sequence[Path], shape: tuple[int, int, int]) -> Iterator[A
         def add(row: int, strip: Float32[np.ndarray, "rows w k"]) -> None:
             for k in range(len(paths)):
                 planes.seek(2 * width * (k * height + row))
-                planes.write(np.rint(strip[..., k] * 65535).astype(np.uint16).data)
+                planes.write(np.rint(np.nan_to_num(strip[..., k]) * 65535).astype(np.uint16).data)
 
         yield add
         planes.seek(0)

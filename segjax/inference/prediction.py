@@ -43,8 +43,9 @@ def predict(
         tiling: how it is cut into tiles, and in which views each of them is seen.
 
     Raises:
-        InferenceError: an image without three axes or without pixels, a tile too small for its margins, or
-            a device without the memory for a tile.
+        InferenceError: an image without three axes or without pixels, in other numbers or with another number of
+            bands than the model was trained with, or with NaN; a tile too small for its margins, or a device without
+            the memory for a tile.
     """
     probabilities = np.empty((0,), np.float32)
     for row, strip in predict_strips(model, variables, image, tiling=tiling):
@@ -86,6 +87,7 @@ def predict_strips(
     image = np.asarray(image)
     if image.ndim != 3 or not image.size:
         raise InferenceError(f"predict takes one image (h, w, c) with pixels in it, but got shape {image.shape}.")
+    refuse_other_depth(model, image)
     own_height, own_width, channels = image.shape
     height, width = side_for(own_height), side_for(own_width)
     views, tile = tiling.views(), tiling.side(height, width)
@@ -111,6 +113,22 @@ def predict_strips(
         begun = len(row.weights) - ready
         sums[:begun] = sums[ready : len(row.weights)]
         sums[begun:] = 0
+
+
+def refuse_other_depth(model: nn.Module, image: Image) -> None:
+    """Raise InferenceError where an image is not in the numbers, or has not the bands, that a model normalises."""
+    stored, mean = getattr(model, "stored", None), getattr(model, "mean", None)
+    if stored is not None and image.dtype != stored:
+        raise InferenceError(
+            f"the model was trained on images of {stored}, and this one is of {image.dtype} with values "
+            f"{image.min():g} to {image.max():g}: give it as the images that trained are stored."
+        )
+    if mean is not None and image.shape[2] != len(mean):
+        raise InferenceError(
+            f"the model was trained on images of {len(mean)} bands, and this one has {image.shape[2]}."
+        )
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise InferenceError("the image has NaN or infinity, which would spread over the mask: fill these pixels.")
 
 
 def most_probable(probabilities: Float[np.ndarray, "rows w k"]) -> UInt8[np.ndarray, "rows w"]:

@@ -20,12 +20,15 @@ def receptive_radius(model: nn.Module, channels: int = 3) -> int:
     architecture's. 256 means "that or more", which a model with global context always gives.
 
     Args:
-        model: called as `model.apply(variables, images, train=False)` on uint8 images (n h w channels).
+        model: called as `model.apply(variables, images, train=False)` on images (n h w channels) in its own numbers.
         channels: of the images.
     """
     size = 2 * FARTHEST
     generator = np.random.default_rng(0)
-    image, other = generator.integers(0, 256, (2, 1, size, size, channels), np.uint8)
+    stored = np.dtype(getattr(model, "stored", "uint8"))
+    image, other = generator.integers(0, 256, (2, 1, size, size, channels), np.uint8).astype(stored)
+    if stored != np.uint8:
+        image, other = (noise * stored.type(257 if stored == np.uint16 else 1 / 255) for noise in (image, other))
     upper_left, lower_right = other.copy(), other.copy()
     upper_left[:, :FARTHEST, :FARTHEST] = image[:, :FARTHEST, :FARTHEST]
     lower_right[:, FARTHEST:, FARTHEST:] = image[:, FARTHEST:, FARTHEST:]

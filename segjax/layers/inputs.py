@@ -1,26 +1,31 @@
 """Wrappers between an image as it is stored and the numbers that a model was made for."""
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
+_WHITE = {"uint8": 255, "uint16": 65535, "float32": 1}
+"""The stored number that statistics count as 1."""
+
 
 class Normalized(nn.Module):
-    """A model that takes images as they are stored: uint8, or float in 0..255.
+    """A model that takes images as they are stored: uint8, uint16 or float32, or such numbers as floating point.
 
-    The model sees `((image / 255) ** gamma - mean) / std`, channel by channel. A gamma below one brightens: dark
-    images use more of the range.
+    The model sees `((image / white) ** gamma - mean) / std`, channel by channel, in which white is 255 for uint8, 65535
+    for uint16 and 1 for float32. A gamma below one brightens: dark images use more of the range.
 
     Raises:
-        ValueError: an image whose channels are not those of `mean`, when called.
+        ValueError: an image whose channels are not those of `mean`, or whole numbers of another type, when called.
     """
 
     model: nn.Module
     mean: tuple[float, ...]
     std: tuple[float, ...]
     gamma: float = 1.0
+    stored: Literal["uint8", "uint16", "float32"] = "uint8"
+    """The numbers that images are stored in."""
 
     @nn.compact
     def __call__(self, image: Num[Array, "n h w c"], *, train: bool) -> Any:
@@ -30,7 +35,12 @@ class Normalized(nn.Module):
                 f"The image has shape {image.shape}, but Normalized has {len(self.mean)} means and {len(self.std)} "
                 "standard deviations: give one of each per channel, channels last."
             )
-        x = (jnp.asarray(image, jnp.float32) / 255) ** self.gamma
+        if jnp.issubdtype(image.dtype, jnp.integer) and image.dtype != self.stored:
+            raise ValueError(
+                f"The image has the type {image.dtype}, but Normalized was made for {self.stored}: give it as the "
+                "images are stored that the statistics are of."
+            )
+        x = (jnp.asarray(image, jnp.float32) / _WHITE[self.stored]) ** self.gamma
         return self.model((x - jnp.array(self.mean)) / jnp.array(self.std), train=train)
 
 

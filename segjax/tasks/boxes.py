@@ -36,6 +36,7 @@ class BoxPredictions:
             size=self._size,
             max_boxes=self._max_boxes,
             least=options.least,
+            bands=self._data.images,
         )
 
     def write_video(

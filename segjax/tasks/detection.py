@@ -125,7 +125,7 @@ class Detection:
             kept = [one._replace(labels=np.where(one.scores >= least[one.labels], one.labels, -1)) for one in found]
             return [self._show(record, one) for record, one in zip(records, kept, strict=True)]
 
-        draw_box_predictions(folder, source, predict, self._data.palette)
+        draw_box_predictions(folder, source, predict, self._data)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options

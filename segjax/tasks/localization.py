@@ -115,7 +115,7 @@ class Localization:
             found = jax.tree.map(lambda x: np.asarray(x)[0], outputs.detections())
             return Shown(record, notes(found, self._data.class_names), overlap * (label == true), caption)
 
-        draw_box_predictions(folder, self.seen(source), lambda records: [*map(predict, records)], self._data.palette)
+        draw_box_predictions(folder, self.seen(source), lambda records: [*map(predict, records)], self._data)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options

@@ -97,7 +97,7 @@ class MultiTask:
             boxes.write(opened, found)
             return masks.write(opened, [(0, probabilities)])
 
-        summary = for_each_image(write, paths, out, [*masks.endings, *boxes.endings])
+        summary = for_each_image(write, paths, out, [*masks.endings, *boxes.endings], self._data.images)
         boxes.write_annotations(out)
         return summary
 

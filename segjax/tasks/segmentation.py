@@ -93,7 +93,7 @@ class Segmentation:
         examples = []
         for record in (source[i] for i in evenly(len(source), _EXAMPLES)):
             found = predict_mask(model, variables, record["image"])
-            examples.append(MaskExample(record["image"], record["mask"], found))
+            examples.append(MaskExample(self._data.shown(record["image"]), record["mask"], found))
         draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
 
     def predict_files(
@@ -111,6 +111,7 @@ class Segmentation:
             palette=self._data.palette,
             tiling=options.tiling,
             probabilities=options.probabilities,
+            bands=self._data.images,
         )
 
     def predict_video(

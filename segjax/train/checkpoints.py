@@ -131,7 +131,7 @@ def read_variables(folder: Path, model: nn.Module, step: int) -> tuple[Variables
     """
     with _manager(folder, create=False) as manager:
         progress = _read(manager, step, ocp.args.Composite(progress=ocp.args.JsonRestore()))["progress"]
-        image = jax.ShapeDtypeStruct((1, *progress["image"]), np.uint8)
+        image = jax.ShapeDtypeStruct((1, *progress["image"]), np.float32)  # any model takes floating point
         expected = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), image)
         item = "ema" if (folder / str(step) / "ema").exists() else "variables"
         _check_shapes(manager, step, item, expected)

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 from flax import linen as nn
-from jaxtyping import Array, Key, UInt8
+from jaxtyping import Array, Key, Num
 
 from segjax.data import Source, test_batches
 from segjax.tasks.task import Batch, Task
@@ -16,7 +16,7 @@ from segjax.train.state import Variables
 EvaluationStep = Callable[[Variables, Batch], Any]
 
 
-def initial_variables(model: nn.Module, image: UInt8[Any, "n h w c"], key: Key[Array, ""]) -> Variables:
+def initial_variables(model: nn.Module, image: Num[Any, "n h w c"], key: Key[Array, ""]) -> Variables:
     """A model's variables before training; the same for the same key."""
     # It runs once: optimising the random numbers' code would take several times as long as running it.
     options = {"xla_backend_optimization_level": 0}

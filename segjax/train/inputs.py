@@ -21,11 +21,13 @@ class Start:
     """How the images that they were trained on were normalised; None where nobody knows."""
 
     def statistics(self, data: Dataset) -> Statistics | None:
-        """Those that the images of a data set are normalised by: its own where they have other channels."""
+        """Those that the images of a data set are normalised by: its own where they have other channels or numbers."""
         own = data.statistics
         if self.inputs == "standardized":
             return None
-        fits = self.inputs is not None and (own is None or len(own.mean) == len(self.inputs.mean))
+        fits = self.inputs is not None and (
+            own is None or (len(own.mean), own.depth) == (len(self.inputs.mean), self.inputs.depth)
+        )
         return self.inputs if fits else own
 
 
@@ -40,7 +42,7 @@ def normalized(model: nn.Module, data: Dataset, start: Start | None = None) -> n
     of = data.statistics if start is None else start.statistics(data)
     if of is None:
         return Standardized(model)
-    return Normalized(model, mean=of.mean, std=of.std, gamma=of.gamma)
+    return Normalized(model, mean=of.mean, std=of.std, gamma=of.gamma, stored=of.depth)
 
 
 def cropped(data: Dataset, side: int | None) -> Augment | None:

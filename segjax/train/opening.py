@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Num
 
 from segjax.train import devices
 from segjax.train.checkpoints import Checkpoints
@@ -72,14 +72,14 @@ def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
         yield session
 
 
-def _image(experiment: Experiment, damaged: Damaged) -> UInt8[np.ndarray, "1 h w c"]:
+def _image(experiment: Experiment, damaged: Damaged) -> Num[np.ndarray, "1 h w c"]:
     """A black one of the size that the step is compiled for."""
     record, augment = damaged.example(), experiment.augment
     image = record["image"] if augment is None else augment(record, np.random.default_rng(0))["image"]
-    return np.zeros((1, *image.shape), np.uint8)
+    return np.zeros((1, *image.shape), image.dtype)
 
 
-def _teams(pairs: Pairs, layout: Layout, image: UInt8[np.ndarray, "1 h w c"]) -> list[Team]:
+def _teams(pairs: Pairs, layout: Layout, image: Num[np.ndarray, "1 h w c"]) -> list[Team]:
     """The runs at their first step, by the devices that they share."""
     waiting = iter(pairs)
     return [
@@ -88,7 +88,7 @@ def _teams(pairs: Pairs, layout: Layout, image: UInt8[np.ndarray, "1 h w c"]) ->
     ]
 
 
-def _member(experiment: Experiment, run: Run, placement: Placement, image: UInt8[np.ndarray, "1 h w c"]) -> Member:
+def _member(experiment: Experiment, run: Run, placement: Placement, image: Num[np.ndarray, "1 h w c"]) -> Member:
     key = jax.random.key(experiment.seed)
     variables = initial_variables(experiment.model, image, key)
     return Member(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segjax.data import Dataset, Record, train_batches
+from segjax.data import Dataset, Record, Statistics, train_batches
 from segjax.data import test_batches as batches_of
 from segjax.data.checked import CheckedSource, checked
 from segjax.errors import DataError
@@ -32,9 +32,9 @@ def test_good_records_pass_as_they_are():
 
 
 BAD = {
-    "floating point": ({"image": np.full((8, 6, 3), 0.7, np.float32)}, r"an image of float32 and shape \(8, 6, 3\)"),
-    "NaN": ({"image": np.full((8, 6, 3), np.nan)}, r"an image of float64"),
-    "sixteen bits": ({"image": np.full((8, 6, 3), 300, np.uint16)}, r"an image of uint16 .*as uint8, in 0 to 255"),
+    "float64": ({"image": np.full((8, 6, 3), 0.7)}, r"an image of float64 and shape \(8, 6, 3\): give height"),
+    "NaN": ({"image": np.full((8, 6, 3), np.nan, np.float32)}, r"an image \(float32\) with NaN"),
+    "signed": ({"image": np.full((8, 6, 3), 300, np.int16)}, r"an image of int16 .*as uint8 in 0 to 255"),
     "grey": ({"image": np.zeros((8, 6), np.uint8)}, r"an image of uint8 and shape \(8, 6\): give height, width and"),
     "no pixels": ({"image": np.zeros((0, 6, 3), np.uint8)}, r"an image of uint8 and shape \(0, 6, 3\)"),
     "no image": ({"image": None}, "an image of nothing: give height, width and channels as uint8"),
@@ -68,10 +68,31 @@ def test_what_a_record_must_not_be_is_refused_by_its_number(name):
 
 
 def test_every_way_into_a_batch_is_checked():
-    source = [record(image=np.full((8, 6, 3), 0.7, np.float32))]
+    source = [record(image=np.full((8, 6, 3), 0.7))]
     for batches in (train_batches(source, 1, seed=0), batches_of(source, 1)):
-        with pytest.raises(DataError, match="Record 0 has an image of float32"):
+        with pytest.raises(DataError, match="Record 0 has an image of float64"):
             next(batches)
+
+
+@pytest.mark.parametrize("value", [np.float32(0.7), np.uint16(1000)])
+def test_every_depth_goes_into_batches_as_it_is_and_two_do_not_mix(value):
+    image = np.full((8, 6, 13), value)
+    for batches in (train_batches([record(image=image)], 1, seed=0), batches_of([record(image=image)], 1)):
+        batch = next(batches)["image"]
+        assert batch.dtype == value.dtype
+        assert (batch == value).all()
+    mixed = [record(image=image), record(image=np.zeros((8, 6, 13), np.uint8))]
+    with pytest.raises(DataError, match="save all images of a set as one type"):
+        next(batches_of(mixed, 2))
+
+
+def test_a_data_set_of_one_depth_refuses_others():
+    deep = [record(image=np.full((8, 6, 3), 300, np.uint16), boxes=None, labels=None, crowd=None, attributes=None)]
+    of_8_bits = Dataset(
+        "squares", ("a", "b"), ((0, 0, 0),) * 2, lambda split: deep, statistics=Statistics((0.5,) * 3, (0.2,) * 3)
+    )
+    with pytest.raises(DataError, match="The image of record 0 of squares's train split has uint16 where the images"):
+        of_8_bits.open("train")[0]
 
 
 def test_a_data_set_knows_its_classes():

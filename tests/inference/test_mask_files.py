@@ -175,16 +175,14 @@ def test_a_geotiff_gives_a_mask_that_lies_where_it_lies(folder: Path, out: Path)
     np.testing.assert_array_equal(read(out / "scene.tif"), pixels.argmax(-1))
     tags = tags_of(out / "scene.tif")
     assert {tag: tags[tag] for tag in GEO_TAGS} == GEO_TAGS
-    assert 42113 not in tags  # zero is a class
+    assert tags[42113] == (2, "255")  # and not the image's own: zero is a class
     assert tags[262] == (3, (3,))  # palette colour
 
 
 def test_tiffs_that_do_not_say_where_they_lie_give_no_tif(folder: Path, out: Path):
     saved(folder / "plain.tif", noise(6, 7))
-    geotiff(folder / "turned.tif", noise(6, 7), orientation=6)
     predicted([folder], out)
     assert not [name for name in written(out) if name.endswith(".tif")]
-    assert read(out / "turned.png").shape == (7, 6)
 
 
 def test_probabilities_as_npy(folder: Path, out: Path):

@@ -1,6 +1,7 @@
 """Read a whole data set, of masks or of boxes, and find everything that is wrong with it at once."""
 
 import os
+from collections.abc import Sequence
 
 from segjax.data.check.box_report import BoxReport
 from segjax.data.check.boxes import check_boxes
@@ -11,7 +12,11 @@ from segjax.errors import DataError
 
 
 def check(
-    root: str | os.PathLike[str], *, workers: int | None = None, picture: str | os.PathLike[str] | None = None
+    root: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    picture: str | os.PathLike[str] | None = None,
+    bands: Sequence[str] = (),
 ) -> Report | BoxReport:
     """Read every image below a folder, with its mask or its boxes, and report all that is wrong, with counts.
 
@@ -22,6 +27,7 @@ def check(
             file of COCO's format. A folder with masks and boxes is checked for its masks.
         workers: threads that read; by default one for every core.
         picture: the image file to draw examples into, if any image can be read.
+        bands: of a folder of masks: which bands of the images, by number from 1 or name; all where none is named.
 
     Returns:
         A report, whatever the folder holds: a folder that is not there is a problem among others.
@@ -29,7 +35,7 @@ def check(
     Raises:
         DataError: that file cannot be written.
     """
-    report = check_masks(root, workers=workers, picture=picture)
+    report = check_masks(root, workers=workers, picture=picture, bands=bands)
     if report.understood:
         return report
     try:

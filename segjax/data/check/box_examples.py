@@ -26,8 +26,10 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
-    from segjax.drawing import hexadecimal
+    from segjax.drawing import brightened, hexadecimal
     from segjax.drawing.names import drawable, in_legend
+
+    class_names, attribute_names = drawable(report.class_names), drawable(report.attribute_names)
 
     rows = -(-len(chosen) // _COLUMNS)
     figure = Figure(figsize=(3.2 * _COLUMNS, 3.3 * rows + 0.5), dpi=150, layout="constrained")
@@ -36,7 +38,7 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
     for axes in grid:
         axes.axis("off")
     for axes, (split, seen) in zip(grid, chosen, strict=False):
-        image, picture = read_image(seen.picture.path), seen.picture
+        image, picture = brightened(read_image(seen.picture.path)), seen.picture
         height, width = image.shape[:2]
         step = -(-max(height, width) // _SIDE)
         axes.imshow(image[::step, ::step], extent=(0, width, height, 0))
@@ -46,10 +48,10 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
             x, y, w, h = box.tolist()
             style = "--" if crowd else "-"
             axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=colours[label], linestyle=style, linewidth=1))
-            text = drawable(report.class_names)[label]
+            text = class_names[label]
             if scores.size and not np.isnan(scores).all():
                 best = int(np.nanargmax(scores))
-                text += f": {report.attribute_names[best]} {scores[best]:.2f}"
+                text += f": {attribute_names[best]} {scores[best]:.2f}"
             # Above the box, or within it where there is no room; from its right end where it is far to the right.
             axes.text(
                 x + w if x > 0.6 * width else x, y, text, fontsize=5, color="black", parse_math=False,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segjax.data.check.mask_report import Report, Seen
-from segjax.data.formats.images import read_image, read_mask, shown
+from segjax.data.formats.images import read_mask, shown
+from segjax.data.record import IGNORE
 from segjax.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
         for one in pair_axes:
             one.axis("off")
     for (image_axes, mask_axes), (split, seen) in zip(axes, chosen, strict=False):
-        image = read_image(seen.pair.image)
+        read = report.bands.read(seen.pair.image)
+        image = report.bands.shown(read.pixels)
         mask = read_mask(seen.pair.mask, colours=report.classes.colours, levels=report.levels)
+        mask = mask if read.missing is None else np.where(read.missing, np.uint8(IGNORE), mask)
         step = -(-max(mask.shape) // _SIDE)
         image, mask = image[::step, ::step], mask[::step, ::step]
         image_axes.imshow(image)

@@ -11,9 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from segjax.data.check.report import problem_facts, say, size_facts, size_line
+from segjax.data.formats.bands import Bands
 from segjax.data.formats.classes import ClassList
 from segjax.data.formats.layouts import ImageAndMask
 from segjax.data.formats.problems import Problem, refuse
+from segjax.data.formats.rasters import Depth
 from segjax.data.formats.splits import Splits
 from segjax.data.record import IGNORE, Split
 
@@ -25,9 +27,12 @@ class Seen:
     pair: ImageAndMask
     size: tuple[int, int] | None
     """Height and width of the image."""
-    mean: Float64[np.ndarray, " 3"]
-    """Of every channel of the image, in 0..1."""
-    std: Float64[np.ndarray, " 3"]
+    depth: Depth
+    mean: Float64[np.ndarray, " c"]
+    """Of every band of the image, in the stored numbers over `WHITE` of their depth; of pixels that have data."""
+    std: Float64[np.ndarray, " c"]
+    missing: int
+    """How many pixels have no data."""
     digest: bytes
     """Of the decoded image: equal images have equal ones, whatever format they are saved in."""
     counts: Int64[np.ndarray, " 256"]
@@ -52,6 +57,8 @@ class Report:
     classes: ClassList
     levels: UInt8[np.ndarray, " 256"] | None
     """The class of every grey level, where it is not that number itself."""
+    bands: Bands
+    """What its images are."""
     splits: Splits
     train: tuple[Seen, ...]
     val: tuple[Seen, ...]
@@ -93,6 +100,10 @@ class Report:
             "pairs": {split: len(seen) for split, seen in self.by_split().items()},
             "split_by_hash": self.splits.by_hash,
             **size_facts(one.size for one in every),
+            "depth": self.bands.depth,
+            "bands": self.bands.count,
+            "band_names": list(self.bands.names),
+            "pixels_without_data": sum(one.missing for one in every),
             "class_frequencies": {
                 name: {split: float(share[i]) for split, share in shares.items()}
                 for i, name in enumerate(self.classes.names)
@@ -108,6 +119,8 @@ class Report:
         say(console, f"{self.root}: {self.tool} layout, {counts}")
         if any(self.by_split().values()):
             say(console, size_line(facts["height"], facts["width"]))
+            names = f" ({', '.join(self.bands.names)})" if self.bands.names else ""
+            say(console, f"They have {self.bands.count} bands{names} of {self.bands.depth}.")
             table = Table("class", "name", *self.by_split())
             for number, (name, share) in enumerate(facts["class_frequencies"].items()):
                 table.add_row(str(number), escape(name), *(f"{share[split]:.2%}" for split in self.by_split()))

@@ -4,23 +4,27 @@ import itertools
 import math
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import blake2b
 
-import cv2
 import numpy as np
 from jaxtyping import Int64, UInt8
 from rich.console import Console
 from rich.progress import track
 
+from segjax.data.check.image_files import bands_of, doubts, mean_and_deviation, note_frames_and_gaps
 from segjax.data.check.mask_examples import draw_examples
 from segjax.data.check.mask_report import Report, Seen
 from segjax.data.check.report import duplicates
+from segjax.data.formats.bands import Bands, choose, read_names
 from segjax.data.formats.classes import ClassList, numbered_classes
-from segjax.data.formats.images import Colours, decode_mask, mask_classes, read_image, shown
+from segjax.data.formats.images import Colours, decode_mask, mask_classes, read_raster, shown
 from segjax.data.formats.layouts import FoundImages, ImageAndMask, find
+from segjax.data.formats.opened import stored_orientation
 from segjax.data.formats.problems import Problem
+from segjax.data.formats.rasters import WHITE, Depth, depth_of
 from segjax.data.formats.splits import Splits, split
 from segjax.data.record import IGNORE
 from segjax.errors import DataError
@@ -30,7 +34,11 @@ _SMALLEST = 8
 
 
 def check_masks(
-    root: str | os.PathLike[str], *, workers: int | None = None, picture: str | os.PathLike[str] | None = None
+    root: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    picture: str | os.PathLike[str] | None = None,
+    bands: Sequence[str] = (),
 ) -> Report:
     """Read every image and mask below a folder and report all that is wrong, with counts and class frequencies.
 
@@ -40,6 +48,7 @@ def check_masks(
         root: a folder in one of the layouts that `segjax.data.formats.layouts` lists.
         workers: threads that read; by default one for every core.
         picture: the image file to draw examples into, if any pair can be read.
+        bands: which bands of the images are read, by number from 1 or name; all where none is named.
 
     Returns:
         A report, whatever the folder holds: a folder that is not there is a problem among others.
@@ -51,14 +60,18 @@ def check_masks(
     try:
         found = find(root)
         splits = split(found)
+        names = read_names(found.root)
+        chosen = choose(bands, names, shown(root))
     except DataError as error:
         problem = Problem("folder", "error", shown(root), str(error))
-        return Report(shown(root), "unknown", numbered_classes(0), None, Splits(), (), (), (), (), (problem,), 0.0)
+        return Report(
+            shown(root), "unknown", numbered_classes(0), None, Bands(), Splits(), (), (), (), (), (problem,), 0.0
+        )
     colours = found.classes.colours if found.classes else {}
     pairs = splits.train + splits.val + splits.test
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
-        reading = pool.map(lambda pair: _read(pair, colours), pairs)
+        reading = pool.map(lambda pair: _read(pair, colours, chosen), pairs)
         terminal = Console(stderr=True)
         seen = list(track(reading, "Reading", len(pairs), console=terminal, disable=not terminal.is_terminal))
     finally:
@@ -71,6 +84,8 @@ def check_masks(
     reading_order = iter(seen)
     train, val, test = (tuple(itertools.islice(reading_order, len(part))) for part in splits[:3])
     _check_labels(found, classes, train, val, test)
+    of_images = bands_of(found, seen, names, chosen)
+    note_frames_and_gaps(found, seen)
     found.problems.extend(
         duplicates(*([(one.pair.image, one.digest) for one in part if one.std.any()] for part in (train, val, test)))
     )
@@ -80,7 +95,7 @@ def check_masks(
             "by a hash of their names; training writes them to splits/."
         )
     report = Report(
-        shown(root), found.layout.tool, classes, levels, splits, train, val, test,
+        shown(root), found.layout.tool, classes, levels, of_images, splits, train, val, test,
         tuple(found.notes), tuple(found.problems), time.perf_counter() - start,
     )  # fmt: skip
     if picture is not None:
@@ -88,24 +103,30 @@ def check_masks(
     return report
 
 
-def _read(pair: ImageAndMask, colours: Colours) -> Seen:
+def _read(pair: ImageAndMask, colours: Colours, chosen: tuple[int, ...] | None) -> Seen:
     problems: list[Problem] = []
-    size, mean, std, digest = None, np.zeros(3), np.zeros(3), b""
+    depth: Depth = "uint8"
+    size, mean, std, digest, missing = None, np.zeros(3), np.zeros(3), b"", None
     counts, coloured, mask_size = np.zeros(256, np.int64), False, None
     try:
-        image = read_image(pair.image)
-        size = image.shape[0], image.shape[1]
-        mean, std = (part.ravel() / 255 for part in cv2.meanStdDev(image))
+        found = read_raster(pair.image, bands=chosen)
+        image, missing = found.pixels, found.missing
+        size, depth = (image.shape[0], image.shape[1]), depth_of(image)
+        mean, std = (values / WHITE[depth] for values in mean_and_deviation(image, missing))
         hasher = blake2b(image.data, digest_size=16)
-        hasher.update(repr(size).encode())
+        hasher.update(repr((size, depth)).encode())
         digest = hasher.digest()
+        problems += doubts(pair, found, chosen)
     except DataError as error:
         problems.append(Problem("unreadable", "error", shown(pair.image), str(error)))
     try:
         mask = decode_mask(pair.mask)
         mask_size = mask.shape[0], mask.shape[1]
         coloured = mask.ndim == 3 and bool(colours)
-        counts = _counts(mask_classes(mask, pair.mask, colours=colours))
+        classes = mask_classes(mask, pair.mask, colours=colours)
+        if missing is not None and missing.shape == classes.shape:
+            classes = np.where(missing, np.uint8(IGNORE), classes)
+        counts = _counts(classes)
     except DataError as error:
         problems.append(Problem("unreadable" if mask_size is None else "colour", "error", shown(pair.mask), str(error)))
     if size and mask_size and size != mask_size:
@@ -117,14 +138,21 @@ def _read(pair: ImageAndMask, colours: Colours) -> Seen:
         name = shown(pair.mask)
         sentence = f"{name} is a JPEG, whose compression changes labels near edges: save masks as PNG."
         problems.append(Problem("lossy mask", "warning", name, sentence))
-    return Seen(pair, size, mean, std, digest, counts, coloured, tuple(problems))
+    absent = 0 if missing is None else int(missing.sum())
+    return Seen(pair, size, depth, mean, std, absent, digest, counts, coloured, tuple(problems))
 
 
 def size_sentence(pair: ImageAndMask, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
     """Say that an image and its mask differ in (height, width)."""
+    turned = tuple(image[:2]) == tuple(mask[:2])[::-1] and stored_orientation(pair.image) >= 5
     return (
-        f"{shown(pair.mask)} is {mask[1]}x{mask[0]} pixels and its image {shown(pair.image)} {image[1]}x{image[0]}: "
-        "they must be the same size."
+        f"{shown(pair.mask)} is {mask[1]}x{mask[0]} pixels and its image {shown(pair.image)} {image[1]}x{image[0]}"
+        + (
+            ", turned by its EXIF orientation, which the mask does not have: save the image upright without one, or "
+            "turn the mask, too."
+            if turned
+            else ": they must be the same size."
+        )
     )
 
 

@@ -1,7 +1,8 @@
 """Your own images: a folder of images and masks as a data set, and what training wants to know about it."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from segjax.data.augment import Augment
 from segjax.data.check.mask_report import Report
 from segjax.data.check.masks import check_masks, size_sentence
 from segjax.data.dataset import Dataset
+from segjax.data.formats.bands import NAMES_FILE, Bands, choose, read_names
 from segjax.data.formats.classes import ClassList, Colour
-from segjax.data.formats.images import read_image, read_mask, shown
+from segjax.data.formats.images import read_mask, shown
 from segjax.data.formats.layouts import ImageAndMask, find
 from segjax.data.formats.splits import split as split_images
 from segjax.data.formats.splits import write_lists
@@ -31,12 +33,14 @@ class FolderDefaults:
     crop: int
     """Height and width of training crops: the median shorter side, down to a multiple of 32 in 32 to 256."""
     mean: tuple[float, ...]
-    """Of every channel of all training images, in 0..1."""
+    """Of every band of all training images, in the stored numbers over `WHITE` of their depth."""
     std: tuple[float, ...]
     class_weights: tuple[float, ...]
     """By median frequency (Eigen and Fergus, 2015), at most 10; 1 for a class that no training mask has."""
     notes: tuple[str, ...]
     """What was guessed about the folder, to be said aloud."""
+    bands: Bands = field(default_factory=Bands)
+    """What its images are read as."""
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> "FolderDefaults":
@@ -45,7 +49,9 @@ class FolderDefaults:
         def frozen(value: Any) -> Any:
             return tuple(frozen(part) for part in value) if isinstance(value, list) else value
 
-        return cls(**{name: frozen(value) for name, value in kept.items()})
+        plain = {name: frozen(value) for name, value in kept.items() if name != "bands"}
+        bands = {name: frozen(value) for name, value in kept.get("bands", {}).items()}
+        return cls(**plain, bands=Bands(**bands))
 
 
 def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None) -> Dataset:
@@ -66,7 +72,8 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
 
     def open_split(split: str) -> FolderSource:
         refuse_unknown_split(shown(root), split)
-        report = _checked(root)
+        report = _checked(root, known.bands.chosen)
+        known.bands.refuse_others(np.empty((1, 1, report.bands.count), report.bands.depth), shown(root))
         if report.classes.names != known.class_names:
             raise DataError(
                 f"{report.root} has the classes {', '.join(report.classes.names)} where {', '.join(known.class_names)} "
@@ -74,14 +81,15 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
             )
         if report.splits.by_hash:
             write_lists(Path(root), report.splits)
-        return FolderSource(getattr(report.splits, split), report.classes, report.levels)
+        return FolderSource(getattr(report.splits, split), report.classes, report.levels, known.bands)
 
     return Dataset(
         Path(root).resolve().name,
         known.class_names,
         known.palette,
         open_split,
-        statistics=Statistics(known.mean, known.std),
+        statistics=Statistics(known.mean, known.std, depth=known.bands.depth),
+        bands=known.bands,
         augment=Augment(
             crop=(known.crop, known.crop),
             flip_horizontal=True,
@@ -97,9 +105,15 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
 class FolderSource:
     """Pairs of files, read when they are asked for."""
 
-    def __init__(self, pairs: tuple[ImageAndMask, ...], classes: ClassList, levels: UInt8[np.ndarray, " 256"] | None):
-        """Take pairs that `check` has read, with what it found masks to mean."""
-        self.pairs, self.classes, self.levels = pairs, classes, levels
+    def __init__(
+        self,
+        pairs: tuple[ImageAndMask, ...],
+        classes: ClassList,
+        levels: UInt8[np.ndarray, " 256"] | None,
+        bands: Bands = Bands(),
+    ):
+        """Take pairs that `check` has read, with what it found masks to mean and images to be."""
+        self.pairs, self.classes, self.levels, self.bands = pairs, classes, levels, bands
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -112,26 +126,36 @@ class FolderSource:
             DataError: a file is no longer what it was when it was checked.
         """
         pair = self.pairs[index]
-        image = read_image(pair.image)
+        image, _, missing, *_ = self.bands.read(pair.image)
         mask = read_mask(pair.mask, colours=self.classes.colours, levels=self.levels)
         if image.shape[:2] != mask.shape:
             raise DataError(size_sentence(pair, image.shape, mask.shape))
         if ((mask >= len(self.classes.names)) & (mask != IGNORE)).any():
             raise DataError(f"{shown(pair.mask)} has labels that it did not have when it was checked: check again.")
+        if missing is not None:
+            mask = np.where(missing, np.uint8(IGNORE), mask)
         return {"image": image, "mask": mask}
 
 
-def folder_defaults(root: str | os.PathLike[str]) -> FolderDefaults:
-    """Work out classes, crop size, normalisation and class weights from the images and masks that train.
+def folder_defaults(root: str | os.PathLike[str], bands: Sequence[str] = ()) -> FolderDefaults:
+    """Work out classes, crop size, bands, normalisation and class weights from the images and masks that train.
+
+    Args:
+        root: the folder.
+        bands: which bands of the images are read, by number from 1 or by the names of bands.txt; all without opacity
+            where none is named, and grey as three equal ones.
 
     Raises:
         DataError: the folder has errors.
     """
-    report = _checked(root)
+    report = _checked(root, choose(bands, read_names(Path(root)), shown(root)))
     train = report.train
     sizes = np.array([one.size for one in train])
     images = pooled(
-        np.array([one.mean for one in train]), np.array([one.std for one in train]), pixels=sizes.prod(axis=1)
+        np.array([one.mean for one in train]),
+        np.array([one.std for one in train]),
+        np.maximum(sizes.prod(axis=1) - [one.missing for one in train], 1),
+        report.bands.depth,
     )
     return FolderDefaults(
         class_names=report.classes.names,
@@ -141,18 +165,19 @@ def folder_defaults(root: str | os.PathLike[str]) -> FolderDefaults:
         std=images.std,
         class_weights=median_frequency_weights(np.array([one.counts for one in train])[:, : len(report.classes.names)]),
         notes=report.notes,
+        bands=report.bands,
     )
 
 
-_clean: dict[str, tuple[list[object], Report]] = {}
+_clean: dict[tuple[str, tuple[int, ...] | None], tuple[list[object], Report]] = {}
 
 
-def _checked(root: str | os.PathLike[str]) -> Report:
+def _checked(root: str | os.PathLike[str], bands: tuple[int, ...] | None) -> Report:
     """Check once in a process, and again after errors, which may have been mended, or when files have changed."""
-    key = os.path.realpath(root)
+    key = os.path.realpath(root), bands
     if key in _clean and _clean[key][0] == _state(root):
         return _clean[key][1]
-    report = check_masks(root)
+    report = check_masks(root, bands=[str(number) for number in bands or ()])
     report.refuse()
     _clean[key] = _state(root), report
     return report
@@ -163,6 +188,6 @@ def _state(root: str | os.PathLike[str]) -> list[object]:
     splits = split_images(find(root))
     pairs = [pair for part in (splits.train, splits.val, splits.test) for pair in part]
     files = [file for pair in pairs for file in (pair.image, pair.mask)]
-    files += [Path(root, name) for name in ("classes.txt", "dataset.json")]
+    files += [Path(root, name) for name in ("classes.txt", "dataset.json", NAMES_FILE)]
     status = [file.stat() if file.exists() else None for file in files]
     return [splits._replace(by_hash=False), *(one and (one.st_size, one.st_mtime_ns) for one in status)]

@@ -130,7 +130,7 @@ BAD = {
     "bad class list": r"classes\.txt has the class 'b' twice",
     "no masks folder": "set has images/ but no masks/",
     "no such folder": "set is not there",
-    "float": r"images/b\.png holds values 1 to 1 \(float32\), whose full range cannot be known",
+    "float": r"images/b\.png has float32 where the images of the set have uint8: save it as they are",
 }
 
 

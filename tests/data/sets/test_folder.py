@@ -198,7 +198,7 @@ def test_folders_that_changed_are_checked_again(make_folder, save, monkeypatch):
     root = make_folder("abcdefgh")
     dataset = folder(root)
     read = []
-    monkeypatch.setattr(module, "check_masks", lambda root: read.append(root) or check(root))
+    monkeypatch.setattr(module, "check_masks", lambda root, **settings: read.append(root) or check(root, **settings))
     for split in ("train", "val", "test"):  # which writes the lists, and they say what was so before
         dataset.open(split)
     assert read == []
