@@ -46,6 +46,8 @@ def weights_check(parsed: argparse.Namespace, _: list[str]) -> int:
         print(json.dumps(_row(record) | found | {"notes": notes, "right": right}, indent=2))
         return 0 if right else 1
     checked = f"sha256 {record.sha256} as recorded" if record.sha256 else "pinned by a commit of the hub"
+    if record.sha256 is None and not getattr(record.source, "pinned", True):
+        checked = "as the hub's branch had it when it was fetched: no checksum is recorded"
     print(f"{record.name}: {record.licence}\n  file     {path}, {checked}")
     print(f"  arrays   {len(arrays)} with {parameters:,} parameters, of {record.parameters:,} recorded")
     if in_encoder:

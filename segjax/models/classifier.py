@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from segjax import ops
 from segjax.layers import normalized_conv
 
 
@@ -18,13 +19,19 @@ class Classifier(nn.Module):
     encoder: nn.Module
     num_classes: int = 1000
     dense: str = "fc"
-    """The name of the last layer: "fc" of ResNet, "classifier_1" of MobileNetV2, "classifier" of EfficientNet."""
+    """The name of the last layer: "fc" of ResNet, "classifier_1" of MobileNetV2, "classifier" of EfficientNet,
+    "classifier_3" of torchvision's MobileNetV3, "classifier_6" of VGG."""
     conv: tuple[str, str] | None = None
     """The names of a 1x1 convolution and its normalisation before the pooling; None for none."""
     width: int = 1280
     """Channels of that convolution."""
+    hidden: tuple[tuple[str, int], ...] = ()
+    """Names and widths of dense layers before the last one: "classifier_0" of MobileNetV3, that and "classifier_3" of
+    VGG."""
+    grid: int = 1
+    """Rows and columns that the deepest level is pooled to by means: VGG's is 7."""
     activation: Callable[[Array], Array] = nn.relu6
-    """After that convolution."""
+    """After that convolution and those layers."""
 
     def setup(self) -> None:
         """Parameters are named as if the encoder's were its own."""
@@ -38,4 +45,7 @@ class Classifier(nn.Module):
             fields = {"norm": self.encoder.norm, "dtype": self.encoder.dtype}
             x = self.activation(normalized_conv(x, self.width, 1, self.conv, train=train, **fields))
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        return nn.Dense(self.num_classes, dtype=wide, name=self.dense)(x.mean((1, 2)))
+        x = ops.adaptive_avg_pool(x, self.grid).transpose(0, 3, 1, 2).reshape(x.shape[0], -1)  # channel by channel
+        for name, width in self.hidden:
+            x = self.activation(nn.Dense(width, dtype=wide, name=name)(x))
+        return nn.Dense(self.num_classes, dtype=wide, name=self.dense)(x)

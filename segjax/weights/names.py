@@ -76,3 +76,26 @@ def lite(blocks: tuple[int, ...]) -> Names:
         parts |= {f"bn{k}": f"bn{k if first else k + 1}" for k in range(1 if first else 0, 3)}
         found += [(rf"^_blocks\.{number}\._{old}\.", f"blocks.{i}.{j}.{new}.") for old, new in parts.items()]
     return tuple(found)
+
+
+def _mobilenet_v2() -> Names:
+    """timm's, which count blocks stage by stage, to torchvision's."""
+    found = [
+        (r"^conv_stem\.", "features.0.0."),
+        (r"^conv_head\.", "features.18.0."),
+        (r"^bn1\.", "features.0.1."),
+        (r"^bn2\.", "features.18.1."),
+        (r"^classifier\.", "classifier.1."),
+    ]
+    places = [(i, j) for i, count in enumerate((1, 2, 3, 4, 3, 3, 1)) for j in range(count)]
+    for number, (i, j) in enumerate(places, start=1):
+        convs = ("conv_dw", "conv_pw") if number == 1 else ("conv_pw", "conv_dw", "conv_pwl")
+        for k, conv in enumerate(convs):
+            last = k == len(convs) - 1
+            where = (str(k), str(k + 1)) if last else (f"{k}.0", f"{k}.1")
+            for old, new in zip((conv, f"bn{k + 1}"), where, strict=True):
+                found += [(rf"^blocks\.{i}\.{j}\.{old}\.", f"features.{number}.conv.{new}.")]
+    return tuple(found)
+
+
+MOBILENET_V2 = _mobilenet_v2()

@@ -53,6 +53,11 @@ class Hub:
     """The commit, or a branch that is kept as it was when fetched."""
     file: str = "model.safetensors"
 
+    @property
+    def pinned(self) -> bool:
+        """Whether it is a commit's, and so the same tomorrow."""
+        return len(self.revision) == 40
+
     def __str__(self) -> str:
         return f"hub:{self.repository}@{self.revision[:8]}"
 
@@ -71,7 +76,8 @@ class Record:
     """Its name in `segjax.encoders.BY_NAME`."""
     source: Wheel | Url | Hub
     sha256: str | None
-    """Of the file, or its first eight digits; None where a commit of the hub pins the file instead."""
+    """Of the file, or its first eight digits; None where a commit of the hub pins the file instead, or nothing does: a
+    branch of the hub gives what it has on the day."""
     licence: str
     paper: str
     parameters: int

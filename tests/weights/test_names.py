@@ -4,12 +4,14 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import torch
 
-from benchmarks.torch_zoo import torchvision
+from benchmarks.torch_zoo import timm, torchvision
 from segjax import encoders
 from segjax.weights import named
 from segjax.weights.convert import from_torch, renamed
 from segjax.weights.loading import unused_by
+from segjax.weights.names import MOBILENET_V2
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,8 @@ from segjax.weights.loading import unused_by
             "features.denseblock1.denselayer2.norm.1.weight",
             "features.denseblock1.denselayer2.norm1.weight",
         ),
+        ("mobilenet_v2.imagenet_timm", "blocks.0.0.bn1.bias", "features.1.conv.0.1.bias"),
+        ("mobilenet_v2.imagenet_timm", "blocks.6.0.bn3.bias", "features.17.conv.3.bias"),
         ("densenet121.imagenet", "features.norm5.weight", "features.norm5.weight"),
         ("vgg16.hed", "block3_conv2.weight", "features.12.weight"),
         ("efficientnet_lite0.imagenet", "_blocks.0._project_conv.weight", "blocks.0.0.conv_pw.weight"),
@@ -40,6 +44,13 @@ from segjax.weights.loading import unused_by
 )
 def test_names_of_files_are_brought_to_those_of_encoders(record: str, name: str, expected: str):
     assert renamed(name, named(record).names) == expected
+
+
+def test_timms_mobilenet_v2_is_torchvisions_by_other_names():
+    with torch.device("meta"):
+        theirs, ours = timm.create_model("mobilenetv2_100"), torchvision.models.mobilenet_v2()
+    found = {renamed(key, MOBILENET_V2): each.shape for key, each in theirs.state_dict().items()}
+    assert found == {key: each.shape for key, each in ours.state_dict().items()}
 
 
 @pytest.mark.parametrize("encoder", ["mobilenet_v3_small", "mobilenet_v3_large"])
