@@ -38,7 +38,7 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     keep_compiled_programs()
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
     task, out = experiment.task_of_data, Path(parsed.out)
-    options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score)
+    options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score, parsed.coco)
     if parsed.video is not None:
         video = task.predict_video(experiment.model, variables, Path(parsed.video), out, options)
         print(f"{video.frames} frames, {video.frames_per_second:.1f} frames/s", file=sys.stderr)
