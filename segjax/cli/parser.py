@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from segjax import __version__
@@ -150,6 +151,8 @@ def make_parser() -> argparse.ArgumentParser:
         help="average over flips and scales: hflip, vflip, factors such as 0.75",
     )
     argument(command, "--score", type=float, metavar="S", help="leave out boxes that are scored lower [0.3]")
+    coco = "annotations in COCO's format; boxes are also written as a list with its ids, for pycocotools' loadRes"
+    argument(command, "--coco", metavar="FILE", type=Path, help=coco, complete=file)
     argument(command, "--probabilities", choices=("npy", "png"), help="also write the class probabilities")
 
     command = add(commands, "models", models, "list the published models, their parameters and FLOPs")

@@ -44,7 +44,7 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     keep_compiled_programs()
     task, model, variables = open_predictor(parsed.run, parsed.checkpoint)
     out = Path(parsed.out)
-    options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score)
+    options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score, parsed.coco)
     if parsed.video is not None:
         video = task.predict_video(model, variables, Path(parsed.video), out, options)
         print(f"{video.frames} frames, {video.frames_per_second:.1f} frames/s", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Objects of image files: their boxes drawn, and written down in COCO's format."""
 
-import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxtyping import Bool
 
 from segjax.data.formats.bands import Bands
+from segjax.data.formats.coco import load_json
 from segjax.data.formats.images import shown
 from segjax.drawing import Palette, draw_boxes, notes
 from segjax.errors import InferenceError
@@ -21,8 +22,9 @@ from segjax.inference.georeference import Place, place_of
 from segjax.inference.outputs import replacing, write_image
 from segjax.inference.prediction import Variables
 from segjax.ops.boxes import Detections
+from segjax.strict_json import as_json
 
-COCO_FILE = "boxes.json"
+COCO_FILE, RESULTS_FILE = "boxes.json", "coco_results.json"
 
 
 def predict_box_files(
@@ -38,6 +40,7 @@ def predict_box_files(
     max_boxes: int = 100,
     least: float = 0.3,
     bands: Bands | None = None,
+    annotations: Path | None = None,
 ) -> Summary:
     """Find the objects in image files of any size and mode, and write what came of it below the folder `out`.
 
@@ -57,12 +60,14 @@ def predict_box_files(
         max_boxes: of one image.
         least: the score from which an object is written and drawn.
         bands: what the images must be, as `Dataset.images` has it; None takes them as they are stored, in RGB.
+        annotations: as in `BoxResults`.
 
     Raises:
-        InferenceError: as `predict_boxes`; a result that would overwrite one of the image files, or cannot be written.
+        InferenceError: as `predict_boxes` and `BoxResults`; a result that would overwrite one of the image files, or
+            cannot be written.
     """
     variables = jax.device_put(variables)
-    results = BoxResults(class_names, palette, attribute_names)
+    results = BoxResults(class_names, palette, attribute_names, annotations)
 
     def write(opened: Opened) -> Path:
         found = predict_boxes(model, variables, opened.image, size=size, max_boxes=max_boxes, least=least)
@@ -81,18 +86,35 @@ class BoxResults:
     them `boxes.json`, in COCO's format of annotations with a `score` each, and the attributes' scores, so that
     whatever reads a data set of that format reads it. Class k has the category k + 1. Boxes are in pixels of the
     upright image.
+
+    With `annotations`, a file in COCO's format, there is `coco_results.json` too, the list that pycocotools' `loadRes`
+    takes beside that file, with its ids of images and categories.
     """
 
     endings = ("_boxes.png", "_boxes.geojson")
     """Of the names of all results that a file can have."""
 
-    def __init__(self, class_names: Sequence[str], palette: Palette, attribute_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        palette: Palette,
+        attribute_names: Sequence[str] = (),
+        annotations: Path | None = None,
+    ) -> None:
+        """Take what the model tells; raises `DataError` or `InferenceError` for annotations of other things."""
         self._class_names, self._palette, self._attribute_names = class_names, palette, attribute_names
+        self._ids = None if annotations is None else _Ids(annotations, class_names)
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
     def write(self, opened: Opened, found: Detections) -> Path:
-        """Draw the objects of one image, without the axis of images, and keep them for `write_annotations`."""
+        """Draw the objects of one image, without the axis of images, and keep them for `write_annotations`.
+
+        Raises:
+            InferenceError: the annotations do not list an image of that name.
+        """
+        if self._ids is not None:
+            self._ids.of_image(opened.name)
         target, on_earth = (Path(f"{opened.stem}{ending}") for ending in self.endings)
         found = _where_there_is_data(found, opened.missing)
         drawn = notes(found, self._class_names, self._attribute_names)
@@ -142,15 +164,57 @@ class BoxResults:
         """
         categories = [{"id": number, "name": name} for number, name in enumerate(self._class_names, start=1)]
         coco = {"images": self._images, "categories": categories, "annotations": self._annotations}
-        path = Path(out) / COCO_FILE
-        try:
-            with replacing(path) as file:
-                file.write(json.dumps(coco, indent=1).encode())
-        except OSError as error:
+        _write(Path(out) / COCO_FILE, coco)
+        if self._ids is not None:
+            names = {image["id"]: image["file_name"] for image in self._images}
+            _write(
+                Path(out) / RESULTS_FILE,
+                [
+                    {
+                        "image_id": self._ids.of_image(names[one["image_id"]]),
+                        "category_id": self._ids.categories[one["category_id"] - 1],
+                        "bbox": one["bbox"],
+                        "score": one["score"],
+                    }
+                    for one in self._annotations
+                ],
+            )
+
+
+class _Ids:
+    """The ids that a file of annotations gives to images and categories."""
+
+    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+        parsed = load_json(path)
+        self._path = path
+        by_name = {category.get("name"): category.get("id") for category in parsed["categories"]}
+        if missing := [name for name in class_names if name not in by_name]:
             raise InferenceError(
-                f"{shown(path)} cannot be written ({error.strerror or error}): make room, or give --out a folder of "
-                "yours."
-            ) from error
+                f"{shown(path)} has no category '{missing[0]}', which the run finds: give the annotations of its data."
+            )
+        self.categories = [by_name[name] for name in class_names]
+        self._images = {str(image.get("file_name")): image.get("id") for image in parsed["images"]}
+        last = Counter(name.rpartition("/")[2] for name in self._images)
+        for name, number in tuple(self._images.items()):  # images may be given by another folder than the file's
+            if last[name.rpartition("/")[2]] == 1:
+                self._images.setdefault(name.rpartition("/")[2], number)
+
+    def of_image(self, name: str) -> Any:
+        """The id of an image by its name, or by the last part of it where that is the only such one."""
+        for one in (name, name.rpartition("/")[2]):
+            if one in self._images:
+                return self._images[one]
+        raise InferenceError(f"{shown(self._path)} lists no image '{name}': give the annotations of these images.")
+
+
+def _write(path: Path, content: Any) -> None:
+    try:
+        with replacing(path) as file:
+            file.write(as_json(content, indent=1).encode())
+    except OSError as error:
+        raise InferenceError(
+            f"{shown(path)} cannot be written ({error.strerror or error}): make room, or give --out a folder of yours."
+        ) from error
 
 
 def _where_there_is_data(found: Detections, missing: Bool[np.ndarray, "h w"] | None) -> Detections:

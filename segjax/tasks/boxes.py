@@ -24,7 +24,7 @@ class BoxPredictions:
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
         """Images with their boxes, and all boxes in COCO's format."""
-        self._check(options)
+        options.only("--score", "--coco", why=f"a run on {self._data.name} finds boxes")
         return predict_box_files(
             model,
             variables,
@@ -37,13 +37,14 @@ class BoxPredictions:
             max_boxes=self._max_boxes,
             least=options.least,
             bands=self._data.images,
+            annotations=options.annotations,
         )
 
     def write_video(
         self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
     ) -> VideoSummary:
         """Frames with their boxes, classes and scores."""
-        self._check(options)
+        options.only("--score", why=f"a run on {self._data.name} finds boxes, and a video shows them")
         data, variables = self._data, jax.device_put(variables)
 
         def located(frame: Frame) -> Frame:
@@ -53,6 +54,3 @@ class BoxPredictions:
             return np.asarray(draw_boxes(frame, notes(found, data.class_names, data.attribute_names), data.palette))
 
         return predict_video(located, video, out)
-
-    def _check(self, options: Options) -> None:
-        options.only("--score", why=f"a run on {self._data.name} finds boxes")

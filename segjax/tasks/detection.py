@@ -130,7 +130,7 @@ class Detection:
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
-        """Images with their boxes, and all boxes in COCO's format; takes `--score`."""
+        """Images with their boxes, and all boxes in COCO's format; takes `--score` and `--coco`."""
         return self._predictions.write_files(model, variables, paths, out, options)
 
     def predict_video(

@@ -84,11 +84,11 @@ class MultiTask:
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
-        """What `MaskResults` and `BoxResults` write, of one pass; takes `--score` and `--probabilities`."""
-        options.only("--score", "--probabilities", why=self._why)
+        """What `MaskResults` and `BoxResults` write, of one pass; takes `--score`, `--coco` and `--probabilities`."""
+        options.only("--score", "--coco", "--probabilities", why=self._why)
         variables = jax.device_put(variables)
         masks = MaskResults(self._of_mask.class_names, self._of_mask.palette, options.probabilities)
-        boxes = BoxResults(self._data.class_names, self._data.palette)
+        boxes = BoxResults(self._data.class_names, self._data.palette, annotations=options.annotations)
 
         def write(opened: Opened) -> Path:
             found, probabilities = predict_boxes_and_mask(

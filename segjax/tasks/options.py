@@ -1,6 +1,7 @@
 """What can be asked of a prediction, on the command line or in Python."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from segjax.errors import InferenceError
@@ -24,6 +25,8 @@ class Options:
     """Whether to write class probabilities, and how."""
     score: float | None = None
     """The score from which objects are drawn and written; None is 0.3."""
+    annotations: Path | None = None
+    """A file of COCO's format with whose ids boxes are written, too."""
 
     def __post_init__(self) -> None:
         if self.score is not None and not 0 <= self.score <= 1:
@@ -46,6 +49,7 @@ class Options:
             "--tta": tuple(self.tiling.tta) or None,
             "--probabilities": self.probabilities,
             "--score": self.score,
+            "--coco": self.annotations,
         }
         for name, value in values.items():
             if value is not None and name not in taken:

@@ -1,5 +1,6 @@
 """Objects of image files, found by models that read them off the pixels."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,23 @@ def test_results_that_cannot_be_written_are_one_sentence(tmp_path: Path):
     with pytest.raises(InferenceError, match=r"boxes\.json cannot be written \(Is a directory\)"):
         predicted(Bright(), [path], tmp_path / "out")
     assert not [name for name in os.listdir(tmp_path / "out") if name.startswith(".")]
+
+
+def test_with_annotations_there_is_a_list_that_cocos_tools_take_beside_them(tmp_path: Path):
+    saved(tmp_path / "in" / "deep" / "a.png", marked(31, 47, *OBJECTS))
+    listed = [{"id": 7, "file_name": "x.png"}, {"id": 9, "file_name": "val/a.png", "height": 31, "width": 47}]
+    categories = [{"id": 5, "name": "mask"}, {"id": 3, "name": "face"}, {"id": 8, "name": "other"}]
+    file = tmp_path / "true.json"
+    file.write_text(json.dumps({"images": listed, "annotations": [], "categories": categories}))
+    predicted(Marked(), [tmp_path / "in"], tmp_path / "out", attribute_names=EMOTIONS, annotations=file)
+    results = COCO(file).loadRes(str(tmp_path / "out" / "coco_results.json"))
+    assert [one["image_id"] for one in results.dataset["annotations"]] == [9] * 4
+    _, by_name = found_in(tmp_path / "out")
+    expected = [(one["bbox"], {1: 3, 2: 5}[one["category_id"]]) for one in by_name["deep/a.png"]]
+    assert [(one["bbox"], one["category_id"]) for one in results.dataset["annotations"]] == expected
+    saved(tmp_path / "in" / "b.png", marked(8, 8))
+    with pytest.raises(InferenceError, match=r"true\.json lists no image 'b\.png': give the annotations of these"):
+        predicted(Marked(), [tmp_path / "in"], tmp_path / "out", attribute_names=EMOTIONS, annotations=file)
+    file.write_text(json.dumps({"images": listed, "annotations": [], "categories": categories[1:]}))
+    with pytest.raises(InferenceError, match=r"true\.json has no category 'mask', which the run finds"):
+        predicted(Marked(), [tmp_path / "in"], tmp_path / "out", attribute_names=EMOTIONS, annotations=file)

@@ -180,6 +180,17 @@ def _meaning(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, UInt8[np.
             found.notes.append("Grey masks are read by the colours that classes.txt gives.")
             levels[list(greys)] = list(greys.values())
             return classes, levels
+    if (classes is None or len(classes.names) == 2) and _soft_edged(total):
+        between = 1 - (total[0] + total[IGNORE]) / total.sum()
+        found.warn(
+            "soft edges",
+            found.root,
+            f"has masks of 0 and 255 with other values in {between:.1%} of the pixels, as a JPEG or smoothing leaves "
+            "them at edges: 128 and above is taken for class 1, and less for class 0; save such masks as PNG, and "
+            "resize them without interpolation",
+        )
+        levels[:] = levels >= 128
+        return classes or numbered_classes(2), levels
     if values == {0, IGNORE} and (classes is None or len(classes.names) == 2):
         found.notes.append("The masks hold only 0 and 255: 255 is taken for class 1 and not for pixels to ignore.")
         levels[IGNORE] = 1
@@ -197,6 +208,13 @@ def _meaning(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, UInt8[np.
             "value value` a line",
         )
     return numbered_classes(count), None
+
+
+def _soft_edged(total: Int64[np.ndarray, " 256"]) -> bool:
+    """Whether nearly all pixels are black or white, and the others of any grey: no numbers of classes are like that."""
+    black, white = total[:8].sum(), total[-8:].sum()
+    greys = total[8:128].any() and total[128:-8].any()
+    return bool(greys and black and white and black + white >= 0.8 * total.sum())
 
 
 def _check_labels(

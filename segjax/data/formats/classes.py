@@ -110,6 +110,32 @@ def read_classes(path: Path) -> ClassList:
     return ClassList(tuple(names), palette, colours)
 
 
+def read_labelmap(path: Path) -> ClassList:
+    """Read CVAT's labelmap.txt, `name:red,green,blue:parts:actions` a line; a class called background comes first.
+
+    Raises:
+        DataError: the file is empty or no text, has another line than that, or a name or a colour twice.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{shown(path)} cannot be read ({error}): save it as UTF-8 text.") from None
+    listed: list[tuple[str, Colour]] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = re.fullmatch(r"(.+?):(\d+),(\d+),(\d+)(?::.*)?", line.strip())
+        if match is None or max(map(int, match.groups()[1:])) > 255:
+            raise DataError(f"{shown(path)} has no `name:red,green,blue::` in line {number}: export it again.")
+        red, green, blue = map(int, match.groups()[1:])
+        listed.append((match[1], (red, green, blue)))
+    listed.sort(key=lambda one: one[0].lower() != BACKGROUND)
+    names, colours = tuple(name for name, _ in listed), tuple(colour for _, colour in listed)
+    if not 2 <= len(names) <= IGNORE or len(set(names)) < len(names) or len(set(colours)) < len(colours):
+        raise DataError(f"{shown(path)} has less than 2 classes, or a name or a colour twice: export it again.")
+    return ClassList(names, colours, {colour: number for number, colour in enumerate(colours)})
+
+
 def read_nnunet_classes(path: Path) -> ClassList:
     """Read the class names of nnU-Net's dataset.json, `{"labels": {"background": 0, "cell": 1, "ignore": 2}}`."""
     try:

@@ -1,21 +1,27 @@
 """Which image belongs to which mask: the folder layouts of several tools, in one table."""
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from segjax.data.formats.classes import ClassList, read_classes, read_nnunet_classes
+from segjax.data.formats.classes import ClassList, read_classes, read_labelmap, read_nnunet_classes
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.formats.problems import Problem
 from segjax.errors import DataError
 
+CLASS_LISTS = ("classes.txt", "dataset.json", "labelmap.txt")
+"""Files of a folder that say what its classes are: ours, nnU-Net's and CVAT's."""
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("val", "valid", "validation")
 TEST_NAMES = ("test", "testing")
 """Of several names of one split that are there, the first one is taken."""
+
+
+_CHANNEL = re.compile(r"_\d{4}$")
 
 
 class Layout(NamedTuple):
@@ -96,19 +102,31 @@ def find(root: str | os.PathLike[str]) -> FoundImages:
             continue
         images, masks = dict(_images_below(image_folder, found)), dict(_images_below(mask_folder, found))
         for folder, files in ((image_folder, images), (mask_folder, masks)):
+            if not files and (tool := _labelling_tool(root)):
+                raise DataError(f"{shown(root)} has {tool}.")
             if not files:
                 raise DataError(f"{shown(folder)} holds no images ({', '.join(SUFFIXES)}): put them there.")
         prefix = f"{split}/" if split else ""
-        keys = {}
+        keys, channels = {}, set()
         for name, path in images.items():
             if name.endswith(layout.image_end):
                 keys[prefix + name.removesuffix(layout.image_end)] = path
+            elif layout.tool == "nnU-Net" and re.sub(_CHANNEL, layout.image_end, name) in images:
+                channels.add(name[-5:])
             else:
                 found.error(
                     "name",
                     path,
                     f"does not end in {layout.image_end} as {layout.tool} names one-file images: rename it",
                 )
+        if channels:
+            found.error(
+                "channels",
+                image_folder,
+                f"has a file for each channel of a case (_0000, {', '.join(sorted(channels)[:3])}), and an image is "
+                "read from one file: put the channels of each case into one, such as a TIFF of several bands, called "
+                "_0000",
+            )
         for name, path in masks.items():
             stems = [name.removesuffix(end) for end in layout.mask_ends if name.endswith(end)]
             matching = [stem for stem in stems if prefix + stem in keys]
@@ -136,11 +154,50 @@ def _layout(root: Path) -> tuple[Layout, list[tuple[str, Path, Path]]]:
     for layout in LAYOUTS:
         if os.path.isdir(root / layout.images):
             raise DataError(f"{name} has {layout.images}/ but no {layout.masks}/: put the masks there, named alike.")
+    if tool := _labelling_tool(root):
+        raise DataError(f"{name} has {tool}.")
     others = ", ".join(f"{layout.images} + {layout.masks}" for layout in LAYOUTS[1:])
     raise DataError(
         f"{name} has no folders that are understood: put images in images/ and masks of the same names in masks/ "
         f"(also understood: {others}; and boxes in a JSON file of COCO's format or XML files in Annotations/)."
     )
+
+
+def _labelling_tool(root: Path) -> str | None:
+    """What a tool has left that is not read: the words that follow "has", and what to do."""
+    below = [path for _, path in zip(range(5000), root.rglob("*"), strict=False) if path.is_file()]
+    stems = {path.with_suffix("") for path in below if path.suffix.lower() in SUFFIXES}
+    stems |= {Path(*("labels" if part == "images" else part for part in stem.parts)) for stem in stems}
+    beside: dict[str, list[Path]] = {}
+    for path in below:
+        if path.with_suffix("") in stems or path.suffix.lower() == ".json":
+            beside.setdefault(path.suffix.lower(), []).append(path)
+    if texts := beside.get(".txt"):
+        line = _beginning(texts[0]).splitlines()
+        if any(re.fullmatch(r"\d+( +-?[\d.eE+-]+){4,}\s*", one) for one in line):
+            return (
+                f"YOLO's .txt files beside its images, which are not read: export as COCO, or convert to it, {_TO_COCO}"
+            )
+    if beside.get(".xml"):
+        return (
+            "an .xml file beside each image, as labelImg writes Pascal VOC's boxes: put the .xml files in Annotations/ "
+            "and the images in JPEGImages/"
+        )
+    said = {"labelme": '"shapes"', "VIA": '"_via_', "Label Studio": '"annotations"', "VIA ": '"regions"'}
+    for path in beside.get(".json", []):
+        text = _beginning(path)
+        for tool, word in said.items():
+            if word in text:
+                return f"{tool.strip()}'s .json, which is not read: export as COCO, or convert to it, {_TO_COCO}"
+    return None
+
+
+_TO_COCO = "and give the folder with the images and that one JSON file"
+
+
+def _beginning(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(20_000).decode("utf-8", "replace")
 
 
 def _places(root: Path, layout: Layout) -> list[tuple[str, Path, Path]]:
@@ -196,10 +253,12 @@ def _images_below(top: Path, found: FoundImages) -> Iterator[tuple[str, Path]]:
 
 
 def _read_class_list(found: FoundImages) -> None:
-    text, nnunet = found.root / "classes.txt", found.root / "dataset.json"
+    text, nnunet, cvat = (found.root / name for name in CLASS_LISTS)
     try:
         if text.exists():
             found.classes = read_classes(text)
+        elif cvat.exists():
+            text, found.classes = cvat, read_labelmap(cvat)
         elif found.layout.tool == "nnU-Net" and nnunet.exists():
             found.classes = read_nnunet_classes(nnunet)
     except DataError as error:

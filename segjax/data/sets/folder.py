@@ -16,7 +16,7 @@ from segjax.data.dataset import Dataset
 from segjax.data.formats.bands import NAMES_FILE, Bands, choose, read_names
 from segjax.data.formats.classes import ClassList, Colour
 from segjax.data.formats.images import read_mask, shown
-from segjax.data.formats.layouts import ImageAndMask, find
+from segjax.data.formats.layouts import CLASS_LISTS, ImageAndMask, find
 from segjax.data.formats.splits import split as split_images
 from segjax.data.formats.splits import write_lists
 from segjax.data.record import IGNORE, Record, refuse_unknown_split
@@ -188,6 +188,6 @@ def _state(root: str | os.PathLike[str]) -> list[object]:
     splits = split_images(find(root))
     pairs = [pair for part in (splits.train, splits.val, splits.test) for pair in part]
     files = [file for pair in pairs for file in (pair.image, pair.mask)]
-    files += [Path(root, name) for name in ("classes.txt", "dataset.json", NAMES_FILE)]
+    files += [Path(root, name) for name in (*CLASS_LISTS, NAMES_FILE)]
     status = [file.stat() if file.exists() else None for file in files]
     return [splits._replace(by_hash=False), *(one and (one.st_size, one.st_mtime_ns) for one in status)]

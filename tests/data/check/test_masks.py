@@ -221,6 +221,23 @@ def test_white_is_foreground_where_masks_are_black_and_white(make_folder, save):
         assert (total[1], total[255]) == (expected, 0)
 
 
+def test_soft_edges_of_black_and_white_masks_are_cut_in_the_middle_and_named_once(make_folder, save):
+    root = make_folder()
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, 30:] = 255
+    mask[:, 28:32] = (20, 100, 140, 240)
+    for path in (root / "masks").iterdir():
+        save(path, np.random.default_rng(len(path.name)).permutation(mask, axis=0))
+        size = np.random.default_rng(hash(path.name) % 2**32).integers(0, 256, (64, 64, 3))
+        save(root / "images" / path.name, size.astype(np.uint8))
+    report = check(root)
+    assert errors(report) == []
+    (said,) = [sentence for sentence in warnings(report) if "128 and above is taken for class 1" in sentence]
+    assert "with other values in 6.2% of the pixels" in said
+    one = report.train[0]
+    assert one.counts[:2].tolist() == [64 * 30, 64 * 34]
+
+
 def test_black_and_white_is_ignored_where_three_classes_are_named(make_folder, save):
     root = make_folder()
     for mask in (root / "masks").iterdir():

@@ -2,7 +2,14 @@ import json
 
 import pytest
 
-from segjax.data.formats.classes import bright_palette, numbered_classes, read_classes, read_nnunet_classes, voc_palette
+from segjax.data.formats.classes import (
+    bright_palette,
+    numbered_classes,
+    read_classes,
+    read_labelmap,
+    read_nnunet_classes,
+    voc_palette,
+)
 from segjax.errors import DataError
 
 
@@ -80,3 +87,27 @@ def test_bright_colours_differ():
     distances = [max(abs(a - b) for a, b in zip(one, other, strict=True)) for one in colours for other in colours]
     assert sorted(distances)[12] > 50  # apart from each one's distance to itself
     assert min(max(colour) for colour in colours) == 255
+
+
+def test_cvats_labelmap_says_colours_and_the_background_comes_first(tmp_path):
+    path = tmp_path / "labelmap.txt"
+    path.write_text("# label:color_rgb:parts:actions\nsquare:176,112,32::\nbackground:0,0,0::\ndisc:48,112,32:a,b:\n")
+    found = read_labelmap(path)
+    assert found.names == ("background", "square", "disc")
+    assert found.colours == {(0, 0, 0): 0, (176, 112, 32): 1, (48, 112, 32): 2}
+    assert found.palette == ((0, 0, 0), (176, 112, 32), (48, 112, 32))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("disc 1 2 3\n", "in line 1"),
+        ("a:1,2,3::\nb:1,2,300::\n", "in line 2"),
+        ("a:1,2,3::\nb:1,2,3::\n", "twice"),
+        ("", "2"),
+    ],
+)
+def test_bad_labelmaps_get_one_sentence(tmp_path, text, said):
+    (tmp_path / "labelmap.txt").write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_labelmap(tmp_path / "labelmap.txt")

@@ -1,6 +1,7 @@
 import os
 import unicodedata
 
+import numpy as np
 import pytest
 
 from segjax.data.formats.layouts import find
@@ -285,8 +286,28 @@ def test_a_single_pair_for_training_cannot_be_split(make_folder, save):
     assert sentences(found) == [f"{root} has 1 image to train on: training and validation need one each."]
 
 
-def test_several_channels_of_nnunet_are_refused(make_folder, save):
-    root = make_folder(images="imagesTr", masks="labelsTr", suffix="_0000.png")
-    save(root / "imagesTr" / "a_0001.png", (root / "imagesTr" / "a_0000.png").read_bytes())
-    found = find(root)
-    assert "a_0001.png does not end in _0000 as nnU-Net" in sentences(found)[0]
+def test_nnunets_files_for_each_channel_are_named_once(tmp_path, save):
+    for name in ("a", "b"):
+        for channel in ("0000", "0001", "0002"):
+            save(tmp_path / "imagesTr" / f"{name}_{channel}.png", np.zeros((9, 9), np.uint8))
+        save(tmp_path / "labelsTr" / f"{name}.png", np.zeros((9, 9), np.uint8))
+    (sentence,) = sentences(find(tmp_path))
+    assert "imagesTr has a file for each channel of a case (_0000, _0001, _0002), and an image is read" in sentence
+
+
+@pytest.mark.parametrize(
+    ("image", "file", "text", "said"),
+    [
+        ("images/train/a.jpg", "labels/train/a.txt", "0 0.5 0.5 0.2 0.2\n", "YOLO's .txt files"),
+        ("train/images/a.jpg", "train/labels/a.txt", "0 0.1 0.1 0.2 0.2 0.1 0.3\n", "YOLO's .txt files"),
+        ("a.jpg", "a.json", '{"version": "5.0", "shapes": []}', "labelme's .json"),
+        ("a.jpg", "via_project.json", '{"_via_settings": {}}', "VIA's .json"),
+        ("a.jpg", "project.json", '[{"annotations": [{"result": []}]}]', "Label Studio's .json"),
+        ("a.jpg", "a.xml", "<annotation></annotation>", "an .xml file beside each image, as labelImg"),
+    ],
+)
+def test_what_labelling_tools_leave_is_named(tmp_path, save, image, file, text, said):
+    save(tmp_path / image, np.zeros((9, 9, 3), np.uint8))
+    save(tmp_path / file, text)
+    with pytest.raises(DataError, match=rf"{said}.*"):
+        find(tmp_path)
