@@ -154,7 +154,7 @@ class BoxResults:
             name = f"urn:ogc:def:crs:EPSG::{place.epsg}"
             collection["crs"] = {"type": "name", "properties": {"name": name}}
         with replacing(path) as file:
-            file.write(json.dumps(collection, indent=1).encode())
+            file.write(as_json(collection, indent=1).encode())
 
     def write_annotations(self, out: str | os.PathLike[str]) -> None:
         """Write what was found in all images so far.

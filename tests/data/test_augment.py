@@ -345,3 +345,24 @@ def test_one_channel_and_one_pixel():
 def test_knobs_that_cannot_be_meant_are_refused(knobs, said):
     with pytest.raises(ValueError, match=said):
         Augment(**knobs)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [1, 4, 5, 13])
+def test_every_depth_and_number_of_bands_is_moved_and_kept(dtype, channels):
+    generator = rng()
+    image = (generator.random((24, 30, channels)) * 60000).astype(dtype)
+    record = Record(image=image, mask=generator.integers(0, 9, (24, 30), dtype=np.uint8))
+    augment = Augment((20, 20), True, True, (0.8, 1.2), False, 10, 0.2, 0.2, 0.2)
+    result = augment(record, rng(3))["image"]
+    assert result.dtype == dtype
+    assert result.shape == (20, 20, channels)
+    geometry = Augment((20, 20), True, True, (0.8, 1.2), False, 10)
+    moved = geometry(record, rng(3))["image"]
+    for band in range(channels):
+        np.testing.assert_array_equal(
+            moved[..., band], geometry(Record(image=image[..., band : band + 1]), rng(3))["image"][..., 0]
+        )
+    brighter = recolor(image, 1.5, 1, 1)
+    limit = {"uint8": 255, "uint16": 65535}.get(image.dtype.name, np.inf)
+    np.testing.assert_allclose(brighter, np.minimum(image * 1.5, limit), atol=0.6, rtol=1e-6)

@@ -14,6 +14,7 @@ NAMES = ("背景", "Straße", "_background_", "cost $5$ or $")
 
 def test_what_the_font_cannot_draw_is_numbered():
     assert drawable(NAMES) == ["class 0", *NAMES[1:]]
+    assert drawable(["вода", "a 🌲", "δ"]) == ["вода", "class 1", "δ"]
     assert in_legend(NAMES) == ["class 0", "Straße", " _background_", r"cost \$5\$ or \$"]
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
+from segjax.data.formats.bands import Bands
+from segjax.data.formats.images import read_raster
 from segjax.inference import InferenceError, Summary, Tiling, predict_mask_files
 
 NAMES = ("rot/red", "grün", "blau")
@@ -183,6 +185,43 @@ def test_tiffs_that_do_not_say_where_they_lie_give_no_tif(folder: Path, out: Pat
     saved(folder / "plain.tif", noise(6, 7))
     predicted([folder], out)
     assert not [name for name in written(out) if name.endswith(".tif")]
+
+
+def test_what_has_no_data_is_no_class(folder: Path, out: Path):
+    pixels = noise(30, 40).clip(1)
+    pixels[:9, 5:] = 0
+    there = pixels.any(-1)
+    predicted([geotiff(folder / "scene.tif", pixels)], out, probabilities="npy")
+    for name in ("scene.png", "scene.tif"):
+        np.testing.assert_array_equal(read(out / name), np.where(there, pixels.argmax(-1), 255))
+    shares = np.load(out / "scene_probabilities.npy")
+    np.testing.assert_array_equal(np.isnan(shares).any(-1), ~there)
+    placed = read_raster(out / "scene_probabilities.tif")
+    np.testing.assert_array_equal(placed.pixels[there], shares[there])
+    np.testing.assert_array_equal(placed.missing, ~there)
+    predicted([folder], out, probabilities="png")
+    assert (read(out / "scene_0_rot_red.png")[~there] == 0).all()
+    pixels[:] = 0
+    predicted([geotiff(folder / "scene.tif", pixels)], out)
+    assert (read(out / "scene.png") == 255).all()
+
+
+def test_a_world_file_places_the_mask(folder: Path, out: Path):
+    saved(folder / "a.jpg", noise(9, 14))
+    (folder / "a.jgw").write_text("10\n0\n0\n-10\n500005\n5399995\n")
+    (folder / "a.prj").write_text("PROJCS[]")
+    predicted([folder], out)
+    assert written(out) == {"a.png", "a_overlay.png", "a.tif", "a.tif.aux.xml"}
+    matrix = (10.0, 0.0, 0.0, 5e5, 0.0, -10.0, 0.0, 5.4e6, *[0.0] * 7, 1.0)
+    assert tags_of(out / "a.tif")[34264] == (12, matrix)
+
+
+def test_an_image_of_another_depth_is_left_out_by_name(folder: Path, out: Path):
+    saved(folder / "a.png", noise(9, 14))
+    saved(folder / "deep.png", noise(9, 14)[..., 0].astype(np.uint16))
+    summary = predicted([folder], out, bands=Bands())
+    assert [path.name for path in summary.done] == ["a.png"]
+    assert "deep.png has uint16 where the images of the set have uint8" in summary.failed[0]
 
 
 def test_probabilities_as_npy(folder: Path, out: Path):

@@ -64,7 +64,7 @@ def initialised(model: nn.Module) -> Trained:
         scale = np.sqrt(2 / np.prod(leaf.shape[:-1])) if len(leaf.shape) > 1 else 0.2
         return (generator.normal(len(leaf.shape) == 1, scale, leaf.shape)).astype(np.float32)
 
-    shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), NOISE[None])
+    shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), NOISE[None].astype(np.float32))
     return model, jax.tree.map(weights, shapes)
 
 
@@ -250,3 +250,30 @@ def test_a_device_without_the_memory_says_what_to_do(pixels: Trained, monkeypatc
     monkeypatch.setattr(prediction, "_compiled", lambda *_: exhausted)
     with pytest.raises(InferenceError, match=r"288x352 pixels at once are too many .* take a smaller tile"):
         predict(*pixels, NOISE)
+
+
+@pytest.mark.parametrize("stored", ["uint8", "uint16", "float32"])
+def test_images_in_other_numbers_than_the_model_was_trained_on_are_refused(stored: str):
+    model = Normalized(PixelClassifier(), (0.5,) * 3, (0.25,) * 3, stored=stored)
+    trained = initialised(model)
+    for dtype in ("uint8", "uint16", "float32", "float64", "int32"):
+        image = (NOISE[:8, :8] / 255).astype(dtype)
+        if dtype == stored:
+            assert predict_mask(*trained, image).shape == (8, 8)
+            continue
+        with pytest.raises(InferenceError, match=f"trained on images of {stored}, and this one is of {dtype} with val"):
+            predict_mask(*trained, image)
+
+
+def test_images_of_other_bands_or_with_gaps_are_refused():
+    trained = initialised(Normalized(PixelClassifier(), (0.5,) * 3, (0.25,) * 3, stored="float32"))
+    with pytest.raises(InferenceError, match="images of 3 bands, and this one has 4"):
+        predict(*trained, np.zeros((8, 8, 4), np.float32))
+    with pytest.raises(InferenceError, match="has NaN or infinity"):
+        predict(*trained, np.full((8, 8, 3), np.nan, np.float32))
+
+
+@pytest.mark.parametrize("stored", ["uint8", "uint16", "float32"])
+def test_the_receptive_radius_does_not_depend_on_the_numbers_of_images(stored: str):
+    model = Normalized(Slopes(), (0.5,) * 13, (0.25,) * 13, stored=stored)
+    assert receptive_radius(model, 13) == 1

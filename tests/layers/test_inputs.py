@@ -28,6 +28,16 @@ def test_normalized_scales_stored_bytes():
     np.testing.assert_array_equal(y, normalized(image.astype(jnp.float32)))
 
 
+@pytest.mark.parametrize(("stored", "white"), [("uint8", 255), ("uint16", 65535), ("float32", 1)])
+def test_normalized_takes_the_numbers_that_images_are_stored_in(stored, white):
+    image = np.array([[[[0, white]]]], stored)
+    model = Normalized(Echo(()), (0.5, 0.25), (0.5, 2.0), stored=stored)
+    y = np.asarray(model.apply({}, image, train=False))
+    np.testing.assert_allclose(y, [[[[-1.0, 0.375]]]], rtol=1e-6)
+    with pytest.raises(ValueError, match=f"type int16, but Normalized was made for {stored}"):
+        model.apply({}, image.astype(np.int16), train=False)
+
+
 def test_normalized_gamma_brightens_before_mean_and_std():
     image = np.full((1, 1, 1, 2), 0.25 * 255, np.float32)
     y = normalized(image, gamma=0.5)

@@ -49,7 +49,8 @@ class Raster(NamedTuple):
         if chosen is not None:
             if max(chosen) > count:
                 raise DataError(f"{name} has {count} bands, and band {max(chosen)} is asked for by --bands.")
-            return self._replace(pixels=self.pixels[..., [number - 1 for number in chosen]], has_alpha=False)
+            pixels = np.ascontiguousarray(self.pixels[..., [number - 1 for number in chosen]])
+            return self._replace(pixels=pixels, has_alpha=False)
         pixels = self.pixels[..., : count - 1] if self.has_alpha else self.pixels
         pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
         return self._replace(pixels=np.ascontiguousarray(pixels), has_alpha=False)

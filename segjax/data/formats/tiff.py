@@ -124,7 +124,7 @@ def _directory(stream: BinaryIO, at: int, order: str, big: bool) -> tuple[dict[i
         if size > room:
             stream.seek(struct.unpack(offset, value)[0])
             value = stream.read(size)
-        tags[tag] = np.frombuffer(value, dtype, min(length, len(value) // dtype.itemsize))
+        tags[tag] = np.frombuffer(value, dtype, length)  # which raises where the file ends before
     return tags, struct.unpack(offset, after)[0] if len(after) == room else 0
 
 
