@@ -17,15 +17,16 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 
 from benchmarks.report import machine, markdown, versions
 from benchmarks.timing import race
@@ -53,6 +54,19 @@ LIMITS = {32: 1.3, 64: 1.15}
 """At most what share of eager torch's time a training step may take on a CPU, by the width of the first stage."""
 
 
+class Rivals(NamedTuple):
+    """A network here and in torch, with the same weights."""
+
+    about: dict[str, Any]
+    """What a row says of it."""
+    model: nn.Module
+    variables: Any
+    network: Callable[[], Any]
+    """Makes the torch module."""
+    limit: float | None
+    """At most what share of eager torch's time a training step may take on a CPU."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_step", description="U-Net beside PyTorch.")
     parser.add_argument("--quick", action="store_true", help="tiny images, one round: does everything run?")
@@ -62,38 +76,66 @@ def main() -> None:
     options = parser.parse_args()
     start_again_with_huge_pages()  # as the segjax command does; torch has them then, too
     gpu = jax.default_backend() == "gpu"
-    if torch is not None:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
     sizes = [(2, 32)] if options.quick else [(16, 256), (16, 512)] if gpu else [(4, 256), (1, 512)]
     bases = [options.base] if options.base else [4] if options.quick else [32, 64]
+    cases = [(partial(unets, base, size), batch, size) for base in bases for batch, size in sizes]
+    compare(cases, options.quick, not options.no_compile, options.out)
+
+
+def compare(
+    cases: Sequence[tuple[Callable[[], Rivals], int, int]], quick: bool, compiled: bool, out: Path | None
+) -> None:
+    """Measure networks, each with a batch of images of a size, and print the table."""
+    if torch is not None:
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
     rows = []
     with tempfile.TemporaryDirectory() as cache:
         jax.config.update("jax_compilation_cache_dir", cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         try:
-            for base in bases:
-                for batch, size in sizes:
-                    rows += measure(
-                        base, batch, size, rounds=1 if options.quick else 5, compiled=not options.no_compile
-                    )
+            for make, batch, size in cases:
+                rows += measure(*make(), batch, size, 1 if quick else 5, compiled=compiled)
         except KeyboardInterrupt:
             print("Stopped: the table has what was measured until here.")
     about = {"machine": machine(), "versions": versions("jax", "jaxlib", "flax", "optax", "torch")}
-    if options.out is not None:
-        options.out.write_text("".join(json.dumps(row | about) + "\n" for row in rows))
+    if out is not None:
+        out.write_text("".join(json.dumps(row | about) + "\n" for row in rows))
     print(table(rows))
     print("\n" + "; ".join([about["machine"], *(f"{name} {version}" for name, version in about["versions"].items())]))
 
 
-def measure(base: int, batch: int, size: int, rounds: int, compiled: bool) -> list[dict[str, Any]]:
+def unets(base: int, size: int) -> Rivals:
+    """U-Net of that width."""
+    model = unet(CLASSES, base, block=partial(ConvBlock, dtype=computed_in()))
+    variables = initial_variables(model, np.zeros((1, size, size, 3), np.float32), jax.random.key(0))
+    return Rivals(
+        {"base": base}, model, variables, lambda: load_variables(TorchUNet(CLASSES, base), variables), LIMITS.get(base)
+    )
+
+
+def computed_in() -> Any:
+    """bfloat16 on a GPU."""
+    return jnp.bfloat16 if jax.default_backend() == "gpu" else jnp.float32
+
+
+def measure(
+    about: dict[str, Any],
+    model: nn.Module,
+    variables: Any,
+    network: Callable[[], Any],
+    limit: float | None,
+    batch: int,
+    size: int,
+    rounds: int,
+    *,
+    compiled: bool,
+) -> list[dict[str, Any]]:
     """The rows of training and of inference."""
-    dtype = jnp.bfloat16 if jax.default_backend() == "gpu" else jnp.float32
-    model = unet(CLASSES, base, block=partial(ConvBlock, dtype=dtype))
+    dtype = computed_in()
     rng = np.random.default_rng(0)
     image = rng.standard_normal((batch, size, size, 3)).astype(np.float32)
     mask = rng.integers(0, CLASSES, (batch, size, size)).astype(np.int32)
     key = jax.random.key(0)
-    variables = initial_variables(model, image[:1], key)
 
     data = Dataset("noise", tuple(map(str, range(CLASSES))), ((0, 0, 0),) * CLASSES, lambda split: [])
     optimizer = optax.adamw(1e-3)
@@ -118,10 +160,10 @@ def measure(base: int, batch: int, size: int, rounds: int, compiled: bool) -> li
     training: dict[str, Callable[[], Any]] = {"segjax": train}
     inference: dict[str, Callable[[], Any]] = {"segjax": lambda: apply(variables, on_device["image"])}
     if torch is not None:
-        for name, both in torch_calls(base, variables, image, mask, compiled).items():
+        for name, both in torch_calls(network, image, mask, compiled).items():
             training[name], inference[name] = both
 
-    common = {"base": base, "batch": batch, "size": size, "dtype": jnp.dtype(dtype).name}
+    common = about | {"batch": batch, "size": size, "dtype": jnp.dtype(dtype).name}
     rows = []
     for name, calls in (("inference", inference), ("train", training)):  # which leaves its memory behind
         began = time.perf_counter()
@@ -138,7 +180,7 @@ def measure(base: int, batch: int, size: int, rounds: int, compiled: bool) -> li
         row["share_of_peak"] = round(flops / timings["segjax"].seconds / peak_flops(), 3)
         row["peak_mib"] = round((program if name == "train" else Program(apply, apply, 0.0)).peak_bytes / 2**20)
         if name == "train":
-            row |= {"cold_s": round(program.seconds, 1), "cached_s": round(cached, 1), "limit": LIMITS.get(base)}
+            row |= {"cold_s": round(program.seconds, 1), "cached_s": round(cached, 1), "limit": limit}
         else:
             row["limit"] = 1.0
         rows.append(row)
@@ -147,7 +189,7 @@ def measure(base: int, batch: int, size: int, rounds: int, compiled: bool) -> li
 
 
 def torch_calls(
-    base: int, variables: Any, image: np.ndarray, mask: np.ndarray, compiled: bool
+    make: Callable[[], Any], image: np.ndarray, mask: np.ndarray, compiled: bool
 ) -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
     """A training step and inference of the same network, eager and compiled."""
     device = "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
@@ -179,8 +221,7 @@ def torch_calls(
 
     found = {}
     for name in ("torch", "torch.compile") if compiled else ("torch",):
-        network: Any = TorchUNet(CLASSES, base)
-        network = load_variables(network.to(memory_format=torch.channels_last), variables).to(device)
+        network = make().to(device, memory_format=torch.channels_last)
         found[name] = calls(network, torch.compile(network) if name == "torch.compile" else network)
     return found
 
@@ -194,7 +235,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         compiling = f"{row['cold_s']} / {row['cached_s']}" if "cold_s" in row else ""
         return [
             row["pass"],
-            str(row["base"]),
+            str(row.get("base", row.get("encoder"))),
             f"{row['batch']} x {row['size']} x {row['size']}",
             f"{row['segjax_ms']:.0f}" + ("" if row["quiet"] else " (busy)"),
             f"{row['images_per_s']:.2f}",
@@ -206,7 +247,16 @@ def table(rows: list[dict[str, Any]]) -> str:
             compiling,
         ]
 
-    head = ["pass", "base", "images", "segjax ms", "images/s", "of torch", "of torch.compile", "goal, of torch"]
+    head = [
+        "pass",
+        "base" if "base" in rows[0] else "encoder",
+        "images",
+        "segjax ms",
+        "images/s",
+        "of torch",
+        "of torch.compile",
+        "goal, of torch",
+    ]
     return markdown([*head, "GFLOP", "of peak", "peak MiB", "compile cold / cached s"], [cells(row) for row in rows])
 
 
