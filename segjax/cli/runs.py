@@ -17,7 +17,7 @@ def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
 
     keep_compiled_programs()
     where = {name: value for name in ("root", "test") if (value := getattr(parsed, name)) is not None}
-    report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split, where)
+    report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split, where, parsed.per_image)
     if parsed.json:
         print(as_json(report, indent=2))
     else:
