@@ -130,6 +130,8 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--on", metavar="RUN", help="the run whose data set a saved model is scored on", complete=folder)
     argument(command, "--checkpoint", choices=("last", "best"), help=which)
     argument(command, "--split", choices=("test", "val"), default="test", help="which split [test]")
+    per_image = "also write the scores of every image there, the worst of them drawn, and the confusion matrix of masks"
+    argument(command, "--per-image", metavar="DIR", type=Path, help=per_image, complete=folder)
     argument(command, "--root", metavar="PATH", help="where the data is now, or other data of the same classes")
     argument(command, "--test", metavar="FILE", help="other annotations to test on, where the data has such a file")
     argument(command, "--json", action="store_true", help="print JSON")

@@ -28,6 +28,11 @@ class CheckedSource:
         """How many records there are."""
         return len(self.source)
 
+    def name_of(self, index: int) -> str:
+        """What the record of that number is called: where the source gives no names, by its number."""
+        named = getattr(self.source, "name_of", None)
+        return f"record {index}" if named is None else named(index)
+
     def __getitem__(self, index: int) -> Record:
         """The record of that number.
 

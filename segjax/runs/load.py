@@ -1,5 +1,6 @@
 """A trained model back from its run folder."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -8,10 +9,11 @@ from flax import linen as nn
 
 from segjax.errors import ExperimentError
 from segjax.runs.knobs import located
+from segjax.runs.per_image import write_per_image
 from segjax.runs.run import experiment_of, open_run
 from segjax.train.checkpoints import Progress, complete_steps, read_variables
 from segjax.train.devices import Layout, Placement
-from segjax.train.evaluate import evaluate, make_evaluation_step, split_batches
+from segjax.train.evaluate import make_evaluation_step, measure, split_batches
 from segjax.train.experiment import Experiment, Which
 from segjax.train.history import best_step
 from segjax.train.run import Run
@@ -55,29 +57,39 @@ def evaluate_run(
     which: Which | None = None,
     split: Literal["test", "val"] = "test",
     where: Mapping[str, str] | None = None,
+    per_image: Path | None = None,
 ) -> dict[str, Any]:
     """Score a run's checkpoint, by default the one that it predicts with, on a split.
 
     `where` has values for knobs that say where data is, such as `root`, instead of those that the run remembers: the
-    data may have moved, or be another set of the same classes.
+    data may have moved, or be another set of the same classes. `per_image` is a folder for what `write_per_image` says.
     """
     folder = open_run(Path(run))
     experiment = experiment_of(folder, located(where or {}))
     step, variables, progress = _read(folder, experiment, which)
-    scores = score(experiment, experiment.model, variables, split)
+    scores = score(experiment, experiment.model, variables, split, per_image)
     return {split: scores, "steps": step, "train_seconds": round(progress["train_seconds"], 1)}
 
 
 def score(
-    experiment: Experiment, model: nn.Module, variables: Variables, split: Literal["test", "val"]
+    experiment: Experiment,
+    model: nn.Module,
+    variables: Variables,
+    split: Literal["test", "val"],
+    per_image: Path | None = None,
 ) -> dict[str, Any]:
-    """The scores of a model on a split of an experiment's data set, as its task has them."""
+    """The scores of a model on a split of an experiment's data set, as its task has them; `per_image` as above."""
     task = experiment.task_of_data
-    placement = Placement(Layout(), experiment.batch_size)
-    batches = split_batches(experiment, experiment.data.open(split))
+    if per_image is not None:  # what one batch is measured by is then of one image
+        experiment = dataclasses.replace(experiment, batch_size=1, accumulate=1)
+    placement = Placement(Layout(1 if per_image else None), experiment.batch_size)
+    source = experiment.data.open(split)
     evaluation_step = make_evaluation_step(model, task, placement)
-    (scores,) = evaluate(evaluation_step, task, [placement.replicate(variables)], batches, placement)
-    return scores
+    batches = split_batches(experiment, source)
+    (measured,) = measure(evaluation_step, [placement.replicate(variables)], batches, placement)
+    if per_image is not None:
+        write_per_image(per_image, task, model, variables, source, measured)
+    return task.scores(measured)
 
 
 def _read(run: Run, experiment: Experiment, which: Which | None) -> tuple[int, Variables, Progress]:

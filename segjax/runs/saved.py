@@ -81,8 +81,10 @@ def of_masks(model: nn.Module, said: str) -> tuple[nn.Module, int]:
     return (TwoClasses(plain), 2) if model.num_classes == 1 else (plain, model.num_classes)
 
 
-def evaluate_saved(said: str, on: str | Path, split: Literal["test", "val"] = "test") -> dict[str, Any]:
-    """Score a saved model on a split of the data set of a run.
+def evaluate_saved(
+    said: str, on: str | Path, split: Literal["test", "val"] = "test", per_image: Path | None = None
+) -> dict[str, Any]:
+    """Score a saved model on a split of the data set of a run; `per_image` as for `evaluate_run`.
 
     Raises:
         ExperimentError: that is no run, or the model has other classes than its data set.
@@ -94,7 +96,7 @@ def evaluate_saved(said: str, on: str | Path, split: Literal["test", "val"] = "t
     names = experiment.data.class_names
     if len(names) != count:
         raise ExperimentError(f"{said} tells {count} classes apart, and the data set of {on} has {len(names)}.")
-    return {split: score(experiment, model, variables, split)}
+    return {split: score(experiment, model, variables, split, per_image)}
 
 
 def about_run(run: str | Path) -> About:

@@ -91,8 +91,9 @@ class Detection:
     def scores(self, measured: Iterable[dict[str, np.ndarray]]) -> dict[str, Any]:
         """AP50, AP75, AP and AR over a split, and AP50 and AP of each class."""
         parts = list(measured)
-        calibration = [part.pop("calibration") for part in parts if "calibration" in part]
-        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        calibration = [part["calibration"] for part in parts if "calibration" in part]
+        names = parts[0].keys() - {"calibration"}
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in names}
         valid = whole.pop("valid")
         found = metrics.detection_scores(
             **{name: value[valid] for name, value in whole.items()},

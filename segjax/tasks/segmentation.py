@@ -1,5 +1,6 @@
 """Segmentation as a task: a class for every pixel."""
 
+import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -71,9 +72,7 @@ class Segmentation:
 
     def scores(self, measured: Iterable[Int[np.ndarray, "k k"]]) -> dict[str, Any]:
         """Scores of a split; the counts are summed as int64, so any number of pixels is exact."""
-        confusion = np.zeros((self._num_classes, self._num_classes), np.int64)
-        for part in measured:
-            confusion += part
+        confusion = self._sum(measured)
         scores: Scores = {
             "miou": _known(metrics.mean_iou(confusion)),
             "iou": self._by_class(metrics.iou(confusion)),
@@ -81,6 +80,14 @@ class Segmentation:
             "pixel_accuracy": _known(metrics.pixel_accuracy(confusion)),
         }
         return dict(scores)
+
+    def write_confusion(self, folder: Path, measured: Iterable[Int[np.ndarray, "k k"]]) -> None:
+        """Write confusion.csv: the pixels of every true class, a row, that are predicted as each class, a column."""
+        with (folder / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(["true class", *self._data.class_names])
+            for name, row in zip(self._data.class_names, self._sum(measured).tolist(), strict=True):
+                table.writerow([name, *row])
 
     def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
         """The training loss, the mIoU, and the IoU of every class."""
@@ -125,6 +132,12 @@ class Segmentation:
             return tint(frame, predict_mask(model, variables, frame, tiling=options.tiling), self._data.palette)
 
         return predict_video(tinted, video, out)
+
+    def _sum(self, measured: Iterable[Int[np.ndarray, "k k"]]) -> Int[np.ndarray, "k k"]:
+        confusion = np.zeros((self._num_classes, self._num_classes), np.int64)
+        for part in measured:
+            confusion += part
+        return confusion
 
     def _by_class(self, scores: Any) -> dict[str, float | None]:
         return dict(zip(self._data.class_names, map(_known, np.asarray(scores)), strict=True))

@@ -47,9 +47,16 @@ def evaluate(
     placement: devices.Placement,
 ) -> list[dict[str, Any]]:
     """Score several sets of variables of one model on the same batches, each of which is read once."""
+    return [task.scores(parts) for parts in measure(step, variables, batches, placement)]
+
+
+def measure(
+    step: EvaluationStep, variables: Sequence[Variables], batches: Iterable[Batch], placement: devices.Placement
+) -> list[list[Any]]:
+    """What the task's scores need of every batch, for several sets of variables, as NumPy arrays."""
     measured: list[list[Any]] = [[] for _ in variables]
     for batch in batches:
         on_devices = placement.batch(batch)
         for each, parts in zip(variables, measured, strict=True):
             parts.append(jax.device_get(step(each, on_devices)))
-    return [task.scores(parts) for parts in measured]
+    return measured

@@ -104,6 +104,10 @@ class AnnotatedSource:
         """How many images there are."""
         return len(self.pictures)
 
+    def name_of(self, index: int) -> str:
+        """The name of an image's file."""
+        return self.pictures[index].path.name
+
     def __getitem__(self, index: int) -> Record:
         """The record of one image.
 

@@ -119,6 +119,10 @@ class FolderSource:
         """How many pairs there are."""
         return len(self.pairs)
 
+    def name_of(self, index: int) -> str:
+        """The path of a pair below its folder, without the ending."""
+        return self.pairs[index].key
+
     def __getitem__(self, index: int) -> Record:
         """The record of one pair.
 

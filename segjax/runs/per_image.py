@@ -1,0 +1,83 @@
+"""The scores of every image of a split, beside those of all: a table, the worst drawn, and what is taken for what."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from flax import linen as nn
+
+from segjax.data import Record, Source
+from segjax.errors import ExperimentError
+from segjax.strict_json import as_json
+from segjax.tasks import Segmentation
+from segjax.tasks.task import Task
+from segjax.train.state import Variables
+
+_DRAWN = 6
+
+
+def write_per_image(
+    out: Path, task: Task, model: nn.Module, variables: Variables, source: Source, measured: Sequence[Any]
+) -> None:
+    """Write what was measured of every record by itself into a folder.
+
+    images.csv      a row for each image, the worst first: its name, and every score; nothing where one is undefined
+    images.json     the same as a list
+    worst.png       the worst of them by the headline score, as predictions.png of a run
+    confusion.csv   of masks: the pixels of every true class (row) by predicted class (column)
+
+    Args:
+        out: The folder; made where it is missing.
+        task: What is scored.
+        model: What predicts.
+        variables: Its variables.
+        source: The records.
+        measured: What the task measured of a batch of each record alone, in the source's order.
+
+    Raises:
+        ExperimentError: nothing can be written there.
+    """
+    named = getattr(source, "name_of", lambda index: f"record {index}")
+    rows = [{"name": named(index)} | task.scores([part]) for index, part in enumerate(measured)]
+    scores = [row[task.headline] for row in rows]
+    order = sorted(range(len(rows)), key=lambda index: (scores[index] is None, scores[index], index))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "images.json").write_text(as_json([rows[index] for index in order], indent=1) + "\n")
+        flat = [dict(_flat(rows[index])) for index in order]
+        with (out / "images.csv").open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(
+                file, ["name", task.headline, *(k for k in flat[0] if k not in ("name", task.headline))]
+            )
+            table.writeheader()
+            table.writerows(flat)
+        if isinstance(task, Segmentation):
+            task.write_confusion(out, measured)
+        task.draw_predictions(out, model, variables, _Some(source, order[:_DRAWN]))
+        (out / "predictions.png").replace(out / "worst.png")
+    except OSError as error:
+        raise ExperimentError(
+            f"{out} cannot be written ({error.strerror or error}): make room, or give --per-image a folder of yours."
+        ) from error
+
+
+class _Some:
+    """Some records of a source."""
+
+    def __init__(self, source: Source, numbers: Sequence[int]) -> None:
+        self._source, self._numbers = source, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> Record:
+        return self._source[self._numbers[index]]
+
+
+def _flat(scores: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,48 @@
+"""Scores of a split: the same whatever is in a batch together, and those of what is predicted."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from segjax import losses
+from segjax.data import Dataset
+from segjax.inference import predict_mask
+from segjax.layers import Standardized
+from segjax.metrics import mean_iou
+from segjax.train import Experiment
+from segjax.train.devices import Layout, Placement
+from segjax.train.evaluate import evaluate, make_evaluation_step, split_batches
+
+SIZES = ((9, 17), (30, 12), (12, 30))
+
+
+class Wide(nn.Module):
+    """Sees far, and in the padding of its convolution where there is any."""
+
+    @nn.compact
+    def __call__(self, image, *, train: bool):
+        x = nn.Conv(4, (9, 9))(jnp.asarray(image, jnp.float32))
+        return nn.Conv(3, (1, 1))(jnp.tanh(x) + x.mean((1, 2), keepdims=True))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_scores_are_those_of_what_is_predicted_whatever_the_batch(batch_size: int):
+    rng = np.random.default_rng(0)
+    records = [
+        {"image": rng.integers(0, 256, (*size, 3), np.uint8), "mask": rng.integers(0, 3, size, np.uint8)}
+        for size in SIZES
+    ]
+    data = Dataset("noise", ("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), lambda split: records)
+    model = Standardized(Wide())
+    experiment = Experiment(model, data, losses.cross_entropy, optax.sgd(0.1), steps=1, batch_size=batch_size)
+    variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 3), np.uint8), train=False)
+    task, placement = experiment.task_of_data, Placement(Layout(1), batch_size)
+    step = make_evaluation_step(model, task, placement)
+    (scores,) = evaluate(step, task, [variables], split_batches(experiment, data.open("test")), placement)
+    counts = np.zeros((3, 3), int)
+    for record in records:
+        np.add.at(counts, (record["mask"], predict_mask(model, variables, record["image"])), 1)
+    assert scores["miou"] == pytest.approx(mean_iou(counts), abs=1e-9)
