@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segjax.drawing.figures import despine, save
-from segjax.drawing.names import drawable
+from segjax.drawing.names import in_legend
 from segjax.drawing.palette import Colour, hexadecimal
 
 _SPLITS = {"val": "validation", "test": "test"}
@@ -73,10 +73,10 @@ def _draw_score(axes: Axes, of: Mapping[str, Points], name: str, title: str) -> 
 
 def _draw_classes(axes: Axes, of: Mapping[str, Points], name: str, title: str, colours: Mapping[str, Colour]) -> None:
     split = "val" if of["val"] else "test"
-    for (of_class, colour), called in zip(colours.items(), drawable(list(colours)), strict=True):
+    for (of_class, colour), label in zip(colours.items(), in_legend(list(colours)), strict=True):
         points = [(step, scores[name]) for step, scores in of[split]]
         style: dict[str, Any] = {**_STYLES["val"], "color": hexadecimal(colour)}
-        axes.plot(*_curve(points, of_class), label=called, **style)
+        axes.plot(*_curve(points, of_class), label=label, **style)
     axes.set_title(f"{_SPLITS[split]} {title} by class")
 
 

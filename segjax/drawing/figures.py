@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from segjax.drawing.names import drawable
+from segjax.drawing.names import in_legend
 from segjax.drawing.palette import Palette, hexadecimal
 
 
@@ -35,8 +35,8 @@ def bare(axes: Axes) -> None:
 
 def class_patches(class_names: Sequence[str], palette: Palette) -> list[Patch]:
     """What a legend shows of classes."""
-    called = zip(drawable(class_names), palette, strict=True)
-    return [Patch(color=hexadecimal(colour), label=name) for name, colour in called]
+    names = in_legend(class_names)
+    return [Patch(color=hexadecimal(colour), label=name) for name, colour in zip(names, palette, strict=True)]
 
 
 def rgb(image: Real[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -68,9 +68,9 @@ def _fitted(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def _legend(width: int, counts: np.ndarray, class_names: Sequence[str], palette: Palette) -> Image.Image:
     size = max(14, width // 80)  # of the letters, in pixels
-    font, class_names = ImageFont.truetype(FONT, size), drawable(class_names)
+    font, names = ImageFont.truetype(FONT, size), drawable(class_names)
     order = [int(c) for c in np.argsort(-counts, kind="stable") if counts[c]]
-    texts = [f"{class_names[c]}  {counts[c] / counts.sum():.1%}" for c in order]
+    texts = [f"{names[c]}  {counts[c] / counts.sum():.1%}" for c in order]
     widths = [2 * _MARGIN + size + int(font.getlength(text)) for text in texts]
     width = max([width, *(_MARGIN + one for one in widths)])
     places, x, y = [], _MARGIN, _MARGIN

@@ -1,24 +1,27 @@
-"""Names as the font of pictures can write them."""
+"""Names of classes as a font can draw them."""
 
+import functools
 from collections.abc import Sequence
-from functools import cache
 
 import matplotlib
 from matplotlib.ft2font import FT2Font
 
 FONT = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
-"""matplotlib's own, which is there wherever it is: Latin, Greek, Cyrillic, Arabic, but no Chinese or emoji."""
+"""The one that everything is written in: it comes with matplotlib."""
 
 
-def drawable(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, each with a letter that the font lacks as its number: squares in its place would all look alike."""
-    letters = _letters()
-    return tuple(
-        name if all(ord(letter) in letters for letter in name) else f"class {number}"
-        for number, name in enumerate(names)
-    )
+def drawable(class_names: Sequence[str]) -> list[str]:
+    """The names; "class 3" where the font has not all letters of that class's, as those of Chinese."""
+    known = _letters()
+    return [name if known.issuperset(map(ord, name)) else f"class {i}" for i, name in enumerate(class_names)]
 
 
-@cache
+def in_legend(class_names: Sequence[str]) -> list[str]:
+    """As `drawable`, for matplotlib's legends, which leave out what begins with _ and take $ for a formula."""
+    written = [name.replace("$", r"\$") for name in drawable(class_names)]
+    return [f" {name}" if name.startswith("_") else name for name in written]
+
+
+@functools.cache
 def _letters() -> frozenset[int]:
     return frozenset(FT2Font(FONT).get_charmap())

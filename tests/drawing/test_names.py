@@ -1,5 +1,26 @@
-from segjax.drawing import drawable
+"""Names of classes as a font can draw them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segjax.drawing import draw_mask_grid, draw_overlay
+from segjax.drawing.grids import MaskExample
+from segjax.drawing.names import drawable, in_legend
+
+NAMES = ("背景", "Straße", "_background_", "cost $5$ or $")
 
 
-def test_names_with_letters_that_the_font_lacks_are_numbered():
-    assert drawable(["Gebäude", "вода", "背景", "a 🌲", "δ"]) == ("Gebäude", "вода", "class 2", "class 3", "δ")
+def test_what_the_font_cannot_draw_is_numbered():
+    assert drawable(NAMES) == ["class 0", *NAMES[1:]]
+    assert in_legend(NAMES) == ["class 0", "Straße", " _background_", r"cost \$5\$ or \$"]
+
+
+@pytest.mark.filterwarnings("error")  # of a missing glyph, or of a label that a legend leaves out
+def test_pictures_are_drawn_whatever_classes_are_called(tmp_path: Path):
+    image, mask = np.zeros((8, 8, 3), np.uint8), np.arange(64, dtype=np.uint8).reshape(8, 8) % 4
+    palette = ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))
+    draw_mask_grid(tmp_path, [MaskExample(image, mask, mask)], NAMES, palette)
+    assert (tmp_path / "predictions.png").exists()
+    assert draw_overlay(image, mask, NAMES, palette).size[0] >= 384

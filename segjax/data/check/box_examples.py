@@ -26,9 +26,8 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
-    from segjax.drawing import brightened, drawable, hexadecimal
-
-    class_names, attribute_names = drawable(report.class_names), drawable(report.attribute_names)
+    from segjax.drawing import brightened, hexadecimal
+    from segjax.drawing.names import drawable, in_legend
 
     rows = -(-len(chosen) // _COLUMNS)
     figure = Figure(figsize=(3.2 * _COLUMNS, 3.3 * rows + 0.5), dpi=150, layout="constrained")
@@ -47,10 +46,10 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
             x, y, w, h = box.tolist()
             style = "--" if crowd else "-"
             axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=colours[label], linestyle=style, linewidth=1))
-            text = class_names[label]
+            text = drawable(report.class_names)[label]
             if scores.size and not np.isnan(scores).all():
                 best = int(np.nanargmax(scores))
-                text += f": {attribute_names[best]} {scores[best]:.2f}"
+                text += f": {report.attribute_names[best]} {scores[best]:.2f}"
             # Above the box, or within it where there is no room; from its right end where it is far to the right.
             axes.text(
                 x + w if x > 0.6 * width else x, y, text, fontsize=5, color="black", parse_math=False,
@@ -61,8 +60,8 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
         axes.set_title(f"{split}: {name}", fontsize=6, loc="left", parse_math=False)
     facts = report.to_json()["boxes"]
     handles = [
-        Patch(color=colour, label=f"{called} {' + '.join(map(str, facts[name].values()))}")
-        for name, called, colour in zip(report.class_names, class_names, colours, strict=True)
+        Patch(color=colour, label=f"{name} {' + '.join(map(str, counts.values()))}")
+        for name, counts, colour in zip(in_legend(report.class_names), facts.values(), colours, strict=True)
     ]
     figure.legend(handles=handles[:24], loc="outside lower center", ncols=min(len(handles), 6), fontsize=7)
     save_figure(figure, path)

@@ -30,7 +30,8 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    from segjax.drawing import drawable, grey_overlay, hexadecimal
+    from segjax.drawing import grey_overlay, hexadecimal
+    from segjax.drawing.names import in_legend
 
     rows = -(-len(chosen) // _COLUMNS)
     figure = Figure(figsize=(2 * 1.6 * _COLUMNS, 1.9 * rows + 0.5), dpi=150, layout="constrained")
@@ -53,7 +54,7 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
     handles = [
         Patch(color=hexadecimal(colour), label=f"{number} {name} {share:.1%}")
         for number, (name, colour, share) in enumerate(
-            zip(drawable(report.classes.names), report.classes.palette, shares, strict=True)
+            zip(in_legend(report.classes.names), report.classes.palette, shares, strict=True)
         )
     ]
     figure.legend(handles=handles[:24], loc="outside lower center", ncols=min(len(handles), 6), fontsize=7)
@@ -63,7 +64,7 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
 def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
     """Write a figure into an image file; raises DataError where that cannot be done."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # files' names in scripts that the font lacks
+        warnings.filterwarnings("ignore", message="Glyph")  # of file names in scripts that the font lacks
         try:
             figure.savefig(path)
         except (OSError, ValueError) as error:  # ValueError: an ending that no image format has
