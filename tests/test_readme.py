@@ -23,7 +23,15 @@ def test_the_code_of_the_house_runs():
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "benchmarks/README.md", "docs/results.md", "docs/devices.md", "docs/house.md", "docs/zoo.md"],
+    [
+        "README.md",
+        "benchmarks/README.md",
+        "docs/results.md",
+        "docs/devices.md",
+        "docs/house.md",
+        "docs/zoo.md",
+        "docs/images.md",
+    ],
 )
 def test_what_a_page_points_at_is_there(page):
     text = (ROOT / page).read_text()

@@ -5,7 +5,6 @@ from segjax.drawing.curves import draw_curves
 from segjax.drawing.figures import brightened
 from segjax.drawing.grids import BoxExample, MaskExample, draw_box_grid, draw_mask_grid
 from segjax.drawing.mask_overlay import draw_overlay, grey_overlay, tint
-from segjax.drawing.names import drawable
 from segjax.drawing.palette import Colour, Palette, hexadecimal, paint
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "draw_curves",
     "draw_mask_grid",
     "draw_overlay",
-    "drawable",
     "grey_overlay",
     "hexadecimal",
     "notes",

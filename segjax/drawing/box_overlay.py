@@ -25,6 +25,7 @@ _AROUND_THIN = 8
 _MARGIN = (40, 40, 40)
 _LISTED = (20, 20, 20)
 
+
 Corners = tuple[int, int, int, int]
 """left, top, right, bottom"""
 
@@ -49,8 +50,8 @@ def notes(
     Beside each box its class and score; below that, the scores of all attributes, or where there are none and at least
     three classes, of the other classes: the greatest first.
     """
-    class_names, attribute_names = drawable(class_names), drawable(attribute_names)
     made = []
+    class_names, attribute_names = drawable(class_names), drawable(attribute_names)
     for i in np.flatnonzero((np.asarray(found.labels) >= 0) & (np.asarray(found.scores) >= least)):
         label = int(found.labels[i])
         if found.attributes is not None:

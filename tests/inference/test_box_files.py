@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 from read_off import EXPECTED, OBJECTS, Bright, Marked, bright, marked
+from tiff_files import tiff_file
 
 from segjax import data
 from segjax.inference import InferenceError, Summary, predict_box_files, predict_boxes
@@ -151,3 +152,25 @@ def test_with_annotations_there_is_a_list_that_cocos_tools_take_beside_them(tmp_
     file.write_text(json.dumps({"images": listed, "annotations": [], "categories": categories[1:]}))
     with pytest.raises(InferenceError, match=r"true\.json has no category 'mask', which the run finds"):
         predicted(Marked(), [tmp_path / "in"], tmp_path / "out", attribute_names=EMOTIONS, annotations=file)
+
+
+def test_objects_of_a_placed_image_lie_on_earth_and_none_where_it_has_no_data(tmp_path: Path):
+    box = (9, 5, 17, 8)
+    path = tmp_path / "in" / "a.tif"
+    path.parent.mkdir()
+    scale, tie = (33550, 12, [10.0, 10.0, 0.0]), (33922, 12, [0, 0, 0, 5e5, 5.4e6, 0])
+    keys = (34735, 3, [1, 1, 0, 1, 3072, 0, 1, 32633])
+    pixels = bright(24, 40, box)
+    path.write_bytes(tiff_file(pixels, photometric=2, tags=[scale, tie, keys]))
+    predicted(Bright(), [path], tmp_path / "out")
+    placed = json.loads((tmp_path / "out" / "a_boxes.geojson").read_text())
+    assert placed["crs"]["properties"]["name"] == "urn:ogc:def:crs:EPSG::32633"
+    (one,) = placed["features"]
+    corners = np.array(one["geometry"]["coordinates"][0])
+    np.testing.assert_allclose(corners.min(0), (500090, 5399870))
+    np.testing.assert_allclose(corners.max(0), (500260, 5399950))
+    gaps = np.dstack([pixels, np.full((24, 40), 255, np.uint8)])
+    gaps[8:11, 12:25, 3] = 0
+    path.write_bytes(tiff_file(gaps, photometric=2, extra=[2]))
+    predicted(Bright(), [path], tmp_path / "out2")
+    assert found_in(tmp_path / "out2")[1] == {"a.tif": []}

@@ -9,7 +9,7 @@ from tiff_files import tiff_file
 
 from segjax.data.formats.opened import upright_pixels
 from segjax.errors import DataError
-from segjax.inference.georeference import place_of
+from segjax.inference.georeference import Place, place_of
 
 SIZE = (20, 30)
 PIXELS = np.zeros((*SIZE, 3), np.uint8)
@@ -26,18 +26,24 @@ def saved(path: Path, **how) -> Path:
     return path
 
 
+def placed(path: Path) -> tuple[Place, np.ndarray]:
+    place = place_of(path)
+    assert place is not None
+    assert place.affine is not None
+    return place, place.affine
+
+
 @pytest.mark.parametrize("how", [{}, {"order": ">"}, {"big": True}, {"order": ">", "big": True}])
 def test_tags_of_every_kind_of_tiff(tmp_path: Path, how: dict):
     path = tmp_path / "a.tif"
     path.write_bytes(tiff_file(PIXELS, photometric=2, tags=[SCALE, TIE, keys((1024, 1), (3072, 32633))], **how))
-    place = place_of(path)
-    assert place is not None
-    np.testing.assert_allclose(place.affine, EXPECTED)
+    place, affine = placed(path)
+    np.testing.assert_allclose(affine, EXPECTED)
     assert place.epsg == 32633
     assert place.aux_xml() is None
     path.write_bytes(tiff_file(PIXELS, photometric=2, tags=[SCALE, TIE, keys((1025, 2), (2048, 4326))], **how))
-    place = place_of(path)  # the tie is to the middle of the pixel
-    np.testing.assert_allclose(place.affine, EXPECTED - [[0, 0, 5], [0, 0, -2.5], [0, 0, 0]])
+    place, affine = placed(path)  # the tie is to the middle of the pixel
+    np.testing.assert_allclose(affine, EXPECTED - [[0, 0, 5], [0, 0, -2.5], [0, 0, 0]])
     assert place.epsg == 4326
     path.write_bytes(tiff_file(PIXELS, photometric=2, **how))
     assert place_of(path) is None
@@ -49,9 +55,8 @@ def test_world_files(tmp_path: Path, name: str):
     saved(tmp_path / image)
     (tmp_path / world).write_text("10\n0\n0\n-5\n500005\n5399997.5\n")
     (tmp_path / "a.prj").write_text('PROJCS["somewhere"]')
-    place = place_of(tmp_path / image)
-    assert place is not None
-    np.testing.assert_allclose(place.affine, EXPECTED)
+    place, affine = placed(tmp_path / image)
+    np.testing.assert_allclose(affine, EXPECTED)
     assert place.aux_xml() == b'<PAMDataset><SRS>PROJCS["somewhere"]</SRS></PAMDataset>'
     (tmp_path / world).write_text("10\n0\n")
     with pytest.raises(DataError, match="is no world file of six numbers"):
@@ -65,9 +70,8 @@ def test_gdals_file_beside_an_image(tmp_path: Path):
         '<PAMDataset><SRS dataAxisToSRSAxisMapping="1,2">GEOGCS[&quot;x&quot;]</SRS>'
         "<GeoTransform> 5.0e+05, 1.0e+01, 0.0, 5.4e+06, 0.0, -5.0</GeoTransform></PAMDataset>"
     )
-    place = place_of(image)
-    assert place is not None
-    np.testing.assert_allclose(place.affine, EXPECTED)
+    place, affine = placed(image)
+    np.testing.assert_allclose(affine, EXPECTED)
     assert place.wkt == 'GEOGCS["x"]'
 
 
@@ -77,15 +81,13 @@ def test_what_is_turned_upright_lies_where_it_lay(tmp_path: Path, orientation: i
     path = tmp_path / "a.tif"
     tags = [SCALE, TIE, (274, 3, [orientation]), keys((1025, 1 + point))]
     path.write_bytes(tiff_file(PIXELS, photometric=2, tags=tags))
-    place = place_of(path)
-    assert place is not None
+    place, affine = placed(path)
     numbers = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE)
     upright = upright_pixels(numbers, orientation)
     row, column = (int(place_) for place_ in np.argwhere(upright == numbers[3, 7])[0])
-    there = place.affine @ (column + 0.5, row + 0.5, 1)
+    there = affine @ (column + 0.5, row + 0.5, 1)
     stored = EXPECTED @ (7.5 - 0.5 * point, 3.5 - 0.5 * point, 1)
     np.testing.assert_allclose(there, stored)
     written = tmp_path / "b.tif"
     Image.fromarray(upright.astype(np.uint8)).save(written, tiffinfo=place.tiff_tags("255"))
-    again = place_of(written)
-    np.testing.assert_allclose(again.affine, place.affine)
+    np.testing.assert_allclose(placed(written)[1], affine)

@@ -253,7 +253,7 @@ def test_a_device_without_the_memory_says_what_to_do(pixels: Trained, monkeypatc
 
 
 @pytest.mark.parametrize("stored", ["uint8", "uint16", "float32"])
-def test_images_in_other_numbers_than_the_model_was_trained_on_are_refused(stored: str):
+def test_images_in_other_numbers_than_the_model_was_trained_on_are_refused(stored: Any):
     model = Normalized(PixelClassifier(), (0.5,) * 3, (0.25,) * 3, stored=stored)
     trained = initialised(model)
     for dtype in ("uint8", "uint16", "float32", "float64", "int32"):
@@ -274,6 +274,6 @@ def test_images_of_other_bands_or_with_gaps_are_refused():
 
 
 @pytest.mark.parametrize("stored", ["uint8", "uint16", "float32"])
-def test_the_receptive_radius_does_not_depend_on_the_numbers_of_images(stored: str):
-    model = Normalized(Slopes(), (0.5,) * 13, (0.25,) * 13, stored=stored)
+def test_the_receptive_radius_does_not_depend_on_the_numbers_of_images(stored: Any):
+    model: Any = Normalized(Slopes(), (0.5,) * 13, (0.25,) * 13, stored=stored)
     assert receptive_radius(model, 13) == 1

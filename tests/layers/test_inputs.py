@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ def test_normalized_scales_stored_bytes():
 
 
 @pytest.mark.parametrize(("stored", "white"), [("uint8", 255), ("uint16", 65535), ("float32", 1)])
-def test_normalized_takes_the_numbers_that_images_are_stored_in(stored, white):
+def test_normalized_takes_the_numbers_that_images_are_stored_in(stored: Any, white):
     image = np.array([[[[0, white]]]], stored)
     model = Normalized(Echo(()), (0.5, 0.25), (0.5, 2.0), stored=stored)
     y = np.asarray(model.apply({}, image, train=False))

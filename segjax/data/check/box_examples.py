@@ -29,8 +29,6 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
     from segjax.drawing import brightened, hexadecimal
     from segjax.drawing.names import drawable, in_legend
 
-    class_names, attribute_names = drawable(report.class_names), drawable(report.attribute_names)
-
     rows = -(-len(chosen) // _COLUMNS)
     figure = Figure(figsize=(3.2 * _COLUMNS, 3.3 * rows + 0.5), dpi=150, layout="constrained")
     grid = np.array(figure.subplots(rows, _COLUMNS, squeeze=False)).ravel()
@@ -48,10 +46,10 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
             x, y, w, h = box.tolist()
             style = "--" if crowd else "-"
             axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=colours[label], linestyle=style, linewidth=1))
-            text = class_names[label]
+            text = drawable(report.class_names)[label]
             if scores.size and not np.isnan(scores).all():
                 best = int(np.nanargmax(scores))
-                text += f": {attribute_names[best]} {scores[best]:.2f}"
+                text += f": {drawable(report.attribute_names)[best]} {scores[best]:.2f}"
             # Above the box, or within it where there is no room; from its right end where it is far to the right.
             axes.text(
                 x + w if x > 0.6 * width else x, y, text, fontsize=5, color="black", parse_math=False,

@@ -16,7 +16,7 @@ from segjax.errors import DataError
 RNG = np.random.default_rng(0)
 
 
-def many_bands(make_folder, save, names="abcdef", bands=13, dtype=np.uint16, **how):
+def many_bands(make_folder, save, names="abcdef", bands=13, dtype: type = np.uint16, **how):
     """The folder of images and masks, with images of other depths and bands."""
     root = make_folder(names, suffix=".bmp")
     for number, name in enumerate(names):
@@ -44,6 +44,7 @@ def test_thirteen_bands_of_16_bits_are_a_data_set(make_folder, save):
     data = folder(root, kept)
     records = [data.open("train")[i] for i in range(len(data.open("train")))]
     seen = np.concatenate([one["image"][one["mask"] != 255] for one in records]) / 65535
+    assert data.statistics is not None
     np.testing.assert_allclose(data.statistics.mean, seen.mean(0), rtol=1e-6)
     np.testing.assert_allclose(data.statistics.std, seen.std(0), rtol=1e-6)
     assert (records[0]["mask"][:2] == 255).all()
