@@ -59,7 +59,7 @@ def write(out: Path, new: list[str]) -> None:
     table = markdown(head, [known[name] for name in REFERENCES if name in known])
     made_by = ", ".join(f"{package} {version}" for package, version in versions("jax", "torch", "timm").items())
     missing = ", ".join(name for name in REFERENCES if name not in known)
-    rest = f" Not compared here: {missing}." if missing else ""
+    rest = f" Not compared yet, the command goes on with them: {missing}." if missing else ""
     out.write_text(f"{HEAD}\n{table}\n\nMade with {made_by}.{rest}\n")
 
 

@@ -6,23 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from encoder_parts import check_parts
 
 from segjax import encoders
 from segjax.decoders import UNetDecoder
-from segjax.layers import belongs_to
 from segjax.models import Segmenter
 from segjax.upsampling import Bilinear
 
 ONE_OF_EACH = ("resnet18", "resnet50d", "mobilenet_v2", "efficientnet_b0", "mobilenet_v3_small", "vgg11_bn")
-
-
-def check_parts(encoder: Any, variables: Any) -> None:
-    """Every variable belongs to a part of one stage, and every part has some."""
-    paths = [[key.key for key in path[1:]] for path, _ in jax.tree_util.tree_leaves_with_path(variables)]
-    for path in paths:
-        assert sum(belongs_to(path, stage) for stage in encoder.parts) == 1, path
-    for name in (name for stage in encoder.parts for name in stage):
-        assert any(belongs_to(path, [name]) for path in paths), name
 
 
 def shapes(name: str, image: tuple[int, ...], train: bool = False, **fields: Any):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from test_every_encoder import check_parts
+from encoder_parts import check_parts
 
 from benchmarks.torch_zoo import timm
 from segjax.encoders import BY_NAME, convnext, densenet, hrnet, regnet, swin_v2, vit
