@@ -11,6 +11,7 @@ from segjax.decoders.dpt import DPTDecoder
 from segjax.decoders.fcn import FCNDecoder
 from segjax.decoders.fpn import FPNDecoder
 from segjax.decoders.linknet import LinkNetDecoder
+from segjax.decoders.lraspp import LRASPPDecoder, PlainDecoder
 from segjax.decoders.manet import MANetDecoder, PositionAttention
 from segjax.decoders.pan import PANDecoder, PyramidAttention
 from segjax.decoders.pspnet import PSPNetDecoder, PyramidPooling
@@ -37,6 +38,8 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "upernet": UPerNetDecoder,
     "segformer": SegFormerDecoder,
     "dpt": DPTDecoder,
+    "lraspp": LRASPPDecoder,
+    "plain": PlainDecoder,
 }
 """By name, each called as `decoder(upsample=..., block=...)`."""
 
@@ -60,10 +63,12 @@ __all__ = [
     "FCNDecoder",
     "FPNDecoder",
     "FullyConnected",
+    "LRASPPDecoder",
     "LinkNetDecoder",
     "MANetDecoder",
     "PANDecoder",
     "PSPNetDecoder",
+    "PlainDecoder",
     "PositionAttention",
     "PyramidAttention",
     "PyramidPooling",

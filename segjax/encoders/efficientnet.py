@@ -112,6 +112,9 @@ class EfficientNet(nn.Module):
     stem_level: bool = False
     """Whether the level at stride 2 is the stem's, and not the last block's there: segmentation_models_pytorch takes
     the stem's."""
+    first_block_at: tuple[int, ...] = ()
+    """Strides of which the level is that of the first block of the last stage, and not of its last block: torchvision
+    takes that of stride 8 in MobileNetV3, segmentation_models_pytorch that of stride 16 in EfficientNet-B0."""
     norm: Callable[..., nn.Module] = tf_batch_norm
     """Called as `norm(use_running_average=..., dtype=..., name=...)`, as `nn.BatchNorm` is."""
     dtype: DTypeLike = jnp.float32
@@ -151,10 +154,14 @@ class EfficientNet(nn.Module):
                 )
                 for j, block in enumerate(stage)
             ]
-            x = in_sequence(self, blocks, x, train=train, remat=self.remat)
+            run, own = partial(in_sequence, self, train=train, remat=self.remat), None
+            if steps.output_stride in self.first_block_at:
+                x = own = run(blocks[:1], x)
+                blocks = blocks[1:]
+            x = run(blocks, x)
             number += len(stage)
             if strides[i + 1 : i + 2] != [1] and not (self.stem_level and steps.output_stride == 2):
-                levels.append(level_at(image, steps.output_stride, x))
+                levels.append(level_at(image, steps.output_stride, x if own is None else own))
         return tuple(levels)
 
 

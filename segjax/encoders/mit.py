@@ -34,6 +34,8 @@ class MixTransformer(nn.Module):
     """How many levels are made."""
     drop_path: float = 0.0
     """The share of images that the last block's branches are left out for while training; earlier ones less."""
+    epsilon: float = 1e-6
+    """Of the norms of blocks and stages, as published; transformers has 1e-5."""
     dtype: DTypeLike = jnp.float32
     """What is computed in; parameters are float32."""
     remat: bool = False
@@ -55,8 +57,8 @@ class MixTransformer(nn.Module):
             window, step = (3, 2) if levels else (7, 4)
             x = _PatchEmbedding(width, window, step, self.dtype, name=f"patch_embed{i + 1}")(x)
             for j, rate in enumerate(rates[i]):
-                x = block(_HEADS[i], _REDUCTIONS[i], rate, self.dtype, name=f"block{i + 1}_{j}")(x, train)
-            x = layer_norm(dtype=self.dtype, name=f"norm{i + 1}")(x)
+                x = block(_HEADS[i], _REDUCTIONS[i], rate, self.epsilon, self.dtype, name=f"block{i + 1}_{j}")(x, train)
+            x = layer_norm(epsilon=self.epsilon, dtype=self.dtype, name=f"norm{i + 1}")(x)
             levels.append(level_at(image, 4 * 2**i, x))
         return tuple(levels)
 
@@ -77,15 +79,17 @@ class _Block(nn.Module):
     heads: int
     reduction: int
     drop_path: float
+    epsilon: float
     dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
+        norm = partial(layer_norm, epsilon=self.epsilon, dtype=self.dtype)
         attention = _Attention(self.heads, self.reduction, self.dtype, name="attn")
         mlp = _Mlp(4 * x.shape[-1], self.dtype, name="mlp")
         drop = DropPath(self.drop_path)
-        x = x + drop(attention(layer_norm(dtype=self.dtype, name="norm1")(x)), train=train)
-        return x + drop(mlp(layer_norm(dtype=self.dtype, name="norm2")(x)), train=train)
+        x = x + drop(attention(norm(name="norm1")(x)), train=train)
+        return x + drop(mlp(norm(name="norm2")(x)), train=train)
 
 
 class _Attention(nn.Module):

@@ -10,23 +10,24 @@ import flax.linen as nn
 from segjax import cache
 from segjax.errors import DataError
 from segjax.layers import Normalized, Standardized
-from segjax.models import saved, smp_folder
+from segjax.models import saved, smp_folder, torchvision_file, transformers_folder
 from segjax.models.card import About
 from segjax.weights import read, smp_names
 from segjax.weights.convert import from_torch
 
 
 def from_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module, dict[str, Any]]:
-    """A model and its variables, without torch: one of `segjax.save_pretrained`, or of segmentation_models.pytorch.
+    """A model and its variables, without torch: of segjax or another library.
 
         model, variables = segjax.from_pretrained("smp-hub/upernet-resnet50-640x640")
         logits = model.apply(variables, images, train=False)  # uint8 images as they are
 
-    A model of segmentation_models.pytorch is normalised by ImageNet's statistics, as its encoders are, where it takes
-    three channels; otherwise it takes what it was trained on.
+    Those of segmentation_models.pytorch, transformers (SegFormer) and torchvision are normalised by ImageNet's
+    statistics, as they were published, where they take three channels; otherwise they take what they were trained on.
 
     Args:
-        name: A folder with config.json and model.safetensors, or the id of such a repository of the Hugging Face hub.
+        name: A folder with config.json and model.safetensors, or the id of such a repository of the Hugging Face hub;
+            or a file of the weights of torchvision's FCN, DeepLabV3 or LRASPP.
         revision: Of the repository: a commit, a branch or a tag.
 
     Raises:
@@ -39,6 +40,8 @@ def from_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
 def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module, dict[str, Any], About]:
     """As `from_pretrained`, with the names and colours of the classes where the folder has them."""
     folder = Path(name)
+    if folder.is_file():
+        return _of_torchvision(folder)
     if folder.is_dir():
         config, weights = (folder / file for file in (saved.CONFIG, saved.WEIGHTS))
     else:
@@ -53,6 +56,11 @@ def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
     try:
         if saved.OWN in settings:
             model, variables = saved.opened(own, weights, str(config))
+        elif settings.get("model_type") == "segformer":
+            model, about = transformers_folder.model_of(settings, str(config))
+            like = saved.shapes(model, settings.get("num_channels", 3))
+            variables = from_torch(transformers_folder.of_model(read(weights)), like)
+            return *_seen(model, variables, {"mean": saved.MEAN, "std": saved.STD}), about
         else:
             model, variables = _of_smp(settings, config, weights)
             channels = settings.get("in_channels", 3)
@@ -63,6 +71,15 @@ def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
         raise DataError(f"{at}{error}") from error
     palette = tuple(tuple(map(int, colour)) for colour in own.get("palette", ()))
     return model, variables, About(tuple(own.get("class_names", ())), palette)  # type: ignore[arg-type]
+
+
+def _of_torchvision(file: Path) -> tuple[nn.Module, dict[str, Any], About]:
+    model, state = torchvision_file.model_of(read(file), str(file))
+    try:
+        variables = from_torch(state, saved.shapes(model, 3))
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
+    return *_seen(model, variables, {"mean": saved.MEAN, "std": saved.STD}), About()
 
 
 def _settings(config: Path) -> Mapping[str, Any]:

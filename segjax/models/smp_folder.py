@@ -14,7 +14,7 @@ from segjax.errors import DataError, nearest
 from segjax.layers import batch_norm
 from segjax.models import smp
 from segjax.models.segmenter import Segmenter
-from segjax.weights.names import Names
+from segjax.weights.names import Names, lite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +149,9 @@ ENCODERS: dict[str, Taken] = {
         if name.startswith("vgg")
     },
     "mobilenet_v2": Taken(partial(encoders.mobilenet_v2, last_conv=True)),
+    "efficientnet-b0": Taken(
+        partial(encoders.efficientnet_b0, stem_level=True, first_block_at=(16,)), lite((1, 2, 2, 3, 3, 4, 1)), 1280
+    ),
     **{
         f"timm-tf_efficientnet_{size}" if "lite" in size else f"timm-efficientnet-{size}": Taken(
             partial(encoders.BY_NAME[f"efficientnet_{size}"], **_TIMM), before_classifier=width
@@ -165,8 +168,8 @@ ENCODERS: dict[str, Taken] = {
         for size in ("tiny", "small", "base", "large")
     },
 }
-"""By its names. Others of that name are other networks: efficientnet-b0 to b7 pad as for images of one size, and take a
-level from within a stage; densenet121 to 201 take levels from within a transition."""
+"""By its names. Others of that name are other networks: efficientnet-b1 to b7 pad as for images of one odd size;
+densenet121 to 201 take levels from within a transition."""
 _FREE = {"dynamic_img_size", "encoder_weights", "encoder_name", "in_channels", "classes", "encoder_output_stride"}
 """Settings that make no difference to the network, or that are read apart from others."""
 _OLD = {"decoder_use_batchnorm": "decoder_use_norm", "psp_use_batchnorm": "decoder_use_norm"}

@@ -61,7 +61,7 @@ def mobilenet_v3(stages: tuple[str, ...]) -> Names:
 
 
 def lite(blocks: tuple[int, ...]) -> Names:
-    """efficientnet_lite_pytorch's, which count blocks through, to timm's; `blocks` says how many each stage has."""
+    """efficientnet_pytorch's, which count blocks through, to timm's; `blocks` says how many a stage has."""
     found = [
         (r"^_conv_(stem|head)\.", r"conv_\1."),
         (r"^_bn0\.", "bn1."),
@@ -73,6 +73,7 @@ def lite(blocks: tuple[int, ...]) -> Names:
         first = i == 0  # without a convolution to more channels, and so with one norm fewer
         parts = {"depthwise_conv": "conv_dw", "project_conv": "conv_pw" if first else "conv_pwl"}
         parts |= {} if first else {"expand_conv": "conv_pw"}
+        parts |= {"se_reduce": "se.conv_reduce", "se_expand": "se.conv_expand"}
         parts |= {f"bn{k}": f"bn{k if first else k + 1}" for k in range(1 if first else 0, 3)}
         found += [(rf"^_blocks\.{number}\._{old}\.", f"blocks.{i}.{j}.{new}.") for old, new in parts.items()]
     return tuple(found)

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from against_torch import check_gradients
 from benchmarks.beside_torch import level_differences
 from benchmarks.torch_encoders import paired
 from segjax import weights
-from segjax.encoders.efficientnet import Block, MobileBlock
+from segjax.encoders.efficientnet import Block, EfficientNet, MobileBlock
 
 SMALL = (33, 47)
 
@@ -79,3 +80,25 @@ def test_names_of_files_that_count_blocks_through():
         for rule in names:
             original = re.sub(*rule, original)
         assert original == expected
+
+
+def test_a_level_may_be_the_stems_or_a_first_blocks():
+    block = Block("separable", 8, 8)
+    whole = EfficientNet(((block,), (replace(block, stride=2), block)), stem=8)
+    taken = whole.clone(stem_level=True, first_block_at=(4,))
+    short = whole.clone(stages=((block,), (replace(block, stride=2),)))
+    image = np.random.default_rng(0).standard_normal((1, 16, 16, 3)).astype(np.float32)
+
+    def all_levels(image: Any) -> Any:
+        variables = whole.init(jax.random.key(0), image, train=False)
+        found: list[Any] = [
+            module.apply(variables, image, train=False) for module in (whole, taken, short, taken.clone(depth=1))
+        ]
+        return [[level.features for level in levels] for levels in found]
+
+    found = jax.jit(all_levels, compiler_options={"xla_backend_optimization_level": 0})(image)
+    usual, (stem, first), (_, expected), (only,) = found
+    np.testing.assert_array_equal(first, expected)
+    np.testing.assert_array_equal(stem, only)
+    assert not np.array_equal(stem, usual[0])
+    assert not np.array_equal(first, usual[1])
