@@ -35,7 +35,7 @@ def test_scores_are_those_of_what_is_predicted_whatever_the_batch(batch_size: in
         {"image": rng.integers(0, 256, (*size, 3), np.uint8), "mask": rng.integers(0, 3, size, np.uint8)}
         for size in SIZES
     ]
-    data = Dataset("noise", ("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), lambda split: records)
+    data = Dataset("noise", ("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), lambda split: records)  # type: ignore[arg-type, return-value]
     model = Standardized(Wide())
     experiment = Experiment(model, data, losses.cross_entropy, optax.sgd(0.1), steps=1, batch_size=batch_size)
     variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 3), np.uint8), train=False)
