@@ -1,6 +1,7 @@
 """What all tests share: the programs that jax compiles, and a task small enough to learn in seconds."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from segjax.cache import data_dir
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(data_dir() / "compiled_for_tests"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**31))
+_MOST_KEPT = 2**31
+"""Bytes. To keep to it itself, jax would look at every file whenever it writes one."""
 
 SQUARES = '''
 """Bright squares on a dark ground."""
@@ -92,6 +94,13 @@ def experiment(
         patience=patience,
     )
 '''
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Begin anew where too many programs are kept."""
+    kept = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    if "PYTEST_XDIST_WORKER" not in os.environ and sum(one.stat().st_size for one in kept.glob("*")) > _MOST_KEPT:
+        shutil.rmtree(kept)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -129,8 +129,7 @@ def smp_linknet(
     encoder: nn.Module, num_classes: int = 1, *, decoder_use_norm: str | bool = "batchnorm", **ends: Unpack[Ends]
 ) -> Segmenter:
     """Its Linknet."""
-    blocks = block(decoder_use_norm)
-    return _segmenter(num_classes, encoder, LinkNetDecoder(block=blocks, norm=_norm(decoder_use_norm)), ends)
+    return _segmenter(num_classes, encoder, LinkNetDecoder(block=block(decoder_use_norm)), ends)
 
 
 def smp_fpn(

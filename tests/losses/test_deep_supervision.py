@@ -12,12 +12,12 @@ RNG = np.random.default_rng(0)
 
 
 def test_levels_are_weighed_and_compared_with_the_nearest_pixel_of_the_mask():
-    mask = jnp.asarray(RNG.integers(0, 3, (2, 7, 5)))
+    mask = RNG.integers(0, 3, (2, 7, 5))
     levels = [jnp.asarray(RNG.standard_normal((2, *size, 3)), jnp.float32) for size in ((7, 5), (4, 3), (2, 2))]
     total = 0.0
     for logits, weight in zip(levels, (4, 2, 1), strict=True):
         rows, columns = logits.shape[1:3]
-        nearest = jnp.array(
+        nearest = np.array(
             [[[mask[n, int((i + 0.5) * 7 / rows), int((j + 0.5) * 5 / columns)] for j in range(columns)]
               for i in range(rows)] for n in range(2)]
         )  # fmt: skip

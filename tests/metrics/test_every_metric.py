@@ -14,7 +14,9 @@ COUNTS = {
     "boundary_iou": jax.jit(partial(metrics.boundary_iou_counts, num_classes=CLASSES)),
     "boundary_f1": partial(metrics.boundary_f1_counts, num_classes=CLASSES),
     "hausdorff_95": partial(metrics.hausdorff_95_counts, num_classes=CLASSES),
-    "calibration": lambda prediction, mask: metrics.calibration_counts(5 * np.eye(CLASSES)[prediction], mask),
+    "calibration": jax.jit(
+        lambda prediction, mask: metrics.calibration_counts(5 * jax.nn.one_hot(prediction, CLASSES), mask)
+    ),
 }
 
 

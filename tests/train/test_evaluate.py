@@ -1,5 +1,7 @@
 """Scores of a split: the same whatever is in a batch together, and those of what is predicted."""
 
+from typing import cast
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import optax
 import pytest
 
 from segjax import losses
-from segjax.data import Dataset
+from segjax.data import Dataset, Source
 from segjax.inference import predict_mask
 from segjax.layers import Standardized
 from segjax.metrics import mean_iou
@@ -35,7 +37,7 @@ def test_scores_are_those_of_what_is_predicted_whatever_the_batch(batch_size: in
         {"image": rng.integers(0, 256, (*size, 3), np.uint8), "mask": rng.integers(0, 3, size, np.uint8)}
         for size in SIZES
     ]
-    data = Dataset("noise", ("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), lambda split: records)  # type: ignore[arg-type, return-value]
+    data = Dataset("noise", ("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), lambda split: cast(Source, records))
     model = Standardized(Wide())
     experiment = Experiment(model, data, losses.cross_entropy, optax.sgd(0.1), steps=1, batch_size=batch_size)
     variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 3), np.uint8), train=False)
