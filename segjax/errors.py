@@ -23,10 +23,16 @@ class InferenceError(UserError):
     """A prediction that cannot be made or written."""
 
 
+_MOST_NAMED = 12
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known names that a wrong one may have meant, for a sentence: all of them where none is near."""
+    """The known names that a wrong one may have meant, for a sentence: the first ones of all where none is near."""
     known = list(known)
-    return " or ".join(difflib.get_close_matches(name, known, n=3) or known)
+    said = difflib.get_close_matches(name, known, n=3) or known[:_MOST_NAMED]
+    return " or ".join(said) + (
+        f" (and {len(known) - _MOST_NAMED} more)" if len(said) == _MOST_NAMED < len(known) else ""
+    )
 
 
 def by_name(name: str, known: Mapping[str, Value], kind: str) -> Value:

@@ -19,8 +19,6 @@ from segjax.upsampling import Bilinear, Nearest
 from segjax.weights import smp_names
 from segjax.weights.convert import from_torch
 
-# Compiled without optimisation: these programs run once.
-
 ALIGNED = partial(Bilinear, align_corners=True)
 
 

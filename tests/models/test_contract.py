@@ -16,8 +16,6 @@ from segjax.encoders import ConvEncoder
 from segjax.layers import ConvBlock, batch_norm
 from segjax.upsampling import BY_NAME, ConvTranspose, MaxUnpool, bilinear_conv_transpose
 
-# Compiled without optimisation: these programs run for milliseconds and would compile for minutes.
-
 CLASSES = 3
 KEY = jax.random.key(0)
 

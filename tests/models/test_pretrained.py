@@ -16,7 +16,6 @@ import segjax
 from segjax import encoders, models
 from segjax.errors import DataError
 
-# Compiled without optimisation: these programs run once.
 DILATED = {"dilate_first": True}
 # Parameters of SMP 0.6.0, of one class.
 RESNET34 = {

@@ -22,7 +22,6 @@ from segjax.models.described import describe
 from segjax.models.pretrained import open_pretrained
 from segjax.weights import convert, smp_names
 
-# Compiled without optimisation: these programs run once.
 ABOUT = models.About(
     class_names=("ground", "tree"),
     palette=((0, 0, 0), (0, 200, 0)),

@@ -15,8 +15,6 @@ from segjax.encoders import ConvEncoder
 from segjax.models import Segmenter, plain_block
 from segjax.upsampling import MaxUnpool, bilinear_conv_transpose
 
-# Compiled without optimisation: these programs run for milliseconds and would compile for minutes.
-
 IMAGE = np.random.default_rng(0).standard_normal((2, 13, 10, 3), np.float32)
 
 

@@ -11,8 +11,6 @@ from jax.typing import DTypeLike
 
 from segjax.ops import carafe, resize
 
-# Compiled without optimisation: each shape runs once.
-
 
 def arrays(h, w, factor, size, groups, dtype: DTypeLike = np.float32):
     rng = np.random.default_rng(h * w)

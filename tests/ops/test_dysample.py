@@ -13,8 +13,6 @@ from jax.typing import DTypeLike
 
 from segjax.ops import dysample, resize
 
-# Compiled without optimisation: each shape runs once.
-
 
 def arrays(h, w, factor, groups, dtype: DTypeLike = np.float32):
     rng = np.random.default_rng(h * w)

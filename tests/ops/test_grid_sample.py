@@ -14,8 +14,6 @@ from jax.typing import DTypeLike
 from segjax.ops import grid_sample
 from segjax.ops.grid_sample import _add_by_scatter, _add_by_sorting
 
-# Compiled without optimisation: each shape runs once.
-
 VARIANTS = list(product(("bilinear", "nearest"), ("zeros", "border", "reflection"), (False, True)))
 
 

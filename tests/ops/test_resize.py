@@ -13,8 +13,6 @@ from jax.typing import DTypeLike
 from segjax.ops import resize
 from segjax.ops.resize import ResizeMethod, _taps
 
-# Compiled without optimisation: each shape runs once.
-
 METHODS: list[tuple[ResizeMethod, bool]] = [
     ("nearest", False),
     ("nearest-exact", False),

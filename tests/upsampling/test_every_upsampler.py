@@ -15,8 +15,6 @@ from segjax.errors import ExperimentError
 from segjax.level import Level
 from segjax.upsampling import BY_NAME
 
-# Compiled without optimisation: these programs run for milliseconds and would compile for minutes.
-
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 ROWS, COLUMNS, WIDTH = 5, 7, 8  # of the level; x has 3x4 pixels
