@@ -10,9 +10,7 @@ from forks import Forks
 
 from segjax.cache import data_dir
 
-# Before jax is imported. Most programs run once: LLVM need not optimise them, which takes half of the time. They are
-# kept for pytest's other processes and for the next run.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Before jax is imported. Compiled programs are kept for pytest's other processes and for the next run.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(data_dir() / "compiled_for_tests"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 _MOST_KEPT = 2**31

@@ -15,6 +15,8 @@ from segjax.level import Level, level_at
 from segjax.weights import smp_names
 from segjax.weights.convert import from_torch
 
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
 
 def levels_of(strides, rows, columns, *, tokens=True):
     rng, image = np.random.default_rng(0), jnp.zeros((2, rows, columns, 3))
@@ -43,7 +45,7 @@ def test_equals_smp():
     like = jax.eval_shape(partial(decoder.init, train=False), jax.random.key(0), levels)
     own = {name.removeprefix("decoder."): value for name, value in state.items() if name.startswith("decoder.")}
     variables = from_torch(own, like, transposed=smp_names.TRANSPOSED)
-    (found,) = jax.jit(partial(decoder.apply, train=False))(variables, levels)
+    (found,) = jit(partial(decoder.apply, train=False))(variables, levels)
     assert found.stride == 2
     logits = np.asarray(found.features) @ state["head.weight"][:, :, 0, 0].T + state["head.bias"]
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * abs(expected).max())

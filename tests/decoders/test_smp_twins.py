@@ -19,6 +19,9 @@ from segjax.upsampling import Bilinear, Nearest
 from segjax.weights import smp_names
 from segjax.weights.convert import from_torch
 
+# Compiled without optimisation: these programs run once.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
 ALIGNED = partial(Bilinear, align_corners=True)
 
 
@@ -104,5 +107,5 @@ def test_equals_smp(name):
     like = jax.eval_shape(partial(decoder.init, train=False), jax.random.key(0), levels)
     variables = from_torch(brought, like, transposed=smp_names.TRANSPOSED)
     expected = reference.eval()(features).detach().numpy().transpose(0, 2, 3, 1)
-    found = jax.jit(partial(decoder.apply, train=False))(variables, levels)[0].features
+    found = jit(partial(decoder.apply, train=False))(variables, levels)[0].features
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * abs(expected).max())

@@ -136,5 +136,5 @@ def test_gradients_are_finite_where_norms_are_zero(name):
         return sum(level.features.sum() for level in encoder.apply(params, image, train=False))  # type: ignore[union-attr]
 
     image = np.zeros((1, 8, 8, 3), np.float32)
-    gradients = jax.jit(jax.grad(total))(zeros, image)
+    gradients = jax.jit(jax.grad(total), compiler_options={"xla_backend_optimization_level": 0})(zeros, image)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))

@@ -12,6 +12,8 @@ from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.upsampling import Bilinear
 
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
 KEY = jax.random.key(0)
 STAGES = ((4,), (6,), (8,))
 
@@ -40,7 +42,7 @@ LABELS = np.array([[2, 0, -1], [1, -1, -1]])
 
 def test_what_the_targets_say_is_what_is_detected():
     logits = np.linspace(-3, 3, 12).reshape(2, 3, 2)
-    found = jax.jit(lambda maps: maps.detections(4))(perfect(BOXES, LABELS, logits))
+    found = jit(lambda maps: maps.detections(4))(perfect(BOXES, LABELS, logits))
     assert found.boxes.shape == (2, 4, 4)
     for image in range(2):
         sure = np.asarray(found.scores[image]) > 0.9
@@ -75,7 +77,7 @@ def test_a_decoder_of_fewer_stages_has_larger_cells(climbed, stride, rows, colum
     decoder = UNetDecoder(climbed, Bilinear, finest_stride=stride)
     model = models.CenterNet(3, ConvEncoder(STAGES), decoder, num_attributes=2, hidden=4)
     image = jnp.ones((2, rows, columns, 3))
-    found, _ = jax.jit(partial(model.init_with_output, train=False))(KEY, image)
+    found, _ = jit(partial(model.init_with_output, train=False))(KEY, image)
     cells = (2, -(-rows // stride), -(-columns // stride))
     assert found.stride == stride
     assert found.heatmap.shape == (*cells, 3)
@@ -100,6 +102,6 @@ def test_a_new_heatmap_says_that_objects_are_rare_and_all_heads_learn():
         of_attributes = losses.attribute_cross_entropy(found.attributes, scores)
         return losses.center_loss(found.heatmap, found.size, found.offset, targets) + of_attributes
 
-    for path, leaf in jax.tree.leaves_with_path(jax.jit(jax.grad(loss))(variables["params"])):
+    for path, leaf in jax.tree.leaves_with_path(jit(jax.grad(loss))(variables["params"])):
         assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
         assert np.abs(leaf).max() > 0, jax.tree_util.keystr(path)

@@ -12,6 +12,8 @@ from segjax.level import from_image, level_at
 from segjax.models.localizer import main_part
 from segjax.upsampling import Bilinear
 
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
 KEY = jax.random.key(0)
 STAGES = ((4,), (6,), (8,))
 HEADS = {
@@ -53,7 +55,7 @@ def test_the_main_part_is_what_a_flood_reaches():
     probability[2] = 0.1
     probability[2, 0, 0] = 0.9  # one bright pixel, and a larger object that is a little less so
     probability[2, 4:8, 4:9] = 0.6
-    found = np.asarray(jax.jit(main_part)(probability))
+    found = np.asarray(jit(main_part)(probability))
     for one, mask in zip(probability, found, strict=True):
         np.testing.assert_array_equal(mask, flood(one))
     assert found[0].all()
@@ -67,7 +69,7 @@ def test_images_of_any_size_get_a_box_inside_and_float32(head):
     model = localizer(head)
     for rows, columns in ((1, 1), (17, 30)):
         image = jax.random.normal(KEY, (2, rows, columns, 3))
-        found, variables = jax.jit(partial(model.init_with_output, train=False))(KEY, image)
+        found, variables = jit(partial(model.init_with_output, train=False))(KEY, image)
         assert found.box.shape == (2, 4)
         assert found.logits.shape == (2, 2)
         assert {x.dtype for x in jax.tree.leaves(found)} == {jnp.dtype("float32")}
@@ -121,7 +123,7 @@ def test_every_parameter_learns(head):
         mask = jnp.zeros((2, 12, 12), jnp.int32).at[:, 3:6, 3:6].set(1)
         return total if found.mask is None else total + losses.cross_entropy(found.mask, mask)
 
-    gradients = jax.jit(jax.grad(loss))(variables["params"])
+    gradients = jit(jax.grad(loss))(variables["params"])
     for path, leaf in jax.tree.leaves_with_path(gradients):
         assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
         assert np.abs(leaf).max() > 0, jax.tree_util.keystr(path)
@@ -129,7 +131,7 @@ def test_every_parameter_learns(head):
 
 def test_multihead_has_the_outputs_of_both_and_weights_of_all():
     model = models.MultiHead(2, ConvEncoder(STAGES), mask=HEADS["mask"], box=HEADS["extreme_points"])
-    found, variables = jax.jit(partial(model.init_with_output, train=False))(KEY, jnp.ones((2, 9, 10, 3)))
+    found, variables = jit(partial(model.init_with_output, train=False))(KEY, jnp.ones((2, 9, 10, 3)))
     assert found.mask.shape == (2, 9, 10, 3)
     assert found.box.shape == (2, 4)
     assert {task: values.tolist() for task, values in found.log_variances.items()} == {

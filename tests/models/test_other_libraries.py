@@ -21,6 +21,8 @@ from segjax.models.pretrained import open_pretrained
 from segjax.weights import safetensors_file
 from segjax.weights.convert import from_torch
 
+# Compiled without optimisation: these programs run once.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 WIDTHS = (8, 16, 20, 16)
 CONFIG: dict[str, Any] = {
     "model_type": "segformer",
@@ -80,7 +82,7 @@ def folder_of(folder: Path, **changes: Any) -> Path:
 def test_segformer_gives_the_logits_of_transformers(tmp_path: Path):
     model, variables, about = open_pretrained(folder_of(tmp_path))
     assert about.class_names == ("ground", "tree", "sky")
-    logits = np.asarray(jax.jit(partial(model.apply, train=False))(variables, IMAGE))
+    logits = np.asarray(jit(partial(model.apply, train=False))(variables, IMAGE))
     # Of transformers 5.24 in float64, its logits interpolated to the image.
     np.testing.assert_allclose([logits.mean(), logits.std()], [26.683680683, 13.576531932], rtol=1e-5)
     probes = {
@@ -137,7 +139,7 @@ def test_lraspp_gives_the_logits_of_torchvision():
     decoder = LRASPPDecoder()
     like = jax.eval_shape(partial(decoder.init, train=False), jax.random.key(0), levels)
     own = {name.removeprefix("decoder."): value for name, value in found.items() if name.startswith("decoder.")}
-    level = jax.jit(partial(decoder.apply, train=False))(from_torch(own, like), levels)[0]
+    level = jit(partial(decoder.apply, train=False))(from_torch(own, like), levels)[0]
     logits = np.asarray(level.features) @ found["head.weight"][:, :, 0, 0].T + found["head.bias"]
     both = {name: torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for name, x in (("low", low), ("high", high))}
     with torch.no_grad():

@@ -16,6 +16,8 @@ import segjax
 from segjax import encoders, models
 from segjax.errors import DataError
 
+# Compiled without optimisation: these programs run once.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 DILATED = {"dilate_first": True}
 # Parameters of SMP 0.6.0, of one class.
 RESNET34 = {
@@ -89,7 +91,7 @@ def test_logits_are_those_of_smp(written: Any, kind: str, encoder: str, size: tu
     x = torch.from_numpy(((image / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32))
     with torch.no_grad():
         expected = reference(x).numpy().transpose(0, 2, 3, 1)
-    found = jax.jit(partial(model.apply, train=False))(variables, image)
+    found = jit(partial(model.apply, train=False))(variables, image)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * abs(expected).max())
 
 

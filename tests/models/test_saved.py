@@ -22,6 +22,8 @@ from segjax.models.described import describe
 from segjax.models.pretrained import open_pretrained
 from segjax.weights import convert, smp_names
 
+# Compiled without optimisation: these programs run once.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 ABOUT = models.About(
     class_names=("ground", "tree"),
     palette=((0, 0, 0), (0, 200, 0)),
@@ -145,7 +147,7 @@ def test_a_network_of_smp_trained_further_is_opened_again_by_smp(tmp_path: Path)
         moved = jax.tree.map(lambda value, slope: value - 0.5 * slope, trained, gradient)
         return {"params": {"model": inside | moved}, **new}
 
-    after, run = jax.jit(step)(variables), jax.jit(partial(model.apply, train=False))
+    after, run = jit(step)(variables), jit(partial(model.apply, train=False))
     segjax.save_pretrained(tmp_path / "segjax", model, after, ABOUT, layout="smp")
     again = smp.from_pretrained(str(tmp_path / "segjax")).eval()
     before, expected = run(variables, image), run(after, image)

@@ -15,6 +15,9 @@ from segjax.encoders import ConvEncoder
 from segjax.models import Segmenter, plain_block
 from segjax.upsampling import MaxUnpool, bilinear_conv_transpose
 
+# Compiled without optimisation: these programs run for milliseconds and would compile for minutes.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
 IMAGE = np.random.default_rng(0).standard_normal((2, 13, 10, 3), np.float32)
 
 
@@ -148,7 +151,7 @@ def test_logits_and_gradients_are_torchs(name):
     variables = variables_for(model)
     weights = np.random.default_rng(2).standard_normal((*IMAGE.shape[:3], 3), np.float32)
 
-    @jax.jit
+    @jit
     def ours(params):
         def loss(params):
             logits = model.apply({**variables, "params": params}, IMAGE, train=False)

@@ -18,6 +18,8 @@ CASES = cases()
 BY_DEFINITION = {"boxes", "center_targets", "max_unpool, overlapping"}
 """Differences say otherwise: no gradient passes through CIoU's trade-off, nor through targets, and all windows have the
 gradient of a cell that the last of them wrote."""
+QUICK = {"xla_backend_optimization_level": "0"}
+"""For XLA, where a program runs once."""
 
 
 def first(case: Case, *arrays: Array) -> Array:
@@ -46,7 +48,7 @@ def dot(a: tuple[Array, ...], b: tuple[Array, ...]) -> Array:
 def test_forward_mode_is_what_differences_and_reverse_mode_say(name: str) -> None:
     run = partial(first, CASES[name])
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK)
     def both_ways(arrays, direction):
         output, forward = jax.jvp(run, arrays, direction)
         step = 1e-6
@@ -76,7 +78,7 @@ def test_forward_mode_is_what_differences_and_reverse_mode_say(name: str) -> Non
 def test_hessian_vector_products_agree(name: str) -> None:
     run = partial(curved, CASES[name])
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK)
     def products(arrays, direction):
         gradient = jax.grad(run, tuple(range(len(arrays))))
         _, forward_over_reverse = jax.jvp(gradient, arrays, direction)
@@ -97,7 +99,7 @@ WITHOUT_JET = {"boxes", "dysample", "grid_sample, zeros", "grid_sample, reflecti
 def test_taylor_mode_is_forward_mode_twice(name: str) -> None:
     run = partial(first, CASES[name])
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK)
     def both_ways(arrays, direction):
         none = tuple(map(jnp.zeros_like, arrays))
         series = jet(run, arrays, [list(terms) for terms in zip(direction, none, strict=True)])

@@ -179,7 +179,7 @@ def test_another_run_hands_on_all_but_a_changed_head_and_its_normalisation(
 @pytest.mark.parametrize(
     ("knobs", "error", "sentence"),
     [
-        (["--start", "imagenet", "--encoder", "smal"], DataError, r"no weights of smal: .* such as small\."),
+        (["--start", "imagenet", "--encoder", "smal"], DataError, r"no weights of smal: .* such as small or "),
         (["--start", "small.imagent"], DataError, r"is no file and no weights of a name: .* such as small\.i"),
         (["--start", "imagnet"], DataError, "is no file and no weights of a name: .* such as imagenet or "),
         (["--start", "."], ExperimentError, "not a run folder"),

@@ -1,6 +1,7 @@
 """`segjax` commands in processes of their own, which start in milliseconds and may be killed."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -35,12 +36,15 @@ class Fork:
 
 
 class Forks:
-    """Starts `segjax` commands in milliseconds, as forks of a process that has imported it."""
+    """Starts `segjax` commands in milliseconds, as forks of a process that has imported it; compiles fast."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         server = [sys.executable, str(Path(__file__).with_name("fork_server.py"))]
-        self._server = subprocess.Popen(server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+        self._server = subprocess.Popen(
+            server, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self._count = 0
 
     def start(self, *arguments: str | Path, first: str = "") -> Fork:

@@ -35,6 +35,7 @@ LAYOUTS = {
     "eight": (Layout(), UPSAMPLERS),
     "space": (Layout(space=2), UPSAMPLERS),
     "one_of_few": (Layout(devices=1), FEW),
+    "space_of_few": (Layout(space=2), FEW),
     "pmap": (Layout(strategy="pmap"), FEW),
     "zero": (Layout(shard_optimizer=True), FEW),
     "processes": (Layout(), FEW),
