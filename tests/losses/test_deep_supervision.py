@@ -21,11 +21,11 @@ def test_levels_are_weighed_and_compared_with_the_nearest_pixel_of_the_mask():
             [[[mask[n, int((i + 0.5) * 7 / rows), int((j + 0.5) * 5 / columns)] for j in range(columns)]
               for i in range(rows)] for n in range(2)]
         )  # fmt: skip
-        total += weight / 7 * float(losses.cross_entropy(logits, nearest))
-    found = losses.deep_supervision(losses.cross_entropy)(levels, mask)
+        total += weight / 7 * float(losses.cross_entropy(logits, jnp.asarray(nearest)))
+    found = losses.deep_supervision(losses.cross_entropy)(levels, jnp.asarray(mask))
     np.testing.assert_allclose(found, total, rtol=1e-6)
-    alone = losses.deep_supervision(losses.dice, weights=(1, 0, 0))(levels, mask)
-    np.testing.assert_allclose(alone, losses.dice(levels[0], mask), rtol=1e-6)
+    alone = losses.deep_supervision(losses.dice, weights=(1, 0, 0))(levels, jnp.asarray(mask))
+    np.testing.assert_allclose(alone, losses.dice(levels[0], jnp.asarray(mask)), rtol=1e-6)
 
 
 def test_weights_that_are_not_as_many_as_the_levels_are_refused():
