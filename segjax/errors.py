@@ -26,13 +26,18 @@ class InferenceError(UserError):
 _MOST_NAMED = 12
 
 
+def near(name: str, known: Iterable[str]) -> list[str]:
+    """The known names that a wrong one may have meant."""
+    return difflib.get_close_matches(name, list(known), n=3)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known names that a wrong one may have meant, for a sentence: the first ones of all where none is near."""
+    """Those that are `near`, for a sentence; where none is, the first ones of all."""
     known = list(known)
-    said = difflib.get_close_matches(name, known, n=3) or known[:_MOST_NAMED]
-    return " or ".join(said) + (
-        f" (and {len(known) - _MOST_NAMED} more)" if len(said) == _MOST_NAMED < len(known) else ""
-    )
+    if meant := near(name, known):
+        return " or ".join(meant)
+    more = f" (and {len(known) - _MOST_NAMED} more)" if len(known) > _MOST_NAMED else ""
+    return " or ".join(known[:_MOST_NAMED]) + more
 
 
 def by_name(name: str, known: Mapping[str, Value], kind: str) -> Value:

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib.metadata
-import json
 import os
 import platform
 import re
@@ -12,6 +11,7 @@ from typing import Any
 
 from segjax import __version__
 from segjax.cache import data_dir
+from segjax.strict_json import as_json
 
 EXTRAS = {
     "": "`import segjax`",
@@ -37,7 +37,7 @@ def doctor(parsed: argparse.Namespace, _: list[str]) -> int:
         "caches": {name: _size(folder) for name, folder in _caches().items()},
     }
     if parsed.json:
-        print(json.dumps(found, indent=2))
+        print(as_json(found, indent=2))
     else:
         _print(found)
     return 0

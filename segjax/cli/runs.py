@@ -21,7 +21,7 @@ def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
     if is_saved(parsed.run) != (parsed.on is not None):
         return fail("a saved model is scored on the data set of a run: evaluate FOLDER --on RUN; a run on its own.")
     if parsed.on is not None:
-        report = evaluate_saved(parsed.run, parsed.on, parsed.split, parsed.per_image)
+        report = evaluate_saved(parsed.run, parsed.on, parsed.split, where, parsed.per_image)
     else:
         report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split, where, parsed.per_image)
     if parsed.json:

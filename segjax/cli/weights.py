@@ -1,12 +1,12 @@
 """The commands on weights: which there are, and whether they are what they should be."""
 
 import argparse
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
 from segjax.cli.say import fail
 from segjax.errors import DataError
+from segjax.strict_json import as_json
 
 if TYPE_CHECKING:
     from segjax.weights import Record
@@ -21,7 +21,7 @@ def weights_list(parsed: argparse.Namespace, _: list[str]) -> int:
     from segjax.weights import RECORDS
 
     if parsed.json:
-        print(json.dumps([_row(record) for record in RECORDS.values()], indent=2))
+        print(as_json([_row(record) for record in RECORDS.values()], indent=2))
         return 0
     print(f"{'weights':<30}{'encoder':<20}{'parameters':>12}   licence, and where from")
     for one in RECORDS.values():
@@ -43,10 +43,13 @@ def weights_check(parsed: argparse.Namespace, _: list[str]) -> int:
     right = parameters == record.parameters and worst <= LIMIT
     if parsed.json:
         found = {"file": str(path), "arrays": len(arrays), "arrays_of_encoder": in_encoder, "errors": errors}
-        print(json.dumps(_row(record) | found | {"notes": notes, "right": right}, indent=2))
+        print(as_json(_row(record) | found | {"notes": notes, "right": right}, indent=2))
         return 0 if right else 1
-    checked = f"sha256 {record.sha256} as recorded" if record.sha256 else "pinned by a commit of the hub"
-    if record.sha256 is None and not getattr(record.source, "pinned", True):
+    if record.sha256:
+        checked = f"sha256 {record.sha256} as recorded"
+    elif getattr(record.source, "pinned", True):
+        checked = "pinned by a commit of the hub"
+    else:
         checked = "as the hub's branch had it when it was fetched: no checksum is recorded"
     print(f"{record.name}: {record.licence}\n  file     {path}, {checked}")
     print(f"  arrays   {len(arrays)} with {parameters:,} parameters, of {record.parameters:,} recorded")

@@ -1,5 +1,6 @@
 """Where on earth an image file lies, and how that is written for what is made of it."""
 
+import html
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,7 @@ def _of_aux_xml(path: Path) -> tuple[Affine | None, str | None]:
     text = file.read_text("utf-8", errors="replace")
     transform = re.search(r"<GeoTransform>([^<]*)</GeoTransform>", text)
     system = re.search(r"<SRS[^>]*>([^<]*)</SRS>", text)
-    wkt = None if system is None else ElementTree.fromstring(f"<a>{system.group(1)}</a>").text
+    wkt = html.unescape(system.group(1)) if system else None
     try:
         c, a, b, f, d, e = (float(number) for number in (transform.group(1) if transform else "").split(","))
     except ValueError:

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
-_WHITE = {"uint8": 255, "uint16": 65535, "float32": 1}
+WHITE = {"uint8": 255, "uint16": 65535, "float32": 1}
 """The stored number that statistics count as 1."""
 
 
@@ -40,7 +40,7 @@ class Normalized(nn.Module):
                 f"The image has the type {image.dtype}, but Normalized was made for {self.stored}: give it as the "
                 "images are stored that the statistics are of."
             )
-        x = (jnp.asarray(image, jnp.float32) / _WHITE[self.stored]) ** self.gamma
+        x = (jnp.asarray(image, jnp.float32) / WHITE[self.stored]) ** self.gamma
         return self.model((x - jnp.array(self.mean)) / jnp.array(self.std), train=train)
 
 
@@ -59,3 +59,20 @@ class Standardized(nn.Module):
         x = jnp.asarray(image, jnp.float32)
         x = x - x.mean((1, 2), keepdims=True)
         return self.model(x / (x.std((1, 2), keepdims=True) + 1e-5), train=train)
+
+
+def inputs_of(model: nn.Module) -> dict[str, Any] | str | None:
+    """How a model's images are normalised, as JSON has it, for `with_inputs`; None where it sees them as they are."""
+    if isinstance(model, Normalized):
+        return {"mean": model.mean, "std": model.std, "gamma": model.gamma, "stored": model.stored}
+    return "standardized" if isinstance(model, Standardized) else None
+
+
+def with_inputs(model: nn.Module, inputs: Any) -> nn.Module:
+    """The model behind the normalisation that `inputs_of` said of another; itself where it said none."""
+    match inputs:
+        case {"mean": mean, "std": std, **rest}:
+            return Normalized(model, tuple(mean), tuple(std), **rest)
+        case "standardized":
+            return Standardized(model)
+    return model

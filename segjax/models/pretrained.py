@@ -9,11 +9,13 @@ import flax.linen as nn
 
 from segjax import cache
 from segjax.errors import DataError
-from segjax.layers import Normalized, Standardized
+from segjax.layers import with_inputs
 from segjax.models import saved, smp_folder, torchvision_file, transformers_folder
 from segjax.models.card import About
 from segjax.weights import read, smp_names
 from segjax.weights.convert import from_torch
+
+_IMAGENET = {"mean": saved.MEAN, "std": saved.STD}
 
 
 def from_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module, dict[str, Any]]:
@@ -60,11 +62,11 @@ def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
             model, about = transformers_folder.model_of(settings, str(config))
             like = saved.shapes(model, settings.get("num_channels", 3))
             variables = from_torch(transformers_folder.of_model(read(weights)), like)
-            return *_seen(model, variables, {"mean": saved.MEAN, "std": saved.STD}), about
+            return *_seen(model, variables, _IMAGENET), about
         else:
             model, variables = _of_smp(settings, config, weights)
             channels = settings.get("in_channels", 3)
-            inputs = {"mean": saved.MEAN, "std": saved.STD} if channels == 3 else None
+            inputs = _IMAGENET if channels == 3 else None
             model, variables = _seen(model, variables, own.get("inputs", inputs))
     except DataError as error:
         at = "" if str(error).startswith(str(config)) else f"{weights}: "
@@ -79,7 +81,7 @@ def _of_torchvision(file: Path) -> tuple[nn.Module, dict[str, Any], About]:
         variables = from_torch(state, saved.shapes(model, 3))
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
-    return *_seen(model, variables, {"mean": saved.MEAN, "std": saved.STD}), About()
+    return *_seen(model, variables, _IMAGENET), About()
 
 
 def _settings(config: Path) -> Mapping[str, Any]:
@@ -106,11 +108,7 @@ def _of_smp(settings: Mapping[str, Any], config: Path, weights: Path) -> tuple[n
 
 def _seen(model: nn.Module, variables: dict[str, Any], inputs: Any) -> tuple[nn.Module, dict[str, Any]]:
     """The model behind the normalisation that it was trained with."""
-    match inputs:
-        case {"mean": mean, "std": std}:
-            wrapped: nn.Module = Normalized(model, tuple(mean), tuple(std), inputs.get("gamma", 1.0))
-        case "standardized":
-            wrapped = Standardized(model)
-        case _:
-            return model, variables
+    wrapped = with_inputs(model, inputs)
+    if wrapped is model:
+        return model, variables
     return wrapped, {kind: {"model": tree} for kind, tree in variables.items()}

@@ -13,7 +13,8 @@ import numpy as np
 
 from segjax import weights
 from segjax.errors import DataError
-from segjax.layers import Normalized, Standardized
+from segjax.layers import Normalized, Standardized, inputs_of
+from segjax.layers.inputs import WHITE
 from segjax.models import described, smp_folder, smp_written
 from segjax.models.card import About, card
 from segjax.weights import safetensors_file, smp_names
@@ -56,7 +57,7 @@ def save_pretrained(
     channels = channels_of(model, variables)
     if layout == "smp":
         settings, state = _as_smp(model, variables, channels)
-        settings[f"_{OWN}"] = {"inputs": _inputs(model)} | about.classes()
+        settings[f"_{OWN}"] = {"inputs": inputs_of(model)} | about.classes()
     else:
         state = to_torch(variables)
         from_torch(state, variables)  # names of no other module's parameters fold into each other
@@ -122,17 +123,11 @@ def _as_smp(
     return settings, smp_names.to_model(smp_written.never_run(settings), *how) | smp_names.to_model(variables, *how)
 
 
-def _inputs(model: nn.Module) -> dict[str, Any] | str | None:
-    if isinstance(model, Normalized):
-        return {"mean": model.mean, "std": model.std, "gamma": model.gamma}
-    return "standardized" if isinstance(model, Standardized) else None
-
-
 def _said_of_inputs(model: nn.Module, channels: int) -> str:
-    match _inputs(model):
-        case {"mean": mean, "std": std, "gamma": gamma}:
-            power = "" if gamma == 1 else f" ** {gamma}"
-            return f"`((image / 255){power} - mean) / std` with mean {list(mean)} and std {list(std)}, by channel"
+    match inputs_of(model):
+        case {"mean": mean, "std": std, "gamma": gamma, "stored": stored}:
+            power, white = "" if gamma == 1 else f" ** {gamma}", WHITE[stored]
+            return f"`((image / {white}){power} - mean) / std` with mean {list(mean)} and std {list(std)}, by channel"
         case "standardized":
             return "each image to mean 0 and deviation 1, channel by channel"
     return f"none: images of {channels} channels as the model was trained on them"

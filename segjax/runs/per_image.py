@@ -8,6 +8,7 @@ from typing import Any
 from flax import linen as nn
 
 from segjax.data import Record, Source
+from segjax.data.checked import checked
 from segjax.errors import ExperimentError
 from segjax.strict_json import as_json
 from segjax.tasks import Segmentation
@@ -38,7 +39,7 @@ def write_per_image(
     Raises:
         ExperimentError: nothing can be written there.
     """
-    named = getattr(source, "name_of", lambda index: f"record {index}")
+    named = checked(source).name_of
     rows = [{"name": named(index)} | task.scores([part]) for index, part in enumerate(measured)]
     scores = [row[task.headline] for row in rows]
     order = sorted(range(len(rows)), key=lambda index: (scores[index] is None, scores[index], index))

@@ -13,6 +13,7 @@ from segjax.models.card import About
 from segjax.models.heads import TwoClasses
 from segjax.models.pretrained import open_pretrained
 from segjax.models.segmenter import Segmenter
+from segjax.runs.knobs import located
 from segjax.runs.load import load_experiment, score
 from segjax.runs.run import experiment_of, open_run
 from segjax.tasks import Segmentation
@@ -82,9 +83,13 @@ def of_masks(model: nn.Module, said: str) -> tuple[nn.Module, int]:
 
 
 def evaluate_saved(
-    said: str, on: str | Path, split: Literal["test", "val"] = "test", per_image: Path | None = None
+    said: str,
+    on: str | Path,
+    split: Literal["test", "val"] = "test",
+    where: Mapping[str, str] | None = None,
+    per_image: Path | None = None,
 ) -> dict[str, Any]:
-    """Score a saved model on a split of the data set of a run; `per_image` as for `evaluate_run`.
+    """Score a saved model on a split of the data set of a run; `where` and `per_image` as for `evaluate_run`.
 
     Raises:
         ExperimentError: that is no run, or the model has other classes than its data set.
@@ -92,7 +97,7 @@ def evaluate_saved(
     """
     model, variables, _ = open_saved(said)
     model, count = of_masks(model, said)
-    experiment = experiment_of(open_run(Path(on)))
+    experiment = experiment_of(open_run(Path(on)), located(where or {}))
     names = experiment.data.class_names
     if len(names) != count:
         raise ExperimentError(f"{said} tells {count} classes apart, and the data set of {on} has {len(names)}.")

@@ -12,7 +12,7 @@ from flax import traverse_util
 
 from segjax.data import Statistics
 from segjax.errors import ExperimentError
-from segjax.layers import Normalized, Standardized
+from segjax.layers import inputs_of
 from segjax.models.pretrained import open_pretrained
 from segjax.runs.experiment_file import remember
 from segjax.runs.load import load_experiment
@@ -46,7 +46,7 @@ def start_from(said: str | None, encoder: str | nn.Module | None) -> Start | Non
     facts = remember("start", lambda: _facts(said, encoder))
     known = facts["inputs"]
     if isinstance(known, dict):
-        known = Statistics(tuple(known["mean"]), tuple(known["std"]), known["gamma"])
+        known = Statistics(tuple(known["mean"]), tuple(known["std"]), known["gamma"], known.get("stored", "uint8"))
     return Start(partial(_from_run if facts["run"] else _from_weights, facts["source"]), known)
 
 
@@ -54,7 +54,7 @@ def _facts(said: str, encoder: str | nn.Module | None) -> dict[str, Any]:
     """What is to be remembered: where the weights are, and how images were normalised for them."""
     if Path(said).is_dir():
         model = open_pretrained(said)[0] if is_saved(said) else _run(Path(said))[0].model
-        return {"source": str(Path(said).absolute()), "run": True, "inputs": _inputs(model)}
+        return {"source": str(Path(said).absolute()), "run": True, "inputs": inputs_of(model)}
     if said == "imagenet" and not isinstance(encoder, str):
         raise ExperimentError(
             "There are ImageNet weights of encoders that have a name: give one, such as --encoder mobilenet_v2, or say "
@@ -64,13 +64,7 @@ def _facts(said: str, encoder: str | nn.Module | None) -> dict[str, Any]:
     found(name, ["imagenet"])  # what is wrong with it is said now, and not after a run was made
     if name not in RECORDS:
         return {"source": str(Path(name).absolute()) if Path(name).is_file() else name, "run": False, "inputs": None}
-    return {"source": name, "run": False, "inputs": {**RECORDS[name].statistics, "gamma": 1.0}}
-
-
-def _inputs(model: nn.Module) -> dict[str, Any] | str | None:
-    if isinstance(model, Normalized):
-        return {"mean": model.mean, "std": model.std, "gamma": model.gamma}
-    return "standardized" if isinstance(model, Standardized) else None
+    return {"source": name, "run": False, "inputs": {**RECORDS[name].statistics, "gamma": 1.0, "stored": "uint8"}}
 
 
 def _run(path: Path) -> tuple[Experiment, int | None]:

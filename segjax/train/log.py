@@ -42,9 +42,8 @@ class Log:
         self._started = False
         self._loss = ""
         self._scores = ""
-        self._doing = "Starting"
         self._since = self._spoke = time.monotonic()
-        self._first = self._step = 0
+        self._first = 0
         self._ended = threading.Event()
 
     def __enter__(self) -> "Log":
@@ -61,7 +60,6 @@ class Log:
 
     def waiting(self, what: str) -> None:
         """Say what the run is waiting for."""
-        self._doing = what
         self._progress.update(self._task, description=what)
         if not self._console.is_terminal and not self._started:
             self.say(f"{what} ...")
@@ -80,8 +78,7 @@ class Log:
         """Begin to count at `step`."""
         self.say(f"{f'Going on from step {step}' if step else 'Training'}: {what}")
         self._started = True
-        self._doing = "Training"
-        self._since, self._first, self._step = time.monotonic(), step, step
+        self._since, self._first = time.monotonic(), step
         self._progress.update(self._task, description="Training", total=self._steps, completed=step)
 
     def trained(self, step: int, losses: Sequence[float | None], images_per_second: float) -> None:
@@ -89,7 +86,6 @@ class Log:
         known = [loss for loss in losses if loss is not None]
         loss = f"{statistics.fmean(known):.3f}" if known else "none"
         self._loss = f"loss {loss}  {images_per_second:.0f} images/s"
-        self._step = step
         self._progress.update(self._task, completed=step, numbers=self._scores + self._loss)
 
     def scored(self, step: int, parts: Mapping[str, Sequence[dict[str, Any]]]) -> None:
@@ -100,7 +96,6 @@ class Log:
             mean = f"{statistics.fmean(found):.3f}" if found else "undefined"
             self._scores += f"{part} {self._headline} {mean}  "
         self.say(f"step {step:>6}/{self._steps}  {self._scores}{self._loss}")
-        self._doing = "Training"
         self._progress.update(self._task, description="Training", completed=step, numbers=self._scores + self._loss)
 
     def _break_silence(self) -> None:
@@ -110,13 +105,15 @@ class Log:
 
     def _state(self) -> str:
         """What the bar would show."""
+        (bar,) = self._progress.tasks
         if not self._started:
-            return f"{self._doing}, for {_clock(time.monotonic() - self._since)} so far ..."
-        numbers = f"step {self._step:>6}/{self._steps}  {self._scores}{self._loss}"
-        if self._step > self._first:
-            took = (time.monotonic() - self._since) / (self._step - self._first)
-            numbers += f"  {_clock(took * (self._steps - self._step))} left"
-        return numbers if self._doing == "Training" else f"{numbers}  ({self._doing} ...)"
+            return f"{bar.description}, for {_clock(time.monotonic() - self._since)} so far ..."
+        step = int(bar.completed)
+        said = f"step {step:>6}/{self._steps}  {self._scores}{self._loss}"
+        if step > self._first:
+            took = (time.monotonic() - self._since) / (step - self._first)
+            said += f"  {_clock(took * (self._steps - step))} left"
+        return said if bar.description == "Training" else f"{said}  ({bar.description} ...)"
 
 
 def _clock(seconds: float) -> str:

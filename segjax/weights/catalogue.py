@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from segjax.errors import DataError, nearest
+from segjax.errors import DataError, near
 from segjax.weights import names, tables
 from segjax.weights.record import Hub, Record, Url, Wheel
 
@@ -222,14 +222,14 @@ def of_encoder(encoder: str) -> Record:
     for name in (f"{encoder}.imagenet", *(record.name for record in RECORDS.values() if record.encoder == encoder)):
         if name in RECORDS:
             return RECORDS[name]
-    near = offered(encoder, dict.fromkeys(record.encoder for record in RECORDS.values()))
-    raise DataError(f"There are no weights of {encoder}: {near}.")
+    meant = offered(encoder, dict.fromkeys(record.encoder for record in RECORDS.values()))
+    raise DataError(f"There are no weights of {encoder}: {meant}.")
 
 
 def offered(name: str, known: Iterable[str]) -> str:
     """What to name instead of a name that is none."""
     known = list(known)
     for like in (name, f"{name}.imagenet"):
-        if (near := nearest(like, known)) != " or ".join(known):
-            return f"name one that `segjax weights` lists, such as {near}"
+        if meant := near(like, known):
+            return f"name one that `segjax weights` lists, such as {' or '.join(meant)}"
     return "name one that `segjax weights` lists"

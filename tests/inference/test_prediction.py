@@ -150,7 +150,7 @@ def test_a_model_that_needs_the_whole_image_leaves_no_seams():
     np.testing.assert_allclose(probabilities - probabilities[:1], 0, atol=1e-6)
 
 
-def test_tiles_take_at_most_four_shapes_and_compile_once():
+def test_tiles_take_one_shape_and_compile_once():
     shapes = []
 
     class Watched(PixelClassifier):
@@ -163,7 +163,7 @@ def test_tiles_take_at_most_four_shapes_and_compile_once():
     image = np.zeros((500, 700, 3), np.uint8)
     for _ in range(2):
         predict_mask(model, variables, image, tiling=Tiling(tile=192, margin=20))
-    assert len(shapes) <= 4
+    assert len(shapes) == 1
 
 
 def test_larger_images_are_tiled_unasked(pixels: Trained, monkeypatch):

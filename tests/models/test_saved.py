@@ -119,11 +119,19 @@ def test_settings_names_and_shapes_are_those_of_smp(case: str):
     assert {name: value.shape for name, value in state.items()} == expected
 
 
-@pytest.mark.parametrize("inputs", [Standardized, partial(Normalized, mean=(0.1,) * 3, std=(0.2,) * 3, gamma=0.5)])
-def test_normalisation_goes_with_a_model_in_smps_layout(tmp_path: Path, inputs: Any):
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (Standardized, "each image to mean 0"),
+        (partial(Normalized, mean=(0.1,) * 3, std=(0.2,) * 3, gamma=0.5), "`((image / 255) ** 0.5 - mean) / std`"),
+        (partial(Normalized, mean=(0.1,) * 3, std=(0.2,) * 3, stored="uint16"), "`((image / 65535) - mean) / std`"),
+    ],
+)
+def test_normalisation_goes_with_a_model_in_smps_layout(tmp_path: Path, inputs: Any, said: str):
     model = inputs(models.smp_linknet(encoders.resnet18()))
     segjax.save_pretrained(tmp_path, model, of_shapes(model), layout="smp")
     assert describe(segjax.from_pretrained(tmp_path)[0]) == describe(model)
+    assert said in (tmp_path / "README.md").read_text()
 
 
 def test_a_network_of_smp_trained_further_is_opened_again_by_smp(tmp_path: Path):

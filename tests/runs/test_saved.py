@@ -12,6 +12,7 @@ import pytest
 import segjax
 from segjax import models
 from segjax.cli import main
+from segjax.data import Statistics
 from segjax.errors import ExperimentError
 from segjax.layers import Normalized
 from segjax.models import saved
@@ -85,6 +86,14 @@ def test_training_starts_from_a_saved_model(folder: Any, capsys: pytest.CaptureF
     )
     assert not taken["params"]["model"]["head"]["kernel"].any()
     assert "new: model/head" in capsys.readouterr().err
+
+
+def test_a_start_knows_in_which_numbers_its_images_were_stored(tmp_path: Path):
+    model = Normalized(models.unet(1, 2, depth=1), (0.3,) * 3, (0.3,) * 3, stored="uint16")
+    segjax.save_pretrained(tmp_path, model, filled(model))
+    start = start_from(str(tmp_path), None)
+    assert start is not None
+    assert start.inputs == Statistics((0.3,) * 3, (0.3,) * 3, depth="uint16")
 
 
 def test_a_run_is_no_saved_model(squares: Path, tmp_path: Path):

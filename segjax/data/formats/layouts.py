@@ -22,6 +22,9 @@ TEST_NAMES = ("test", "testing")
 
 
 _CHANNEL = re.compile(r"_\d{4}$")
+_WORDS = {'"shapes"': "labelme", '"_via_': "VIA", '"annotations"': "Label Studio", '"regions"': "VIA"}
+"""What a tool's JSON begins with, in the order in which they are looked for."""
+_TO_COCO = "and give the folder with the images and that one JSON file"
 
 
 class Layout(NamedTuple):
@@ -183,16 +186,12 @@ def _labelling_tool(root: Path) -> str | None:
             "an .xml file beside each image, as labelImg writes Pascal VOC's boxes: put the .xml files in Annotations/ "
             "and the images in JPEGImages/"
         )
-    said = {"labelme": '"shapes"', "VIA": '"_via_', "Label Studio": '"annotations"', "VIA ": '"regions"'}
     for path in beside.get(".json", []):
         text = _beginning(path)
-        for tool, word in said.items():
+        for word, tool in _WORDS.items():
             if word in text:
-                return f"{tool.strip()}'s .json, which is not read: export as COCO, or convert to it, {_TO_COCO}"
+                return f"{tool}'s .json, which is not read: export as COCO, or convert to it, {_TO_COCO}"
     return None
-
-
-_TO_COCO = "and give the folder with the images and that one JSON file"
 
 
 def _beginning(path: Path) -> str:
