@@ -118,7 +118,6 @@ class Detection:
 
         Boxes are drawn from the operating threshold of their class on: the best by F1 over the records looked at.
         """
-        variables = jax.device_put(variables)
 
         def predict(records: list[Record]) -> list[Shown]:
             found = [predict_boxes(model, variables, r["image"], max_boxes=self._max_boxes) for r in records]

@@ -96,7 +96,6 @@ class Segmentation:
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
         """A few records: the image, the truth, the prediction, the error."""
-        variables = jax.device_put(variables)
         examples = []
         for record in (source[i] for i in evenly(len(source), _EXAMPLES)):
             found = predict_mask(model, variables, record["image"])

@@ -162,7 +162,8 @@ class Session:
         self.log.waiting("Drawing pictures")
         self._draw_curves(self.members)
         for member in self.members if self._speaks else ():
-            self.task.draw_predictions(member.run.path, member.experiment.model, member.predicting, self.splits.test)
+            variables = jax.device_put(jax.device_get(member.predicting))  # this process draws alone, on its own device
+            self.task.draw_predictions(member.run.path, member.experiment.model, variables, self.splits.test)
             self._report(member)
         return [member.history.rows[-1]["test"] for member in self.members]
 
