@@ -8,11 +8,11 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from segjax import decoders, encoders, losses, models, upsampling
-from segjax.data import MAX_BOXES, Dataset
+from segjax.data import MAX_BOXES, Dataset, labelled
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.runs import Preset, start_from
+from segjax.runs import Preset, known_labelled, start_from
 from segjax.tasks import Detection, Objects
 from segjax.train import Experiment, Recipe, cropped, normalized
 
@@ -43,10 +43,10 @@ def experiment(
 
     Args:
         data: The data set by its name, as `segjax data list` has it.
-        root: The folder of your images, for coco and voc, or where a set of TFDS is kept.
+        root: The folder of your images, for labelled, coco and voc, or where a set of TFDS is kept.
         train: The annotations to train on: coco's JSON file, or voc's list.
         test: Those to score on; a fifth of the training images where none are given.
-        classes: The classes to keep; all where none are named.
+        classes: The classes to keep; all where none are named. Of labelled also "vehicle=car+truck" for two as one.
         attributes: The scores of an object to learn, by their names in coco's `attributes`.
         model: The family of the model.
         encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
@@ -60,7 +60,10 @@ def experiment(
         max_boxes: How many boxes of an image there is room for, and how many are found at most.
         recipe: How it is trained.
     """
-    if not isinstance(data, Dataset):
+    if data == "labelled":
+        known = known_labelled(root)
+        data, crop = labelled(root or "", known, class_names=classes), crop or known.crop
+    elif not isinstance(data, Dataset):
         given = {"class_names": classes or None, "attribute_names": attributes or None}
         data = by_name(data, root=root, train=train, test=test, **given)
     start = start_from(recipe.start, encoder)

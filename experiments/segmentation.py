@@ -9,13 +9,13 @@ import numpy as np
 from flax import linen as nn
 
 from segjax import decoders, encoders, losses, models, upsampling
-from segjax.data import Dataset, FolderDefaults, folder, folder_defaults
+from segjax.data import Dataset, FolderDefaults, folder, folder_defaults, labelled
 from segjax.data.catalogue import by_name
 from segjax.data.formats.held_out import say_once
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError
-from segjax.runs import Preset, remember, start_from
+from segjax.runs import Preset, known_labelled, remember, start_from
 from segjax.train import Experiment, Loss, Recipe, cropped, normalized
 
 Model = Literal["unet", "segnet", "fcn", "full_resolution"]
@@ -31,6 +31,7 @@ def experiment(
     data: str | Dataset = "land_cover",
     root: str | None = None,
     bands: tuple[str, ...] = (),
+    classes: tuple[str, ...] = (),
     groups: Literal[4, 7] | None = None,
     model: Model | nn.Module = "unet",
     encoder: str | nn.Module | None = None,
@@ -51,6 +52,7 @@ def experiment(
         root: The folder of your images and masks, or where a set of TFDS is kept.
         bands: Of a folder: which bands of its images, by number from 1 or by the names of its bands.txt; all without
             opacity where none is named.
+        classes: Of labelled: the classes to keep, "car" or "vehicle=car+truck" for two as one; all where none is named.
         groups: Of land cover: 4 classes, or the finer 7.
         model: The family of the model.
         encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
@@ -74,6 +76,11 @@ def experiment(
             say_once(note)
         data, crop = folder(root, facts), crop or facts.crop
         weights = np.array(facts.class_weights) if class_balance else None
+    elif data == "labelled":
+        known = known_labelled(root)
+        data, crop = labelled(root or "", known, class_names=classes, masks=True), crop or known.crop
+    elif classes:
+        raise ExperimentError("Classes are chosen of the data set labelled alone: leave --classes out.")
     elif bands:
         raise ExperimentError("Bands are chosen of a folder alone: leave --bands out.")
     elif class_balance:

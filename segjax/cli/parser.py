@@ -7,7 +7,7 @@ from typing import Any
 
 from segjax import __version__
 from segjax.cli.doctor import doctor
-from segjax.cli.runs import data_check, data_list, evaluate, models, predict
+from segjax.cli.runs import data_check, data_convert, data_list, evaluate, models, predict
 from segjax.cli.training import launch, new, sweep, train
 from segjax.cli.weights import weights_check, weights_list
 
@@ -176,18 +176,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     argument(command, "--json", action="store_true", help="print JSON")
 
-    data = commands.add_parser("data", help="list data sets, or check one of yours").add_subparsers(
-        required=True, metavar="COMMAND"
-    )
+    data = commands.add_parser(
+        "data", help="list data sets, check one of yours, or write it in COCO's format"
+    ).add_subparsers(required=True, metavar="COMMAND")
     command = add(data, "list", data_list, "list the data sets")
     argument(command, "--json", action="store_true", help="print JSON")
     command = add(data, "check", data_check, "read a whole data set and list every problem at once")
-    argument(command, "path", metavar="PATH", help="a folder, or a JSON file of COCO's format", complete=file)
+    argument(command, "path", metavar="PATH", help="a folder, or the JSON file of a labelling tool", complete=file)
     argument(command, "--picture", metavar="FILE", default="data_check.png", help="a PNG of examples [%(default)s]")
     argument(
         command, "--bands", nargs="*", default=(), metavar="B", help="bands of the images, by number from 1 or name"
     )
     argument(command, "--json", action="store_true", help="print JSON")
+    command = add(
+        data, "convert", data_convert, "write what a labelling tool or a folder of masks says in COCO's format"
+    )
+    argument(command, "path", metavar="PATH", help="a folder, or the JSON file of a labelling tool", complete=file)
+    argument(command, "out", metavar="OUT", help="folder for train.json, val.json and test.json", complete=folder)
     return parser
 
 

@@ -81,6 +81,16 @@ def data_list(parsed: argparse.Namespace, _: list[str]) -> int:
     return 0
 
 
+def data_convert(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax data convert PATH OUT`: write what a labelling tool or a folder of masks says in COCO's format."""
+    from segjax.data.sets.converted import convert
+
+    written = convert(parsed.path, parsed.out)
+    print(f"{written.images} images with {written.objects} objects", file=sys.stderr)
+    print(parsed.out)
+    return 0
+
+
 def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax data check PATH`: read everything and list every problem at once."""
     from segjax.data import check

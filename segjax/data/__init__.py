@@ -11,6 +11,7 @@ from segjax.data.formats.voc import voc
 from segjax.data.record import IGNORE, Record, Source
 from segjax.data.sets.folder import FolderDefaults, folder, folder_defaults
 from segjax.data.sets.islands import islands
+from segjax.data.sets.labelled import LabelledDefaults, labelled, labelled_defaults
 from segjax.data.sets.land_cover import land_cover
 from segjax.data.sets.nuclei import nuclei
 from segjax.data.sets.pets import oxford_iiit_pet
@@ -27,6 +28,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "FolderDefaults",
+    "LabelledDefaults",
     "Record",
     "Source",
     "Statistics",
@@ -35,6 +37,8 @@ __all__ = [
     "folder",
     "folder_defaults",
     "islands",
+    "labelled",
+    "labelled_defaults",
     "land_cover",
     "nuclei",
     "oxford_iiit_pet",

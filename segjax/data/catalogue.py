@@ -9,6 +9,7 @@ from segjax.data.formats.coco import coco
 from segjax.data.formats.voc import voc
 from segjax.data.sets.folder import folder
 from segjax.data.sets.islands import islands
+from segjax.data.sets.labelled import labelled
 from segjax.data.sets.land_cover import land_cover
 from segjax.data.sets.nuclei import nuclei
 from segjax.data.sets.pets import oxford_iiit_pet
@@ -83,6 +84,12 @@ CATALOGUE = (
         "Your images with boxes in XML files, as Pascal VOC has them; `segjax data check PATH` looks for mistakes.",
         "segjax train detection --data voc --root DIR",
         voc,
+    ),
+    Entry(
+        "labelled",
+        "Your images as labelme, VIA, Label Studio, Supervisely or YOLO left them; `segjax data check PATH` looks.",
+        "segjax train detection --data labelled --root PATH; segjax train segmentation --data labelled --root PATH",
+        labelled,
     ),
     Entry(
         "folder",

@@ -1,4 +1,4 @@
-"""Which annotations belong to which images, where boxes are what is annotated: COCO's and Pascal VOC's layouts."""
+"""Which annotations belong to which images, where boxes or outlines are annotated, in the layout of any tool."""
 
 import os
 import re
@@ -10,7 +10,8 @@ from segjax.data.formats.coco import read_coco
 from segjax.data.formats.held_out import held_out_note
 from segjax.data.formats.images import shown
 from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES, VAL_NAMES
-from segjax.data.formats.voc import annotation_files, listed_files, read_voc
+from segjax.data.formats.tools import read_labelled
+from segjax.data.formats.voc import annotation_files, has_annotations, listed_files, read_voc
 from segjax.errors import DataError
 
 JSON_PLACES = ("annotations/*.json", "*.json", "*/*.json")
@@ -43,15 +44,20 @@ def find_boxes(root: str | os.PathLike[str]) -> FoundBoxes | None:
     """
     root = Path(root)
     if root.suffix.lower() == ".json" and not root.is_dir():
-        return _coco(root, [root])
+        labelled = None if _looks_like_coco(root) else read_labelled(root)
+        return _labelled(root, *labelled) if labelled else _coco(root, [root])
     for place in JSON_PLACES:
         if files := [path for path in sorted(root.glob(place)) if _looks_like_coco(path)]:
             return _coco(root, files)
-    if files := sorted(root.glob(JSON_PLACES[0])):  # one that is cut short, or not what COCO calls annotations
-        return _coco(root, files[:1])
     if root.name == "Annotations" and any(root.glob("*.xml")):
         root = root.parent
-    return _voc(root) if any((root / "Annotations").glob("*.xml")) else None
+    if any((root / "Annotations").glob("*.xml")):
+        return _voc(root)
+    if labelled := read_labelled(root):
+        return _labelled(root, *labelled)
+    if files := sorted(root.glob(JSON_PLACES[0])):  # one that is cut short, or not what COCO calls annotations
+        return _coco(root, files[:1])
+    return _voc(root) if has_annotations(root) else None
 
 
 def _looks_like_coco(path: Path) -> bool:
@@ -111,6 +117,15 @@ def _voc(root: Path) -> FoundBoxes:
     names = read_voc(root, annotation_files(root)).class_names
     paths = [path for path in (train, test, val) if path is not None]
     return _split(root, "Pascal VOC", tuple(read_voc(root, listed_files(root, path), names) for path in paths), [])
+
+
+def _labelled(root: Path, tool: str, parts: dict[str, Annotations]) -> FoundBoxes:
+    if "" in parts:
+        return _unsplit(root, tool, parts[""], [])
+    test = parts.get("test", parts.get("val"))
+    assert test is not None  # or nothing would say the splits
+    read = [parts["train"], test, *([parts["val"]] if "test" in parts and "val" in parts else [])]
+    return _split(root, tool, tuple(read), [])
 
 
 def _split(root: Path, tool: str, read: tuple[Annotations, ...], notes: list[str]) -> FoundBoxes:

@@ -24,7 +24,10 @@ TEST_NAMES = ("test", "testing")
 _CHANNEL = re.compile(r"_\d{4}$")
 _WORDS = {'"shapes"': "labelme", '"_via_': "VIA", '"annotations"': "Label Studio", '"regions"': "VIA"}
 """What a tool's JSON begins with, in the order in which they are looked for."""
-_TO_COCO = "and give the folder with the images and that one JSON file"
+_READ = (
+    "which are no masks: read them by --data labelled, `segjax train detection` as boxes and `segjax train "
+    "segmentation` as masks of outlines"
+)
 
 
 class Layout(NamedTuple):
@@ -162,12 +165,13 @@ def _layout(root: Path) -> tuple[Layout, list[tuple[str, Path, Path]]]:
     others = ", ".join(f"{layout.images} + {layout.masks}" for layout in LAYOUTS[1:])
     raise DataError(
         f"{name} has no folders that are understood: put images in images/ and masks of the same names in masks/ "
-        f"(also understood: {others}; and boxes in a JSON file of COCO's format or XML files in Annotations/)."
+        f"(also understood: {others}; and, by --data labelled, boxes and outlines of labelling tools, COCO and Pascal "
+        "VOC)."
     )
 
 
 def _labelling_tool(root: Path) -> str | None:
-    """What a tool has left that is not read: the words that follow "has", and what to do."""
+    """What a labelling tool has left: the words that follow "has", and what to do."""
     below = [path for _, path in zip(range(5000), root.rglob("*"), strict=False) if path.is_file()]
     stems = {path.with_suffix("") for path in below if path.suffix.lower() in SUFFIXES}
     stems |= {Path(*("labels" if part == "images" else part for part in stem.parts)) for stem in stems}
@@ -178,19 +182,14 @@ def _labelling_tool(root: Path) -> str | None:
     if texts := beside.get(".txt"):
         line = _beginning(texts[0]).splitlines()
         if any(re.fullmatch(r"\d+( +-?[\d.eE+-]+){4,}\s*", one) for one in line):
-            return (
-                f"YOLO's .txt files beside its images, which are not read: export as COCO, or convert to it, {_TO_COCO}"
-            )
+            return f"YOLO's .txt files beside its images, {_READ}"
     if beside.get(".xml"):
-        return (
-            "an .xml file beside each image, as labelImg writes Pascal VOC's boxes: put the .xml files in Annotations/ "
-            "and the images in JPEGImages/"
-        )
+        return f"labelImg's .xml files beside its images, {_READ}"
     for path in beside.get(".json", []):
         text = _beginning(path)
         for word, tool in _WORDS.items():
             if word in text:
-                return f"{tool}'s .json, which is not read: export as COCO, or convert to it, {_TO_COCO}"
+                return f"{tool}'s .json files, {_READ}"
     return None
 
 

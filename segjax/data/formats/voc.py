@@ -3,7 +3,7 @@
 import os
 import unicodedata
 import xml.etree.ElementTree as xml
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +79,24 @@ def voc(
 
 
 def annotation_files(root: Path) -> list[Path]:
-    """The XML files of Annotations/; raises DataError where there are none."""
-    files = sorted((root / "Annotations").glob("*.xml"))
+    """The XML files of Annotations/, or beside images as of labelImg; raises DataError where there are none."""
+    files = sorted((root / "Annotations").glob("*.xml")) or sorted(_beside_images(root))
     if not files:
-        raise DataError(f"{shown(root)} has no Annotations/ with XML files: give the folder that holds it.")
+        raise DataError(
+            f"{shown(root)} has no Annotations/ with XML files, and none beside images: give the folder of both."
+        )
     return files
+
+
+def has_annotations(root: Path) -> bool:
+    """Whether there are XML files in Annotations/ or beside images."""
+    return any((root / "Annotations").glob("*.xml")) or any(_beside_images(root))
+
+
+def _beside_images(root: Path) -> Iterator[Path]:
+    for file in root.rglob("*.xml"):
+        if any(file.with_suffix(suffix).is_file() for suffix in SUFFIXES):
+            yield file
 
 
 def listed_files(root: Path, path: Path) -> list[Path]:
@@ -113,7 +126,7 @@ def read_voc(root: Path, files: Iterable[Path], class_names: Sequence[str] | Non
 
 
 def _parse(found: Annotations, file: Path) -> xml.Element | None:
-    where = f"/Annotations/{shown(file.name)}"
+    where = f"/{shown(file.relative_to(found.source))}"
     try:
         return xml.fromstring(file.read_bytes())
     except OSError as error:
@@ -124,10 +137,10 @@ def _parse(found: Annotations, file: Path) -> xml.Element | None:
 
 
 def _read_picture(found: Annotations, root: Path, file: Path, tree: xml.Element, numbers: dict[str, int]) -> Annotated:
-    where = f"/Annotations/{shown(file.name)}"
+    where = f"/{shown(file.relative_to(found.source))}"
     size = _whole(tree.findtext("size/height")), _whole(tree.findtext("size/width"))
     known = (size[0], size[1]) if size[0] and size[1] else None
-    folder = root / "JPEGImages"
+    folder = root / "JPEGImages" if file.parent.name == "Annotations" else file.parent
     name = tree.findtext("filename", "").strip()
     # Tools often leave the name that an image had before it was renamed with its annotations.
     choices = [folder / f"{file.stem}{suffix}" for suffix in SUFFIXES] + [folder / name] * bool(name)
@@ -161,6 +174,7 @@ def _read_picture(found: Annotations, root: Path, file: Path, tree: xml.Element,
         np.array(labels, np.int32),
         np.array(crowd, bool),
         np.zeros((len(boxes), 0), np.float32),
+        (None,) * len(boxes),
     )
 
 

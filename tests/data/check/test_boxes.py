@@ -208,7 +208,10 @@ def test_what_is_no_data_set_is_one_problem(tmp_path, save):
         report = check(path)
         assert isinstance(report, Report)
         assert len(report.errors) == 1
-    assert "boxes in a JSON file of COCO's format" in check(tmp_path).errors[0].sentence
+    assert (
+        "by --data labelled, boxes and outlines of labelling tools, COCO and Pascal VOC"
+        in check(tmp_path).errors[0].sentence
+    )
     report = checked(save(tmp_path / "x.json", "[]"))
     assert "x.json holds a list, as files of predictions do" in sentences(report)[0]
 

@@ -303,7 +303,7 @@ def test_nnunets_files_for_each_channel_are_named_once(tmp_path, save):
         ("a.jpg", "a.json", '{"version": "5.0", "shapes": []}', "labelme's .json"),
         ("a.jpg", "via_project.json", '{"_via_settings": {}}', "VIA's .json"),
         ("a.jpg", "project.json", '[{"annotations": [{"result": []}]}]', "Label Studio's .json"),
-        ("a.jpg", "a.xml", "<annotation></annotation>", "an .xml file beside each image, as labelImg"),
+        ("a.jpg", "a.xml", "<annotation></annotation>", "labelImg's .xml files"),
     ],
 )
 def test_what_labelling_tools_leave_is_named(tmp_path, save, image, file, text, said):

@@ -1,0 +1,55 @@
+"""Which classes of a data set are kept, and under which names."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Int32
+
+from segjax.data.formats.annotations import Annotated
+from segjax.errors import DataError, nearest
+
+
+def kept_classes(
+    said: Sequence[str], known: Sequence[str], source: str
+) -> tuple[tuple[str, ...], Int32[np.ndarray, " k"]]:
+    """The names of the classes to keep, and of every known one its number among them, -1 where it is dropped.
+
+    Args:
+        said: names; "vehicle=car+truck" keeps two as one, "person=pedestrian" renames one. None keeps all as they are.
+        known: the classes of the data set, in the order of their numbers.
+        source: what they are of, for messages.
+
+    Raises:
+        DataError: a class that is not known, or that is kept twice.
+    """
+    if not said:
+        return tuple(known), np.arange(len(known), dtype=np.int32)
+    names: list[str] = []
+    numbers = np.full(len(known), -1, np.int32)
+    for one in said:
+        name, _, parts = one.partition("=")
+        for part in [one] if one in known else (parts or name).split("+"):
+            if part not in known:
+                raise DataError(f"{source} has no class '{part}': name {nearest(part, known)}.")
+            if numbers[known.index(part)] != -1:
+                raise DataError(f"The class '{part}' of {source} is kept twice: name it once.")
+            numbers[known.index(part)] = len(names)
+        names.append(one if one in known else name)
+    if len(set(names)) < len(names):
+        raise DataError(f"Two classes of {source} are kept under one name: join them by name=one+other.")
+    return tuple(names), numbers
+
+
+def with_classes(image: Annotated, numbers: Int32[np.ndarray, " k"]) -> Annotated:
+    """An image with the objects of the classes that are kept."""
+    labels = numbers[image.labels] if len(image.labels) else image.labels
+    rows = np.flatnonzero(labels >= 0)
+    return replace(
+        image,
+        boxes=image.boxes[rows],
+        labels=labels[rows],
+        crowd=image.crowd[rows],
+        attributes=image.attributes[rows],
+        segmentations=tuple(image.segmentations[row] for row in rows) if image.segmentations else (),
+    )

@@ -1,0 +1,43 @@
+"""What labelling tools leave, as annotations: labelme, VIA, Label Studio, Supervisely and YOLO."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+from segjax.data.formats.annotations import Annotations
+from segjax.data.formats.tools import label_studio, labelme, supervisely, via, yolo
+from segjax.data.formats.tools.marks import Reading, parsed
+
+__all__ = ["read_labelled"]
+
+_MOST = 200_000
+"""Files that are looked at below a folder."""
+
+
+def read_labelled(root: Path) -> tuple[str, dict[str, Annotations]] | None:
+    """The tool, and its annotations by split ("" where nothing says one); None where it is none that is known.
+
+    Raises:
+        DataError: a file of such a tool cannot be read at all.
+    """
+    reading = _read(root)
+    return None if reading is None else (reading.tool, reading.annotations())
+
+
+def _read(root: Path) -> Reading | None:
+    if root.is_dir() and (reading := yolo.read(root)):
+        return reading
+    folder = root if root.is_dir() else root.parent
+    paths = sorted(itertools.islice(root.rglob("*.json"), _MOST)) if root.is_dir() else [root] * root.is_file()
+    files = {path: _without_pixels(parsed(path)) for path in paths if path.name != "meta.json"}
+    for tool in (supervisely, labelme, via, label_studio):
+        if reading := tool.read(folder, files):
+            return reading
+    return None
+
+
+def _without_pixels(data: Any) -> Any:
+    """A file's content without the image that labelme puts into it: all files together would not fit in memory."""
+    if isinstance(data, dict):
+        data.pop("imageData", None)
+    return data

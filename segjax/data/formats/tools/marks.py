@@ -1,0 +1,222 @@
+"""What labelling tools have in common: objects with a name and an outline or a box, on images found by their names."""
+
+import json
+import math
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
+
+from segjax.data.formats.annotations import Annotated, Annotations, is_number
+from segjax.data.formats.images import SUFFIXES, shown
+from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES, VAL_NAMES
+from segjax.data.formats.opened import image_stream, orientation, read_header, tiff_pages
+from segjax.errors import DataError
+
+CORNERS = 64
+"""Of the polygon that stands for an ellipse."""
+
+Points = Sequence[tuple[float, float]]
+SPLITS = {"train": TRAIN_NAMES, "val": VAL_NAMES, "test": TEST_NAMES}
+
+
+class Mark(NamedTuple):
+    """One object."""
+
+    label: str
+    where: str
+    """Its place in the file, for messages: " object 3"."""
+    outline: Any
+    """Polygons or run lengths as COCO has them; None where the object is only a box."""
+    box: tuple[float, float, float, float]
+    """x, y, width and height in pixels."""
+
+
+class Labelled(NamedTuple):
+    """One image with its objects."""
+
+    path: Path
+    size: tuple[int, int] | None
+    """Height and width as the tool says them."""
+    marks: list[Mark]
+
+
+@dataclass
+class Reading:
+    """What a tool has left."""
+
+    tool: str
+    found: Annotations
+    """Where it was read, and what is wrong with it."""
+    images: dict[str, list[Labelled]]
+    """By their split; all as "" where nothing says it."""
+    names: Sequence[str] | None = None
+    """The classes, where the tool has a list of them; those that come up otherwise, in the order of the alphabet."""
+
+    def annotations(self) -> dict[str, Annotations]:
+        """The annotations of every split."""
+        every = [image for images in self.images.values() for image in images]
+        used = {mark.label for image in every for mark in image.marks}
+        self.found.class_names = tuple(self.names) if self.names is not None else tuple(sorted(used))
+        parts = {split: replace(self.found, pictures=[], problems=[]) for split in self.images}
+        next(iter(parts.values())).problems.extend(self.found.problems)
+        for split, images in self.images.items():
+            parts[split].pictures.extend(_annotated(parts[split], image) for image in images)
+        return parts
+
+
+def _annotated(found: Annotations, image: Labelled) -> Annotated:
+    numbers = {name: number for number, name in enumerate(found.class_names)}
+    boxes, labels, outlines = [], [], []
+    for mark in image.marks:
+        if mark.label not in numbers:
+            known = ", ".join(found.class_names)
+            found.error("unknown category", mark.where, f"has the class '{mark.label}', and the classes are {known}")
+        elif box := found.keep_box(mark.where, mark.box, image.size):
+            boxes.append(box)
+            labels.append(numbers[mark.label])
+            outlines.append(mark.outline)
+    return Annotated(
+        image.path,
+        image.size,
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(labels, np.int32),
+        np.zeros(len(boxes), bool),
+        np.zeros((len(boxes), 0), np.float32),
+        tuple(outlines),
+    )
+
+
+def by_folder(root: Path, images: Iterable[Labelled]) -> dict[str, list[Labelled]]:
+    """Images by the split that a folder of theirs below `root` is called; all as "" where there are no two splits."""
+    parts: dict[str, list[Labelled]] = {}
+    every = list(images)
+    for image in every:
+        folders = (
+            {part.lower() for part in image.path.relative_to(root).parts[:-1]} if root in image.path.parents else set()
+        )
+        split = next((split for split, names in SPLITS.items() if folders & set(names)), "")
+        parts.setdefault(split, []).append(image)
+    return parts if "" not in parts and parts.keys() >= {"train"} and len(parts) > 1 else {"": every}
+
+
+def polygon(label: str, where: str, points: Points) -> Mark:
+    """An object with one outline."""
+    corners = np.array(points, float).reshape(-1, 2)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    return Mark(label, where, [corners.ravel().tolist()], (*low.tolist(), *(high - low).tolist()))
+
+
+def rectangle(label: str, where: str, x: float, y: float, width: float, height: float, degrees: float = 0) -> Mark:
+    """A box; one that is turned clockwise about its corner (x, y) has an outline."""
+    if not degrees:
+        return Mark(label, where, None, (x, y, width, height))
+    along = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    corners = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)]
+    return polygon(
+        label,
+        where,
+        [(x + right * along[0] - down * along[1], y + right * along[1] + down * along[0]) for right, down in corners],
+    )
+
+
+def ellipse(label: str, where: str, x: float, y: float, across: float, down: float, radians: float = 0) -> Mark:
+    """One with its middle at (x, y) and two radii, turned clockwise, as a polygon of `CORNERS`."""
+    turns = np.arange(CORNERS) * (2 * math.pi / CORNERS)
+    right, below = across * np.cos(turns), down * np.sin(turns)
+    cos, sin = math.cos(radians), math.sin(radians)
+    return polygon(label, where, np.stack([x + right * cos - below * sin, y + right * sin + below * cos], 1).tolist())
+
+
+def bitmap(
+    label: str, where: str, inside: Bool[np.ndarray, "h w"], x: int, y: int, size: tuple[int, int]
+) -> Mark | None:
+    """An object that is painted, its corner at (x, y) in an image of (height, width); None without a pixel."""
+    from pycocotools import mask as rle
+
+    whole = np.zeros(size, np.uint8, order="F")
+    part = inside[max(-y, 0) : size[0] - y, max(-x, 0) : size[1] - x]
+    whole[max(y, 0) : max(y, 0) + part.shape[0], max(x, 0) : max(x, 0) + part.shape[1]] = part
+    if not whole.any():
+        return None
+    packed: Any = rle.encode(whole)
+    left, top, width, height = map(float, rle.toBbox(packed))
+    return Mark(label, where, {"size": list(size), "counts": packed["counts"].decode()}, (left, top, width, height))
+
+
+def with_holes(mark: Mark, holes: Iterable[Points], size: tuple[int, int]) -> Mark:
+    """An object without what other outlines within it enclose."""
+    from pycocotools import mask as rle
+
+    flat = [np.array(hole, float).ravel().tolist() for hole in holes]
+    if not flat:
+        return mark
+    outer, inner = (rle.decode(rle.merge(rle.frPyObjects(each, *size))) for each in (mark.outline, flat))
+    return bitmap(mark.label, mark.where, (outer > 0) & (inner == 0), 0, 0, size) or mark
+
+
+def pairs(values: object, least: int = 3) -> list[tuple[float, float]] | None:
+    """Corners x, y as JSON has them; None where they are less than `least` or no numbers."""
+    if not isinstance(values, list) or len(values) < least:
+        return None
+    good = all(isinstance(one, list) and len(one) == 2 and all(map(is_number, one)) for one in values)
+    return [(float(x), float(y)) for x, y in values] if good else None
+
+
+def parsed(path: Path) -> Any:
+    """A file of JSON; raises DataError where it is none."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{shown(path)} cannot be read ({error.strerror}): copy it again.") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{shown(path)} is no JSON, or cut short ({error}): export or copy it again.") from None
+
+
+def stored_size(path: Path) -> tuple[int, int]:
+    """Height and width of an upright image, of its header alone; raises DataError where it has none."""
+    with image_stream(path, None) as stream:
+        if pages := tiff_pages(stream, shown(path)):
+            return pages[0].shape[0], pages[0].shape[1]
+        with read_header(stream, shown(path)) as image:
+            turned = orientation(image) > 4
+            return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def painted(data: bytes, what: str) -> Bool[np.ndarray, "h w"]:
+    """The pixels of a small PNG that are not 0, or not transparent; raises DataError where it is none."""
+    with image_stream(what, data) as stream, read_header(stream, what, ("PNG",)) as image:
+        channels = np.asarray(image if image.mode in ("1", "L", "LA", "RGBA") else image.convert("L"))
+    return (channels[..., -1] if channels.ndim == 3 else channels) > 0
+
+
+class ImagesBelow:
+    """The image files below a folder, found by their names wherever they were when they were labelled."""
+
+    def __init__(self, root: Path) -> None:
+        """List the folder."""
+        self._by_name: dict[str, list[Path]] = {}
+        for folder, folders, files in os.walk(root, followlinks=True):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(files):
+                if Path(name).suffix.lower() in SUFFIXES:
+                    self._by_name.setdefault(_key(name), []).append(Path(folder, name))
+
+    def find(self, said: str) -> Path | None:
+        """The image of that name or path; of several the one whose folders are called alike; None where none is."""
+        parts = [_key(part) for part in said.replace("\\", "/").split("/")]
+        return max(self._by_name.get(parts[-1], []), key=lambda path: _alike(path.parts, parts), default=None)
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _alike(parts: Sequence[str], others: Sequence[str]) -> int:
+    same = [_key(one) == other for one, other in zip(reversed(parts), reversed(others), strict=False)]
+    return [*same, False].index(False)

@@ -1,0 +1,115 @@
+"""Your own images as a labelling tool left them: boxes, or masks drawn of outlines."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segjax.data.dataset import Dataset
+from segjax.data.formats.annotations import AnnotatedSource, refuse_nothing_to_learn
+from segjax.data.formats.box_layouts import FoundBoxes, find_boxes
+from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR, bright_palette
+from segjax.data.formats.images import shown
+from segjax.data.formats.kept_classes import kept_classes, with_classes
+from segjax.data.formats.polygons import draw_mask
+from segjax.data.formats.tools.marks import stored_size
+from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
+from segjax.data.record import IGNORE, refuse_unknown_split
+from segjax.data.statistics import training_crop
+from segjax.errors import DataError
+
+_MOST = 200
+"""Images whose size is looked at."""
+
+
+@dataclass(frozen=True)
+class LabelledDefaults:
+    """What is found out about such images before training: plain numbers and names, which a run can keep."""
+
+    class_names: tuple[str, ...]
+    """All classes, in the order of their numbers."""
+    crop: int
+    """Height and width of training crops: the median shorter side, down to a multiple of 32 in 32 to 256."""
+    notes: tuple[str, ...]
+    """What was guessed, to be said aloud."""
+
+    @classmethod
+    def from_json(cls, known: dict[str, Any]) -> "LabelledDefaults":
+        """Make it again of what `dataclasses.asdict` gave, after JSON turned its tuples into lists."""
+        return cls(tuple(known["class_names"]), known["crop"], tuple(known["notes"]))
+
+
+def labelled(
+    root: str | os.PathLike[str],
+    defaults: LabelledDefaults | None = None,
+    *,
+    class_names: Sequence[str] = (),
+    masks: bool = False,
+) -> Dataset:
+    """Make a data set of what labelme, VIA, Label Studio, Supervisely, YOLO, COCO or Pascal VOC say of images.
+
+    Splits are those of the tool or of folders called train, val and test; without them, the images whose names have the
+    lowest hashes validate and test. With `masks` records have no boxes but a mask drawn of the outlines: 0 is the
+    background, smaller objects lie upon larger ones, crowds and boxes without an outline are 255.
+
+    Args:
+        root: the folder, or one JSON file.
+        defaults: what `labelled_defaults` found before; with it nothing is read until the data set is opened.
+        class_names: the classes to keep: "car", or "vehicle=car+truck" for two as one; by default all.
+        masks: whether records have a mask, and no boxes.
+
+    Raises:
+        DataError: nothing there is understood, it has errors, or nothing to learn from: `segjax data check` lists all.
+    """
+    known = defaults or labelled_defaults(root)
+    kept = tuple(class_names) or known.class_names
+    names, _ = kept_classes(kept, known.class_names, shown(root))
+    if masks and len(names) >= IGNORE:
+        raise DataError(f"{shown(root)} has {len(names)} classes, and a mask holds up to {IGNORE - 1}: keep fewer.")
+
+    def open_split(split: str) -> AnnotatedSource:
+        refuse_unknown_split(shown(root), split)
+        found = _found(root)
+        there = found.read[0].class_names
+        if new := [name for name in there if name not in known.class_names]:
+            raise DataError(
+                f"{shown(root)} has the class {new[0]}, and this data set has {', '.join(known.class_names)}: label it "
+                "with these, or make a data set of the classes to keep."
+            )
+        _, numbers = kept_classes(kept, there, shown(root))
+        images = [with_classes(image, numbers) for image in getattr(found, split)]
+        if split == "train":
+            refuse_nothing_to_learn(shown(root), images, outlines=masks)
+        return AnnotatedSource(images, draw_mask=draw_mask if masks else None)
+
+    return Dataset(
+        Path(root).resolve().stem,
+        (BACKGROUND, *names) if masks else names,
+        (BACKGROUND_COLOUR, *bright_palette(len(names))) if masks else bright_palette(len(names)),
+        open_split,
+        statistics=OF_PHOTOS,
+        augment=FOR_PHOTOS,
+    )
+
+
+def labelled_defaults(root: str | os.PathLike[str]) -> LabelledDefaults:
+    """Find the classes and a size of crops; raises DataError as `labelled` does."""
+    found = _found(root)
+    some = [found.train[int(i)] for i in np.linspace(0, len(found.train) - 1, min(_MOST, len(found.train)))]
+    sizes = np.array([image.size or stored_size(image.path) for image in some])
+    return LabelledDefaults(found.read[0].class_names, training_crop(sizes), tuple(found.notes))
+
+
+def _found(root: str | os.PathLike[str]) -> FoundBoxes:
+    found = find_boxes(root)
+    if found is None:
+        raise DataError(
+            f"{shown(root)} has nothing that is understood of labelme, VIA, Label Studio, Supervisely, YOLO, COCO or "
+            "Pascal VOC: give the folder that holds the images and what the tool exported."
+        )
+    for one in found.read:
+        one.refuse()
+    return found

@@ -1,0 +1,23 @@
+"""What an experiment finds out about images of a labelling tool, remembered by its run."""
+
+from dataclasses import asdict
+
+from segjax.data import LabelledDefaults, labelled_defaults
+from segjax.data.formats.held_out import say_once
+from segjax.errors import ExperimentError
+from segjax.runs.experiment_file import remember
+
+
+def known_labelled(root: str | None) -> LabelledDefaults:
+    """Classes and crop of the data set `labelled`, found once for a run; what was guessed is said aloud.
+
+    Raises:
+        ExperimentError: no folder is given.
+        DataError: as `segjax.data.labelled`.
+    """
+    if root is None:
+        raise ExperimentError("The data set labelled needs a folder, or the file of a tool: give it by --root PATH.")
+    known = LabelledDefaults.from_json(remember("labelled", lambda: asdict(labelled_defaults(root))))
+    for note in known.notes:
+        say_once(note)
+    return known

@@ -1,0 +1,174 @@
+"""What holds for every labelling tool: the same boxes, the same masks, and the same again in COCO's format."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tool_folders import BOX, COUNT, SIZE, TOOLS, corners, image, text
+
+from segjax.data import check, folder, labelled, labelled_defaults
+from segjax.data.checked import checked
+from segjax.data.sets.converted import convert
+from segjax.errors import DataError
+
+SPLITS = ("train", "val", "test")
+
+
+def number_of(name: str) -> int:
+    return int(Path(name).stem)
+
+
+def outline(number: int) -> np.ndarray:
+    """The pixels whose middle is on the inner side of every edge of the dog, which is convex."""
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    points = corners(number)
+    edges = zip(points, points[1:] + points[:1], strict=True)
+    return np.all([(bx - ax) * (y - ay) >= (by - ay) * (x - ax) for (ax, ay), (bx, by) in edges], axis=0)
+
+
+@pytest.fixture(params=TOOLS.items(), ids=lambda one: one[0])
+def left(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """A tool and the folder that it has left."""
+    tool, make = request.param
+    make(tmp_path / "set")
+    return tool, tmp_path / "set"
+
+
+def test_boxes_are_those_that_were_drawn(left: tuple[str, Path]):
+    tool, root = left
+    data = labelled(root)
+    assert set(data.class_names) == {"cat", "dog"}
+    sources = {split: checked(data.open(split)) for split in SPLITS}
+    seen = [number_of(source.name_of(i)) for source in sources.values() for i in range(len(source))]
+    assert sorted(seen) == list(range(COUNT))
+    assert tool != "YOLO" or {number_of(sources["test"].name_of(i)) for i in range(2)} == {6, 7}
+    for source in sources.values():
+        for index in range(len(source)):
+            record, points = source[index], np.array(corners(number_of(source.name_of(index))), np.float32)
+            drawn = {data.class_names[label]: box for label, box in zip(record["labels"], record["boxes"], strict=True)}
+            np.testing.assert_allclose(drawn["cat"], BOX, atol=1e-4)
+            np.testing.assert_allclose(drawn["dog"], [*points.min(0), *np.ptp(points, axis=0)], atol=1e-4)
+
+
+def test_masks_are_those_that_were_drawn(left: tuple[str, Path]):
+    _, root = left
+    data = labelled(root, masks=True, class_names=("dog",))
+    assert data.class_names == ("background", "dog")
+    source = checked(data.open("train"))
+    for index in range(len(source)):
+        found, truth = source[index]["mask"] == 1, outline(number_of(source.name_of(index)))
+        assert (found ^ truth).sum() <= 0.05 * truth.sum()  # pixels that an edge crosses
+    both = labelled(root, masks=True).open("train")[0]["mask"]
+    x, y, width, height = map(int, BOX)
+    assert (both[y : y + height, x : x + width] == 255).all()  # the cat has a box and no outline
+
+
+def test_they_come_out_of_cocos_format_as_they_went_in(left: tuple[str, Path]):
+    _, root = left
+    written = convert(root, root.parent / "coco")
+    assert written == (COUNT, 2 * COUNT)
+    before, after = (labelled(folder, masks=True) for folder in (root, root.parent / "coco"))
+    assert after.class_names == before.class_names
+    for split in SPLITS:
+        one, other = checked(before.open(split)), checked(after.open(split))
+        assert [one.name_of(i) for i in range(len(one))] == [other.name_of(i) for i in range(len(other))]
+        for index in range(len(one)):
+            np.testing.assert_array_equal(one[index]["mask"], other[index]["mask"])
+            np.testing.assert_array_equal(one[index]["image"], other[index]["image"])
+    with pytest.raises(DataError, match=r"train\.json is there already: name another folder"):
+        convert(root, root.parent / "coco")
+
+
+def test_a_check_names_the_tool(left: tuple[str, Path]):
+    tool, root = left
+    report = check(root)
+    assert (report.tool, report.errors) == (tool, [])
+    assert {len(report.train) + len(report.val) + len(report.test)} == {COUNT}
+
+
+def test_an_image_that_is_gone_is_named(left: tuple[str, Path]):
+    tool, root = left
+    next(root.rglob("3.png")).unlink()
+    if tool == "YOLO":  # its images are what is listed
+        assert len(labelled(root).open("train")) + len(labelled(root).open("val")) == COUNT - 3
+    else:
+        with pytest.raises(DataError, match=r"3\.png.* copy it there"):
+            labelled(root)
+
+
+def test_a_file_that_is_cut_short_is_named(left: tuple[str, Path]):
+    tool, root = left
+    path = (
+        root / "data.yaml"
+        if tool == "YOLO"
+        else next(file for file in sorted(root.rglob("*.json")) if file.name != "meta.json")
+    )
+    path.write_text(path.read_text()[:-9] + ": [")
+    with pytest.raises(DataError, match=rf"{path.name} is no (JSON|YAML), or cut short"):
+        labelled(root)
+
+
+def test_folders_called_train_and_test_are_the_splits(tmp_path: Path):
+    for split, numbers in (("train", range(4)), ("test", range(4, 6))):
+        for n in numbers:
+            image(tmp_path / split / f"{n}.png", n)
+            shape = {"label": "dog", "points": corners(n), "shape_type": "polygon"}
+            text(tmp_path / split / f"{n}.json", {"shapes": [shape], "imagePath": f"{n}.png"})
+    data = labelled(tmp_path)
+    assert [len(data.open(split)) for split in SPLITS] == [3, 1, 2]
+
+
+def test_classes_are_kept_joined_and_renamed(left: tuple[str, Path]):
+    _, root = left
+    joined = labelled(root, class_names=("animal=cat+dog",))
+    assert joined.class_names == ("animal",)
+    assert joined.open("train")[0]["labels"].tolist() == [0, 0]
+    one = labelled(root, class_names=("feline=cat",))
+    assert one.class_names == ("feline",)
+    np.testing.assert_allclose(one.open("train")[0]["boxes"], [BOX], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kept", "sentence"),
+    [
+        (("cow",), "has no class 'cow': name"),
+        (("cat", "pet=cat+dog"), "'cat' of .* is kept twice"),
+        (("a=cat", "a=dog"), "are kept under one name"),
+    ],
+)
+def test_classes_that_cannot_be_kept_are_named(tmp_path: Path, kept: tuple[str, ...], sentence: str):
+    TOOLS["labelme"](tmp_path)
+    with pytest.raises(DataError, match=sentence):
+        labelled(tmp_path, class_names=kept)
+
+
+def test_other_data_of_the_same_classes_is_numbered_alike(tmp_path: Path):
+    """Supervisely lists dog first, labelme cat."""
+    for tool in ("labelme", "Supervisely"):
+        TOOLS[tool](tmp_path / tool)
+    known = labelled_defaults(tmp_path / "Supervisely")
+    data = labelled(tmp_path / "labelme", known)
+    assert data.class_names == known.class_names == ("dog", "cat")
+    record = data.open("train")[0]
+    np.testing.assert_allclose(record["boxes"][record["labels"] == 1], [BOX], atol=1e-4)
+    for file in (tmp_path / "labelme").glob("*.json"):
+        file.write_text(file.read_text().replace('"cat"', '"cow"'))
+    with pytest.raises(DataError, match="has the class cow, and this data set has dog, cat"):
+        data.open("train")
+
+
+def test_what_is_no_tools_is_refused(tmp_path: Path, make_folder: Callable[..., Path]):
+    with pytest.raises(DataError, match="has nothing that is understood of labelme, VIA"):
+        labelled(make_folder("abc"))
+
+
+def test_masks_become_objects_of_connected_pixels(make_folder: Callable[..., Path], tmp_path: Path):
+    root = make_folder("abcdefgh")
+    (root / "classes.txt").write_text("background\ncat\ndog\n")
+    written = convert(root, tmp_path / "coco")
+    assert written.images == 8
+    before, after = folder(root), labelled(tmp_path / "coco", masks=True)
+    for split in SPLITS:
+        for index in range(len(before.open(split))):
+            np.testing.assert_array_equal(before.open(split)[index]["mask"], after.open(split)[index]["mask"])
