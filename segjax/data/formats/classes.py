@@ -146,3 +146,15 @@ def read_nnunet_classes(path: Path) -> ClassList:
     if [number for number, _ in numbers] != list(range(len(numbers))):
         raise DataError(f"{shown(path)} does not number its labels 0, 1, 2, ...: write classes.txt beside it.")
     return ClassList(tuple(name for _, name in numbers), voc_palette(len(numbers)), {})
+
+
+def read_roboflow_classes(path: Path) -> ClassList:
+    """Read Roboflow's _classes.csv, `Pixel Value, Class` and a line for each: `0, background`."""
+    try:
+        rows = [line.partition(",") for line in path.read_text("utf-8-sig").splitlines()[1:] if line.strip()]
+        numbers = sorted((int(number), name.strip()) for number, _, name in rows)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{shown(path)} does not give a number and a name a line ({error}): export it again.") from None
+    if len(numbers) < 2 or [number for number, _ in numbers] != list(range(len(numbers))):
+        raise DataError(f"{shown(path)} does not number its classes 0, 1, 2, ...: write classes.txt beside it.")
+    return ClassList(tuple(name for _, name in numbers), voc_palette(len(numbers)), {})

@@ -8,13 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from segjax.data.formats.classes import ClassList, read_classes, read_labelmap, read_nnunet_classes
+from segjax.data.formats.classes import (
+    ClassList,
+    read_classes,
+    read_labelmap,
+    read_nnunet_classes,
+    read_roboflow_classes,
+)
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.formats.problems import Problem
 from segjax.errors import DataError
 
-CLASS_LISTS = ("classes.txt", "dataset.json", "labelmap.txt")
-"""Files of a folder that say what its classes are: ours, nnU-Net's and CVAT's."""
+ROBOFLOW_CLASSES = "_classes.csv"
+CLASS_LISTS = ("classes.txt", "dataset.json", "labelmap.txt", f"train/{ROBOFLOW_CLASSES}")
+"""Files of a folder that say what its classes are: ours, nnU-Net's, CVAT's and Roboflow's."""
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("val", "valid", "validation")
 TEST_NAMES = ("test", "testing")
@@ -41,6 +48,8 @@ class Layout(NamedTuple):
     mask_ends: tuple[str, ...] = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_L")
     lists: str = "splits"
     """The folder of train.txt and test.txt (or val.txt), one name a line."""
+    needs: str = ""
+    """A file beside the images without which it is not this tool's."""
 
 
 LAYOUTS = (
@@ -57,6 +66,7 @@ LAYOUTS = (
     Layout("images and labels in each split", "{split}/images", "{split}/labels"),
     Layout("CamVid", "{split}", "{split}annot"),
     Layout("Carvana", "{split}", "{split}_masks"),
+    Layout("Roboflow", "{split}", "{split}", mask_ends=("_mask",), needs=ROBOFLOW_CLASSES),
 )
 
 
@@ -107,6 +117,9 @@ def find(root: str | os.PathLike[str]) -> FoundImages:
             found.notes.append(f"{shown(image_folder)} has no masks and is not used.")
             continue
         images, masks = dict(_images_below(image_folder, found)), dict(_images_below(mask_folder, found))
+        if image_folder == mask_folder:
+            masks = {name: path for name, path in masks.items() if name.endswith(layout.mask_ends)}
+            images = {name: path for name, path in images.items() if name not in masks}
         for folder, files in ((image_folder, images), (mask_folder, masks)):
             if not files and (tool := _labelling_tool(root)):
                 raise DataError(f"{shown(root)} has {tool}.")
@@ -162,7 +175,7 @@ def _layout(root: Path) -> tuple[Layout, list[tuple[str, Path, Path]]]:
             raise DataError(f"{name} has {layout.images}/ but no {layout.masks}/: put the masks there, named alike.")
     if tool := _labelling_tool(root):
         raise DataError(f"{name} has {tool}.")
-    others = ", ".join(f"{layout.images} + {layout.masks}" for layout in LAYOUTS[1:])
+    others = ", ".join(f"{layout.images} + {layout.masks}" for layout in LAYOUTS[1:] if not layout.needs)
     raise DataError(
         f"{name} has no folders that are understood: put images in images/ and masks of the same names in masks/ "
         f"(also understood: {others}; and, by --data labelled, boxes and outlines of labelling tools, COCO and Pascal "
@@ -207,7 +220,7 @@ def _places(root: Path, layout: Layout) -> list[tuple[str, Path, Path]]:
     splits = [
         (s, root / images.format(split=s), root / masks.format(split=s)) for s in TRAIN_NAMES + VAL_NAMES + TEST_NAMES
     ]
-    splits = [place for place in splits if os.path.isdir(place[1])]
+    splits = [place for place in splits if os.path.isdir(place[1]) and os.path.exists(place[1] / layout.needs)]
     if any(os.path.isdir(mask_folder) for _, _, mask_folder in splits):
         return splits
     whole = "", root / layout.images, root / layout.masks
@@ -251,7 +264,7 @@ def _images_below(top: Path, found: FoundImages) -> Iterator[tuple[str, Path]]:
 
 
 def _read_class_list(found: FoundImages) -> None:
-    text, nnunet, cvat = (found.root / name for name in CLASS_LISTS)
+    text, nnunet, cvat, roboflow = (found.root / name for name in CLASS_LISTS)
     try:
         if text.exists():
             found.classes = read_classes(text)
@@ -259,5 +272,7 @@ def _read_class_list(found: FoundImages) -> None:
             text, found.classes = cvat, read_labelmap(cvat)
         elif found.layout.tool == "nnU-Net" and nnunet.exists():
             found.classes = read_nnunet_classes(nnunet)
+        elif found.layout.tool == "Roboflow":
+            text, found.classes = roboflow, read_roboflow_classes(roboflow)
     except DataError as error:
         found.problems.append(Problem("class list", "error", shown(text), str(error)))

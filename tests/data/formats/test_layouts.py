@@ -286,6 +286,25 @@ def test_a_single_pair_for_training_cannot_be_split(make_folder, save):
     assert sentences(found) == [f"{root} has 1 image to train on: training and validation need one each."]
 
 
+def test_roboflow_has_masks_beside_the_images(make_folder, save):
+    for names, split_name in (("abc", "train"), ("d", "valid"), ("ef", "test")):
+        root = make_folder(names, images=split_name, masks=split_name, suffix=".jpg", mask_end="_mask")
+        save(root / split_name / "_classes.csv", "Pixel Value, Class\n0, background\n1, car\n2, road, wet\n")
+    found = find(root)
+    splits = split(found)
+    assert (found.layout.tool, found.problems) == ("Roboflow", [])
+    assert [[pair.image.name for pair in part] for part in splits[:3]] == [
+        ["a.jpg", "b.jpg", "c.jpg"], ["d.jpg"], ["e.jpg", "f.jpg"],
+    ]  # fmt: skip
+    assert [pair.mask.name for pair in splits.test] == ["e_mask.png", "f_mask.png"]
+    assert found.classes is not None
+    assert found.classes.names == ("background", "car", "road, wet")
+    for text in ("Pixel Value, Class\n0, a\n2, b\n", "Pixel Value, Class\n", "Pixel Value, Class\nx, b\n"):
+        save(root / "train" / "_classes.csv", text)
+        (sentence,) = sentences(find(root))
+        assert "_classes.csv does not" in sentence
+
+
 def test_nnunets_files_for_each_channel_are_named_once(tmp_path, save):
     for name in ("a", "b"):
         for channel in ("0000", "0001", "0002"):
