@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
-from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out, lowest_hashes, say_once
+from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out, say_once
 from segjax.data.formats.images import read_image, shown
 from segjax.data.formats.problems import Problem, refuse
 from segjax.data.record import Record
@@ -195,10 +195,12 @@ def cut_splits(
     """Images to train, to validate and to test, where what `cut` names of "val" and "test" is cut from them.
 
     The fifth of the images whose names have the lowest hashes tests; of the others the tenth whose names have the
-    lowest hashes validates, tiles of one image together.
+    lowest hashes validates. Tiles of one image stay together.
     """
-    testing = lowest_hashes([one.path.name for one in pictures], TEST_SHARE) if "test" in cut else set()
-    train = [one for place, one in enumerate(pictures) if place not in testing]
-    test = [pictures[place] for place in sorted(testing)]
-    train, val = hold_out(train, lambda one: one.path.stem) if "val" in cut else (train, [])
+
+    def name(one: Annotated) -> str:
+        return one.path.stem
+
+    train, test = hold_out(pictures, name, TEST_SHARE) if "test" in cut else (list(pictures), [])
+    train, val = hold_out(train, name) if "val" in cut else (train, [])
     return train, val, test

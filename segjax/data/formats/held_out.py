@@ -28,8 +28,8 @@ def lowest_hashes(names: Sequence[str], share: float) -> set[int]:
     return set(sorted(range(len(names)), key=rank)[: max(1, round(share * len(names)))])
 
 
-def hold_out(records: Sequence[_T], name: Callable[[_T], str]) -> tuple[list[_T], list[_T]]:
-    """Training records in two: what still trains, and a tenth that validates; nothing of a single one.
+def hold_out(records: Sequence[_T], name: Callable[[_T], str], share: float = VAL_SHARE) -> tuple[list[_T], list[_T]]:
+    """Training records in two: what still trains, and a share that validates or tests; nothing of a single one.
 
     By the lowest hashes of names. Tiles of one image, which their names say by the place at their end, stay together;
     where that makes fewer than three groups, the names are of something else, and each is taken for itself.
@@ -42,7 +42,7 @@ def hold_out(records: Sequence[_T], name: Callable[[_T], str]) -> tuple[list[_T]
     if len(groups) < 2:
         return list(records), []
     members = list(groups.values())
-    chosen = {id(record) for place in lowest_hashes(list(groups), VAL_SHARE) for record in members[place]}
+    chosen = {id(record) for place in lowest_hashes(list(groups), share) for record in members[place]}
     return [one for one in records if id(one) not in chosen], [one for one in records if id(one) in chosen]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out, lowest_hashes
+from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES, VAL_NAMES, FoundImages, ImageAndMask
 from segjax.errors import DataError
@@ -27,7 +27,8 @@ def split(found: FoundImages) -> Splits:
     """Match images with masks and share the pairs out; what is wrong with names and lists goes to `found.problems`.
 
     Folders named train, val or test decide; then lists in splits/ (or where the layout has them), one name a line; else
-    the fifth of the pairs whose names have the lowest hashes tests, so that the split depends on nothing but the names.
+    the fifth of the pairs whose names have the lowest hashes tests, so that the split depends on nothing but the names;
+    tiles of one image test together.
     Where there is val and no test, val tests, as the sets are scored that keep the masks of theirs for testing to
     themselves. What then has no validation gets a tenth of the training pairs for it, by a hash of their names, tiles
     of one image together: never the ones that test.
@@ -53,9 +54,9 @@ def split(found: FoundImages) -> Splits:
             found.root,
             f"has {len(pairs)} images with a mask: training, validation and testing need one each",
         )
-    testing = lowest_hashes([pair.key for pair in pairs], TEST_SHARE)
-    train, val = hold_out([pair for i, pair in enumerate(pairs) if i not in testing], lambda pair: pair.key)
-    return Splits(tuple(train), tuple(val), tuple(pairs[i] for i in sorted(testing)), by_hash=True)
+    rest, test = hold_out(pairs, lambda pair: pair.key, TEST_SHARE)
+    train, val = hold_out(rest, lambda pair: pair.key)
+    return Splits(tuple(train), tuple(val), tuple(test), by_hash=True)
 
 
 def write_lists(root: Path, splits: Splits) -> bool:

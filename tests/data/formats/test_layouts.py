@@ -286,6 +286,14 @@ def test_a_single_pair_for_training_cannot_be_split(make_folder, save):
     assert sentences(found) == [f"{root} has 1 image to train on: training and validation need one each."]
 
 
+def test_tiles_of_one_image_test_together(make_folder):
+    names = [f"{image}_{row}_{column}" for image in "abcdefgh" for row in range(2) for column in range(2)]
+    splits = split(find(make_folder(names)))
+    images = [{pair.key[0] for pair in part} for part in splits[:3]]
+    assert [len(part) for part in images] == [5, 1, 2]
+    assert len(set.union(*images)) == 8
+
+
 def test_roboflow_has_masks_beside_the_images(make_folder, save):
     for names, split_name in (("abc", "train"), ("d", "valid"), ("ef", "test")):
         root = make_folder(names, images=split_name, masks=split_name, suffix=".jpg", mask_end="_mask")
