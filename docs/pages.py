@@ -1,0 +1,85 @@
+"""What the site has beside the files of docs/: pages from elsewhere in the repository, and those made of the code."""
+
+import importlib
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+ROOMS = (
+    "segjax", "segjax.ops", "segjax.layers", "segjax.upsampling", "segjax.level", "segjax.encoders", "segjax.decoders",
+    "segjax.models", "segjax.weights", "segjax.losses", "segjax.metrics", "segjax.data", "segjax.drawing",
+    "segjax.inference", "segjax.tasks", "segjax.train", "segjax.runs",
+)  # fmt: skip
+MOVED = {"README.md": "index.md"}
+"""Pages of the repository that the site has under another name; all others keep their path, without docs/."""
+PAGES = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "benchmarks/README.md",
+    "benchmarks/upsampling/quick/report.md",
+)
+PICTURES = ("benchmarks/upsampling/quick/figures",)
+_LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Put a page for every room into the navigation."""
+    assert config.nav is not None
+    config.nav[-1] = {"Reference": [{room: f"reference/{room}.md"} for room in ROOMS]}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages."""
+    for page in PAGES:
+        add(files, config, place(page), (ROOT / page).read_text("utf-8"))
+    for folder in PICTURES:
+        for path in sorted((ROOT / folder).iterdir()):
+            files.append(File.generated(config, f"{folder}/{path.name}", abs_src_path=str(path)))
+    for room in ROOMS:
+        add(files, config, f"reference/{room}.md", f"# `{room}`\n\n::: {room}\n")
+    add(files, config, "weights.md", weights())
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Let links go where the site has what they lead to, or show the path where it has no such page."""
+    here = page.file.src_uri
+    source = next((page for page in PAGES if place(page) == here), f"docs/{here}")
+
+    def link(match: re.Match[str]) -> str:
+        target = match[2]
+        if "://" in target or target.startswith("mailto:"):
+            return match[0]
+        there = place(posixpath.normpath(posixpath.join(posixpath.dirname(source), target)))
+        return f"{match[1]}{posixpath.relpath(there, posixpath.dirname(here) or '.')}{match[3]}"
+
+    return _LINK.sub(link, markdown)
+
+
+def place(path: str) -> str:
+    """Where the site has a file of the repository."""
+    return MOVED.get(path, path.removeprefix("docs/"))
+
+
+def add(files: Files, config: MkDocsConfig, place: str, text: str) -> None:
+    """Add a page that no file of docs/ has."""
+    files.append(File.generated(config, place, content=text))
+
+
+def weights() -> str:
+    """The page of all weights that are known by name."""
+    records = importlib.import_module("segjax.weights").RECORDS.values()
+    rows = [f"| `{one.name}` | `{one.encoder}` | {one.parameters:,} | {one.licence} | {one.paper} |" for one in records]
+    head = (
+        "# Weights and licences\n\n`segjax weights` lists these with their sources, and `segjax weights check NAME` "
+        "compares a set with its record.\n\n"
+    )
+    return (
+        head + "\n".join(["| name | encoder | parameters | licence | paper |", "|---|---|---|---|---|", *rows]) + "\n"
+    )
