@@ -1,4 +1,4 @@
-"""The Lovász losses, of a softmax and of sigmoids: surrogates of intersection over union that are convex in the errors."""
+"""The Lovász losses, of a softmax and of sigmoids: surrogates of intersection over union, convex in the errors."""
 
 from functools import partial
 
