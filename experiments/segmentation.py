@@ -16,15 +16,32 @@ from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError
 from segjax.runs import Preset, known_labelled, remember, start_from
+from segjax.tasks import Segmentation, SigmoidSegmentation
 from segjax.train import Experiment, Loss, Recipe, cropped, normalized
 
 Model = Literal["unet", "segnet", "fcn", "full_resolution"]
 MaskLoss = Literal[
-    "cross_entropy", "focal", "ohem_cross_entropy", "dice", "jaccard", "tversky", "focal_tversky", "lovasz_softmax"
+    "cross_entropy",
+    "focal",
+    "ohem_cross_entropy",
+    "dice",
+    "jaccard",
+    "tversky",
+    "focal_tversky",
+    "lovasz_softmax",
+    "binary_cross_entropy",
+    "sigmoid_focal",
+    "sigmoid_dice",
+    "sigmoid_jaccard",
+    "sigmoid_tversky",
+    "lovasz_hinge",
+    "sigmoid_boundary",
 ]
 OWN_UPSAMPLER = {"unet": "conv_transpose_2x2", "fcn": "conv_transpose_3x3", "segnet": "max_unpool"}
-WEIGHTED = ("cross_entropy", "focal")
-"""Losses that take a weight for every class."""
+WEIGHTED = {"cross_entropy": "class_weights", "focal": "class_weights", "binary_cross_entropy": "positive_weights"}
+"""Losses that take a weight for every class or label, and as what."""
+OF_SIGMOIDS = MaskLoss.__args__[-7:]
+"""Losses of labels that may overlap, and of two classes by one logit."""
 
 
 def experiment(
@@ -40,7 +57,7 @@ def experiment(
     skips: bool = True,
     width: int = 16,
     depth: int = 3,
-    loss: tuple[MaskLoss, ...] | Loss = ("cross_entropy",),
+    loss: tuple[MaskLoss, ...] | Loss | None = None,
     class_balance: bool = False,
     crop: int | None = None,
     recipe: Recipe = Recipe(),
@@ -62,12 +79,16 @@ def experiment(
         skips: Whether U-Net's decoder sees the encoder's features.
         width: Channels at full resolution; every level doubles them.
         depth: How often the image is halved.
-        loss: What is minimised; the sum of those that are named.
-        class_balance: Whether rare classes weigh more, by median frequency; for a folder.
+        loss: What is minimised; the sum of those that are named, cross_entropy or, of labels that may overlap,
+            binary_cross_entropy where none is. Losses of a sigmoid give a data set of two classes one logit.
+        class_balance: Whether rare classes weigh more, by median frequency, or rare labels that may overlap; for a
+            folder.
         crop: Height and width of training crops in pixels; the data set's own where none is given.
         recipe: How it is trained.
     """
     weights = None
+    if classes and data != "labelled":
+        raise ExperimentError("Classes are chosen of the data set labelled alone: leave --classes out.")
     if data == "folder":
         if root is None:
             raise ExperimentError("The data set folder needs a folder: give it by --root PATH.")
@@ -76,22 +97,39 @@ def experiment(
             say_once(note)
         data, crop = folder(root, facts), crop or facts.crop
         weights = np.array(facts.class_weights) if class_balance else None
-    elif data == "labelled":
-        known = known_labelled(root)
-        data, crop = labelled(root or "", known, class_names=classes, masks=True), crop or known.crop
-    elif classes:
-        raise ExperimentError("Classes are chosen of the data set labelled alone: leave --classes out.")
     elif bands:
         raise ExperimentError("Bands are chosen of a folder alone: leave --bands out.")
     elif class_balance:
         raise ExperimentError("Class weights are worked out of a folder alone: leave --class-balance out.")
+    elif data == "labelled":
+        known = known_labelled(root)
+        data, crop = labelled(root or "", known, class_names=classes, masks=True), crop or known.crop
     elif not isinstance(data, Dataset):
         data = by_name(data, root=root, groups=groups)
     start = start_from(recipe.start, encoder)
+    loss = loss or (("binary_cross_entropy",) if data.multilabel else ("cross_entropy",))
+    sigmoids = data.multilabel if callable(loss) else of_sigmoids(loss, data)
     if not isinstance(model, nn.Module):
-        model = network(len(data.class_names), model, encoder, decoder, upsample, skips, width, depth, recipe)
+        logits = 1 if sigmoids and not data.multilabel else len(data.class_names)
+        model = network(logits, model, encoder, decoder, upsample, skips, width, depth, recipe)
     loss = loss if callable(loss) else sum_of(loss, weights)
-    return recipe.experiment(normalized(model, data, start), data, loss, augment=cropped(data, crop), start=start)
+    task = SigmoidSegmentation if sigmoids else Segmentation
+    model = normalized(model, data, start)
+    return recipe.experiment(model, data, loss, augment=cropped(data, crop), task=task, start=start)
+
+
+def of_sigmoids(names: tuple[MaskLoss, ...], data: Dataset) -> bool:
+    """Whether losses are of sigmoids, as those of labels that may overlap must be."""
+    others = [name for name in names if name not in OF_SIGMOIDS]
+    if data.multilabel and others:
+        raise ExperimentError(
+            f"The labels of {data.name} may overlap, and {others[0]} is for classes of which a pixel has one: take "
+            f"--loss {' '.join(OF_SIGMOIDS[:3])}, or another of a sigmoid."
+        )
+    if others and len(others) < len(names):
+        of_one = next(name for name in names if name in OF_SIGMOIDS)
+        raise ExperimentError(f"{of_one} is of a sigmoid and {others[0]} of a softmax: take losses of one of the two.")
+    return not others
 
 
 def network(
@@ -133,8 +171,11 @@ def network(
 
 def sum_of(names: tuple[MaskLoss, ...], class_weights: np.ndarray | None) -> Loss:
     """The sum of losses by name."""
-    given = {} if class_weights is None else {"class_weights": class_weights}
-    parts: list[Loss] = [partial(getattr(losses, name), **given if name in WEIGHTED else {}) for name in names]
+    weighted = class_weights is not None
+    parts: list[Loss] = [
+        partial(getattr(losses, name), **({WEIGHTED[name]: class_weights} if name in WEIGHTED and weighted else {}))
+        for name in names
+    ]
     return losses.weighted_sum(*((1.0, loss) for loss in parts)) if len(parts) > 1 else parts[0]
 
 

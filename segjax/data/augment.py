@@ -100,27 +100,27 @@ def warp(record: Record, to_source: Affine, size: tuple[int, ...]) -> Record:
     # OpenCV counts from the centre of the first pixel.
     centred = np.column_stack([linear, linear @ (0.5, 0.5) + shift - 0.5])
     height, width = size
-    image = record["image"]
-    channels = image.shape[2]
-    parts = [
-        cv2.warpAffine(
-            image[..., first : first + _TOGETHER] if channels > _TOGETHER else image,
-            centred,
-            (width, height),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        ).reshape(height, width, -1)
-        for first in range(0, channels, _TOGETHER)
-    ]
-    moved = Record(image=parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2))
+
+    def bands(pixels: np.ndarray, flags: int, border: int) -> np.ndarray:
+        channels = pixels.shape[2]
+        parts = [
+            cv2.warpAffine(
+                pixels[..., first : first + _TOGETHER] if channels > _TOGETHER else pixels,
+                centred,
+                (width, height),
+                flags=flags | cv2.WARP_INVERSE_MAP,
+                borderMode=border,
+                borderValue=(IGNORE,) * _TOGETHER,
+            ).reshape(height, width, -1)
+            for first in range(0, channels, _TOGETHER)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+
+    moved = Record(image=bands(record["image"], cv2.INTER_LINEAR, cv2.BORDER_REPLICATE))
     if "mask" in record:
-        moved["mask"] = cv2.warpAffine(
-            record["mask"],
-            centred,
-            (width, height),
-            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=IGNORE,
+        mask = record["mask"]
+        moved["mask"] = bands(np.atleast_3d(mask), cv2.INTER_NEAREST, cv2.BORDER_CONSTANT).reshape(
+            height, width, *mask.shape[2:]
         )
     if "boxes" in record:
         moved["boxes"], kept = _move_boxes(record["boxes"], linear, shift, size)

@@ -29,7 +29,7 @@ class Batch(TypedDict):
 
     image: Num[np.ndarray, "n h w c"]
     """uint8, uint16 or float32, as the records have it."""
-    mask: NotRequired[UInt8[np.ndarray, "n h w"]]
+    mask: NotRequired[UInt8[np.ndarray, "n h w *k"]]
     boxes: NotRequired[Float32[np.ndarray, "n m 4"]]
     """(x, y, w, h) in pixels."""
     labels: NotRequired[Int32[np.ndarray, "n m"]]
@@ -219,7 +219,7 @@ def _empty(example: Record, batch_size: int, shape: tuple[int, ...], max_boxes: 
     """A batch of nothing, with room for records that have what the example has."""
     batch = Batch(image=np.zeros((batch_size, *shape), example["image"].dtype))
     if "mask" in example:
-        batch["mask"] = np.full((batch_size, *shape[:2]), IGNORE, np.uint8)
+        batch["mask"] = np.full((batch_size, *shape[:2], *example["mask"].shape[2:]), IGNORE, np.uint8)
     if "boxes" in example:
         batch["boxes"] = np.zeros((batch_size, max_boxes, 4), np.float32)
         batch["labels"] = np.full((batch_size, max_boxes), -1, np.int32)

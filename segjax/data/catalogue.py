@@ -93,7 +93,8 @@ CATALOGUE = (
     ),
     Entry(
         "folder",
-        "Your images/ and masks/, or the layout of another tool; `segjax data check PATH` looks for mistakes.",
+        "Your images/ and masks/, or the layout of another tool, labels that overlap among them; `segjax data check "
+        "PATH` looks for mistakes.",
         "segjax train folder --root PATH",
         folder,
     ),

@@ -23,6 +23,8 @@ class CheckedSource:
     num_attributes: int | None = None
     bands: Bands | None = None
     """What all images are; None for any one depth."""
+    multilabel: bool = False
+    """Whether masks have a band for each of the classes."""
 
     def __len__(self) -> int:
         """How many records there are."""
@@ -45,7 +47,10 @@ class CheckedSource:
         if self.bands is not None:
             self.bands.refuse_others(record["image"], f"The image of {what[0].lower()}{what[1:]}")
         if "mask" in record:
-            _check_mask(what, record, self.num_classes)
+            if self.multilabel:
+                _check_label_bands(what, record, self.num_classes)
+            else:
+                _check_mask(what, record, self.num_classes)
         if "boxes" in record:
             _check_boxes(what, record, self.num_classes, self.num_attributes)
         return record
@@ -83,6 +88,17 @@ def _check_mask(what: str, record: Record, num_classes: int | None) -> None:
             f"{what} has a mask (uint8) with the class {strange.max()}, and there are {count} classes: name all of "
             f"them, or write {IGNORE} where a pixel has none."
         )
+
+
+def _check_label_bands(what: str, record: Record, labels: int | None) -> None:
+    mask, size = record["mask"], record["image"].shape[:2]
+    if _dtype(mask) != "uint8" or mask.shape != (*size, labels):
+        raise DataError(
+            f"{what} has a mask of {_described(mask)} for an image of {size[0]}x{size[1]} and {labels} labels: give "
+            f"shape {(*size, labels)}, as uint8, 1 where a pixel has the label, 0 where not, 255 to ignore it."
+        )
+    if strange := set(np.unique(mask).tolist()) - {0, 1, IGNORE}:
+        raise DataError(f"{what} has a mask of labels with the value {min(strange)}: give 0, 1, or {IGNORE} to ignore.")
 
 
 def _check_boxes(what: str, record: Record, num_classes: int | None, num_attributes: int | None) -> None:

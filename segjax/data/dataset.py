@@ -33,6 +33,8 @@ class Dataset:
     """Mean and deviation of its images, for `segjax.layers.Normalized`; None to standardise each image by itself."""
     augment: Augment | None = None
     """Changes that leave its labels true, in the strengths that were measured to help."""
+    multilabel: bool = False
+    """Whether its classes are labels that may overlap: the mask has a band for each, and there is no background."""
     bands: Bands | None = None
     """What its image files are read as; without it, by what `statistics` says."""
 
@@ -60,6 +62,7 @@ class Dataset:
             if isinstance(source, CheckedSource):  # `dataclasses.replace` gives what was wrapped before
                 source = source.source
             classes, attributes = len(self.class_names), len(self.attribute_names)
-            return CheckedSource(source, f"{self.name}'s {split} split", classes, attributes, self.images)
+            name = f"{self.name}'s {split} split"
+            return CheckedSource(source, name, classes, attributes, self.images, self.multilabel)
 
         return open_checked

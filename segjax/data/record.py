@@ -17,8 +17,9 @@ class Record(TypedDict):
 
     image: Num[np.ndarray, "h w c"]
     """uint8, uint16 or float32, as it is stored: a model normalises it."""
-    mask: NotRequired[UInt8[np.ndarray, "h w"]]
-    """The class of every pixel; 255 is ignored."""
+    mask: NotRequired[UInt8[np.ndarray, "h w *k"]]
+    """The class of every pixel; of a set whose labels may overlap, (h w k): 1 where a pixel has the label, 0 where not.
+    255 is ignored."""
     boxes: NotRequired[Float32[np.ndarray, "m 4"]]
     """(x, y, w, h) in pixels: the top-left corner and the size, so that a whole image is (0, 0, w, h)."""
     labels: NotRequired[Int32[np.ndarray, " m"]]

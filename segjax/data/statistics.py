@@ -104,3 +104,10 @@ def median_frequency_weights(counts: Int[np.ndarray, "n k"]) -> tuple[float, ...
     weights = np.ones(len(seen))
     weights[seen > 0] = np.minimum(np.median(frequency) / frequency, MOST_WEIGHT)
     return tuple(weights.tolist())
+
+
+def positive_weights(counts: Int[np.ndarray, "k 256"]) -> tuple[float, ...]:
+    """For each label that may overlap others, the pixels without it for each with it; in 1 to 10, and 1 for none."""
+    without, having = counts[:, 0], counts[:, 1]
+    weights = np.where(having > 0, without / np.maximum(having, 1), 1)
+    return tuple(np.clip(weights, 1, MOST_WEIGHT).tolist())

@@ -19,8 +19,8 @@ class MaskExample(NamedTuple):
     """One record with the mask that was predicted for it."""
 
     image: UInt8[np.ndarray, "h w c"]
-    truth: UInt8[np.ndarray, "h w"]
-    prediction: UInt8[np.ndarray, "h w"]
+    truth: UInt8[np.ndarray, "h w *k"]
+    prediction: UInt8[np.ndarray, "h w *k"]
 
 
 class BoxExample(NamedTuple):
@@ -41,6 +41,8 @@ def draw_mask_grid(folder: Path, examples: Sequence[MaskExample], class_names: S
     grid = figure.subplots(4, len(examples), squeeze=False)
     for column, (image, truth, prediction) in zip(grid.T, examples, strict=True):
         counted, right = truth != 255, truth == prediction
+        if truth.ndim == 3:  # of labels that may overlap
+            counted, right = counted.any(axis=2), (right | ~counted).all(axis=2)
         error = np.where(right[..., None], _RIGHT, _WRONG)
         error = np.where(counted[..., None], error, IGNORED).astype(np.uint8)
         for axes, shown in zip(

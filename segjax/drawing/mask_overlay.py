@@ -20,35 +20,41 @@ _BACKGROUND, _BORDER = (250, 250, 250), (255, 255, 255)
 
 def draw_overlay(
     image: UInt8[np.ndarray, "h w 3"],
-    mask: UInt8[np.ndarray, "h w"],
+    mask: UInt8[np.ndarray, "h w *k"],
     class_names: Sequence[str],
     palette: Palette,
 ) -> Image.Image:
     """Tint an image with the colours of its mask, draw where classes meet, and say below which colour is what.
 
-    The legend names the classes that occur, the most frequent first, with their share of the pixels.
+    The legend names the classes that occur, the most frequent first, with their share of the pixels. A mask (h w k) has
+    1 for each label of a pixel: where labels overlap their colours are stripes.
     """
-    counts = np.bincount(mask.ravel(), minlength=len(class_names))[: len(class_names)]
+    if mask.ndim == 3:
+        shares = (mask == 1).mean(axis=(0, 1))
+    else:
+        counts = np.bincount(mask.ravel(), minlength=len(class_names))[: len(class_names)]
+        shares = counts / max(1, counts.sum())
     tinted = tint(*_fitted(image, mask), palette)
-    legend = _legend(tinted.shape[1], counts, class_names, palette)
+    legend = _legend(tinted.shape[1], shares, class_names, palette)
     canvas = Image.new("RGB", (legend.width, len(tinted) + legend.height), _BACKGROUND)
     canvas.paste(Image.fromarray(tinted))
     canvas.paste(legend, (0, len(tinted)))
     return canvas
 
 
-def tint(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"], palette: Palette) -> np.ndarray:
+def tint(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w *k"], palette: Palette) -> np.ndarray:
     """The image in its own size, tinted with the colours of its mask, and white where classes meet."""
     tinted = cv2.addWeighted(image, 0.55, paint(mask, palette), 0.45, 0)
-    borders = np.zeros(mask.shape, bool)
-    borders[:, :-1] |= mask[:, :-1] != mask[:, 1:]
-    borders[:-1] |= mask[:-1] != mask[1:]
+    bands = np.atleast_3d(mask)
+    borders = np.zeros(mask.shape[:2], bool)
+    borders[:, :-1] |= (bands[:, :-1] != bands[:, 1:]).any(axis=2)
+    borders[:-1] |= (bands[:-1] != bands[1:]).any(axis=2)
     tinted[borders] = _BORDER
     return tinted
 
 
 def grey_overlay(
-    image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"], palette: Palette
+    image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w *k"], palette: Palette
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The colours of a mask laid over a greyed image, so that none is taken for its own; the ignored is white."""
     grey = image.mean(axis=2, keepdims=True)
@@ -56,21 +62,24 @@ def grey_overlay(
 
 
 def _fitted(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    height, width = mask.shape
+    height, width = mask.shape[:2]
     longer = max(height, width)
     if longer > LONGEST:
         size = max(1, width * LONGEST // longer), max(1, height * LONGEST // longer)
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        return image, cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        # Band by band, of which OpenCV takes four at once.
+        bands = np.moveaxis(np.atleast_3d(mask), 2, 0)
+        smaller = [cv2.resize(np.ascontiguousarray(b), size, interpolation=cv2.INTER_NEAREST_EXACT) for b in bands]
+        return image, np.stack(smaller, axis=-1).reshape(*size[::-1], *mask.shape[2:])
     times = max(1, SHORTEST // longer)
     return image.repeat(times, 0).repeat(times, 1), mask.repeat(times, 0).repeat(times, 1)
 
 
-def _legend(width: int, counts: np.ndarray, class_names: Sequence[str], palette: Palette) -> Image.Image:
+def _legend(width: int, shares: np.ndarray, class_names: Sequence[str], palette: Palette) -> Image.Image:
     size = max(14, width // 80)  # of the letters, in pixels
     font, names = ImageFont.truetype(FONT, size), drawable(class_names)
-    order = [int(c) for c in np.argsort(-counts, kind="stable") if counts[c]]
-    texts = [f"{names[c]}  {counts[c] / counts.sum():.1%}" for c in order]
+    order = [int(c) for c in np.argsort(-shares, kind="stable") if shares[c]]
+    texts = [f"{names[c]}  {shares[c]:.1%}" for c in order]
     widths = [2 * _MARGIN + size + int(font.getlength(text)) for text in texts]
     width = max([width, *(_MARGIN + one for one in widths)])
     places, x, y = [], _MARGIN, _MARGIN

@@ -12,11 +12,39 @@ Palette = Sequence[Colour]
 IGNORED: Colour = (120, 120, 120)
 
 
-def paint(mask: UInt8[np.ndarray, "h w"], palette: Palette, *, ignored: Colour = IGNORED) -> UInt8[np.ndarray, "h w 3"]:
-    """A mask in the colours of its classes, `ignored` where a value has none, as 255 does."""
+NOTHING: Colour = (40, 40, 40)
+"""Where no label of a mask (h w k) is."""
+_STRIPE = 3
+"""Pixels of a stripe, along the rows."""
+
+
+def paint(
+    mask: UInt8[np.ndarray, "h w *k"], palette: Palette, *, ignored: Colour = IGNORED
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A mask in the colours of its classes, `ignored` where a value has none, as 255 does.
+
+    Of labels that may overlap, (h w k), a pixel with several is in stripes of their colours, and ignored where it is so
+    for all.
+    """
+    if mask.ndim == 3:
+        return _striped(mask, palette, ignored)
     table = np.full((256, 3), ignored, np.uint8)
     table[: len(palette)] = palette
     return table[mask]
+
+
+def _striped(mask: UInt8[np.ndarray, "h w k"], palette: Palette, ignored: Colour) -> UInt8[np.ndarray, "h w 3"]:
+    height, width, _ = mask.shape
+    painted = np.full((height, width, 3), NOTHING, np.uint8)
+    painted[(mask == 255).all(axis=2)] = ignored
+    has = mask == 1
+    count = np.maximum(has.sum(axis=2), 1)
+    turn = (np.add.outer(np.arange(height), np.arange(width)) // _STRIPE) % count
+    number = np.zeros((height, width), int)  # of the labels up to now
+    for label, colour in enumerate(palette):
+        painted[has[..., label] & (number == turn)] = colour
+        number += has[..., label]
+    return painted
 
 
 def hexadecimal(colour: Colour) -> str:

@@ -10,7 +10,8 @@ from typing import Literal
 import jax
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
+from PIL import Image
 
 from segjax.data.formats.bands import Bands
 from segjax.drawing import Palette, draw_overlay
@@ -24,6 +25,8 @@ from segjax.inference.tiling import Tiling
 
 Probabilities = Literal["npy", "png"]
 """How class probabilities are written."""
+_WITHOUT = (40, 40, 40)
+"""The colour of pixels without a label, in the mask of that label."""
 
 
 def predict_mask_files(
@@ -37,6 +40,7 @@ def predict_mask_files(
     tiling: Tiling = Tiling(),
     probabilities: Probabilities | None = None,
     bands: Bands | None = None,
+    thresholds: Sequence[float] | None = None,
 ) -> Summary:
     """Label every pixel of image files of any size and mode, and write what came of it below the folder `out`.
 
@@ -54,16 +58,20 @@ def predict_mask_files(
         tiling: as in `predict`.
         probabilities: whether to write those, too.
         bands: what the images must be, as `Dataset.images` has it; None takes them as they are stored, in RGB.
+        thresholds: where logits are those of sigmoids: the probability from which on a pixel has each label or, of two
+            classes and one logit, the second class.
 
     Raises:
         InferenceError: as `predict`; a result that would overwrite one of the image files, or cannot be written; class
             names that are not as many as the model's classes.
     """
     variables = jax.device_put(variables)
-    results = MaskResults(class_names, palette, probabilities)
+    results = MaskResults(class_names, palette, probabilities, thresholds)
+    activation = "softmax" if thresholds is None else "sigmoid"
 
     def write(opened: Opened) -> Path:
-        return results.write(opened, predict_strips(model, variables, opened.image, tiling=tiling))
+        strips = predict_strips(model, variables, opened.image, tiling=tiling, activation=activation)
+        return results.write(opened, strips)
 
     return for_each_image(write, paths, out, results.endings, bands)
 
@@ -74,39 +82,48 @@ class MaskResults:
     For a file called a.jpg, with the path that it has below the folder or glob it was found by:
     `a.png`, a palette image whose pixels are the classes; `a_overlay.png`, the image with the classes laid over it
     and a legend; where tags, a world file or GDAL's .aux.xml place it on earth, `a.tif`, the mask again with the tags
-    that place it; with `probabilities="npy"`, `a_probabilities.npy` (h w k float32); with `"png"`,
+    that place it; of labels that may overlap `a_mask_<number>_<label>.png`, and `.tif`, for each: 1 where a pixel has
+    it, 0 where not; with `probabilities="npy"`, `a_probabilities.npy` (h w k float32); with `"png"`,
     `a_<number>_<class>.png` for each class, grey and 16 bits deep, in which 65535 is one; with either of an image that
     is placed, `a_probabilities.tif` of float32, a band for each class. All of them show the image upright, as its EXIF
     orientation says. Where the image has no data, a mask is 255, and says so; probabilities are NaN, and 0 in PNG.
     """
 
     def __init__(
-        self, class_names: Sequence[str], palette: Palette, probabilities: Probabilities | None = None
+        self,
+        class_names: Sequence[str],
+        palette: Palette,
+        probabilities: Probabilities | None = None,
+        thresholds: Sequence[float] | None = None,
     ) -> None:
+        """Take the names of what the model tells; `thresholds` are of the sigmoids of its logits, where it has them."""
         self._class_names, self._palette, self._probabilities = class_names, palette, probabilities
-        of_classes = [f"_{number}_{_in_file_name(name)}.png" for number, name in enumerate(class_names)]
-        others = of_classes if probabilities == "png" else ["_probabilities.npy"]
-        self.endings = (".png", "_overlay.png", ".tif", ".tif.aux.xml", "_probabilities.tif", *others)
+        self._thresholds = None if thresholds is None else np.asarray(thresholds, np.float32)
+        names = [f"_{number}_{_in_file_name(name)}" for number, name in enumerate(class_names)]
+        self._one_logit = thresholds is not None and (len(thresholds), len(names)) == (1, 2)
+        self._overlap = thresholds is not None and not self._one_logit
+        self._masks = [f"_mask{name}" for name in names] if self._overlap else [""]
+        self._shares = [f"{name}.png" for name in names] if probabilities == "png" else ["_probabilities.npy"]
+        of_masks = [f"{name}{ending}" for name in self._masks for ending in (".png", ".tif", ".tif.aux.xml")]
+        self.endings = (*of_masks, "_overlay.png", "_probabilities.tif", *self._shares)
         """Of the names of all results that a file can have."""
 
     def write(self, opened: Opened, strips: Iterable[tuple[int, Float32[np.ndarray, "rows w k"]]]) -> Path:
-        """Write the results of an image from its probabilities, as `predict_strips` gives them; returns the mask's.
+        """Write the results of an image from its probabilities, as `predict_strips` gives them; returns its first mask.
 
         Raises:
             InferenceError: probabilities of more or fewer classes than have names.
         """
         height, width, _ = opened.image.shape
-        of_mask, of_overlay, of_tiff, of_system, of_shares, *others = (
-            Path(f"{opened.stem}{ending}") for ending in self.endings
-        )
-        place = place_of(opened.file)
-        mask = np.empty((height, width), np.uint8)
+        place, count = place_of(opened.file), len(self._class_names)
+        mask = np.empty((height, width, count) if self._overlap else (height, width), np.uint8)
         with ExitStack() as stack:
-            writers = self._writers(others, of_shares, (height, width, len(self._class_names)), place)
-            adds = [stack.enter_context(writer) for writer in writers]
+            adds = [stack.enter_context(writer) for writer in self._writers(opened.stem, (height, width, count), place)]
             for row, strip in strips:
                 self._check_classes(strip.shape[-1])
-                mask[row : row + len(strip)] = most_probable(strip)
+                mask[row : row + len(strip)] = self._decided(strip)
+                if self._one_logit:
+                    strip = np.concatenate([1 - strip, strip], axis=-1)
                 if opened.missing is not None:
                     gone = opened.missing[row : row + len(strip)]
                     mask[row : row + len(strip)][gone] = NODATA
@@ -114,33 +131,49 @@ class MaskResults:
                 for add in adds:
                     add(row, strip)
                 opened.advance(len(strip) / height)
-        write_image(of_mask, indexed(mask, self._palette))
-        write_image(of_overlay, draw_overlay(opened.shown, mask, self._class_names, self._palette))
-        if place is not None:
-            tags = place.tiff_tags(nodata=str(NODATA))
-            write_image(of_tiff, indexed(mask, self._palette), tiffinfo=tags, compression="tiff_deflate")
-            if system := place.aux_xml():
-                with replacing(of_system) as file:
-                    file.write(system)
-        return of_mask
+        for label, name in enumerate(self._masks):
+            one = np.ascontiguousarray(mask[..., label]) if self._overlap else mask
+            palette = (_WITHOUT, self._palette[label]) if self._overlap else self._palette
+            _write_mask(f"{opened.stem}{name}", indexed(one, palette), place)
+        overlay = draw_overlay(opened.shown, mask, self._class_names, self._palette)
+        write_image(Path(f"{opened.stem}_overlay.png"), overlay)
+        return Path(f"{opened.stem}{self._masks[0]}.png")
+
+    def _decided(self, strip: Float32[np.ndarray, "rows w k"]) -> UInt8[np.ndarray, "rows w *k"]:
+        if self._thresholds is None:
+            return most_probable(strip)
+        has = (strip >= self._thresholds).astype(np.uint8)
+        return has[..., 0] if self._one_logit else has
 
     def _writers(
-        self, paths: Sequence[Path], of_shares: Path, shape: tuple[int, int, int], place: Place | None
+        self, stem: Path, shape: tuple[int, int, int], place: Place | None
     ) -> list[AbstractContextManager[Add]]:
         if self._probabilities is None:
             return []
+        paths = [Path(f"{stem}{ending}") for ending in self._shares]
         one = npy_writer(paths[0], shape) if self._probabilities == "npy" else png_writer(paths, shape)
         writers: list[AbstractContextManager[Add]] = [one]
         if place is not None:
+            of_shares = Path(f"{stem}_probabilities.tif")
             writers.append(tiff_writer(of_shares, shape, self._class_names, place.tags))
         return writers
 
     def _check_classes(self, classes: int) -> None:
-        if classes != len(self._class_names):
+        if classes != (1 if self._one_logit else len(self._class_names)):
             raise InferenceError(
                 f"the model tells {classes} classes, but class_names has {len(self._class_names)}: "
                 "give the names that it was trained with."
             )
+
+
+def _write_mask(stem: str, mask: Image.Image, place: Place | None) -> None:
+    write_image(Path(f"{stem}.png"), mask)
+    if place is not None:
+        tags = place.tiff_tags(nodata=str(NODATA))
+        write_image(Path(f"{stem}.tif"), mask, tiffinfo=tags, compression="tiff_deflate")
+        if system := place.aux_xml():
+            with replacing(Path(f"{stem}.tif.aux.xml")) as file:
+                file.write(system)
 
 
 def _in_file_name(class_name: str) -> str:

@@ -3,8 +3,8 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,8 @@ from segjax.inference.tiling import Span, Tiling, View, spans
 
 Variables = Mapping[str, Any]
 Image = Num[np.ndarray, "h w c"]
+Activation = Literal["softmax", "sigmoid"]
+"""What makes probabilities of logits: of classes of which a pixel has one, or of labels that may overlap."""
 
 
 def predict(
@@ -27,8 +29,9 @@ def predict(
     image: Image,
     *,
     tiling: Tiling = Tiling(),
+    activation: Activation = "softmax",
 ) -> Float[np.ndarray, "h w k"]:
-    """Class probabilities of one image, float32, adding up to one at every pixel.
+    """Class probabilities of one image, float32; those of a softmax add up to one at every pixel.
 
     The model sees the image as `segjax.data.padding.padded` makes it, as it does when a split is scored, so that images
     of many sizes take few programs. An image larger than a tile is cut into overlapping tiles that are blended
@@ -41,6 +44,7 @@ def predict(
         variables: what `model.apply` takes, as `segjax.load` gives them.
         image: one image as the model takes it, without the batch axis.
         tiling: how it is cut into tiles, and in which views each of them is seen.
+        activation: what makes probabilities of the model's logits.
 
     Raises:
         InferenceError: an image without three axes or without pixels, in other numbers or with another number of
@@ -48,7 +52,7 @@ def predict(
             the memory for a tile.
     """
     probabilities = np.empty((0,), np.float32)
-    for row, strip in predict_strips(model, variables, image, tiling=tiling):
+    for row, strip in predict_strips(model, variables, image, tiling=tiling, activation=activation):
         if row == 0:
             probabilities = np.empty((*np.shape(image)[:2], strip.shape[-1]), np.float32)
         probabilities[row : row + len(strip)] = strip
@@ -72,12 +76,28 @@ def predict_mask(
     return mask
 
 
+def predict_labels(
+    model: nn.Module,
+    variables: Variables,
+    image: Image,
+    thresholds: Sequence[float],
+    *,
+    tiling: Tiling = Tiling(),
+) -> UInt8[np.ndarray, "h w k"]:
+    """1 where the sigmoid of a label's logit is at its threshold or above, 0 elsewhere; as `predict` in all else."""
+    mask = np.empty((*np.shape(image)[:2], len(thresholds)), np.uint8)
+    for row, strip in predict_strips(model, variables, image, tiling=tiling, activation="sigmoid"):
+        mask[row : row + len(strip)] = strip >= np.asarray(thresholds, np.float32)
+    return mask
+
+
 def predict_strips(
     model: nn.Module,
     variables: Variables,
     image: Image,
     *,
     tiling: Tiling = Tiling(),
+    activation: Activation = "softmax",
 ) -> Iterator[tuple[int, Float[np.ndarray, "rows w k"]]]:
     """What `predict` gives, a strip of rows at a time from the top, each with the number of its first row.
 
@@ -102,7 +122,7 @@ def predict_strips(
     sums = None  # from the first row that the current tiles have a say in
     for row, below in itertools.zip_longest(rows, rows[1:]):
         for column in columns:
-            share = _tile(model, variables, image, row, column, views)
+            share = _tile(model, variables, image, row, column, views, activation)
             if sums is None:
                 sums = np.zeros((max(len(row.weights) for row in rows), width, share.shape[-1]), np.float32)
             sums[: len(row.weights), column.first : column.first + len(column.weights)] += share
@@ -139,7 +159,13 @@ def most_probable(probabilities: Float[np.ndarray, "rows w k"]) -> UInt8[np.ndar
 
 
 def _tile(
-    model: nn.Module, variables: Variables, image: Image, row: Span, column: Span, views: list[View]
+    model: nn.Module,
+    variables: Variables,
+    image: Image,
+    row: Span,
+    column: Span,
+    views: list[View],
+    activation: Activation,
 ) -> Float[np.ndarray, "rows columns k"]:
     """The weighted share of one tile in the pixels that it has a say in, averaged over all views of it."""
     size = row.stop - row.start, column.stop - column.start
@@ -148,18 +174,20 @@ def _tile(
     weights = np.multiply.outer(row.weights, column.weights / len(views))[..., None]
     share = np.float32(0)
     for view in views:
-        probabilities = _probabilities(model, variables, np.flip(pixels, view.flips), view.scale)
+        probabilities = _probabilities(model, variables, np.flip(pixels, view.flips), view.scale, activation)
         probabilities = np.flip(probabilities, view.flips)
         share += weights * probabilities[top : top + len(row.weights), left : left + len(column.weights)]
     return np.asarray(share)
 
 
-def _probabilities(model: nn.Module, variables: Variables, image: Image, scale: float) -> Float[np.ndarray, "h w k"]:
+def _probabilities(
+    model: nn.Module, variables: Variables, image: Image, scale: float, activation: Activation
+) -> Float[np.ndarray, "h w k"]:
     """Probabilities of the image as it looks when scaled, brought back to its size."""
     height, width = image.shape[:2]
     size = max(1, round(scale * height)), max(1, round(scale * width))
     try:
-        return np.asarray(_compiled(model, image.shape, size)(variables, image))
+        return np.asarray(_compiled(model, image.shape, size, activation)(variables, image))
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -170,7 +198,7 @@ def _probabilities(model: nn.Module, variables: Variables, image: Image, scale: 
 
 @functools.lru_cache(maxsize=64)  # and not jit's own cache, in which a folder of images of all sizes would pile up
 def _compiled(
-    model: nn.Module, shape: tuple[int, int, int], size: tuple[int, int]
+    model: nn.Module, shape: tuple[int, int, int], size: tuple[int, int], activation: Activation
 ) -> Callable[[Variables, Image], Float[Array, "h w k"]]:
     own, channels = shape[:2], shape[2]
 
@@ -178,7 +206,7 @@ def _compiled(
         if size != own:
             image = jax.image.resize(image.astype(jnp.float32), (*size, channels), "bilinear")
         logits: Any = model.apply(variables, image[None], train=False)
-        result = jax.nn.softmax(logits[0].astype(jnp.float32))
+        result = getattr(jax.nn, activation)(logits[0].astype(jnp.float32))
         return result if size == own else jax.image.resize(result, (*own, result.shape[-1]), "bilinear")
 
     return jax.jit(probabilities)

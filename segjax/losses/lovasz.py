@@ -1,4 +1,4 @@
-"""The Lovász-softmax loss: a surrogate of intersection over union that is convex in the errors."""
+"""The Lovász losses, of a softmax and of sigmoids: surrogates of intersection over union, convex in the errors."""
 
 from functools import partial
 
@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from segjax.losses.labels import labels, sum_by_class, widen
 from segjax.losses.region import Classes, average
+from segjax.losses.sigmoid import Mask, label_bands
 
 
 def lovasz_softmax(
@@ -41,6 +42,24 @@ def lovasz_softmax(
 
     loss = _class_losses(by_class(logits), label.reshape(true.shape[0], -1), classes == "present")
     return average(loss.T, true, classes)
+
+
+def lovasz_hinge(
+    logits: Float[Array, "n h w k"], mask: Mask, *, per_image: bool = False, ignore: int = 255
+) -> Float[Array, ""]:
+    """Lovász extension of the Jaccard loss at the hinge losses of sigmoids (Berman et al. 2018); 0 if nothing counts.
+
+    The mask is that of `losses.sigmoid`. The pixels of all labels are sorted together, those of each image by
+    themselves with `per_image`, as segmentation_models.pytorch does it.
+
+    Raises:
+        ValueError: where the shapes do not match, or the mask is not of integers.
+    """
+    label = label_bands(logits, mask, ignore).reshape(logits.shape[0] if per_image else 1, -1)
+    scores = jnp.where(label >= 0, widen(logits).reshape(label.shape), 0)
+    error = jnp.where(label >= 0, jax.nn.relu(1 - jnp.where(label > 0, scores, -scores)), 0)
+    slopes = jax.vmap(_jaccard_slopes)(jax.lax.stop_gradient(error), label > 0, label >= 0)
+    return jnp.einsum("gp,gp->g", slopes, error, precision="highest").mean()
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))

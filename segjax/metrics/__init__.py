@@ -32,12 +32,15 @@ from segjax.metrics.contours import (
     mean_hausdorff_95,
 )
 from segjax.metrics.detection import DetectionScores, detection_scores
+from segjax.metrics.labels import LabelScores, best_thresholds, label_counts, label_scores
 from segjax.metrics.localization import LocalizationScores, localization_counts, localization_scores
 
 __all__ = [
     "DetectionScores",
+    "LabelScores",
     "LocalizationScores",
     "attribute_calibration_counts",
+    "best_thresholds",
     "boundary_f1",
     "boundary_f1_counts",
     "boundary_iou",
@@ -53,6 +56,8 @@ __all__ = [
     "hausdorff_95",
     "hausdorff_95_counts",
     "iou",
+    "label_counts",
+    "label_scores",
     "localization_counts",
     "localization_scores",
     "mean_accuracy",

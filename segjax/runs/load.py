@@ -15,7 +15,7 @@ from segjax.train.checkpoints import Progress, complete_steps, read_variables
 from segjax.train.devices import Layout, Placement
 from segjax.train.evaluate import make_evaluation_step, measure, split_batches
 from segjax.train.experiment import Experiment, Which
-from segjax.train.history import best_step
+from segjax.train.history import best_step, validated
 from segjax.train.run import Run
 from segjax.train.state import Variables
 
@@ -48,8 +48,8 @@ def load_experiment(
     """
     folder = open_run(Path(run)) if experiment is None else Run(Path(run))
     experiment = experiment or experiment_of(folder)
-    _, variables, _ = _read(folder, experiment, which)
-    return experiment, variables
+    step, variables, _ = _read(folder, experiment, which)
+    return _decided(folder, experiment, step), variables
 
 
 def evaluate_run(
@@ -67,6 +67,7 @@ def evaluate_run(
     folder = open_run(Path(run))
     experiment = experiment_of(folder, located(where or {}))
     step, variables, progress = _read(folder, experiment, which)
+    experiment = _decided(folder, experiment, step)
     scores = score(experiment, experiment.model, variables, split, per_image)
     return {split: scores, "steps": step, "train_seconds": round(progress["train_seconds"], 1)}
 
@@ -90,6 +91,15 @@ def score(
     if per_image is not None:
         write_per_image(per_image, task, model, variables, source, measured)
     return task.scores(measured)
+
+
+def _decided(run: Run, experiment: Experiment, step: int) -> Experiment:
+    """The experiment with what its task chose on the validation split at that step."""
+    scores = validated(run.metrics(), step)
+    if scores is None:
+        return experiment
+    task = experiment.task_of_data.decided(scores)
+    return dataclasses.replace(experiment, task=lambda data: task)
 
 
 def _read(run: Run, experiment: Experiment, which: Which | None) -> tuple[int, Variables, Progress]:

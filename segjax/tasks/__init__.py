@@ -8,10 +8,12 @@ from segjax.tasks.localization import Localization, OneObject
 from segjax.tasks.multitask import MultiTask
 from segjax.tasks.options import Options
 from segjax.tasks.segmentation import Scores, Segmentation
+from segjax.tasks.sigmoid import SigmoidSegmentation
 from segjax.tasks.task import Task
 
 TASKS: Mapping[str, Callable[[Dataset], Task]] = {
     "segmentation": Segmentation,
+    "sigmoid_segmentation": SigmoidSegmentation,
     "localization": Localization,
     "detection": Detection,
     "multitask": MultiTask,
@@ -28,5 +30,6 @@ __all__ = [
     "Options",
     "Scores",
     "Segmentation",
+    "SigmoidSegmentation",
     "Task",
 ]

@@ -1,6 +1,6 @@
 """Detection as a task: a box, a class and scores for every object of an image."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,6 +107,11 @@ class Detection:
             errors = (_known(metrics.expected_calibration_error(one)) for one in counts)
             scores["calibration_error"] = dict(zip(self._data.attribute_names, errors, strict=True))
         return scores
+
+    def decided(self, scores: Mapping[str, Any]) -> "Detection":
+        """Itself: nothing is chosen."""
+        del scores
+        return self
 
     def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
         """The training loss, AP50 and AP."""

@@ -1,6 +1,6 @@
 """Localization as a task: the box and the class of the one object of an image."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +97,11 @@ class Localization:
             "accuracy": self._by_class(by_class.localization_accuracy),
             "iou": self._by_class(by_class.mean_iou),
         }
+
+    def decided(self, scores: Mapping[str, Any]) -> "Localization":
+        """Itself: nothing is chosen."""
+        del scores
+        return self
 
     def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
         """The training loss, the accuracy and the mean IoU."""

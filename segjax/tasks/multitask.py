@@ -1,7 +1,7 @@
 """Several tasks at once: the mask, the box and the class of the one object of an image."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,11 @@ class MultiTask:
         of_mask = self._segmentation.scores(part for _, part in parts)
         of_mask["mask_iou"] = of_mask.pop("iou")
         return self._localization.scores(part for part, _ in parts) | of_mask
+
+    def decided(self, scores: Mapping[str, Any]) -> "MultiTask":
+        """Itself: nothing is chosen."""
+        del scores
+        return self
 
     def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
         """The training loss, the accuracy, and the mean IoU of boxes and of masks."""

@@ -1,7 +1,7 @@
 """Segmentation as a task: a class for every pixel."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -88,6 +88,11 @@ class Segmentation:
             table.writerow(["true class", *self._data.class_names])
             for name, row in zip(self._data.class_names, self._sum(measured).tolist(), strict=True):
                 table.writerow([name, *row])
+
+    def decided(self, scores: Mapping[str, Any]) -> "Segmentation":
+        """Itself: nothing is chosen."""
+        del scores
+        return self
 
     def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
         """The training loss, the mIoU, and the IoU of every class."""

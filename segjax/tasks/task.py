@@ -49,6 +49,10 @@ class Task(Protocol):
         """The scores of a whole split from every batch's measure, as NumPy arrays; None where one is undefined."""
         ...
 
+    def decided(self, scores: Mapping[str, Any]) -> "Task":
+        """The task as it is from here on, with what was chosen on the validation split, whose scores these are."""
+        ...
+
     def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
         """Write curves.png from the rows of the log."""
         ...

@@ -41,13 +41,13 @@ def split_batches(experiment: Experiment, source: Source) -> Iterator[Batch]:
 
 def evaluate(
     step: EvaluationStep,
-    task: Task,
-    variables: Sequence[Variables],
+    asked: Sequence[tuple[Variables, Task]],
     batches: Iterable[Batch],
     placement: devices.Placement,
 ) -> list[dict[str, Any]]:
     """Score several sets of variables of one model on the same batches, each of which is read once."""
-    return [task.scores(parts) for parts in measure(step, variables, batches, placement)]
+    measured = measure(step, [variables for variables, _ in asked], batches, placement)
+    return [task.scores(parts) for (_, task), parts in zip(asked, measured, strict=True)]
 
 
 def measure(

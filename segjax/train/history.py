@@ -87,6 +87,12 @@ def validation_scores(rows: Sequence[Row], headline: str) -> dict[int, float | N
     return {row["step"]: row.get("ema", row["val"])[headline] for row in rows if "val" in row}
 
 
+def validated(rows: Sequence[Row], step: int) -> dict[str, Any] | None:
+    """The scores on the validation split at a step, of the averaged weights where those are kept; None without any."""
+    row = next((row for row in rows if row["step"] == step and "val" in row), None)
+    return None if row is None else row.get("ema", row["val"])
+
+
 def _flat(scores: dict[str, Any], prefix: str) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for name, value in scores.items():

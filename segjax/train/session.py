@@ -127,7 +127,7 @@ class Session:
         if self.members[0].experiment.ema is not None:
             kinds["ema"] = lambda member: member.state.ema
         with contextlib.suppress(Stopped):
-            scores = self._score(self._unscored(), kinds, self.splits.val)
+            scores = self._score(self._unscored(), kinds, self.splits.val, lambda _: self.task)
             for member, parts in scores:
                 member.history.keep(self.step, parts)
                 member.checkpoints.keep(member.history.best(member.checkpoints.steps()))
@@ -151,7 +151,9 @@ class Session:
         self.log.waiting("Scoring the test split")
         untested = [member for member in self.members if not member.tested]
         try:
-            scores = self._score(untested, {"test": lambda member: member.predicting}, self.splits.test)
+            scores = self._score(
+                untested, {"test": lambda member: member.predicting}, self.splits.test, lambda member: member.task
+            )
         except Stopped:
             self._interrupt()
         for member, parts in scores:
@@ -163,7 +165,7 @@ class Session:
         self._draw_curves(self.members)
         for member in self.members if self._speaks else ():
             variables = jax.device_put(jax.device_get(member.predicting))  # this process draws alone, on its own device
-            self.task.draw_predictions(member.run.path, member.experiment.model, variables, self.splits.test)
+            member.task.draw_predictions(member.run.path, member.experiment.model, variables, self.splits.test)
             self._report(member)
         return [member.history.rows[-1]["test"] for member in self.members]
 
@@ -180,7 +182,11 @@ class Session:
         return [member for member in self._training() if member.history.row_of(self.step, "val") is None]
 
     def _score(
-        self, members: Sequence[Member], kinds: dict[str, Callable[[Member], Variables]], source: Source
+        self,
+        members: Sequence[Member],
+        kinds: dict[str, Callable[[Member], Variables]],
+        source: Source,
+        task: Callable[[Member], Task],
     ) -> list[tuple[Member, dict[str, Any]]]:
         """The scores of some runs, by kind of variables; raises `Stopped` where someone asks to stop."""
         scores: list[tuple[Member, dict[str, Any]]] = []
@@ -188,7 +194,9 @@ class Session:
             asked = [member for member in team.members if member in members]
             if asked:
                 batches = self.stop.watch(split_batches(asked[0].experiment, source))
-                found = iter(team.score([of(member) for member in asked for of in kinds.values()], batches))
+                found = iter(
+                    team.score([(of(member), task(member)) for member in asked for of in kinds.values()], batches)
+                )
                 scores += [(member, {kind: next(found) for kind in kinds}) for member in asked]
         return scores
 

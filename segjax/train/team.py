@@ -10,13 +10,13 @@ import jax
 from jaxtyping import Array
 
 from segjax.data import Source, train_batches
-from segjax.tasks.task import Batch
+from segjax.tasks.task import Batch, Task
 from segjax.train.checkpoints import Checkpoints, Progress
 from segjax.train.damaged import Damaged
 from segjax.train.devices import Placement, Program
 from segjax.train.evaluate import evaluate, make_evaluation_step
 from segjax.train.experiment import Experiment
-from segjax.train.history import History
+from segjax.train.history import History, validated
 from segjax.train.run import Run
 from segjax.train.state import TrainState, Variables
 from segjax.train.step import one_step
@@ -57,6 +57,12 @@ class Member:
     def predicting(self) -> Variables:
         """Of the state that it has now, the variables that a run predicts with: the averages where there are any."""
         return self.state.ema or self.state.variables
+
+    @property
+    def task(self) -> Task:
+        """The task, with what was chosen on the validation split for the variables that it has now."""
+        task, scores = self.experiment.task_of_data, validated(self.history.rows, self.progress["next_batch"])
+        return task if scores is None else task.decided(scores)
 
     def go_on_from(self, step: int) -> None:
         """Read the checkpoint of that step, and forget what was written after it; 0 is the start."""
@@ -107,9 +113,9 @@ class Team:
         for member, state in zip(self.training, self.program.run(states, batches, keys), strict=True):
             member.state = state
 
-    def score(self, variables: Sequence[Variables], batches: Iterable[Batch]) -> list[dict[str, Any]]:
+    def score(self, asked: Sequence[tuple[Variables, Task]], batches: Iterable[Batch]) -> list[dict[str, Any]]:
         """The scores of several sets of variables on the same batches."""
-        return evaluate(self._measure, self._task, variables, batches, self.placement)
+        return evaluate(self._measure, asked, batches, self.placement)
 
     def _compile(self, experiment: Experiment) -> Program:
         task = self._task

@@ -366,3 +366,16 @@ def test_every_depth_and_number_of_bands_is_moved_and_kept(dtype, channels):
     brighter = recolor(image, 1.5, 1, 1)
     limit = {"uint8": 255, "uint16": 65535}.get(image.dtype.name, np.inf)
     np.testing.assert_allclose(brighter, np.minimum(image * 1.5, limit), atol=0.6, rtol=1e-6)
+
+
+def test_bands_of_labels_move_as_masks_do():
+    """More bands than OpenCV moves at once, each as a mask by itself."""
+    rng = np.random.default_rng(0)
+    image, bands = rng.integers(0, 256, (20, 24, 3)).astype(np.uint8), rng.integers(0, 2, (20, 24, 6)).astype(np.uint8)
+    augment = Augment(crop=(28, 16), flip_horizontal=True, scale=(0.7, 1.4), rotate=20)
+    moved = augment(Record(image=image, mask=bands), np.random.default_rng(1))
+    for band in range(6):
+        alone = augment(Record(image=image, mask=bands[..., band]), np.random.default_rng(1))
+        np.testing.assert_array_equal(moved["mask"][..., band], alone["mask"])  # pyright: ignore
+    assert moved["mask"].shape == (28, 16, 6)  # pyright: ignore
+    assert set(np.unique(moved["mask"])) == {0, 1, 255}  # pyright: ignore

@@ -6,6 +6,7 @@ import pytest
 
 from segjax import data
 from segjax.data import Augment, Record
+from segjax.data.checked import CheckedSource
 from segjax.errors import DataError
 
 
@@ -349,3 +350,17 @@ def test_an_abandoned_iterator_ends_its_threads():
     for thread in started:
         thread.join(timeout=10)
         assert not thread.is_alive()
+
+
+def test_bands_of_labels_are_padded_as_masks_are():
+    rng = np.random.default_rng(0)
+    sizes = [(20, 24), (33, 24), (20, 24)]
+    records = [
+        Record(image=np.zeros((*size, 3), np.uint8), mask=rng.integers(0, 2, (*size, 5)).astype(np.uint8))
+        for size in sizes
+    ]
+    batches = list(data.test_batches(CheckedSource(records, num_classes=5, multilabel=True), 2))
+    assert all(batch["mask"].shape == (*batch["image"].shape[:3], 5) for batch in batches)  # pyright: ignore
+    whole = batches[0]["mask"]  # pyright: ignore
+    np.testing.assert_array_equal(whole[1, :20, :24], records[2]["mask"])  # pyright: ignore
+    assert sum(int((batch["mask"] != 255).sum()) for batch in batches) == 5 * sum(h * w for h, w in sizes)  # pyright: ignore

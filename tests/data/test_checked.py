@@ -105,3 +105,21 @@ def test_a_data_set_knows_its_classes():
     # With boxes, the mask has the background before the classes.
     boxes = Dataset("boxes", ("a", "b", "c"), ((0, 0, 0),) * 3, lambda split: [record()], ("happy", "sad"))
     assert boxes.open("train")[0]["mask"].max() == 255
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (np.zeros((8, 6), np.uint8), r"shape \(8, 6\) for an image of 8x6 and 3 labels: give shape \(8, 6, 3\)"),
+        (np.zeros((8, 6, 2), np.uint8), r"shape \(8, 6, 2\) for an image of 8x6 and 3 labels"),
+        (np.zeros((8, 6, 3), bool), "a mask of bool"),
+        (np.full((8, 6, 3), 4, np.uint8), "a mask of labels with the value 4: give 0, 1, or 255"),
+    ],
+)
+def test_bands_of_labels_are_looked_at(mask, said):
+    data = Dataset("set", ("a", "b", "c"), ((0, 0, 0),) * 3, lambda _: [record(mask=mask, boxes=None)], multilabel=True)
+    with pytest.raises(DataError, match=said):
+        data.open("train")[0]
+    right = np.full((8, 6, 3), 255, np.uint8)
+    source = CheckedSource([record(mask=right, boxes=None)], "", 3, multilabel=True)
+    assert source[0]["mask"] is right  # pyright: ignore[reportTypedDictNotRequiredAccess]

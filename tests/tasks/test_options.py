@@ -20,6 +20,7 @@ GIVEN: dict[str, dict[str, Any]] = {
 }
 TAKEN = {
     "segmentation": {"--tile", "--margin", "--tta", "--probabilities"},
+    "sigmoid_segmentation": {"--tile", "--margin", "--tta", "--probabilities"},
     "localization": {"--score"},
     "detection": {"--score"},
     "multitask": {"--score", "--probabilities"},

@@ -43,7 +43,7 @@ def test_scores_are_those_of_what_is_predicted_whatever_the_batch(batch_size: in
     variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 3), np.uint8), train=False)
     task, placement = experiment.task_of_data, Placement(Layout(1), batch_size)
     step = make_evaluation_step(model, task, placement)
-    (scores,) = evaluate(step, task, [variables], split_batches(experiment, data.open("test")), placement)
+    (scores,) = evaluate(step, [(variables, task)], split_batches(experiment, data.open("test")), placement)
     counts = np.zeros((3, 3), int)
     for record in records:
         np.add.at(counts, (record["mask"], predict_mask(model, variables, record["image"])), 1)

@@ -35,8 +35,8 @@ class Seen:
     """How many pixels have no data."""
     digest: bytes
     """Of the decoded image: equal images have equal ones, whatever format they are saved in."""
-    counts: Int64[np.ndarray, " 256"]
-    """How many pixels of the mask have each value."""
+    counts: Int64[np.ndarray, "*k 256"]
+    """How many pixels of the mask have each value, of each label where they may overlap."""
     coloured: bool
     """The values of the mask come from a table of colours."""
     problems: tuple[Problem, ...]
@@ -66,6 +66,8 @@ class Report:
     notes: tuple[str, ...]
     problems: tuple[Problem, ...]
     seconds: float
+    multilabel: bool = False
+    """Whether the classes are labels that may overlap."""
 
     @property
     def understood(self) -> bool:
@@ -87,6 +89,9 @@ class Report:
 
     def frequencies(self, seen: Sequence[Seen]) -> Float64[np.ndarray, " k"]:
         """The share of every class in the pixels that are not ignored; zeros where there are none."""
+        if self.multilabel:
+            of_labels = sum((one.counts for one in seen), np.zeros((len(self.classes.names), 256), np.int64))
+            return of_labels[:, 1] / np.maximum(1, of_labels[:, :2].sum(axis=1))
         counts = sum((one.counts for one in seen), np.zeros(256, np.int64))[: len(self.classes.names)]
         return counts / max(1, counts.sum())
 
@@ -104,11 +109,12 @@ class Report:
             "bands": self.bands.count,
             "band_names": list(self.bands.names),
             "pixels_without_data": sum(one.missing for one in every),
+            "multilabel": self.multilabel,
             "class_frequencies": {
                 name: {split: float(share[i]) for split, share in shares.items()}
                 for i, name in enumerate(self.classes.names)
             },
-            "ignored_pixels": int(sum(one.counts[IGNORE] for one in every)),
+            "ignored_pixels": int(sum(one.counts[..., IGNORE].sum() for one in every)),
             **problem_facts(self),
         }
 
@@ -121,7 +127,7 @@ class Report:
             say(console, size_line(facts["height"], facts["width"]))
             names = f" ({', '.join(self.bands.names)})" if self.bands.names else ""
             say(console, f"They have {self.bands.count} bands{names} of {self.bands.depth}.")
-            table = Table("class", "name", *self.by_split())
+            table = Table("label" if self.multilabel else "class", "name", *self.by_split())
             for number, (name, share) in enumerate(facts["class_frequencies"].items()):
                 table.add_row(str(number), escape(name), *(f"{share[split]:.2%}" for split in self.by_split()))
             console.print(table)

@@ -15,12 +15,14 @@ from rich.console import Console
 from rich.progress import track
 
 from segjax.data.check.image_files import bands_of, doubts, mean_and_deviation, note_frames_and_gaps
+from segjax.data.check.label_bands import check_labels, meaning_of_labels, soft_edged
 from segjax.data.check.mask_examples import draw_examples
 from segjax.data.check.mask_report import Report, Seen
 from segjax.data.check.report import duplicates
 from segjax.data.formats.bands import Bands, choose, read_names
 from segjax.data.formats.classes import ClassList, numbered_classes
 from segjax.data.formats.images import Colours, decode_mask, mask_classes, read_raster, shown
+from segjax.data.formats.label_bands import read_labels
 from segjax.data.formats.layouts import FoundImages, ImageAndMask, find
 from segjax.data.formats.opened import stored_orientation
 from segjax.data.formats.problems import Problem
@@ -68,22 +70,26 @@ def check_masks(
             shown(root), "unknown", numbered_classes(0), None, Bands(), Splits(), (), (), (), (), (problem,), 0.0
         )
     colours = found.classes.colours if found.classes else {}
+    labels = found.labels
     pairs = splits.train + splits.val + splits.test
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
-        reading = pool.map(lambda pair: _read(pair, colours, chosen), pairs)
+        reading = pool.map(lambda pair: _read(pair, colours, chosen, labels), pairs)
         terminal = Console(stderr=True)
         seen = list(track(reading, "Reading", len(pairs), console=terminal, disable=not terminal.is_terminal))
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for what has not begun
     for one in seen:
         found.problems.extend(one.problems)
-    classes, levels = _meaning(found, seen)
+    classes, levels = meaning_of_labels(found, seen) if labels else _meaning(found, seen)
     if levels is not None:
         seen = [one if one.coloured else replace(one, counts=_moved(one.counts, levels)) for one in seen]
     reading_order = iter(seen)
     train, val, test = (tuple(itertools.islice(reading_order, len(part))) for part in splits[:3])
-    _check_labels(found, classes, train, val, test)
+    if labels:
+        check_labels(found, train, val, test)
+    else:
+        _check_labels(found, classes, train, val, test)
     of_images = bands_of(found, seen, names, chosen)
     note_frames_and_gaps(found, seen)
     found.problems.extend(
@@ -96,18 +102,18 @@ def check_masks(
         )
     report = Report(
         shown(root), found.layout.tool, classes, levels, of_images, splits, train, val, test,
-        tuple(found.notes), tuple(found.problems), time.perf_counter() - start,
+        tuple(found.notes), tuple(found.problems), time.perf_counter() - start, bool(labels),
     )  # fmt: skip
     if picture is not None:
         draw_examples(report, picture)
     return report
 
 
-def _read(pair: ImageAndMask, colours: Colours, chosen: tuple[int, ...] | None) -> Seen:
+def _read(pair: ImageAndMask, colours: Colours, chosen: tuple[int, ...] | None, labels: Sequence[str]) -> Seen:
     problems: list[Problem] = []
     depth: Depth = "uint8"
     size, mean, std, digest, missing = None, np.zeros(3), np.zeros(3), b"", None
-    counts, coloured, mask_size = np.zeros(256, np.int64), False, None
+    counts, coloured, mask_size = np.zeros((len(labels), 256) if labels else 256, np.int64), False, None
     try:
         found = read_raster(pair.image, bands=chosen)
         image, missing = found.pixels, found.missing
@@ -120,13 +126,14 @@ def _read(pair: ImageAndMask, colours: Colours, chosen: tuple[int, ...] | None) 
     except DataError as error:
         problems.append(Problem("unreadable", "error", shown(pair.image), str(error)))
     try:
-        mask = decode_mask(pair.mask)
-        mask_size = mask.shape[0], mask.shape[1]
-        coloured = mask.ndim == 3 and bool(colours)
-        classes = mask_classes(mask, pair.mask, colours=colours)
-        if missing is not None and missing.shape == classes.shape:
-            classes = np.where(missing, np.uint8(IGNORE), classes)
-        counts = _counts(classes)
+        stored = read_labels(pair, labels) if labels else decode_mask(pair.mask)
+        mask_size = stored.shape[0], stored.shape[1]
+        coloured = not labels and stored.ndim == 3 and bool(colours)
+        mask = stored if labels else mask_classes(stored, pair.mask, colours=colours)
+        if missing is not None and missing.shape == mask_size:
+            mask = mask.copy()
+            mask[missing] = IGNORE
+        counts = np.array([_counts(mask[..., band]) for band in range(len(labels))]) if labels else _counts(mask)
     except DataError as error:
         problems.append(Problem("unreadable" if mask_size is None else "colour", "error", shown(pair.mask), str(error)))
     if size and mask_size and size != mask_size:
@@ -162,9 +169,9 @@ def _counts(mask: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, " 256"]:
     return np.sum([np.bincount(piece, minlength=256) for piece in pieces], axis=0)
 
 
-def _moved(counts: Int64[np.ndarray, " 256"], levels: UInt8[np.ndarray, " 256"]) -> Int64[np.ndarray, " 256"]:
-    moved = np.zeros(256, np.int64)
-    np.add.at(moved, levels, counts)
+def _moved(counts: Int64[np.ndarray, "*k 256"], levels: UInt8[np.ndarray, " 256"]) -> Int64[np.ndarray, "*k 256"]:
+    moved = np.zeros_like(counts)
+    np.add.at(moved, (..., levels), counts)
     return moved
 
 
@@ -180,7 +187,7 @@ def _meaning(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, UInt8[np.
             found.notes.append("Grey masks are read by the colours that classes.txt gives.")
             levels[list(greys)] = list(greys.values())
             return classes, levels
-    if (classes is None or len(classes.names) == 2) and _soft_edged(total):
+    if (classes is None or len(classes.names) == 2) and soft_edged(total):
         between = 1 - (total[0] + total[IGNORE]) / total.sum()
         found.warn(
             "soft edges",
@@ -208,13 +215,6 @@ def _meaning(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, UInt8[np.
             "value value` a line",
         )
     return numbered_classes(count), None
-
-
-def _soft_edged(total: Int64[np.ndarray, " 256"]) -> bool:
-    """Whether nearly all pixels are black or white, and the others of any grey: no numbers of classes are like that."""
-    black, white = total[:8].sum(), total[-8:].sum()
-    greys = total[8:128].any() and total[128:-8].any()
-    return bool(greys and black and white and black + white >= 0.8 * total.sum())
 
 
 def _check_labels(

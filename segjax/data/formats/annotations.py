@@ -97,7 +97,7 @@ class AnnotatedSource:
 
     pictures: Sequence[Annotated]
     with_attributes: bool = False
-    draw_mask: Callable[[Annotated, tuple[int, int]], UInt8[np.ndarray, "h w"]] | None = None
+    draw_mask: Callable[[Annotated, tuple[int, int]], UInt8[np.ndarray, "h w *k"]] | None = None
     """Makes the mask of an image of (height, width), which records then have instead of boxes."""
 
     def __len__(self) -> int:

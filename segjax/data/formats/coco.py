@@ -4,8 +4,9 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from segjax.data.formats.annotations import (
 )
 from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR, bright_palette
 from segjax.data.formats.images import shown
-from segjax.data.formats.polygons import OUTLINE_ADVICE, draw_mask, outline_fault
+from segjax.data.formats.polygons import OUTLINE_ADVICE, draw_labels, draw_mask, outline_fault
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import IGNORE, refuse_unknown_split
 from segjax.errors import DataError
@@ -36,7 +37,7 @@ def coco(
     val: _FilePath | None = None,
     class_names: Sequence[str] | None = None,
     attribute_names: Sequence[str] = (),
-    masks: bool = False,
+    masks: bool | Literal["multilabel"] = False,
 ) -> Dataset:
     """Make a data set of images and annotations in COCO's JSON format (Lin et al., 2014).
 
@@ -47,7 +48,8 @@ def coco(
 
     With `masks` records have no boxes but a mask drawn of polygons and run lengths, and the data set's classes are the
     background, which is 0, and the categories. Smaller objects lie upon larger ones; crowds, and boxes without an
-    outline, are 255.
+    outline, are 255. `masks="multilabel"` draws each category into a band of its own, where objects of several may
+    overlap, and there is no background.
 
     Args:
         images: the folder that `file_name` of the annotations starts from; or two, for training and for testing; or
@@ -59,7 +61,7 @@ def coco(
         class_names: the categories to keep, in the order of their numbers; by default all in the order of their ids,
             for which the annotations are read at once, and not when the data set is opened.
         attribute_names: the attributes to keep, in their order.
-        masks: whether records have a mask, and no boxes.
+        masks: whether records have a mask, and no boxes; "multilabel" for one with a band for each category.
 
     Raises:
         DataError: the annotations cannot be read, have errors, or nothing to learn from: `segjax data check` lists all.
@@ -69,7 +71,8 @@ def coco(
     folder_of = {"train": folders[0], "val": folders[-1] if len(folders) == 3 else folders[0], "test": folders[1]}
     cut = [split for split, path in given.items() if path is None]
     names = tuple(class_names) if class_names is not None else read_categories(test or train)
-    if masks and len(names) >= IGNORE:
+    multilabel = masks == "multilabel"
+    if masks is True and len(names) >= IGNORE:
         raise ValueError(f"A mask holds up to {IGNORE - 1} classes and the background, not {len(names)}.")
 
     def open_split(split: str) -> AnnotatedSource:
@@ -77,7 +80,7 @@ def coco(
         of_train = split == "train" or split in cut
         path = given[split] or train
         folder = folder_of["train" if of_train else split]
-        found = read_coco(path, folder, class_names, attribute_names, segmentations=masks)
+        found = read_coco(path, folder, class_names, attribute_names, segmentations=bool(masks))
         if found.class_names != names:
             raise DataError(
                 f"{shown(path)} has the categories {', '.join(found.class_names)} where {', '.join(names)} were "
@@ -88,17 +91,19 @@ def coco(
         if not pictures:
             raise DataError(f"{shown(path)} has no images for the split {split}: add some.")
         if split == "train":
-            refuse_nothing_to_learn(shown(path), pictures, outlines=masks)
-        return AnnotatedSource(pictures, bool(attribute_names), draw_mask if masks else None)
+            refuse_nothing_to_learn(shown(path), pictures, outlines=bool(masks))
+        draw = partial(draw_labels, labels=len(names)) if multilabel else draw_mask if masks else None
+        return AnnotatedSource(pictures, bool(attribute_names), draw)
 
     return Dataset(
         Path(train).stem,
-        (BACKGROUND, *names) if masks else names,
-        (BACKGROUND_COLOUR, *bright_palette(len(names))) if masks else bright_palette(len(names)),
+        (BACKGROUND, *names) if masks is True else names,
+        (BACKGROUND_COLOUR, *bright_palette(len(names))) if masks is True else bright_palette(len(names)),
         open_split,
         tuple(attribute_names),
         statistics=OF_PHOTOS,
         augment=FOR_PHOTOS,
+        multilabel=multilabel,
     )
 
 

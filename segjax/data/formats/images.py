@@ -142,7 +142,7 @@ def _decode_mask(image: ImageFile.ImageFile, path: FilePath) -> UInt8[np.ndarray
         stretch = 85 if "L;2" in raw_mode else 17 if "L;4" in raw_mode else 1
         return np.ascontiguousarray(values[..., 0] if values.ndim == 3 else values // stretch)
     if upright.mode.startswith("I") or upright.mode == "F":
-        return _whole_labels(np.asarray(upright), path)
+        return whole_labels(np.asarray(upright), path)
     return np.array(upright.convert("RGB"))
 
 
@@ -219,15 +219,19 @@ def _label_array(
     if stored.shape[2] == 3 and stored.dtype == np.uint8:
         return stored
     if stored.shape[2] != 1:
-        raise DataError(f"{shown(path)} is a mask of {stored.shape[2]} bands: save the class of every pixel in one.")
+        raise DataError(
+            f"{shown(path)} is a mask of {stored.shape[2]} bands: save the class of every pixel in one or, where each "
+            "is of a label that may overlap others, name the labels in classes.txt."
+        )
     values = stored[..., 0]
     if nodata is not None and not 0 <= nodata <= IGNORE:
         gone = np.isnan(values) if np.isnan(nodata) else values == nodata
         values = np.where(gone, IGNORE, values)
-    return _whole_labels(values, path)
+    return whole_labels(values, path)
 
 
-def _whole_labels(values: Shaped[np.ndarray, "h w"], path: FilePath) -> UInt8[np.ndarray, "h w"]:
+def whole_labels(values: Shaped[np.ndarray, "h w"], path: FilePath) -> UInt8[np.ndarray, "h w"]:
+    """Numbers of any type as labels, all bits of 16 as 255; raises DataError where one is no class number."""
     values = np.where(values == 65535, IGNORE, values)  # all bits of 16, as 255 is all bits of 8
     wrong = (values < 0) | (values > 255) | (values != np.floor(values))
     if wrong.any():

@@ -16,6 +16,7 @@ from segjax.data.formats.classes import (
     read_roboflow_classes,
 )
 from segjax.data.formats.images import SUFFIXES, shown
+from segjax.data.formats.label_bands import by_label, name_labels
 from segjax.data.formats.problems import Problem
 from segjax.errors import DataError
 
@@ -77,6 +78,9 @@ class ImageAndMask(NamedTuple):
     """The path below the layout's folder without what follows the shared name; lists of splits hold it."""
     image: Path
     mask: Path
+    """Of several, the first."""
+    labels: tuple[Path | None, ...] = ()
+    """The mask of every label, None where an image has none of it; empty where there is one mask."""
 
 
 @dataclass
@@ -91,6 +95,10 @@ class FoundImages:
     masks: dict[str, Path] = field(default_factory=dict)
     """By the key of the image that it belongs to, or by its own where there is none."""
     classes: ClassList | None = None
+    labels: tuple[str, ...] = ()
+    """What the bands of masks are called, where labels may overlap."""
+    label_files: dict[str, dict[str, Path]] = field(default_factory=dict)
+    """By the label and then as `masks`, where each label has files of its own."""
     notes: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -146,7 +154,12 @@ def find(root: str | os.PathLike[str]) -> FoundImages:
                 "read from one file: put the channels of each case into one, such as a TIFF of several bands, called "
                 "_0000",
             )
-        for name, path in masks.items():
+        labels = by_label(masks, {key.removeprefix(prefix) for key in keys}, layout.mask_ends)
+        for label, files in labels.items():
+            for key, path in files.items():
+                found.label_files.setdefault(label, {})[prefix + key] = path
+                found.masks.setdefault(prefix + key, path)
+        for name, path in () if labels else masks.items():
             stems = [name.removesuffix(end) for end in layout.mask_ends if name.endswith(end)]
             matching = [stem for stem in stems if prefix + stem in keys]
             if stems:
@@ -156,6 +169,7 @@ def find(root: str | os.PathLike[str]) -> FoundImages:
     if not found.images:
         raise DataError(f"{shown(root)} holds no images with masks: put images in images/ and masks in masks/.")
     _read_class_list(found)
+    name_labels(found)
     return found
 
 

@@ -1,5 +1,6 @@
 """Masks drawn of the outlines that COCO's format gives to objects: polygons, or run lengths plain or packed."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,22 +23,39 @@ def draw_mask(picture: Annotated, size: tuple[int, int]) -> UInt8[np.ndarray, "h
     Raises:
         DataError: an outline is neither polygons nor run lengths of the image's size.
     """
+    mask = np.zeros(size, np.uint8)
+    for inside, label, counted in sorted(_drawn(picture, size), key=lambda one: -one[0].sum()):
+        mask[inside] = label + 1 if counted else IGNORE
+    return mask
+
+
+def draw_labels(picture: Annotated, size: tuple[int, int], labels: int) -> UInt8[np.ndarray, "h w {labels}"]:
+    """The mask of an image of (height, width) with a band for each label: 1 where any of its objects is.
+
+    Crowds, and boxes without an outline, are 255 in the band of their label, but where an object of it is.
+
+    Raises:
+        DataError: an outline is neither polygons nor run lengths of the image's size.
+    """
+    mask = np.zeros((*size, labels), np.uint8)
+    for inside, label, counted in sorted(_drawn(picture, size), key=lambda one: one[2]):
+        mask[inside, label] = 1 if counted else IGNORE
+    return mask
+
+
+def _drawn(picture: Annotated, size: tuple[int, int]) -> Iterator[tuple[Bool[np.ndarray, "h w"], int, bool]]:
+    """Where every object is, its label, and whether that counts."""
     from pycocotools import mask as rle
 
-    drawn = []
     for box, label, crowd, outline in zip(
         picture.boxes, picture.labels, picture.crowd, picture.segmentations, strict=True
     ):
         if not outline:
-            drawn.append((_inside_box(box, size), IGNORE))
+            yield _inside_box(box, size), int(label), False
             continue
         if fault := outline_fault(outline, size):
             raise DataError(f"{shown(picture.path)} has an outline that cannot be drawn ({fault}): {OUTLINE_ADVICE}.")
-        drawn.append((rle.decode(_packed(outline, size)) > 0, IGNORE if crowd else label + 1))
-    mask = np.zeros(size, np.uint8)
-    for inside, value in sorted(drawn, key=lambda one: -one[0].sum()):
-        mask[inside] = value
-    return mask
+        yield rle.decode(_packed(outline, size)) > 0, int(label), not crowd
 
 
 def outline_fault(outline: Any, size: tuple[int, int] | None) -> str | None:

@@ -107,7 +107,8 @@ def _pairs(found: FoundImages, keys: list[str]) -> tuple[ImageAndMask, ...]:
     pairs = []
     for key in keys:
         if key in found.masks:
-            pairs.append(ImageAndMask(key, found.images[key], found.masks[key]))
+            labels = tuple(files.get(key) for files in found.label_files.values())
+            pairs.append(ImageAndMask(key, found.images[key], found.masks[key], labels))
         else:
             where = found.layout.masks.format(split=key.split("/")[0])
             found.error("missing mask", found.images[key], f"has no mask in {where}/: add it or take the image away")

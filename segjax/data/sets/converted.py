@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, UInt8
 
 from segjax.data.checked import checked
 from segjax.data.dataset import Dataset
@@ -86,14 +87,22 @@ def _of_masks(data: Dataset, split: str, skipped: int) -> Images:
     assert isinstance(source, FolderSource)
     for index, pair in enumerate(source.pairs):
         mask = source[index]["mask"]
-        height, width = mask.shape
+        height, width = mask.shape[:2]
         objects = []
-        for label in np.unique(mask[mask >= skipped]).tolist():
-            count, parts = cv2.connectedComponents((mask == label).astype(np.uint8), connectivity=8)
+        for label, inside in _labels(mask, skipped):
+            count, parts = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8)
             marks = (bitmap("", "", parts == part, 0, 0, (height, width)) for part in range(1, count))
             crowd = label == IGNORE
             objects += [Object(0 if crowd else label - skipped, m.box, m.outline, crowd) for m in marks if m]
         yield pair.image, (height, width), objects
+
+
+def _labels(mask: UInt8[np.ndarray, "h w *k"], skipped: int) -> Iterator[tuple[int, Bool[np.ndarray, "h w"]]]:
+    """Where every label is, of those that may overlap too; of pixels that are ignored, `IGNORE`."""
+    if mask.ndim == 3:
+        yield from ((label, mask[..., label] == 1) for label in range(mask.shape[-1]))
+    else:
+        yield from ((label, mask == label) for label in np.unique(mask[mask >= skipped]).tolist())
 
 
 def _parsed(images: Images, names: tuple[str, ...], out: Path) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from segjax.data.dataset import Dataset
 from segjax.data.formats.bands import NAMES_FILE, Bands, choose, read_names
 from segjax.data.formats.classes import ClassList, Colour
 from segjax.data.formats.images import read_mask, shown
+from segjax.data.formats.label_bands import read_labels
 from segjax.data.formats.layouts import CLASS_LISTS, ImageAndMask, find
 from segjax.data.formats.splits import split as split_images
 from segjax.data.formats.splits import write_lists
 from segjax.data.record import IGNORE, Record, refuse_unknown_split
-from segjax.data.statistics import Statistics, median_frequency_weights, pooled, training_crop
+from segjax.data.statistics import Statistics, median_frequency_weights, pooled, positive_weights, training_crop
 from segjax.errors import DataError
 
 
@@ -36,11 +37,14 @@ class FolderDefaults:
     """Of every band of all training images, in the stored numbers over `WHITE` of their depth."""
     std: tuple[float, ...]
     class_weights: tuple[float, ...]
-    """By median frequency (Eigen and Fergus, 2015), at most 10; 1 for a class that no training mask has."""
+    """By median frequency (Eigen and Fergus, 2015), at most 10; 1 for a class that no training mask has. Of labels that
+    may overlap, how many pixels are without for each with it, at most 10."""
     notes: tuple[str, ...]
     """What was guessed about the folder, to be said aloud."""
     bands: Bands = field(default_factory=Bands)
     """What its images are read as."""
+    multilabel: bool = False
+    """Whether its classes are labels that may overlap."""
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> "FolderDefaults":
@@ -74,14 +78,15 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
         refuse_unknown_split(shown(root), split)
         report = _checked(root, known.bands.chosen)
         known.bands.refuse_others(np.empty((1, 1, report.bands.count), report.bands.depth), shown(root))
-        if report.classes.names != known.class_names:
+        if report.multilabel != known.multilabel or report.classes.names != known.class_names:
             raise DataError(
                 f"{report.root} has the classes {', '.join(report.classes.names)} where {', '.join(known.class_names)} "
                 "were expected: give it a classes.txt with these."
             )
         if report.splits.by_hash:
             write_lists(Path(root), report.splits)
-        return FolderSource(getattr(report.splits, split), report.classes, report.levels, known.bands)
+        pairs = getattr(report.splits, split)
+        return FolderSource(pairs, report.classes, report.levels, known.bands, multilabel=known.multilabel)
 
     return Dataset(
         Path(root).resolve().name,
@@ -90,6 +95,7 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
         open_split,
         statistics=Statistics(known.mean, known.std, depth=known.bands.depth),
         bands=known.bands,
+        multilabel=known.multilabel,
         augment=Augment(
             crop=(known.crop, known.crop),
             flip_horizontal=True,
@@ -111,9 +117,11 @@ class FolderSource:
         classes: ClassList,
         levels: UInt8[np.ndarray, " 256"] | None,
         bands: Bands = Bands(),
+        *,
+        multilabel: bool = False,
     ):
         """Take pairs that `check` has read, with what it found masks to mean and images to be."""
-        self.pairs, self.classes, self.levels, self.bands = pairs, classes, levels, bands
+        self.pairs, self.classes, self.levels, self.bands, self.multilabel = pairs, classes, levels, bands, multilabel
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -131,13 +139,18 @@ class FolderSource:
         """
         pair = self.pairs[index]
         image, _, missing, *_ = self.bands.read(pair.image)
-        mask = read_mask(pair.mask, colours=self.classes.colours, levels=self.levels)
-        if image.shape[:2] != mask.shape:
+        if self.multilabel:
+            mask, count = read_labels(pair, self.classes.names), 2
+            mask = mask if self.levels is None else self.levels[mask]
+        else:
+            mask = read_mask(pair.mask, colours=self.classes.colours, levels=self.levels)
+            count = len(self.classes.names)
+        if image.shape[:2] != mask.shape[:2]:
             raise DataError(size_sentence(pair, image.shape, mask.shape))
-        if ((mask >= len(self.classes.names)) & (mask != IGNORE)).any():
+        if ((mask >= count) & (mask != IGNORE)).any():
             raise DataError(f"{shown(pair.mask)} has labels that it did not have when it was checked: check again.")
         if missing is not None:
-            mask = np.where(missing, np.uint8(IGNORE), mask)
+            mask[missing] = IGNORE
         return {"image": image, "mask": mask}
 
 
@@ -161,15 +174,19 @@ def folder_defaults(root: str | os.PathLike[str], bands: Sequence[str] = ()) -> 
         np.maximum(sizes.prod(axis=1) - [one.missing for one in train], 1),
         report.bands.depth,
     )
+    counts = np.array([one.counts for one in train])
     return FolderDefaults(
         class_names=report.classes.names,
         palette=report.classes.palette,
         crop=training_crop(sizes),
         mean=images.mean,
         std=images.std,
-        class_weights=median_frequency_weights(np.array([one.counts for one in train])[:, : len(report.classes.names)]),
+        class_weights=positive_weights(counts.sum(axis=0))
+        if report.multilabel
+        else median_frequency_weights(counts[:, : len(report.classes.names)]),
         notes=report.notes,
         bands=report.bands,
+        multilabel=report.multilabel,
     )
 
 
@@ -191,7 +208,7 @@ def _state(root: str | os.PathLike[str]) -> list[object]:
     """What checking depends on, without reading pixels: which files there are, and since when."""
     splits = split_images(find(root))
     pairs = [pair for part in (splits.train, splits.val, splits.test) for pair in part]
-    files = [file for pair in pairs for file in (pair.image, pair.mask)]
+    files = [file for pair in pairs for file in (pair.image, pair.mask, *pair.labels) if file is not None]
     files += [Path(root, name) for name in (*CLASS_LISTS, NAMES_FILE)]
     status = [file.stat() if file.exists() else None for file in files]
     return [splits._replace(by_hash=False), *(one and (one.st_size, one.st_mtime_ns) for one in status)]

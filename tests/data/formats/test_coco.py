@@ -218,6 +218,11 @@ def test_masks_are_those_of_cocos_own_tools(make_coco):
     np.testing.assert_array_equal(record["mask"], expected)
     assert "mask" not in coco(images, path, path).open("test")[0]
     assert coco(images, path, path, masks=True).open("test")[1]["mask"].max() == 0
+    overlapping = coco(images, path, path, masks="multilabel")
+    assert (overlapping.class_names, overlapping.multilabel) == (("dog", "cat", "bird"), True)
+    bands = np.stack([np.where(crowd, 255, 0), polygon, blob], axis=-1).astype(np.uint8)
+    bands[0:3, 35:38, 0] = 255
+    np.testing.assert_array_equal(overlapping.open("test")[0]["mask"], bands)  # whole outlines, one upon the other
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""Scores of labels that may overlap, at any threshold of their probabilities."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer
+
+from segjax.metrics.averages import ratio
+
+BINS = 64
+"""Of probabilities. Thresholds are multiples of 1/64, which float32 holds exactly."""
+
+
+class LabelScores(NamedTuple):
+    """Each in 0..1, of what is counted together, a whole split or one image; NaN where nothing can be divided."""
+
+    iou: Float[np.ndarray, "*n k"]
+    """Intersection over union: TP / (TP + FP + FN)."""
+    dice: Float[np.ndarray, "*n k"]
+    """2 TP / (2 TP + FP + FN), which is also F1."""
+    precision: Float[np.ndarray, "*n k"]
+    """Of the pixels that are predicted to have the label, the share that has it: TP / (TP + FP)."""
+    recall: Float[np.ndarray, "*n k"]
+    """Of the pixels that have the label, the share that is found: TP / (TP + FN)."""
+
+
+def label_counts(
+    logits: Float[Array, "n h w k"], mask: Integer[Array, "n h w k"], *, ignore: int = 255
+) -> Integer[Array, "n k 64 2"]:
+    """For each image and label, its counted pixels by the sigmoid of their logit, in 64 bins, and by no and yes.
+
+    What `label_scores` reads at any threshold. int32: an image must hold fewer than 2^31 pixels.
+
+    Raises:
+        ValueError: where the shapes differ.
+    """
+    if logits.shape != mask.shape:
+        raise ValueError(f"the logits have shape {logits.shape} and the mask {mask.shape}: expected the same.")
+    n, k = logits.shape[0], logits.shape[-1]
+    mask = jnp.asarray(mask, jnp.int32)
+    probability = jax.nn.sigmoid(logits.astype(jnp.float32))
+    bins = jnp.clip(jnp.floor(probability * BINS).astype(jnp.int32), 0, BINS - 1)
+    place = (jnp.arange(n)[:, None, None, None] * k + jnp.arange(k)) * BINS + bins
+    cell = jnp.where((mask == ignore) | (mask < 0), n * k * BINS * 2, 2 * place + (mask > 0))
+    return jnp.zeros(n * k * BINS * 2, jnp.int32).at[cell].add(1, mode="drop").reshape(n, k, BINS, 2)
+
+
+def label_scores(counts: Integer[np.ndarray, "*n k 64 2"], thresholds: Float[np.ndarray, " k"]) -> LabelScores:
+    """The scores of labels that a pixel has from a probability of its threshold on, a multiple of 1/64."""
+    yes = np.arange(BINS) >= np.round(np.asarray(thresholds) * BINS)[:, None]
+    return _scores(*_confusion(counts, yes))
+
+
+def best_thresholds(counts: Integer[np.ndarray, "k 64 2"]) -> Float[np.ndarray, " k"]:
+    """For each label the threshold of the best Dice, which is that of the best IoU; of several, the one nearest to 0.5.
+
+    A label that is never there, or never predicted where it is, keeps 0.5.
+    """
+    levels = np.arange(1, BINS)
+    yes = np.arange(BINS) >= levels[:, None]
+    dice = np.nan_to_num(_scores(*_confusion(np.asarray(counts)[:, None], yes)).dice)
+    distance = np.abs(levels - BINS // 2)
+    best = [max(range(len(levels)), key=lambda j: (of_label[j], -distance[j])) for of_label in dice]
+    return levels[best] / BINS
+
+
+def _confusion(counts: np.ndarray, yes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True positives, false positives and false negatives."""
+    predicted = np.asarray(np.sum(counts * yes[..., None], axis=-2, dtype=np.float64))
+    whole = np.asarray(np.sum(counts, axis=-2, dtype=np.float64))
+    return predicted[..., 1], predicted[..., 0], whole[..., 1] - predicted[..., 1]
+
+
+def _scores(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> LabelScores:
+    return LabelScores(ratio(tp, tp + fp + fn), ratio(2 * tp, 2 * tp + fp + fn), ratio(tp, tp + fp), ratio(tp, tp + fn))

@@ -1,0 +1,183 @@
+"""Segmentation by sigmoids as a task: labels that may overlap, or one logit for two classes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Int, UInt8
+
+from segjax import metrics
+from segjax.data import Dataset, Source
+from segjax.drawing import MaskExample, draw_curves, draw_mask_grid, tint
+from segjax.drawing.figures import evenly
+from segjax.errors import ExperimentError
+from segjax.inference import Summary, Variables, VideoSummary, predict_labels, predict_mask_files, predict_video
+from segjax.inference.video import Frame
+from segjax.metrics.averages import mean
+from segjax.metrics.labels import BINS
+from segjax.tasks.options import Options
+from segjax.tasks.task import Batch
+
+_EXAMPLES = 6
+
+
+class Scores(TypedDict):
+    """Scores of a split in 0..1, where a pixel has a label from its threshold on; None where nothing can be divided.
+
+    `iou`, `dice` (also called F1), `precision` and `recall` of a label are of all counted pixels of the split together,
+    so that large objects weigh most; `miou` and `mdice` are their means over labels that are there or predicted.
+    `image_iou` and `image_dice` are those of every image by itself, averaged over the images in which the label is
+    there or predicted. `threshold` is the probability from which on a pixel has the label: of the validation split the
+    one of the best Dice there, of every other split that of the validation split.
+    """
+
+    miou: float | None
+    mdice: float | None
+    iou: dict[str, float | None]
+    dice: dict[str, float | None]
+    precision: dict[str, float | None]
+    recall: dict[str, float | None]
+    image_iou: dict[str, float | None]
+    image_dice: dict[str, float | None]
+    threshold: dict[str, float]
+
+
+class SigmoidSegmentation:
+    """Logits (n h w k), a sigmoid for each, against a mask (n h w k) of labels that may overlap.
+
+    Of a data set of two classes, whose mask is (n h w), one logit (n h w 1) says where the second one is, and scores
+    are of that alone. A model that returns several logits in training is scored by the first. The mask's 255 is neither
+    trained on nor scored. Without `thresholds` they are chosen on what is scored, and `decided` keeps them.
+
+    Raises:
+        ExperimentError: classes that do not overlap, and are not two.
+    """
+
+    headline = "miou"
+
+    def __init__(self, data: Dataset, thresholds: Sequence[float] | None = None) -> None:
+        if not data.multilabel and len(data.class_names) != 2:
+            raise ExperimentError(
+                f"{data.name} has {len(data.class_names)} classes of which every pixel has one: losses of a sigmoid "
+                "are for two classes, or for labels that may overlap; take others, such as cross_entropy."
+            )
+        self._data, self._thresholds = data, thresholds
+        self._labels = data.class_names if data.multilabel else data.class_names[1:]
+
+    def targets(self, batch: Batch) -> Int[Array, "n h w *k"]:
+        """The mask."""
+        return batch["mask"]
+
+    def zero(self) -> Int[Array, "k 64 2"]:
+        """No pixel counted yet."""
+        return jnp.zeros((len(self._labels), BINS, 2), jnp.int32)
+
+    def count(self, outputs: Any, batch: Batch) -> Int[Array, "k 64 2"]:
+        """Pixels of a batch by label, probability and truth."""
+        return self.measure(outputs, batch).sum(0)
+
+    def summary(self, counts: Int[Array, "k 64 2"]) -> dict[str, float]:
+        """The mean IoU at probabilities of 0.5."""
+        iou = metrics.label_scores(np.asarray(counts), np.full(len(self._labels), 0.5)).iou
+        return {"miou": float(mean(iou))}
+
+    def seen(self, source: Source) -> Source:
+        """The records as they are."""
+        return source
+
+    def measure(self, outputs: Any, batch: Batch) -> Int[Array, "n k 64 2"]:
+        """Pixels of every image by label, probability and truth."""
+        logits = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+        mask = batch["mask"]
+        return metrics.label_counts(logits, mask if self._data.multilabel else mask[..., None])
+
+    def scores(self, measured: Iterable[Int[np.ndarray, "n k 64 2"]]) -> dict[str, Any]:
+        """Those of `Scores`."""
+        images = np.concatenate(list(measured))
+        counts = images.sum(axis=0, dtype=np.int64)
+        thresholds = metrics.best_thresholds(counts) if self._thresholds is None else np.array(self._thresholds)
+        whole, each = metrics.label_scores(counts, thresholds), metrics.label_scores(images, thresholds)
+        scores: Scores = {
+            "miou": _known(mean(whole.iou)),
+            "mdice": _known(mean(whole.dice)),
+            "iou": self._by_label(whole.iou),
+            "dice": self._by_label(whole.dice),
+            "precision": self._by_label(whole.precision),
+            "recall": self._by_label(whole.recall),
+            "image_iou": self._by_label([mean(of_label) for of_label in each.iou.T]),
+            "image_dice": self._by_label([mean(of_label) for of_label in each.dice.T]),
+            "threshold": dict(zip(self._labels, thresholds.tolist(), strict=True)),
+        }
+        return dict(scores)
+
+    def decided(self, scores: Mapping[str, Any]) -> "SigmoidSegmentation":
+        """With the thresholds that were chosen on the validation split."""
+        return SigmoidSegmentation(self._data, [scores["threshold"][name] for name in self._labels])
+
+    def draw_curves(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        """The training loss, the mIoU, and the IoU of every label."""
+        colours = dict(zip(self._labels, self._data.palette[-len(self._labels) :], strict=True))
+        draw_curves(folder, rows, {"miou": "mean IoU"}, class_score=("iou", "IoU"), colours=colours)
+
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+        """A few records: the image, the truth, the prediction, the error."""
+        examples = []
+        for record in (source[i] for i in evenly(len(source), _EXAMPLES)):
+            found = self._predict(model, variables, record["image"], Options())
+            examples.append(MaskExample(self._data.shown(record["image"]), record["mask"], found))
+        draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
+
+    def predict_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """A mask for each label, or one of two classes, and overlays.
+
+        Takes `--tile`, `--margin`, `--tta` and `--probabilities`.
+        """
+        why = f"a run on {self._data.name} gives masks"
+        options.only("--tile", "--margin", "--tta", "--probabilities", why=why)
+        return predict_mask_files(
+            model,
+            variables,
+            paths,
+            out,
+            class_names=self._data.class_names,
+            palette=self._data.palette,
+            tiling=options.tiling,
+            probabilities=options.probabilities,
+            bands=self._data.images,
+            thresholds=self._known_thresholds,
+        )
+
+    def predict_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Frames tinted with their masks; takes `--tile`, `--margin` and `--tta`."""
+        options.only("--tile", "--margin", "--tta", why=f"a video of a run on {self._data.name} shows masks")
+        variables = jax.device_put(variables)
+
+        def tinted(frame: Frame) -> Frame:
+            return tint(frame, self._predict(model, variables, frame, options), self._data.palette)
+
+        return predict_video(tinted, video, out)
+
+    def _predict(
+        self, model: nn.Module, variables: Variables, image: np.ndarray, options: Options
+    ) -> UInt8[np.ndarray, "h w *k"]:
+        found = predict_labels(model, variables, image, self._known_thresholds, tiling=options.tiling)
+        return found if self._data.multilabel else found[..., 0]
+
+    @property
+    def _known_thresholds(self) -> Sequence[float]:
+        return [0.5] * len(self._labels) if self._thresholds is None else self._thresholds
+
+    def _by_label(self, scores: Any) -> dict[str, float | None]:
+        return dict(zip(self._labels, map(_known, scores), strict=True))
+
+
+def _known(score: Any) -> float | None:
+    return None if np.isnan(score) else float(score)
