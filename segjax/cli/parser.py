@@ -7,7 +7,8 @@ from typing import Any
 
 from segjax import __version__
 from segjax.cli.doctor import doctor
-from segjax.cli.runs import data_check, data_list, evaluate, models, predict
+from segjax.cli.models import models
+from segjax.cli.runs import data_check, data_list, evaluate, predict
 from segjax.cli.training import launch, new, sweep, train
 from segjax.cli.weights import weights_check, weights_list
 
@@ -157,7 +158,11 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--coco", metavar="FILE", type=Path, help=coco, complete=file)
     argument(command, "--probabilities", choices=("npy", "png"), help="also write the class probabilities")
 
-    command = add(commands, "models", models, "list the published models, their parameters and FLOPs")
+    command = add(commands, "models", models, "list models, decoders and encoders with their sizes, or say that of one")
+    argument(command, "--decoder", metavar="NAME", help="one decoder, on the encoder that is named")
+    argument(command, "--encoder", metavar="NAME", help="the encoder beneath it")
+    argument(command, "--upsampler", metavar="NAME", help="what it climbs by [its own]")
+    argument(command, "--size", type=_count, metavar="N", help="height and width of the image [256]")
     argument(command, "--json", action="store_true", help="print JSON")
 
     command = add(commands, "weights", weights_list, "list the weights that encoders can start from, or check one set")
