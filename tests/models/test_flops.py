@@ -66,6 +66,9 @@ def test_carafe_counts_what_it_reassembles():
 
 def test_loops_count_each_time_and_branches_the_longest():
     x = jnp.zeros((3, 3))
-    loop = partial(jax.lax.scan, lambda c, _: (jnp.dot(c, c), None), length=5)
-    assert flops(lambda x: loop(x)[0], x) == 5 * 2 * 27
+
+    def square(c, _):
+        return c @ c, None
+
+    assert flops(lambda x: jax.lax.scan(square, x, length=5)[0], x) == 5 * 2 * 27
     assert flops(lambda x: jax.lax.cond(x.sum() > 0, lambda x: x @ x @ x, lambda x: x @ x, x), x) == 2 * 2 * 27
