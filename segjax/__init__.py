@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from segjax import tasks as tasks
     from segjax import upsampling as upsampling
     from segjax import weights as weights
+    from segjax.models.hub import pull_pretrained as pull_pretrained
+    from segjax.models.hub import push_pretrained as push_pretrained
     from segjax.models.saved import save_pretrained as save_pretrained
     from segjax.pretrained import from_pretrained as from_pretrained
     from segjax.runs.experiment_file import experiment as experiment
@@ -59,6 +61,8 @@ _FUNCTIONS = {
     "experiment": "segjax.runs.experiment_file",
     "from_pretrained": "segjax.pretrained",
     "load": "segjax.runs.load",
+    "pull_pretrained": "segjax.models.hub",
+    "push_pretrained": "segjax.models.hub",
     "save_pretrained": "segjax.models.saved",
 }
 

@@ -18,6 +18,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from segjax.errors import DataError
 
@@ -210,36 +211,59 @@ def _read_url(url: str, into: Path, by_hand: str) -> Path:
 
 
 def _ask_hub(repo_id: str, filename: str, revision: str, into: Path, by_hand: str) -> Path:
+    what = f"{filename} of {repo_id} at {revision}"
+    print(f"Fetching {filename} of {repo_id} from the Hugging Face hub ...", file=sys.stderr, flush=True)
+    with asking_hub(repo_id, what, f"{what} could not be fetched from the Hugging Face hub", f", {by_hand}") as client:
+        return Path(client.hf_hub_download(repo_id, filename, revision=revision, local_dir=into))
+
+
+@contextlib.contextmanager
+def asking_hub(repo_id: str, what: str, failed: str, otherwise: str = "") -> Iterator[Any]:
+    """`huggingface_hub`, which says nothing by itself while entered, and whose errors become one sentence.
+
+    Args:
+        repo_id: The repository that is asked.
+        what: What of it is asked for.
+        failed: What has not worked where the connection is missing or breaks off.
+        otherwise: What else can be done, after a comma.
+
+    Raises:
+        DataError: No `huggingface_hub`, no network, no such thing there, a login or a permission that is missing.
+    """
     try:
-        from huggingface_hub import errors, hf_hub_download
+        import huggingface_hub
+        from huggingface_hub import errors
     except ImportError:
         raise DataError(
-            f"{filename} of {repo_id} is fetched with huggingface_hub: `pip install 'segjax[weights]'`, {by_hand}."
+            f"{what}: the Hugging Face hub is asked with huggingface_hub: `pip install 'segjax[weights]'`{otherwise}."
         ) from None
-    print(f"Fetching {filename} of {repo_id} from the Hugging Face hub ...", file=sys.stderr, flush=True)
-    what = f"{filename} of {repo_id} at {revision}"
     try:
         with _silent("huggingface_hub"):  # what it says of retries, ours says in one sentence
-            return Path(hf_hub_download(repo_id, filename, revision=revision, local_dir=into))
+            yield huggingface_hub
     except errors.GatedRepoError as error:
         raise DataError(
             f"{repo_id} asks for a login: accept its terms on https://huggingface.co/{repo_id}, run `hf auth login` "
-            f"and this again, {by_hand}."
+            f"and this again{otherwise}."
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise DataError(
-            f"The Hugging Face hub has no {repo_id}, or asks for a login: mend the name, {by_hand}."
+            f"The Hugging Face hub has no {repo_id}, or asks for a login: mend the name{otherwise}."
         ) from error
     except (errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError) as error:
-        raise DataError(f"The Hugging Face hub has no {what}: mend the name, {by_hand}.") from error
+        raise DataError(f"The Hugging Face hub has no {what}: mend the name{otherwise}.") from error
     except errors.HFValidationError as error:
         raise DataError(f"{what} is no name of the Hugging Face hub ({first_line(error)}): mend it.") from error
+    except DataError:
+        raise
     except Exception as error:  # what the client says of a missing or broken connection has no common type
         if isinstance(error, OSError) and error.errno:
             raise  # the disk's
-        raise DataError(
-            f"{what} could not be fetched from the Hugging Face hub: check the network and run again, {by_hand}."
-        ) from error
+        if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
+            raise DataError(
+                f"The Hugging Face hub does not let you do this with {repo_id}: run `hf auth login` with a token that "
+                f"may{otherwise}."
+            ) from error
+        raise DataError(f"{failed}: check the network and run again{otherwise}.") from error
 
 
 @contextlib.contextmanager

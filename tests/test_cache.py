@@ -344,6 +344,6 @@ def test_no_hub_is_said(tmp_path, monkeypatch, capfd):
     assert capfd.readouterr().err == "Fetching model.safetensors of timm/small from the Hugging Face hub ...\n"
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(
-        DataError, match=r"is fetched with huggingface_hub: `pip install 'segjax\[weights\]'`, or lay it by"
+        DataError, match=r"is asked with huggingface_hub: `pip install 'segjax\[weights\]'`, or lay it by"
     ):
         fetch_hub(*asked)

@@ -97,10 +97,3 @@ def test_resume_without_its_command_is_a_wrong_usage(capsys: pytest.CaptureFixtu
         main(["--resume"])
     assert stop.value.code == 2
     assert "required: COMMAND" in capsys.readouterr().err
-
-
-def test_models_lists_the_published_sizes(capsys: pytest.CaptureFixture[str]):
-    assert main(["models"]) == 0
-    table = capsys.readouterr().out
-    assert "unet" in table
-    assert "31,03" in table  # Ronneberger's 31.03 million parameters

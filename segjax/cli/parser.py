@@ -7,7 +7,9 @@ from typing import Any
 
 from segjax import __version__
 from segjax.cli.doctor import doctor
-from segjax.cli.runs import data_check, data_convert, data_list, evaluate, models, predict
+from segjax.cli.hub import pull, push
+from segjax.cli.models import models
+from segjax.cli.runs import data_check, data_convert, data_list, evaluate, predict
 from segjax.cli.training import launch, new, sweep, train
 from segjax.cli.weights import weights_check, weights_list
 
@@ -157,8 +159,21 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--coco", metavar="FILE", type=Path, help=coco, complete=file)
     argument(command, "--probabilities", choices=("npy", "png"), help="also write the class probabilities")
 
-    command = add(commands, "models", models, "list the published models, their parameters and FLOPs")
+    command = add(commands, "models", models, "list models, decoders and encoders with their sizes, or say that of one")
+    argument(command, "--decoder", metavar="NAME", help="one decoder, on the encoder that is named")
+    argument(command, "--encoder", metavar="NAME", help="the encoder beneath it")
+    argument(command, "--upsampler", metavar="NAME", help="what it climbs by [its own]")
+    argument(command, "--size", type=_count, metavar="N", help="height and width of the image [256]")
     argument(command, "--json", action="store_true", help="print JSON")
+
+    command = add(commands, "push", push, "write a saved model to the Hugging Face hub; prints its commit")
+    argument(command, "folder", metavar="FOLDER", help="what segjax.save_pretrained wrote", complete=folder)
+    argument(command, "repository", metavar="OWNER/NAME", help="made where it is not there")
+    argument(command, "--private", action="store_true", help="a repository that is made is seen by its owner alone")
+
+    command = add(commands, "pull", pull, "bring a saved model of the Hugging Face hub here; prints its commit")
+    argument(command, "repository", metavar="OWNER/NAME[@REVISION]", help="of a commit, branch or tag [main]")
+    argument(command, "folder", metavar="FOLDER", help="made where it is not there", complete=folder)
 
     command = add(commands, "weights", weights_list, "list the weights that encoders can start from, or check one set")
     argument(command, "--json", action="store_true", help="print JSON")

@@ -1,4 +1,4 @@
-"""The commands that look: at runs, images, models and data."""
+"""The commands that look: at runs, images and data."""
 
 import argparse
 import sys
@@ -53,19 +53,6 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     images = task.predict_files(model, variables, [Path(path) for path in parsed.paths], out, options)
     print(parsed.out)
     return 1 if images.failed else 0
-
-
-def models(parsed: argparse.Namespace, _: list[str]) -> int:
-    """`segjax models`: every published model with its parameters and FLOPs."""
-    from segjax.models.summary import summaries
-
-    if parsed.json:
-        print(as_json(list(summaries()), indent=2))
-        return 0
-    print(f"{'model':<24}{'parameters':>14}{'FLOPs at 256x256':>20}   paper")
-    for row in summaries():
-        print(f"{row['name']:<24}{row['parameters']:>14,}{row['flops'] / 1e9:>18.1f} G   {row['paper']}", flush=True)
-    return 0
 
 
 def data_list(parsed: argparse.Namespace, _: list[str]) -> int:

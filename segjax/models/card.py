@@ -20,6 +20,8 @@ class About:
     """Of the weights; where they began as another's, also theirs."""
     parity: str | None = None
     """How far its numbers are from those of what it was made from, where that was measured."""
+    source: str | None = None
+    """Where it was had, as hub:OWNER/NAME@COMMIT."""
 
     def classes(self) -> dict[str, Any]:
         """Names and colours as config.json has them."""
@@ -38,6 +40,7 @@ def card(about: About, layout: str, parameters: int, normalisation: str) -> str:
     lines += [f"- Parameters: {parameters:,}", f"- Normalisation: {normalisation}"]
     lines += [f"- Trained on: {about.trained_on or 'not said'}", f"- Licence: {about.licence or 'not said'}"]
     lines += [f"- Parity: {about.parity or 'not measured'}"]
+    lines += [f"- From: {about.source}"] if about.source else []
     if about.class_names:
         colours = [f"`{list(colour)}`" for colour in about.palette] or [""] * len(about.class_names)
         lines += ["", "## Classes", "", "| | class | colour |", "|---|---|---|"]

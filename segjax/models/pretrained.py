@@ -1,5 +1,6 @@
 """A model with its weights from a folder or the Hugging Face hub; nothing of it is executed."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,13 +41,15 @@ def from_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
 
 
 def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module, dict[str, Any], About]:
-    """As `from_pretrained`, with the names and colours of the classes where the folder has them."""
+    """As `from_pretrained`, with names and colours of the classes, and the hub's commit, where the folder has them."""
     folder = Path(name)
     if folder.is_file():
         return _of_torchvision(folder)
     if folder.is_dir():
         config, weights = (folder / file for file in (saved.CONFIG, saved.WEIGHTS))
+        source = _pulled(folder)
     else:
+        source = f"hub:{name}@{revision}"
         config, weights = (cache.fetch_hub(str(name), file, revision) for file in (saved.CONFIG, saved.WEIGHTS))
     for file in (config, weights):
         if not file.is_file():
@@ -62,7 +65,7 @@ def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
             model, about = transformers_folder.model_of(settings, str(config))
             like = saved.shapes(model, settings.get("num_channels", 3))
             variables = from_torch(transformers_folder.of_model(read(weights)), like)
-            return *_seen(model, variables, _IMAGENET), about
+            return *_seen(model, variables, _IMAGENET), dataclasses.replace(about, source=source)
         else:
             model, variables = _of_smp(settings, config, weights)
             channels = settings.get("in_channels", 3)
@@ -72,7 +75,18 @@ def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
         at = "" if str(error).startswith(str(config)) else f"{weights}: "
         raise DataError(f"{at}{error}") from error
     palette = tuple(tuple(map(int, colour)) for colour in own.get("palette", ()))
-    return model, variables, About(tuple(own.get("class_names", ())), palette)  # type: ignore[arg-type]
+    about = About(tuple(own.get("class_names", ())), palette, source=source)  # type: ignore[arg-type]
+    return model, variables, about
+
+
+def _pulled(folder: Path) -> str | None:
+    """Of which commit of the hub a folder is, where `pull_pretrained` made it."""
+    if not (folder / saved.PULLED).is_file():
+        return None
+    match _settings(folder / saved.PULLED):
+        case {"repository": str(repository), "revision": str(revision)}:
+            return f"hub:{repository}@{revision}"
+    raise DataError(f"{folder / saved.PULLED} names no revision: pull the folder again.")
 
 
 def _of_torchvision(file: Path) -> tuple[nn.Module, dict[str, Any], About]:

@@ -24,6 +24,8 @@ Layout = Literal["segjax", "smp"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, by which the encoders of segmentation_models.pytorch are normalised."""
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+PULLED = "pulled.json"
+"""What says of which commit of the hub the other files are."""
 OWN = "segjax"
 """The key of config.json under which is what segjax alone reads: all of it in its own layout."""
 

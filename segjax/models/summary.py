@@ -1,35 +1,72 @@
-"""How large the published models are, without making a single array."""
+"""How large models are: parameters and operations from shapes alone, memory from the compiled program."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, TypedDict
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from segjax.models import PUBLISHED
+from segjax import decoders, encoders, upsampling
+from segjax.models.flops import flops
+from segjax.models.segmenter import Segmenter
 
 SIZE = 256
-"""Height and width of the image that the FLOPs are counted on."""
+"""Height and width of the image that sizes are said of."""
+NUM_CLASSES = 21
+"""Of decoders and combinations."""
+TABLE = Path(__file__).with_name("sizes.json")
+"""What `segjax models` lists, written by `python -m benchmarks.sizes`: to trace them all takes minutes. Peak memory is
+not there: it takes a compilation each, and hangs on the device."""
 
 
-class Summary(TypedDict):
-    """One published model with its default number of classes."""
+class Size(TypedDict):
+    """Of a model or an encoder."""
 
-    name: str
     parameters: int
-    flops: float
-    """Of one forward pass on one image of `SIZE` x `SIZE`; a multiply-add counts as two."""
-    paper: str
+    flops: int
+    """Of its convolutions and matrix products in one forward pass on one image; a multiply-add counts as two."""
 
 
-def summaries() -> Iterator[Summary]:
-    """Every published model, one by one, counted from its shapes alone; taps on padding are not counted."""
-    image = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32)
-    for name, make in PUBLISHED.items():
-        model = make()
-        variables = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
-        cost: Any = jax.jit(partial(model.apply, train=False)).lower(variables, image).cost_analysis()
-        paper = (make.__doc__ or "").strip().splitlines()[0]
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        yield {"name": name, "parameters": parameters, "flops": float(cost["flops"]), "paper": paper}
+def size_of(model: nn.Module, size: int = SIZE) -> Size:
+    """Of a model that sees one image of `size` x `size` pixels and three channels."""
+    run, image = partial(model.init_with_output, train=False), _image(size)
+    _, variables = jax.eval_shape(run, _keys(), image)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    return {"parameters": parameters, "flops": flops(run, _keys(), image)}
+
+
+def peak_memory(model: nn.Module, size: int = SIZE) -> int:
+    """Bytes that the program for one image holds at once on this device: variables, image, features and logits."""
+    image = _image(size)
+    variables = jax.eval_shape(partial(model.init, train=False), _keys(), image)
+    memory: Any = jax.jit(partial(model.apply, train=False)).lower(variables, image).compile().memory_analysis()
+    return memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
+
+
+def combination(decoder: str, encoder: str, upsample: str | None = None) -> Segmenter:
+    """A decoder on an encoder with an upsampler; where none is named, the decoder's own, and bilinear to the image.
+
+    Raises:
+        ExperimentError: there is none of a name; it offers the nearest.
+    """
+    if upsample is None:
+        return Segmenter(NUM_CLASSES, encoders.named(encoder), decoders.named(decoder))
+    climb = upsampling.named(upsample)
+    return Segmenter(NUM_CLASSES, encoders.named(encoder), decoders.named(decoder, upsample=climb), to_image=climb)
+
+
+def listed() -> dict[str, list[Mapping[str, Any]]]:
+    """The sizes of what is published, of the decoders with the encoder beneath them, and of the encoders."""
+    return json.loads(TABLE.read_text())
+
+
+def _keys() -> dict[str, Any]:
+    return {"params": jax.random.key(0), "dropout": jax.random.key(0)}
+
+
+def _image(size: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)

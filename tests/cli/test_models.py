@@ -1,0 +1,43 @@
+import json
+
+import pytest
+
+from segjax.cli import main
+from segjax.models import summary
+
+
+def test_all_are_listed(capsys: pytest.CaptureFixture[str]):
+    assert main(["models"]) == 0
+    said = capsys.readouterr().out
+    for line in ("unet                          31,031,810", "manet ", "resnet50 ", "on resnet34"):
+        assert line in said
+    assert main(["models", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == summary.listed()
+
+
+def test_one_combination_says_its_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(summary, "peak_memory", lambda model, size: 3 * 2**20)
+    one = ["models", "--decoder", "unet", "--encoder", "resnet18", "--upsampler", "nearest", "--size", "64"]
+    assert main(one) == 0
+    said = capsys.readouterr().out
+    assert "unet on resnet18, one image of 64x64" in said
+    assert "peak memory  3 MiB" in said
+    assert main([*one, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["upsampler"], row["size"], row["peak_memory"]) == ("nearest", 64, 3 * 2**20)
+    assert f"{row['parameters']:,}" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--decoder", "unet"], "name both for one combination: --decoder unet --encoder resnet34"),
+        (["--size", "64"], "name both for one combination"),
+        (["--decoder", "unets", "--encoder", "resnet18"], "unets is no decoder; name one, such as unet"),
+        (["--decoder", "unet", "--encoder", "resnet"], "resnet is no encoder; name one, such as"),
+        (["--decoder", "segnet", "--encoder", "mit_b0"], "MaxUnpool needs to know where a pooling below"),
+    ],
+)
+def test_what_cannot_be_made_gets_one_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["models", *arguments]) == 1
+    assert sentence in capsys.readouterr().err
