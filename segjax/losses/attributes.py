@@ -14,6 +14,12 @@ def attribute_cross_entropy(logits: Float[Array, "*n a"], attributes: Float[Arra
 
     Raises:
         ValueError: where the shapes differ.
+
+    Examples:
+        >>> logits = jnp.array([[0.0, 3.0]])
+        >>> attributes = jnp.array([[0.5, jnp.nan]])  # nobody said the second one
+        >>> round(float(losses.attribute_cross_entropy(logits, attributes)), 3)
+        0.693
     """
     logits, attributes = widen(jnp.asarray(logits)), widen(jnp.asarray(attributes))
     if logits.shape != attributes.shape:

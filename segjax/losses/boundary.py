@@ -24,6 +24,12 @@ def boundary_loss(
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 1]]])
+        >>> round(float(losses.boundary_loss(logits, mask)), 3)
+        0.123
     """
     label = labels(logits, mask, ignore)
     if distances is None:
@@ -44,6 +50,10 @@ def signed_distance(
     Outside a class it is the distance to its nearest pixel; inside, 1 minus the distance to the nearest counted pixel
     of another class, so 0 on its rim. It is 0 where the mask is ignored, and everywhere for a class that is absent from
     the image or fills it. Time grows with h w (h + w) for each class that occurs in the batch.
+
+    Examples:
+        >>> losses.signed_distance(jnp.array([[[0, 0, 1]]]), 2)[0, 0, :, 1].tolist()  # to class 1
+        [2.0, 1.0, 0.0]
     """
     mask = jnp.asarray(mask).astype(jnp.int32)
     counted = mask != ignore

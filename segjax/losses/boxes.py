@@ -24,6 +24,12 @@ def giou_loss(
 
     Raises:
         ValueError: where the shapes do not match.
+
+    Examples:
+        >>> boxes = jnp.array([[0.0, 0.0, 2.0, 2.0]])  # x, y, width, height
+        >>> truth = jnp.array([[1.0, 0.0, 2.0, 2.0]])
+        >>> round(float(losses.giou_loss(boxes, truth)), 3)
+        0.667
     """
     return _overlap_loss(giou, boxes, truth, counted)
 
@@ -35,6 +41,12 @@ def diou_loss(
 
     Raises:
         ValueError: where the shapes do not match.
+
+    Examples:
+        >>> boxes = jnp.array([[0.0, 0.0, 2.0, 2.0]])  # x, y, width, height
+        >>> truth = jnp.array([[1.0, 0.0, 2.0, 2.0]])
+        >>> round(float(losses.diou_loss(boxes, truth)), 3)
+        0.744
     """
     return _overlap_loss(diou, boxes, truth, counted)
 
@@ -46,6 +58,12 @@ def ciou_loss(
 
     Raises:
         ValueError: where the shapes do not match.
+
+    Examples:
+        >>> boxes = jnp.array([[0.0, 0.0, 2.0, 2.0]])  # x, y, width, height
+        >>> truth = jnp.array([[1.0, 0.0, 2.0, 2.0]])
+        >>> round(float(losses.ciou_loss(boxes, truth)), 3)
+        0.744
     """
     return _overlap_loss(ciou, boxes, truth, counted)
 
@@ -63,6 +81,10 @@ def smooth_l1_loss(
 
     Raises:
         ValueError: where the shapes do not match.
+
+    Examples:
+        >>> float(losses.smooth_l1_loss(jnp.array([[0.5, 3.0]]), jnp.array([[0.0, 0.0]])))
+        1.3125
     """
     values, truth, counted = _inputs(values, truth, counted)
     distance = jnp.abs(values - truth)
@@ -77,6 +99,10 @@ def l1_loss(
 
     Raises:
         ValueError: where the shapes do not match.
+
+    Examples:
+        >>> float(losses.l1_loss(jnp.array([[1.0, 2.0]]), jnp.array([[0.0, 4.0]])))
+        1.5
     """
     values, truth, counted = _inputs(values, truth, counted)
     difference = values - truth

@@ -18,6 +18,13 @@ def deep_supervision(
 
     Raises:
         ValueError: where there are not as many as levels.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 255]]])  # the last pixel is ignored
+        >>> loss = losses.deep_supervision(losses.cross_entropy, (1.0, 0.4))
+        >>> round(float(loss((logits, logits), mask)), 3)
+        0.127
     """
 
     def over_levels(levels: Sequence[Float[Array, "n _ _ k"]], mask: Integer[Array, "n h w"]) -> Float[Array, ""]:

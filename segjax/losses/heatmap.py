@@ -24,6 +24,11 @@ def heatmap_focal(
 
     Raises:
         ValueError: where shapes do not match.
+
+    Examples:
+        >>> heatmap = jnp.zeros((1, 3, 3, 1)).at[0, 1, 1, 0].set(1.0)
+        >>> round(float(losses.heatmap_focal(jnp.zeros((1, 3, 3, 1)), heatmap)), 3)
+        1.56
     """
     logits, heatmap = jnp.asarray(logits), jnp.asarray(heatmap)
     counted = jnp.ones(logits.shape, bool) if counted is None else jnp.asarray(counted)

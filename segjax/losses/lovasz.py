@@ -27,6 +27,12 @@ def lovasz_softmax(
 
     Raises:
         ValueError: where the shapes do not match, the mask is not of integers, or `classes` is none of the two.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 255]]])  # the last pixel is ignored
+        >>> round(float(losses.lovasz_softmax(logits, mask)), 3)
+        0.119
     """
     label = labels(logits, mask, ignore)
     num_classes = logits.shape[-1]
@@ -54,6 +60,12 @@ def lovasz_hinge(
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0], [-2.0]]]])  # one label, two pixels
+        >>> mask = jnp.array([[[[1], [0]]]])
+        >>> float(losses.lovasz_hinge(logits, mask))  # both are right by more than 1
+        0.0
     """
     label = label_bands(logits, mask, ignore).reshape(logits.shape[0] if per_image else 1, -1)
     scores = jnp.where(label >= 0, widen(logits).reshape(label.shape), 0)

@@ -23,6 +23,13 @@ def localization_loss(
 
     Raises:
         ValueError: where the shapes do not match.
+
+    Examples:
+        >>> boxes = jnp.array([[0.0, 0.0, 2.0, 2.0]])  # x, y, width, height
+        >>> truth = jnp.array([[1.0, 0.0, 2.0, 2.0]])
+        >>> logits = jnp.array([[2.0, 0.0]])
+        >>> round(float(losses.localization_loss(boxes, logits, truth, jnp.array([0]))), 3)
+        0.871
     """
     of_class = cross_entropy(logits[:, None, None], label[:, None, None])
     return ciou_loss(box, true_box, label >= 0) + class_weight * of_class
@@ -42,6 +49,14 @@ def center_loss(
 
     Raises:
         ValueError: where the shapes do not match.
+
+    Examples:
+        >>> boxes, labels = jnp.array([[[8.0, 4.0, 8.0, 8.0]]]), jnp.array([[0]])
+        >>> targets = ops.center_targets(boxes, labels, size=(4, 6), stride=4, num_classes=2)
+        >>> heatmap = jnp.full((1, 4, 6, 2), -2.0)
+        >>> zeros = jnp.zeros((1, 4, 6, 2))
+        >>> round(float(losses.center_loss(heatmap, zeros, zeros, targets)), 2)
+        2.13
     """
     there = targets.owner >= 0
     of_heatmap = heatmap_focal(heatmap, targets.heatmap, targets.counted)

@@ -26,6 +26,12 @@ def cross_entropy(
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 255]]])  # the last pixel is ignored
+        >>> round(float(losses.cross_entropy(logits, mask)), 3)
+        0.127
     """
     return _mean(
         cross_entropy_sums(logits, mask, ignore=ignore, class_weights=class_weights, label_smoothing=label_smoothing)
@@ -44,6 +50,13 @@ def cross_entropy_sums(
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 255]]])  # the last pixel is ignored
+        >>> total, weight = losses.cross_entropy_sums(logits, mask)
+        >>> round(float(total), 3), float(weight)
+        (0.254, 2.0)
     """
     label = labels(logits, mask, ignore)
     normaliser, score = _normaliser_and_score(logits, label)
@@ -73,6 +86,12 @@ def focal(
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 255]]])  # the last pixel is ignored
+        >>> round(float(losses.focal(logits, mask)), 4)
+        0.0018
     """
     return _mean(focal_sums(logits, mask, gamma=gamma, ignore=ignore, class_weights=class_weights))
 
@@ -89,6 +108,13 @@ def focal_sums(
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 255]]])  # the last pixel is ignored
+        >>> total, weight = losses.focal_sums(logits, mask)
+        >>> round(float(total), 4), float(weight)
+        (0.0036, 2.0)
     """
     label = labels(logits, mask, ignore)
     normaliser, score = _normaliser_and_score(logits, label)
@@ -117,6 +143,12 @@ def ohem_cross_entropy(
     Raises:
         ValueError: where the shapes do not match, the mask is not of integers, or one of the two shares is not in
             0..1.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 255]]])  # the last pixel is ignored
+        >>> round(float(losses.ohem_cross_entropy(logits, mask)), 3)
+        0.127
     """
     if not (0 <= threshold <= 1 and 0 <= min_fraction <= 1):
         raise ValueError(f"threshold and min_fraction must lie in 0..1, got {threshold} and {min_fraction}.")

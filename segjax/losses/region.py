@@ -35,6 +35,12 @@ def dice(
 
     Raises:
         ValueError: where the shapes do not match, the mask is not of integers, or `classes` is none of the two.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 255]]])  # the last pixel is ignored
+        >>> round(float(losses.dice(logits, mask)), 3)
+        0.06
     """
     return tversky(
         logits, mask, alpha=0.5, beta=0.5, per_image=per_image, classes=classes, smooth=smooth, ignore=ignore
@@ -54,6 +60,12 @@ def jaccard(
 
     Raises:
         ValueError: where the shapes do not match, the mask is not of integers, or `classes` is none of the two.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 255]]])  # the last pixel is ignored
+        >>> round(float(losses.jaccard(logits, mask)), 3)
+        0.112
     """
     return tversky(
         logits, mask, alpha=1.0, beta=1.0, per_image=per_image, classes=classes, smooth=smooth, ignore=ignore
@@ -77,6 +89,12 @@ def tversky(
 
     Raises:
         ValueError: where the shapes do not match, the mask is not of integers, or `classes` is none of the two.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 255]]])  # the last pixel is ignored
+        >>> round(float(losses.tversky(logits, mask)), 3)
+        0.06
     """
     inside, predicted, true = _overlaps(logits, mask, ignore, per_image)
     return average(1 - _tversky_index(inside, predicted, true, alpha, beta, smooth), true, classes)
@@ -101,6 +119,12 @@ def focal_tversky(
 
     Raises:
         ValueError: where the shapes do not match, the mask is not of integers, or `classes` is none of the two.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
+        >>> mask = jnp.array([[[0, 1, 255]]])  # the last pixel is ignored
+        >>> round(float(losses.focal_tversky(logits, mask)), 3)
+        0.121
     """
     inside, predicted, true = _overlaps(logits, mask, ignore, per_image)
     miss = 1 - _tversky_index(inside, predicted, true, alpha, beta, smooth)

@@ -26,6 +26,12 @@ def binary_cross_entropy(
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0], [-2.0]]]])  # one label, two pixels
+        >>> mask = jnp.array([[[[1], [0]]]])
+        >>> round(float(losses.binary_cross_entropy(logits, mask)), 3)
+        0.127
     """
     logits, label = _inputs(logits, mask, ignore)
     each = _cross_entropy(logits, label)
@@ -44,6 +50,12 @@ def sigmoid_focal(
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0], [-2.0]]]])  # one label, two pixels
+        >>> mask = jnp.array([[[[1], [0]]]])
+        >>> round(float(losses.sigmoid_focal(logits, mask)), 4)
+        0.0018
     """
     logits, label = _inputs(logits, mask, ignore)
     loss = _cross_entropy(logits, label)
@@ -64,6 +76,12 @@ def sigmoid_dice(
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0], [-2.0]]]])  # one label, two pixels
+        >>> mask = jnp.array([[[[1], [0]]]])
+        >>> round(float(losses.sigmoid_dice(logits, mask)), 3)
+        0.119
     """
     return sigmoid_tversky(logits, mask, alpha=0.5, beta=0.5, smooth=smooth, ignore=ignore)
 
@@ -75,6 +93,12 @@ def sigmoid_jaccard(
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0], [-2.0]]]])  # one label, two pixels
+        >>> mask = jnp.array([[[[1], [0]]]])
+        >>> round(float(losses.sigmoid_jaccard(logits, mask)), 3)
+        0.213
     """
     return sigmoid_tversky(logits, mask, alpha=1.0, beta=1.0, smooth=smooth, ignore=ignore)
 
@@ -94,6 +118,12 @@ def sigmoid_tversky(
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0], [-2.0]]]])  # one label, two pixels
+        >>> mask = jnp.array([[[[1], [0]]]])
+        >>> round(float(losses.sigmoid_tversky(logits, mask)), 3)
+        0.119
     """
     logits, label = _inputs(logits, mask, ignore)
     # Image by image, so that no running float32 sum grows large beside what is added to it.
@@ -114,6 +144,12 @@ def sigmoid_boundary(logits: Float[Array, "n h w k"], mask: Mask, *, ignore: int
 
     Raises:
         ValueError: where the shapes do not match, or the mask is not of integers.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0], [-2.0], [-2.0]]]])
+        >>> mask = jnp.array([[[[1], [0], [0]]]])
+        >>> round(float(losses.sigmoid_boundary(logits, mask)), 3)
+        0.119
     """
     logits, label = _inputs(logits, mask, ignore)
     counted = label >= 0

@@ -18,6 +18,11 @@ def uncertainty_weighted_sum(
 
     Raises:
         ValueError: where the two do not name the same tasks.
+
+    Examples:
+        >>> parts = {'box': jnp.array(2.0), 'mask': jnp.array(1.0)}
+        >>> float(losses.uncertainty_weighted_sum(parts, {'box': jnp.array(0.0), 'mask': jnp.array(0.0)}))
+        3.0
     """
     if losses.keys() != log_variances.keys():
         raise ValueError(

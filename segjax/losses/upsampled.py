@@ -32,6 +32,12 @@ def upsampled_cross_entropy(
 
     Raises:
         ValueError: where the mask's height and width are not whole multiples of the logits', or n differs.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0]]]])
+        >>> mask = jnp.array([[[0, 0, 1, 1]]])  # of twice the width
+        >>> round(float(losses.upsampled_cross_entropy(logits, mask)), 3)
+        0.22
     """
     options = {"class_weights": class_weights, "label_smoothing": label_smoothing}
     total, weight = upsampled_sums(partial(cross_entropy_sums, **options), logits, mask, rows=rows, ignore=ignore)
@@ -53,6 +59,13 @@ def upsampled_sums(
 
     Raises:
         ValueError: where the mask's height and width are not whole multiples of the logits', or n differs.
+
+    Examples:
+        >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0]]]])
+        >>> mask = jnp.array([[[0, 0, 1, 1]]])  # of twice the width
+        >>> total, weight = losses.upsampled_sums(losses.cross_entropy_sums, logits, mask)
+        >>> float(weight)
+        4.0
     """
     if (
         logits.ndim != 4

@@ -27,6 +27,14 @@ def boundary_iou_counts(
 
     Raises:
         ValueError: where the shapes differ.
+
+    Examples:
+        >>> prediction = np.zeros((1, 8, 8), int)
+        >>> prediction[0, 2:6, 2:6] = 1
+        >>> mask = np.zeros((1, 8, 8), int)
+        >>> mask[0, 2:6, 3:7] = 1
+        >>> metrics.boundary_iou_counts(prediction, mask, 2).tolist()
+        [[38, 6], [52, 18]]
     """
     if prediction.shape != mask.shape:
         raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
@@ -45,13 +53,31 @@ def boundary_iou_counts(
 
 
 def boundary_iou(counts: ArrayLike) -> Float[np.ndarray, " k"]:
-    """Boundary IoU of each class from summed `boundary_iou_counts`; NaN if it is absent from truth and prediction."""
+    """Boundary IoU of each class from summed `boundary_iou_counts`; NaN if it is absent from truth and prediction.
+
+    Examples:
+        >>> prediction = np.zeros((1, 8, 8), int)
+        >>> prediction[0, 2:6, 2:6] = 1
+        >>> mask = np.zeros((1, 8, 8), int)
+        >>> mask[0, 2:6, 3:7] = 1
+        >>> metrics.boundary_iou(metrics.boundary_iou_counts(prediction, mask, 2)).round(2).tolist()
+        [0.73, 0.33]
+    """
     intersection, union = np.asarray(counts, np.float64)
     return ratio(intersection, union)
 
 
 def mean_boundary_iou(counts: ArrayLike) -> float:
-    """Mean of `boundary_iou` over the classes that occur in truth or prediction."""
+    """Mean of `boundary_iou` over the classes that occur in truth or prediction.
+
+    Examples:
+        >>> prediction = np.zeros((1, 8, 8), int)
+        >>> prediction[0, 2:6, 2:6] = 1
+        >>> mask = np.zeros((1, 8, 8), int)
+        >>> mask[0, 2:6, 3:7] = 1
+        >>> round(metrics.mean_boundary_iou(metrics.boundary_iou_counts(prediction, mask, 2)), 2)
+        0.53
+    """
     return mean(boundary_iou(counts))
 
 

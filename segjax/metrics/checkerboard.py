@@ -11,6 +11,10 @@ def power_spectrum(logits: Inexact[Array | np.ndarray, "n h w k"]) -> Float[Arra
     Entry (u, v) is at u / h and v / w cycles per pixel. Each map loses its mean and is faded out to its borders by a
     periodic Hann window, so that the jump from one border to the opposite one is not taken for detail; white noise of
     variance 1 has power 1 everywhere. Works under `jit`.
+
+    Examples:
+        >>> metrics.power_spectrum(jnp.ones((1, 4, 6, 2))).shape
+        (4, 6)
     """
     logits = jnp.asarray(logits, jnp.float32)
     _, height, width, _ = logits.shape
@@ -35,6 +39,14 @@ def checkerboard_score(logits: Inexact[Array | np.ndarray, "n h w k"], stride: i
 
     Raises:
         ValueError: where height or width is less than 4 strides, which leaves nothing to compare with.
+
+    Examples:
+        >>> noise = jax.random.normal(jax.random.key(0), (1, 16, 16, 1))
+        >>> board = jnp.indices((16, 16)).sum(0)[None, :, :, None] % 2
+        >>> round(float(metrics.checkerboard_score(noise, 2)))
+        1
+        >>> round(float(metrics.checkerboard_score(noise + 4 * board, 2)))
+        48
     """
     _, height, width, _ = logits.shape
     if stride < 2 or min(height, width) < 4 * stride:

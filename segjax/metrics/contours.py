@@ -33,6 +33,14 @@ def boundary_f1_counts(
 
     Raises:
         ValueError: where the shapes differ.
+
+    Examples:
+        >>> prediction = np.zeros((1, 8, 8), int)
+        >>> prediction[0, 2:6, 2:6] = 1
+        >>> mask = np.zeros((1, 8, 8), int)
+        >>> mask[0, 2:6, 3:7] = 1
+        >>> metrics.boundary_f1_counts(prediction, mask, 2).shape  # sums and how many, for two classes and all
+        (2, 3)
     """
     counts = np.zeros((2, num_classes + 1))
     for one, true in _images(prediction, mask, ignore):
@@ -47,13 +55,31 @@ def boundary_f1_counts(
 
 
 def boundary_f1(counts: ArrayLike) -> Float[np.ndarray, " k"]:
-    """Boundary F1 of each class, averaged over the images that it occurs in; NaN if it occurs in none."""
+    """Boundary F1 of each class, averaged over the images that it occurs in; NaN if it occurs in none.
+
+    Examples:
+        >>> prediction = np.zeros((1, 8, 8), int)
+        >>> prediction[0, 2:6, 2:6] = 1
+        >>> mask = np.zeros((1, 8, 8), int)
+        >>> mask[0, 2:6, 3:7] = 1
+        >>> metrics.boundary_f1(metrics.boundary_f1_counts(prediction, mask, 2)).round(2).tolist()
+        [0.81, 0.5]
+    """
     total, images = np.asarray(counts, np.float64)[:, :-1]
     return ratio(total, images)
 
 
 def mean_boundary_f1(counts: ArrayLike) -> float:
-    """The paper's BF: the mean over classes in each image, averaged over images; NaN if no pixel is counted."""
+    """The paper's BF: the mean over classes in each image, averaged over images; NaN if no pixel is counted.
+
+    Examples:
+        >>> prediction = np.zeros((1, 8, 8), int)
+        >>> prediction[0, 2:6, 2:6] = 1
+        >>> mask = np.zeros((1, 8, 8), int)
+        >>> mask[0, 2:6, 3:7] = 1
+        >>> round(metrics.mean_boundary_f1(metrics.boundary_f1_counts(prediction, mask, 2)), 2)
+        0.65
+    """
     total, images = np.asarray(counts, np.float64)[:, -1]
     return float(ratio(total, images))
 
@@ -73,6 +99,14 @@ def hausdorff_95_counts(
 
     Raises:
         ValueError: where the shapes differ.
+
+    Examples:
+        >>> prediction = np.zeros((1, 8, 8), int)
+        >>> prediction[0, 2:6, 2:6] = 1
+        >>> mask = np.zeros((1, 8, 8), int)
+        >>> mask[0, 2:6, 3:7] = 1
+        >>> metrics.hausdorff_95_counts(prediction, mask, 2).tolist()  # a pixel apart, in one image
+        [[1.0, 1.0], [1.0, 1.0]]
     """
     counts = np.zeros((2, num_classes))
     for one, true in _images(prediction, mask, ignore):
@@ -85,13 +119,31 @@ def hausdorff_95_counts(
 
 
 def hausdorff_95(counts: ArrayLike) -> Float[np.ndarray, " k"]:
-    """95% Hausdorff distance of each class in pixels, averaged over the images it occurs in; NaN if in none."""
+    """95% Hausdorff distance of each class in pixels, averaged over the images it occurs in; NaN if in none.
+
+    Examples:
+        >>> prediction = np.zeros((1, 8, 8), int)
+        >>> prediction[0, 2:6, 2:6] = 1
+        >>> mask = np.zeros((1, 8, 8), int)
+        >>> mask[0, 2:6, 3:7] = 1
+        >>> metrics.hausdorff_95(metrics.hausdorff_95_counts(prediction, mask, 2)).tolist()
+        [1.0, 1.0]
+    """
     total, images = np.asarray(counts, np.float64)
     return ratio(total, images)
 
 
 def mean_hausdorff_95(counts: ArrayLike) -> float:
-    """Mean of `hausdorff_95` over the classes that occur in truth or prediction."""
+    """Mean of `hausdorff_95` over the classes that occur in truth or prediction.
+
+    Examples:
+        >>> prediction = np.zeros((1, 8, 8), int)
+        >>> prediction[0, 2:6, 2:6] = 1
+        >>> mask = np.zeros((1, 8, 8), int)
+        >>> mask[0, 2:6, 3:7] = 1
+        >>> metrics.mean_hausdorff_95(metrics.hausdorff_95_counts(prediction, mask, 2))
+        1.0
+    """
     return mean(hausdorff_95(counts))
 
 

@@ -51,6 +51,13 @@ def detection_scores(
 
     Raises:
         ValueError: where shapes do not match or a true label is not below `num_classes`.
+
+    Examples:
+        >>> boxes, truth = np.array([[[0.0, 0, 8, 8]]], np.float32), np.array([[[1.0, 0, 8, 8]]], np.float32)
+        >>> scores = np.array([[0.9]], np.float32)
+        >>> found = metrics.detection_scores(boxes, scores, np.array([[0]]), truth, np.array([[0]]), num_classes=1)
+        >>> round(float(found.ap50), 3)
+        1.0
     """
     crowd = np.zeros(true_labels.shape, bool) if crowd is None else crowd
     found, true = scores.shape, true_labels.shape

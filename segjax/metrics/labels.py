@@ -35,6 +35,11 @@ def label_counts(
 
     Raises:
         ValueError: where the shapes differ.
+
+    Examples:
+        >>> counts = metrics.label_counts(jnp.zeros((1, 1, 2, 1)), jnp.array([[[[1], [0]]]]))
+        >>> counts[0, 0, 32].tolist()  # in the bin of 0.5
+        [1, 1]
     """
     if logits.shape != mask.shape:
         raise ValueError(f"the logits have shape {logits.shape} and the mask {mask.shape}: expected the same.")
@@ -48,7 +53,14 @@ def label_counts(
 
 
 def label_scores(counts: Integer[np.ndarray, "*n k 64 2"], thresholds: Float[np.ndarray, " k"]) -> LabelScores:
-    """The scores of labels that a pixel has from a probability of its threshold on, a multiple of 1/64."""
+    """The scores of labels that a pixel has from a probability of its threshold on, a multiple of 1/64.
+
+    Examples:
+        >>> counts = np.asarray(metrics.label_counts(jnp.array([[[[3.0], [-3.0]]]]), jnp.array([[[[1], [1]]]])))
+        >>> scores = metrics.label_scores(counts.sum(0), np.array([0.5], np.float32))
+        >>> scores.precision.item(), scores.recall.item()
+        (1.0, 0.5)
+    """
     yes = np.arange(BINS) >= np.round(np.asarray(thresholds) * BINS)[:, None]
     return _scores(*_confusion(counts, yes))
 
@@ -57,6 +69,13 @@ def best_thresholds(counts: Integer[np.ndarray, "k 64 2"]) -> Float[np.ndarray, 
     """For each label the threshold of the best Dice, which is that of the best IoU; of several, the one nearest to 0.5.
 
     A label that is never there, or never predicted where it is, keeps 0.5.
+
+    Examples:
+        >>> logits = jnp.array([[[[3.0], [1.0], [0.5], [-3.0]]]])
+        >>> mask = jnp.array([[[[1], [1], [0], [0]]]])
+        >>> counts = np.asarray(metrics.label_counts(logits, mask))
+        >>> metrics.best_thresholds(counts.sum(0)).tolist()  # between the sigmoids of 0.5 and 1
+        [0.625]
     """
     levels = np.arange(1, BINS)
     yes = np.arange(BINS) >= levels[:, None]

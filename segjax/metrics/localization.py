@@ -35,6 +35,11 @@ def localization_counts(
 
     Raises:
         ValueError: where the shapes do not match.
+
+    Examples:
+        >>> boxes, truth = np.array([[0.0, 0, 8, 8]], np.float32), np.array([[0.0, 0, 8, 4]], np.float32)
+        >>> metrics.localization_counts(boxes, np.array([0]), truth, np.array([0]), 1).tolist()
+        [[1.0, 0.5, 1.0, 1.0, 1.0]]
     """
     shapes = boxes.shape, labels.shape, true_boxes.shape, true_labels.shape
     if len(labels.shape) != 1 or shapes != ((*labels.shape, 4), labels.shape) * 2:
@@ -51,6 +56,13 @@ def localization_counts(
 
 
 def localization_scores(counts: ArrayLike) -> LocalizationScores:
-    """The scores of each class from summed `localization_counts`; of all objects from `counts.sum(0)`."""
+    """The scores of each class from summed `localization_counts`; of all objects from `counts.sum(0)`.
+
+    Examples:
+        >>> boxes, truth = np.array([[0.0, 0, 8, 8]], np.float32), np.array([[0.0, 0, 8, 4]], np.float32)
+        >>> counts = metrics.localization_counts(boxes, np.array([0]), truth, np.array([0]), 1)
+        >>> metrics.localization_scores(counts).mean_iou.tolist()
+        [0.5]
+    """
     objects, overlap, *right = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
     return LocalizationScores(*(ratio(each, objects) for each in (overlap, *right)))

@@ -37,6 +37,11 @@ def avg_pool(
 
     Raises:
         ValueError: where `x` has not four axes or is not floating, the padding is too large, or no window fits.
+
+    Examples:
+        >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
+        >>> ops.avg_pool(x, 2).ravel().tolist()
+        [1.5]
     """
     if x.ndim != 4 or not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"avg_pool takes floating (n, h, w, c), got {x.dtype} of shape {x.shape}.")
@@ -55,6 +60,11 @@ def adaptive_avg_pool(x: Float[Array, "n h w c"], size: int | Pair) -> Float[Arr
 
     Raises:
         ValueError: where `x` is not floating (n h w c) with a pixel, or `size` is below 1.
+
+    Examples:
+        >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
+        >>> ops.adaptive_avg_pool(x, 1).ravel().tolist()
+        [1.5]
     """
     return resize(x, size, method="area")
 

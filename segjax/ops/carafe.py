@@ -33,6 +33,12 @@ def carafe(
         ValueError: where the shapes do not fit together, k is even, or `groups` does not divide the channels.
 
     Reference: Wang et al. 2019, "CARAFE: Content-Aware ReAssembly of FEatures".
+
+    Examples:
+        >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
+        >>> kernels = jnp.zeros((1, 4, 4, 9)).at[..., 4].set(1.0)  # of 3x3 taps, the one in the middle
+        >>> ops.carafe(x, kernels)[0, :, :, 0].tolist()
+        [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0], [2.0, 2.0, 3.0, 3.0], [2.0, 2.0, 3.0, 3.0]]
     """
     if x.ndim != 4 or kernels.ndim != 4 or 0 in x.shape or groups < 1 or x.shape[3] % groups:
         raise ValueError(

@@ -53,6 +53,11 @@ def conv(
     Raises:
         ValueError: channels that `groups` does not divide, or that are not those of the kernel; a stride or dilation
             below 1.
+
+    Examples:
+        >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
+        >>> ops.conv(x, jnp.ones((1, 1, 1, 1)), stride=2).ravel().tolist()
+        [0.0]
     """
     channels, features = kernel.shape[2:]
     if x.shape[-1] != channels * groups or features % groups:

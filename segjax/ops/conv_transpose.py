@@ -52,6 +52,10 @@ def conv_transpose(
     Groups are convolutions of their own, small ones put together with zeros between them: XLA's grouped convolution
     gathers a sharded batch on every device, and its gradient is slow on CPU. Through zeros, there and
     between taps, a NaN or an infinity spreads to channels and pixels beside those that torch would give it to.
+
+    Examples:
+        >>> ops.conv_transpose(jnp.ones((1, 2, 2, 1)), jnp.ones((2, 2, 1, 1)), 2).shape
+        (1, 4, 4, 1)
     """
     _check(x, kernel, groups)
     fields = zip(

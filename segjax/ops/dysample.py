@@ -36,6 +36,12 @@ def dysample(
 
     Reference: Liu et al. 2023, "Learning to Upsample by Learning to Sample", the "linear + pixel shuffle" design,
     with the channel order of its authors' implementation, so converted weights need no permutation.
+
+    Examples:
+        >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
+        >>> offsets = jnp.zeros((1, 2, 2, 8))  # nothing is moved: bilinear
+        >>> ops.dysample(x, offsets, groups=1)[0, 0, :, 0].tolist()
+        [0.0, 0.25, 0.75, 1.0]
     """
     channels = 2 * groups * factor**2
     if x.ndim != 4 or 0 in x.shape[1:3] or factor < 1 or groups < 1 or x.shape[3] % groups:

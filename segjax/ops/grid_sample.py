@@ -40,6 +40,12 @@ def grid_sample(
     Raises:
         ValueError: where `x` is not (n h w c) with a pixel, `grid` is not (n height width 2) for the same n, either is
             not floating, or a name is not one of those above.
+
+    Examples:
+        >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
+        >>> grid = jnp.zeros((1, 1, 1, 2))  # the middle, in -1 to 1
+        >>> ops.grid_sample(x, grid).item()
+        1.5
     """
     if x.ndim != 4 or 0 in x.shape[1:3] or grid.ndim != 4 or grid.shape[0] != x.shape[0] or grid.shape[3] != 2:
         raise ValueError(f"grid_sample needs (n h w c) and (n height width 2), got shapes {x.shape} and {grid.shape}.")

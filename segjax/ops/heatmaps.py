@@ -51,6 +51,14 @@ def center_targets(
 
     Raises:
         ValueError: where the shapes do not match.
+
+    Examples:
+        >>> boxes, labels = jnp.array([[[8.0, 4.0, 8.0, 8.0]]]), jnp.array([[0]])
+        >>> targets = ops.center_targets(boxes, labels, size=(4, 6), stride=4, num_classes=2)
+        >>> targets.heatmap.shape
+        (1, 4, 6, 2)
+        >>> divmod(int(targets.heatmap[0, :, :, 0].argmax()), 6)  # row and column of the box's middle
+        (2, 3)
     """
     boxes, labels = checked(boxes), jnp.asarray(labels)
     crowd = jnp.zeros(labels.shape, bool) if crowd is None else jnp.asarray(crowd)
@@ -71,6 +79,10 @@ def gaussian_radius(
     The rule of CornerNet (Law and Deng 2018), solved: the smallest over both corners moved inwards, outwards, and the
     same way. The program published with the paper, and with CenterNet, divides two of the three solutions wrongly; what
     it calls 0.7 is about 0.3 here. In units of the sizes; `min_overlap` lies above 0 and below 1.
+
+    Examples:
+        >>> round(float(ops.gaussian_radius(jnp.array(20.0), jnp.array(20.0))), 2)
+        4.52
     """
     half, area = (width + height) / 2, width * height
     one_way = half - jnp.sqrt(half**2 - area * (1 - min_overlap) / (1 + min_overlap))

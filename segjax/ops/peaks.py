@@ -26,6 +26,12 @@ def find_peaks(logits: Float[Array, "n h w k"], max_boxes: int) -> Peaks:
 
     Raises:
         ValueError: where `logits` is not (n h w k) with at least one cell and class, or `max_boxes` is below 1.
+
+    Examples:
+        >>> heatmap = jnp.full((1, 3, 4, 2), -9.0).at[0, 1, 2, 1].set(3.0)
+        >>> peaks = ops.find_peaks(heatmap, max_boxes=1)
+        >>> peaks.rows.item(), peaks.columns.item(), peaks.labels.item()
+        (1, 2, 1)
     """
     if logits.ndim != 4 or 0 in logits.shape[1:] or max_boxes < 1:
         raise ValueError(f"find_peaks needs (n h w k) and max_boxes of at least 1, got {logits.shape} and {max_boxes}.")
@@ -42,7 +48,14 @@ def find_peaks(logits: Float[Array, "n h w k"], max_boxes: int) -> Peaks:
 
 
 def values_at_peaks(peaks: Peaks, values: Shaped[Array, "n h w c"]) -> Shaped[Array, "n p c"]:
-    """What `values` holds in the cell of each peak; cell (0, 0) where there is none."""
+    """What `values` holds in the cell of each peak; cell (0, 0) where there is none.
+
+    Examples:
+        >>> heatmap = jnp.full((1, 3, 4, 2), -9.0).at[0, 1, 2, 1].set(3.0)
+        >>> peaks = ops.find_peaks(heatmap, max_boxes=1)
+        >>> ops.values_at_peaks(peaks, jnp.arange(12.0).reshape(1, 3, 4, 1)).item()
+        6.0
+    """
     return jax.vmap(lambda values, row, column: values[row, column])(values, peaks.rows, peaks.columns)
 
 
@@ -52,6 +65,15 @@ def boxes_at_peaks(
     """The box (x, y, w, h) in pixels of each peak, zeros where there is none: the inverse of `center_targets`.
 
     `size` and `offset` are in cells, each `stride` pixels high and wide; a size below 0 counts as 0.
+
+    Examples:
+        >>> boxes, labels = jnp.array([[[8.0, 4.0, 8.0, 8.0]]]), jnp.array([[0]])
+        >>> targets = ops.center_targets(boxes, labels, size=(4, 6), stride=4, num_classes=2)
+        >>> peaks = ops.find_peaks(targets.heatmap, max_boxes=1)
+        >>> size = jnp.full((1, 4, 6, 2), 2.0)  # in cells
+        >>> offset = jnp.full((1, 4, 6, 2), 0.5)
+        >>> ops.boxes_at_peaks(peaks, size, offset, stride=4).tolist()  # 8 pixels around (14, 10)
+        [[[10.0, 6.0, 8.0, 8.0]]]
     """
     extent, shift = jnp.maximum(_widen(values_at_peaks(peaks, size)), 0), _widen(values_at_peaks(peaks, offset))
     centre = jnp.stack([peaks.columns, peaks.rows], axis=-1) + shift
@@ -67,6 +89,11 @@ def soft_argmax(logits: Float[Array, "n h w k"]) -> Float[Array, "n k 2"]:
 
     Raises:
         ValueError: where `logits` is not (n h w k) with at least one cell.
+
+    Examples:
+        >>> logits = jnp.zeros((1, 3, 4, 1)).at[0, 1, 2, 0].set(50.0)
+        >>> ops.soft_argmax(logits).tolist()
+        [[[2.5, 1.5]]]
     """
     if logits.ndim != 4 or 0 in logits.shape[1:3]:
         raise ValueError(f"soft_argmax needs (n h w k) with at least one cell, got shape {logits.shape}.")

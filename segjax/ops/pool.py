@@ -49,6 +49,12 @@ def max_pool_with_argmax(
 
     Raises:
         ValueError: where `x` has not four axes, or no window fits into it.
+
+    Examples:
+        >>> x = jnp.array([[1.0, 5.0], [2.0, 3.0]]).reshape(1, 2, 2, 1)
+        >>> values, indices = ops.max_pool_with_argmax(x)
+        >>> values.item(), indices.flat().item()  # as torch numbers them
+        (5.0, 1)
     """
     if x.ndim != 4:
         raise ValueError(f"max_pool_with_argmax takes (n, h, w, c), got shape {x.shape}.")

@@ -38,6 +38,11 @@ def resize(
         ValueError: where `x` is not (n h w c) or holds no pixel, `size` is below 1, `method` is none of the above, `x`
             is not floating for a method that averages, or `align_corners` is asked of a method other than bilinear and
             bicubic.
+
+    Examples:
+        >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
+        >>> ops.resize(x, (1, 4))[0, 0, :, 0].tolist()
+        [1.0, 1.25, 1.75, 2.0]
     """
     if x.ndim != 4 or 0 in x.shape[1:3]:
         raise ValueError(f"resize needs (n h w c) with at least one pixel, got shape {x.shape}.")

@@ -21,6 +21,11 @@ def resize_conv(
     Upsampling repeats each pixel, so the two steps are one transposed convolution of stride `factor`, whose kernel is
     the sum of `kernel` at factor x factor shifts. A 3x3 kernel after x2 becomes four 2x2 convolutions of `x`: 4/9 of
     the multiplications, and the upsampled image is never there.
+
+    Examples:
+        >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
+        >>> ops.resize_conv(x, jnp.ones((1, 1, 1, 1)))[0, 0, :, 0].tolist()
+        [0.0, 0.0, 1.0, 1.0]
     """
     if x.ndim != 4 or kernel.ndim != 4 or x.shape[-1] != kernel.shape[2]:
         raise ValueError(

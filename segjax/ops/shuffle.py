@@ -14,6 +14,10 @@ def pixel_shuffle(x: Shaped[Array, "n h w c"], factor: int) -> Shaped[Array, "n 
 
     Reference: Shi et al. 2016, "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
     Convolutional Neural Network".
+
+    Examples:
+        >>> ops.pixel_shuffle(jnp.arange(4.0).reshape(1, 1, 1, 4), 2)[0, :, :, 0].tolist()
+        [[0.0, 1.0], [2.0, 3.0]]
     """
     if x.ndim != 4 or factor < 1 or x.shape[3] % factor**2:
         raise ValueError(
@@ -32,6 +36,11 @@ def pixel_unshuffle(
 
     Raises:
         ValueError: where `x` is not (n h w c), `factor` is below 1, or `factor` does not divide height and width.
+
+    Examples:
+        >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
+        >>> ops.pixel_unshuffle(x, 2).ravel().tolist()
+        [0.0, 1.0, 2.0, 3.0]
     """
     if x.ndim != 4 or factor < 1 or x.shape[1] % factor or x.shape[2] % factor:
         raise ValueError(

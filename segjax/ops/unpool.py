@@ -27,6 +27,11 @@ def max_unpool(x: Num[Array, "n oh ow c"], indices: PoolIndices) -> Num[Array, "
 
     Raises:
         ValueError: where the shape of `x` is not that of the indices.
+
+    Examples:
+        >>> x = jnp.array([[1.0, 5.0], [2.0, 3.0]]).reshape(1, 2, 2, 1)
+        >>> ops.max_unpool(*ops.max_pool_with_argmax(x))[0, :, :, 0].tolist()
+        [[0.0, 5.0], [0.0, 0.0]]
     """
     lead, c = indices.offsets.shape[:-3], indices.offsets.shape[-1]
     expected = (*lead, *indices.geometry.output_size, c)
