@@ -1,5 +1,6 @@
 """What the site has beside the files of docs/: pages from elsewhere in the repository, and those made of the code."""
 
+import ast
 import importlib
 import posixpath
 import re
@@ -11,7 +12,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 ROOMS = (
-    "segjax", "segjax.ops", "segjax.layers", "segjax.upsampling", "segjax.level", "segjax.encoders", "segjax.decoders",
+    "segjax", "segjax.ops", "segjax.ops.boxes", "segjax.layers", "segjax.upsampling", "segjax.level", "segjax.encoders", "segjax.decoders",
     "segjax.models", "segjax.weights", "segjax.losses", "segjax.metrics", "segjax.data", "segjax.drawing",
     "segjax.inference", "segjax.tasks", "segjax.train", "segjax.runs",
 )  # fmt: skip
@@ -42,7 +43,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for path in sorted((ROOT / folder).iterdir()):
             files.append(File.generated(config, f"{folder}/{path.name}", abs_src_path=str(path)))
     for room in ROOMS:
-        add(files, config, f"reference/{room}.md", f"# `{room}`\n\n::: {room}\n")
+        add(files, config, f"reference/{room}.md", reference(room))
     add(files, config, "weights.md", weights())
     return files
 
@@ -70,6 +71,34 @@ def place(path: str) -> str:
 def add(files: Files, config: MkDocsConfig, place: str, text: str) -> None:
     """Add a page that no file of docs/ has."""
     files.append(File.generated(config, place, content=text))
+
+
+def reference(room: str) -> str:
+    """The page of a room: every public name, from where it is defined."""
+    path = ROOT.joinpath(*room.split("."))
+    if not path.is_dir():
+        return f"::: {room}\n    options: {{heading_level: 1}}\n"
+    tree = ast.parse((path / "__init__.py").read_text("utf-8"))
+    found = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    public = next((ast.literal_eval(one.value) for one in tree.body if _is_all(one)), sorted(found))
+    about = ast.get_docstring(tree)
+    names = [name for name in public if found.get(name, "").startswith("segjax.") and not _is_room(found[name])]
+    parts = [f"::: {found[name]}\n" for name in sorted(names, key=str.lower)]
+    return "\n".join([f"# `{room}`\n", f"{about}\n", *parts])
+
+
+def _is_all(node: Any) -> bool:
+    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"
+
+
+def _is_room(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.is_dir() or (path.with_suffix(".py").is_file() and name.count(".") == 1)
 
 
 def weights() -> str:
