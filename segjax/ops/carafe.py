@@ -16,13 +16,13 @@ def carafe(
 ) -> Float[Array, "n fine_h fine_w c"]:
     """Reassemble `x` with one k x k kernel per output pixel: the content-aware half of CARAFE that has no parameters.
 
-    With factor f, `kernels` are (n, h*f, w*f, groups*k*k) and the result is (n, h*f, w*f, c).
-    Output pixel (h*f + u, w*f + v) is the sum over the k x k pixels around (h, w), zeros outside, of pixel times
+    With factor f, `kernels` are `(n, h*f, w*f, groups*k*k)` and the result is `(n, h*f, w*f, c)`.
+    Output pixel `(h*f + u, w*f + v)` is the sum over the k x k pixels around (h, w), zeros outside, of pixel times
     kernel entry; entries run by rows. With `groups`, the kernel's channels are (group, row, column) and each group
     serves its block of channels. The factor and the kernel's size are read from the shapes. The paper softmaxes each
     kernel over its k*k entries: that is the caller's, as the predictor is.
 
-    The paper's predictor is a 1x1 convolution to 64 channels, a 3x3 convolution to f*f*k*k, `pixel_shuffle` by f and
+    The paper's predictor is a 1x1 convolution to 64 channels, a 3x3 convolution to `f*f*k*k`, `pixel_shuffle` by f and
     the softmax, with f = 2 and k = 5: 64c + 64 and 57700 parameters with biases, 74148 in all at c = 256.
 
     Any floating dtype; float16 and bfloat16 are summed in float32. Nothing is unfolded to the k*k times larger tensor:

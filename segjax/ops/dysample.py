@@ -21,10 +21,10 @@ def dysample(
     """Read `x` bilinearly at the points of a regular grid `factor` times finer, each moved by its offset.
 
     The channels of `offsets` are (axis, group, u, v) in that order, the first axis being x (columns): entry (h, w) of
-    them moves the point of output pixel (h*f + u, w*f + v), in pixels of `x`, for that group's block of channels.
+    them moves the point of output pixel `(h*f + u, w*f + v)`, in pixels of `x`, for that group's block of channels.
     Points outside read the nearest pixel of the border. Zero offsets give `resize(x, (h*f, w*f), "bilinear")`.
 
-    The offsets are predicted by a 1x1 convolution from c to 2*g*f*f channels, times 0.25 (static scope), or times
+    The offsets are predicted by a 1x1 convolution from c to `2*g*f*f` channels, times 0.25 (static scope), or times
     half the sigmoid of a second such convolution without bias (dynamic scope): 32c + 32 and 64c + 32 parameters for
     the defaults, 8224 and 16416 at c = 256.
 
