@@ -15,6 +15,7 @@ from segjax.data import Augment, Dataset
 from segjax.errors import ExperimentError
 from segjax.layers import Normalized, Standardized
 from segjax.runs import read_experiment
+from segjax.tasks import Segmentation, SigmoidSegmentation
 from segjax.train.experiment import parameter_count
 
 COLOUR: dict[str, Any] = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
@@ -143,6 +144,25 @@ def test_losses_by_name_are_summed():
     found: Any = segjax.experiment("segmentation", data=squares(), loss=("cross_entropy", "lovasz_softmax")).loss
     expected = losses.cross_entropy(logits, mask) + losses.lovasz_softmax(logits, mask)
     np.testing.assert_allclose(found(logits, mask), expected, rtol=1e-6)
+
+
+def test_losses_of_a_sigmoid_give_two_classes_one_logit_and_labels_that_overlap_one_each():
+    def head(**knobs: Any) -> tuple[int, type]:
+        found = segjax.experiment("segmentation", **knobs)
+        return variables_of(found.model)["params"]["model"]["head"]["kernel"].shape[-1], type(found.task_of_data)
+
+    overlapping = dataclasses.replace(squares(), multilabel=True)
+    assert head(data=squares(), loss=("binary_cross_entropy", "sigmoid_dice")) == (1, SigmoidSegmentation)
+    assert head(data=squares()) == (2, Segmentation)
+    assert head(data=overlapping) == (2, SigmoidSegmentation)
+    assert head(data=overlapping, loss=("lovasz_hinge",)) == (2, SigmoidSegmentation)
+    with pytest.raises(ExperimentError, match="labels of squares may overlap, and dice is for classes"):
+        head(data=overlapping, loss=("binary_cross_entropy", "dice"))
+    with pytest.raises(ExperimentError, match="sigmoid_dice is of a sigmoid and cross_entropy of a softmax"):
+        head(data=squares(), loss=("cross_entropy", "sigmoid_dice"))
+    three = dataclasses.replace(squares(), class_names=("a", "b", "c"))
+    with pytest.raises(ExperimentError, match="squares has 3 classes of which every pixel has one"):
+        head(data=three, loss=("sigmoid_dice",))
 
 
 def test_no_file_of_an_experiment_knows_another():

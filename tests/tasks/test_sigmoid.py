@@ -113,6 +113,19 @@ def test_a_mask_is_written_for_each_label_and_reads_as_it_was_predicted(tmp_path
     assert share[0, 299] == round(65535 / (1 + np.exp(-2)))
 
 
+def test_where_an_image_has_no_data_no_label_is_known(tmp_path: Path):
+    pixels = image(20, 30).astype(np.float32)
+    pixels[:5] = np.nan
+    np.save(tmp_path / "a.npy", pixels)
+    task = SigmoidSegmentation(LABELS)
+    task.predict_files(Levels(2), {}, [tmp_path / "a.npy"], tmp_path / "out", Options(probabilities="npy"))
+    for number, name in enumerate(LABELS.class_names):
+        mask = np.array(Image.open(tmp_path / "out" / f"a_mask_{number}_{name}.png"))
+        assert (mask[:5] == 255).all()
+        np.testing.assert_array_equal(mask[5:], truth(image(20, 30))[5:, :, number])
+    assert np.isnan(np.load(tmp_path / "out" / "a_probabilities.npy")[:5]).all()
+
+
 def test_one_logit_gives_one_mask_and_shares_of_both_classes(tmp_path: Path):
     pixels = image()
     Image.fromarray(pixels).save(tmp_path / "a.png")

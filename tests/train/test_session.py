@@ -5,10 +5,15 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import segjax
 from segjax.cli import main
+from segjax.data.formats.images import read_mask
 from segjax.runs import create_run, experiment_of
+from segjax.runs.load import evaluate_run
+from segjax.runs.saved import open_predictor
+from segjax.tasks import Options
 from segjax.train import Interrupted, Run, train
 
 
@@ -115,3 +120,24 @@ def test_patience_ends_a_run_that_predicts_with_its_best_checkpoint(
     before = {file: (run.path / file).read_bytes() for file in ("metrics.jsonl", "report.json")}
     assert train(experiment_of(run), run) == report["test"]  # it has ended, and stays so
     assert {file: (run.path / file).read_bytes() for file in before} == before
+
+
+def test_thresholds_of_the_validation_split_are_kept_and_used(squares: Path, tmp_path: Path):
+    """By the test split, `evaluate` and `predict`, for the weights that they were chosen for: here the averages."""
+    text = squares.read_text().replace("nn.Conv(2, (1, 1)", "nn.Conv(1, (1, 1)")
+    text = text.replace("loss=losses.cross_entropy", "loss=losses.binary_cross_entropy, task=SigmoidSegmentation")
+    squares.write_text(
+        text.replace("from segjax.train", "from segjax.tasks import SigmoidSegmentation\nfrom segjax.train")
+    )
+    run = run_squares(squares, tmp_path / "run", steps=3, evaluate_every=3, ema=0.8)
+    report = run.report()
+    kept = report["ema"]["threshold"]
+    assert kept != report["val"]["threshold"]
+    assert report["test"]["threshold"] == kept != {"square": 0.5}
+    assert evaluate_run(run.path)["test"] == report["test"]
+    record = experiment_of(run).data.open("test")[0]
+    Image.fromarray(record["image"]).save(tmp_path / "a.png")
+    task, model, variables = open_predictor(str(run.path))
+    task.predict_files(model, variables, [tmp_path / "a.png"], tmp_path / "out", Options(probabilities="npy"))
+    shares = np.load(tmp_path / "out" / "a_probabilities.npy")
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a.png"), shares[..., 1] >= kept["square"])
