@@ -39,6 +39,10 @@ LAZY = {  # of an extra: imported by the one function that needs it
     "weights/keras_file.py": {"h5py"},
     "weights/parity.py": {"PIL"},
     "export/metadata.py": {"onnx"},
+    "export/onnx.py": {"onnx"},
+    "export/onnx_gather.py": {"onnx"},
+    "export/onnx_graph.py": {"onnx"},
+    "export/onnx_ops.py": {"onnx"},
     "export/tflite.py": {"litert_converter", "ai_edge_litert"},
 }
 

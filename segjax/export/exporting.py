@@ -22,10 +22,10 @@ from segjax.layers import inputs_of
 from segjax.models.card import About
 from segjax.strict_json import as_json
 
-Format = Literal["stablehlo", "tflite"]
+Format = Literal["stablehlo", "onnx", "tflite"]
 TOLERANCE = 1e-4
 """The largest difference in probability, or for boxes in sides of the image, that an export may have."""
-RUNTIMES = {"stablehlo": "jax in a process of its own", "tflite": "LiteRT"}
+RUNTIMES = {"stablehlo": "jax in a process of its own", "onnx": "ONNX Runtime", "tflite": "LiteRT"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def export_model(
 ) -> Exported:
     """Writes a model, with its normalisation, as one file for another runtime, if it gives the same there.
 
-        export_model(model, variables, "model.tflite", "tflite", photos, size=(512, 512))
+        export_model(model, variables, "model.onnx", "onnx", photos, size=(512, 512))
 
     The file takes images (n h w c) as they are stored and gives probabilities (n h w k), a mask (n h w) or boxes with
     labels and scores. The batch is of any number, in TFLite of one.

@@ -19,6 +19,7 @@ _CALLS = {
     "custom_vjp_call": "call_jaxpr",
 }
 """What calls another program, and the parameter in which that is."""
+_LOOPS = ("while", "scan", "cond")
 Rule = Callable[..., Any]
 """Called with the arrays that a primitive is given, and its parameters by name: what it gives."""
 
@@ -48,11 +49,11 @@ def _traced(run: Callable[..., Any], *arrays: Any) -> ClosedJaxpr:
 
 def _evaluated(program: ClosedJaxpr, arrays: Sequence[Any], rules: Mapping[str, Rule]) -> list[Any]:
     jaxpr = program.jaxpr
-    values: dict[Any, Any] = dict(zip(jaxpr.constvars, map(_wide, program.consts), strict=True))
+    values: dict[Any, Any] = dict(zip(jaxpr.constvars, program.consts, strict=True))
     values |= dict(zip(jaxpr.invars, arrays, strict=True))
 
     def read(variable: Any) -> Any:
-        return _wide(variable.val) if isinstance(variable, Literal) else values[variable]
+        return variable.val if isinstance(variable, Literal) else values[variable]
 
     for equation in jaxpr.eqns:
         given = [read(variable) for variable in equation.invars]
@@ -67,12 +68,17 @@ def _applied(equation: Any, given: list[Any], rules: Mapping[str, Rule]) -> Sequ
     if name in _CALLS:
         called = parameters[_CALLS[name]]
         return _evaluated(called if isinstance(called, ClosedJaxpr) else ClosedJaxpr(called, ()), given, rules)
+    if name == "convert_element_type":
+        return [lax.convert_element_type(given[0], _wider(parameters["new_dtype"]))]
+    if name in _LOOPS:  # whose bodies stay as they are
+        types = [variable.aval.dtype for variable in equation.invars]
+        given = [jnp.asarray(value, dtype) for value, dtype in zip(given, types, strict=True)]
+        return equation.primitive.bind(*given, **parameters)
+    given = [_wide(value) for value in given]
     match name:
         case "multilinear":
             form, by = parameters["form"].on_a_cpu, parameters["by"]
             return _evaluated(_traced(lambda *others: form.derivative(by, *others), *given), given, rules)
-        case "convert_element_type":
-            return [lax.convert_element_type(given[0], _wider(parameters["new_dtype"]))]
         case "iota":
             return [lax.broadcasted_iota(_wider(parameters["dtype"]), parameters["shape"], parameters["dimension"])]
         case "known_multilinear" | "optimization_barrier" | "copy" | "copy_p":
@@ -89,4 +95,4 @@ def _wider(dtype: Any) -> np.dtype:
 
 def _wide(value: Any) -> Any:
     dtype = jnp.result_type(value)
-    return value if _wider(dtype) == dtype else np.asarray(value).astype(np.int32)
+    return value if _wider(dtype) == dtype else lax.convert_element_type(value, np.int32)

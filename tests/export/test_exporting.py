@@ -19,7 +19,7 @@ from segjax.models.saved import shapes
 
 ABOUT = models.About(("ground", "tree", "sky"), ((0, 0, 0), (0, 200, 0), (0, 0, 200)), licence="CC0-1.0")
 IMAGES = [np.random.default_rng(i).integers(0, 256, (32, 32, 3)).astype(np.uint8) for i in range(2)]
-NEEDS = {"stablehlo": "flatbuffers", "tflite": "litert_converter"}
+NEEDS = {"stablehlo": "flatbuffers", "onnx": "onnxruntime", "tflite": "litert_converter"}
 
 
 def with_variables(net: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
@@ -90,8 +90,8 @@ def test_what_gives_other_numbers_is_not_written(format: Format, tmp_path: Path,
     way = importlib.import_module(f"segjax.export.{format}")
     right = {"probabilities": np.zeros((2, 32, 32, 3), np.float32)}
     monkeypatch.setattr(way, "outputs_of", lambda path, images: right)
+    model, variables = segmenter()
     with pytest.raises(ExportError, match="gives other numbers than the model"):
-        model, variables = segmenter()
         export_model(model, variables, tmp_path / "model", format, IMAGES, size=(32, 32))
     assert not any(tmp_path.iterdir())
 
@@ -101,7 +101,7 @@ def test_bad_input_is_one_sentence(tmp_path: Path):
         model, variables = of()
         return export_model(model, variables, tmp_path / "model", format, images, size=size, **more)
 
-    with pytest.raises(ExportError, match="torchscript is no format; name one of stablehlo, tflite"):
+    with pytest.raises(ExportError, match="torchscript is no format; name one of stablehlo, onnx, tflite"):
         export("torchscript")
     with pytest.raises(ExportError, match="tflite takes images of one size alone"):
         export("tflite", size=None)
