@@ -23,6 +23,10 @@ class InferenceError(UserError):
     """A prediction that cannot be made or written."""
 
 
+class ExportError(UserError):
+    """A model that cannot be brought into another format, or a file of one that cannot be read."""
+
+
 _MOST_NAMED = 12
 
 

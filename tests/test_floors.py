@@ -17,7 +17,7 @@ FLOORS = [
     {"runs"},
     {"train"},
     {"tasks"},
-    {"inference"},
+    {"inference", "export"},
     {"data"},
     {"drawing"},
     {"models"},
@@ -38,6 +38,12 @@ LAZY = {  # of an extra: imported by the one function that needs it
     "cache.py": {"huggingface_hub"},
     "weights/keras_file.py": {"h5py"},
     "weights/parity.py": {"PIL"},
+    "export/metadata.py": {"onnx"},
+    "export/onnx.py": {"onnx"},
+    "export/onnx_gather.py": {"onnx"},
+    "export/onnx_graph.py": {"onnx"},
+    "export/onnx_ops.py": {"onnx"},
+    "export/tflite.py": {"litert_converter", "ai_edge_litert"},
 }
 
 
@@ -118,6 +124,7 @@ def test_no_rooms_import_each_other_or_go_round():
         ("train", {"models", "decoders", "encoders"}),  # an experiment joins them
         ("tasks", {"models", "decoders", "encoders", "losses"}),
         ("inference", {"tasks", "train", "models"}),  # it asks what it is given, and names no task
+        ("export", {"tasks", "train", "inference"}),
         ("weights", {"ops"}),
         ("models", {"losses"}),  # a model never names a loss
         ("data", {"ops"}),
@@ -154,6 +161,7 @@ def test_data_and_drawing_never_need_jax():
         ("drawing", ("jax", "flax", "optax", "grain", "segjax.data")),
         ("data", ("flax", "optax", "matplotlib", "tensorflow")),
         ("train", ("segjax.models", "segjax.decoders", "segjax.encoders")),
+        ("export", ("onnx", "onnxruntime", "litert_converter", "ai_edge_litert", "cv2", "grain")),
     ],
 )
 def test_importing_a_room_does_not_bring_what_it_does_not_need(room: str, absent: tuple[str, ...]):

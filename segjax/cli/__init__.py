@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from segjax.cli.export import export
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.cli.parser import make_parser
 from segjax.cli.runs import evaluate, predict
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed, rest = parser.parse_known_args(arguments)
     if rest and parsed.command not in (train, launch, sweep):
         parser.error(f"unknown argument {rest[0]}; `segjax {arguments[0]} --help` lists what there is.")
-    if typed and parsed.command in (train, sweep, evaluate, predict):
+    if typed and parsed.command in (train, sweep, evaluate, predict, export):
         start_again_with_huge_pages()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are not for this audience
     try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from segjax import __version__
 from segjax.cli.doctor import doctor
+from segjax.cli.export import export
 from segjax.cli.hub import pull, push
 from segjax.cli.models import models
 from segjax.cli.runs import data_check, data_convert, data_list, evaluate, predict
@@ -158,6 +159,22 @@ def make_parser() -> argparse.ArgumentParser:
     coco = "annotations in COCO's format; boxes are also written as a list with its ids, for pycocotools' loadRes"
     argument(command, "--coco", metavar="FILE", type=Path, help=coco, complete=file)
     argument(command, "--probabilities", choices=("npy", "png"), help="also write the class probabilities")
+
+    command = add(commands, "export", export, "write a model for another runtime, where it gives the same")
+    argument(command, "run", metavar="RUN", help=saved, complete=folder)
+    argument(command, "--format", choices=("stablehlo", "onnx", "tflite"), required=True, help="of the file")
+    argument(command, "--out", required=True, metavar="FILE", help="the file", complete=file)
+    argument(command, "--checkpoint", choices=("last", "best"), help=which)
+    sizes = command.add_mutually_exclusive_group()
+    sizes.add_argument(
+        "--size", type=_count, nargs=2, metavar=("H", "W"), help="of its images [that of the first compared on]"
+    )
+    sizes.add_argument("--dynamic", action="store_true", help="images of any size: multiples of 32, in StableHLO")
+    argument(command, "--argmax", action="store_true", help="give the class of every pixel, not all probabilities")
+    argument(command, "--max-boxes", type=_count, default=100, metavar="N", help="boxes of an image at most [100]")
+    compared = "images to compare it with the model on [three of the run's test split]"
+    argument(command, "--images", nargs="*", default=(), metavar="FILE", help=compared, complete=file)
+    argument(command, "--json", action="store_true", help="print JSON")
 
     command = add(commands, "models", models, "list models, decoders and encoders with their sizes, or say that of one")
     argument(command, "--decoder", metavar="NAME", help="one decoder, on the encoder that is named")

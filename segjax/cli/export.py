@@ -1,0 +1,77 @@
+"""`segjax export`: a model as one file for another runtime."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from segjax.cli.process import prepare
+from segjax.errors import ExportError
+from segjax.strict_json import as_json
+
+if TYPE_CHECKING:
+    from segjax.models import About
+
+_LOOKED_AT = 3
+"""Images of the test split that an export is compared on."""
+
+
+def export(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax export RUN --format FORMAT --out FILE`: write it, if it gives there what the model gives."""
+    prepare()
+    from segjax.cli.compilation_cache import keep_compiled_programs
+    from segjax.data.padding import side_for
+    from segjax.export import export_model
+
+    keep_compiled_programs()
+    opened = _opened(parsed)
+    height, width = opened.images[0].shape[:2]
+    size = None if parsed.dynamic else tuple(parsed.size or (side_for(height), side_for(width)))
+    written = export_model(
+        opened.model,
+        opened.variables,
+        parsed.out,
+        parsed.format,
+        opened.images,
+        size=size,  # type: ignore[arg-type]  (argparse has seen to two of them)
+        argmax=parsed.argmax,
+        max_boxes=parsed.max_boxes,
+        about=opened.about,
+    )
+    if parsed.json:
+        print(as_json({"file": parsed.out, "bytes": written.bytes} | written.metadata, indent=2))
+        return 0
+    check, shape = written.metadata["check"], " ".join(map(str, written.metadata["input"]["shape"]))
+    print(f"{parsed.out}: {written.bytes:,} bytes, images ({shape}) of {written.metadata['input']['type']}")
+    print(f"  gives    {', '.join(written.metadata['outputs'])}")
+    print(
+        f"  checked  in {check['runtime']} on {check['images']} images: the largest difference from the model is "
+        f"{check['largest_difference']:.1e}, of {check['tolerance']:.0e} allowed"
+    )
+    return 0
+
+
+class _Opened(NamedTuple):
+    """What is exported, and what it is compared on."""
+
+    model: Any
+    variables: Any
+    about: "About"
+    images: list[Any]
+
+
+def _opened(parsed: argparse.Namespace) -> _Opened:
+    from segjax.data.formats.images import read_image
+    from segjax.runs.load import load_experiment
+    from segjax.runs.saved import about_run, is_saved, of_masks, open_saved
+
+    images = [read_image(path) for path in parsed.images]
+    if is_saved(parsed.run):
+        if not images:
+            raise ExportError("A saved model has no images to be compared on: name some of yours, --images FILE ...")
+        model, variables, about = open_saved(parsed.run)
+        return _Opened(of_masks(model, parsed.run)[0], variables, about, images)
+    experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
+    if not images:
+        source = experiment.task_of_data.seen(experiment.data.open("test"))
+        images = [source[i]["image"] for i in range(min(_LOOKED_AT, len(source)))]
+    return _Opened(experiment.model, variables, about_run(Path(parsed.run)), images)

@@ -1,0 +1,7 @@
+"""A way out of JAX: models as StableHLO, ONNX and TFLite, each compared with the model in the runtime it is for."""
+
+from segjax.errors import ExportError
+from segjax.export.exporting import TOLERANCE, Exported, Format, export_model
+from segjax.export.metadata import read_metadata
+
+__all__ = ["TOLERANCE", "ExportError", "Exported", "Format", "export_model", "read_metadata"]

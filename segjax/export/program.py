@@ -1,0 +1,95 @@
+"""What is exported: an image as it is stored in, probabilities, classes or boxes out, with all that is between."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from segjax.errors import ExportError
+from segjax.layers.inputs import WHITE
+from segjax.models import Segmented
+from segjax.models.saved import channels_of
+
+Outputs = dict[str, Any]
+WHAT = {
+    "probabilities": "of every class at every pixel, adding up to one",
+    "mask": "the most probable class of every pixel",
+    "boxes": "x, y, w, h in pixels of the image: the upper left corner and the size; the best first",
+    "labels": "the class of each box; -1 behind the last",
+    "scores": "the probability of each box's class",
+    "attributes": "scores of each box beside its class",
+}
+"""What an output is, by its name."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model with its variables as one function of an image, called as `run(image)`, which gives outputs by name."""
+
+    run: Callable[[Array], Outputs]
+    size: tuple[int, int] | None
+    """Height and width of the images; None for any."""
+    channels: int
+    stored: str
+    """The numbers of the images: uint8, uint16 or float32."""
+
+    def image(self, batch: Any, size: tuple[Any, Any] | None = None) -> jax.ShapeDtypeStruct:
+        """The shape of its images, of another size where one is said."""
+        return jax.ShapeDtypeStruct((batch, *(size or self.size or ()), self.channels), jnp.dtype(self.stored))
+
+    def outputs(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """The shapes of its outputs for one image."""
+        return jax.eval_shape(self.run, self.image(1, self.size or (64, 64)))
+
+
+def program_of(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    size: tuple[int, int] | None,
+    *,
+    argmax: bool = False,
+    max_boxes: int = 100,
+) -> Program:
+    """The function of a model that gives logits of every pixel, or what has `detections(max_boxes)`.
+
+    Args:
+        model: As `segjax.load` or `segjax.from_pretrained` gives it, with its normalisation.
+        variables: Its own.
+        size: Height and width of the images; None for any.
+        argmax: Whether the class of every pixel is given, instead of the probabilities of all.
+        max_boxes: How many boxes at most.
+
+    Raises:
+        ExportError: a model of one logit, or one of boxes alone where a map of classes is asked for.
+        DataError: the variables are not the model's.
+    """
+    variables = jax.tree.map(np.asarray, dict(variables))
+
+    def run(image: Array) -> Outputs:
+        outputs: Any = model.apply(variables, image, train=False)
+        found: Outputs = {}
+        if hasattr(outputs, "detections"):
+            boxes = outputs.detections(max_boxes)
+            found = {"boxes": boxes.boxes, "labels": boxes.labels.astype(jnp.int32), "scores": boxes.scores}
+            if boxes.attributes is not None:
+                found["attributes"] = boxes.attributes
+            outputs = getattr(outputs, "mask", None)
+        logits = outputs.logits if isinstance(outputs, Segmented) else outputs
+        if logits is None:
+            return found
+        if logits.shape[-1] == 1:
+            raise ExportError("The model gives one logit and no choice of classes: wrap it in models.TwoClasses.")
+        if argmax:
+            return found | {"mask": logits.argmax(-1).astype(jnp.uint8)}
+        return found | {"probabilities": jax.nn.softmax(logits.astype(jnp.float32))}
+
+    stored = getattr(model, "stored", "uint8")
+    program = Program(run, size, channels_of(model, variables), stored if stored in WHITE else "uint8")
+    if "mask" not in program.outputs() and argmax:
+        raise ExportError("The model gives boxes alone, of which no map of classes is made: leave --argmax out.")
+    return program

@@ -1,0 +1,44 @@
+"""StableHLO, as `jax.export` writes it: one file for CPU, CUDA and TPU, which needs jax alone to run.
+
+exported = jax.export.deserialize(bytearray(open(file, "rb").read()))
+outputs = exported.call(images)
+"""
+
+import jax
+import numpy as np
+from jax import export
+
+from segjax.errors import ExportError
+from segjax.export.process import run_alone
+from segjax.export.program import Program
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+_RUN = """
+import jax
+
+outputs = jax.export.deserialize(bytearray(open(path, "rb").read())).call(images)
+"""
+
+
+def convert(program: Program) -> bytes:
+    """The serialised program, of any batch; and of any multiples of 32 rows and columns where its size is None.
+
+    Raises:
+        ExportError: a part of the model needs to know the size; the sentence says which.
+    """
+    try:
+        n, height, width = export.symbolic_shape("n, 32*h, 32*w")
+        image = program.image(n, program.size or (height, width))
+        exported = export.export(jax.jit(program.run), platforms=PLATFORMS)(image)
+    except ModuleNotFoundError as error:
+        raise ExportError(f"StableHLO needs {error.name}: `pip install 'segjax[export]'`.") from error
+    return bytes(exported.serialize())
+
+
+def outputs_of(path: str, images: np.ndarray) -> dict[str, np.ndarray]:
+    """What the file's program gives for images (n h w c), in a process of its own that knows nothing of segjax.
+
+    Raises:
+        ExportError: it cannot be run there.
+    """
+    return run_alone(_RUN, path, images)

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from segjax.export.compare import largest_difference
+
+GIVEN = {"probabilities": np.array([[[[0.7, 0.3], [0.5, 0.5]]]], np.float32)}
+BOXES = {
+    "boxes": np.array([[[0, 0, 10, 10], [5, 5, 2, 2], [9, 9, 1, 1]]], np.float32),
+    "labels": np.array([[1, 0, 0]]),
+    "scores": np.array([[0.9, 0.8, 0.1]], np.float32),
+}
+
+
+def test_probabilities_and_the_class_that_is_less_probable():
+    assert largest_difference(GIVEN, {"probabilities": GIVEN["probabilities"] + 0.25}, (1, 2)) == pytest.approx(0.25)
+    assert largest_difference(GIVEN, {"mask": np.array([[[0, 1]]], np.uint8)}, (1, 2)) == 0
+    assert largest_difference(GIVEN, {"mask": np.array([[[1, 1]]], np.uint8)}, (1, 2)) == pytest.approx(0.4)
+    assert largest_difference(GIVEN, {"probabilities": GIVEN["probabilities"] * np.nan}, (1, 2)) == np.inf
+
+
+def test_boxes_have_no_order_and_the_last_may_be_another():
+    turned = {name: values[:, [1, 0, 2]] for name, values in BOXES.items()}
+    turned["boxes"] = turned["boxes"] + np.array([[[0, 0, 0, 0], [0, 0, 0, 2], [50, 0, 0, 0]]], np.float32)
+    assert largest_difference(BOXES, turned, (20, 40)) == pytest.approx(0.1)  # 2 pixels of 20 rows
+    assert largest_difference(BOXES, BOXES | {"scores": BOXES["scores"] - 0.2}, (20, 40)) == pytest.approx(0.2)
+    assert largest_difference(BOXES, BOXES | {"labels": np.array([[0, 0, 0]])}, (20, 40)) == np.inf
+
+
+def test_no_boxes_at_all():
+    none = {"boxes": np.zeros((1, 2, 4)), "labels": np.full((1, 2), -1), "scores": np.zeros((1, 2))}
+    assert largest_difference(none, none, (20, 40)) == 0
+    assert largest_difference(none, none | {"scores": np.array([[0.5, 0]])}, (20, 40)) == 0.5

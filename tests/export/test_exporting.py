@@ -1,0 +1,132 @@
+"""Models in other runtimes, each compared with the model that it was made of."""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+from segjax import decoders, encoders, models, upsampling
+from segjax.export import ExportError, Format, export_model, read_metadata
+from segjax.export import exporting as module
+from segjax.export.process import run_alone
+from segjax.layers import ConvBlock, Normalized
+from segjax.models.saved import shapes
+
+ABOUT = models.About(("ground", "tree", "sky"), ((0, 0, 0), (0, 200, 0), (0, 0, 200)), licence="CC0-1.0")
+IMAGES = [np.random.default_rng(i).integers(0, 256, (32, 32, 3)).astype(np.uint8) for i in range(2)]
+NEEDS = {"stablehlo": "flatbuffers", "onnx": "onnxruntime", "tflite": "litert_converter"}
+
+
+def with_variables(net: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
+    model, rng = Normalized(net, (0.5,) * 3, (0.3,) * 3), np.random.default_rng(0)
+
+    def some(like: Any) -> np.ndarray:
+        values = rng.standard_normal(like.shape).astype(like.dtype) * 0.2
+        return np.abs(values) + 0.5 if like.ndim == 1 else values  # a variance is above 0
+
+    return model, jax.tree.map(some, shapes(model, 3))
+
+
+@cache
+def segmenter() -> tuple[nn.Module, dict[str, Any]]:
+    """Max-unpooling, whose offsets are bytes, which TFLite selects none of."""
+    return with_variables(models.unet(3, 4, depth=1, convs=1, upsample=upsampling.MaxUnpool, block=ConvBlock))
+
+
+@cache
+def detector() -> tuple[nn.Module, dict[str, Any]]:
+    encoder = encoders.ConvEncoder(((4,), (8,)), ConvBlock)
+    decoder = decoders.UNetDecoder(upsample=upsampling.Bilinear, block=ConvBlock, finest_stride=2)
+    return with_variables(models.CenterNet(3, encoder, decoder, num_attributes=2, hidden=4))
+
+
+def needed(format: str) -> None:
+    if importlib.util.find_spec(NEEDS[format]) is None:
+        pytest.skip(f"{NEEDS[format]} is not installed")
+
+
+FORMATS = get_args(Format)
+
+
+OUTPUTS = {
+    "probabilities": {"probabilities": ("float32", "n", 24, 40, 3)},
+    "mask": {"mask": ("uint8", "n", 24, 40)},
+    "boxes": {
+        "boxes": ("float32", "n", 5, 4),
+        "labels": ("int32", "n", 5),
+        "scores": ("float32", "n", 5),
+        "attributes": ("float32", "n", 5, 2),
+    },
+}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_a_model_gives_the_same_in_the_runtime_it_was_exported_to(format: Format, kind: str, tmp_path: Path):
+    needed(format)
+    model, variables = detector() if kind == "boxes" else segmenter()
+    file = tmp_path / f"new/model.{format}"
+    settings: dict[str, Any] = {"size": (24, 40), "argmax": kind == "mask", "max_boxes": 5, "about": ABOUT}
+    out = export_model(model, variables, file, format, IMAGES, **settings)
+    assert out.difference < 1e-5
+    found = read_metadata(out.path)
+    assert found == out.metadata
+    assert found["input"]["shape"] == ["n", 24, 40, 3]
+    assert found["input"]["normalised_inside"]["mean"] == [0.5] * 3
+    assert (found["class_names"], found["licence"]) == (["ground", "tree", "sky"], "CC0-1.0")
+    assert found["check"]["images"] == 2
+    shapes = {name: (one["type"], *one["shape"]) for name, one in found["outputs"].items()}
+    assert shapes == OUTPUTS[kind]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_gives_other_numbers_is_not_written(format: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    needed(format)
+    way = importlib.import_module(f"segjax.export.{format}")
+    right = {"probabilities": np.zeros((2, 32, 32, 3), np.float32)}
+    monkeypatch.setattr(way, "outputs_of", lambda path, images: right)
+    model, variables = segmenter()
+    with pytest.raises(ExportError, match="gives other numbers than the model"):
+        export_model(model, variables, tmp_path / "model", format, IMAGES, size=(32, 32))
+    assert not any(tmp_path.iterdir())
+
+
+def test_bad_input_is_one_sentence(tmp_path: Path):
+    def export(format: Any = "stablehlo", images: Any = IMAGES, size: Any = (32, 32), of: Any = segmenter, **more: Any):
+        model, variables = of()
+        return export_model(model, variables, tmp_path / "model", format, images, size=size, **more)
+
+    with pytest.raises(ExportError, match="torchscript is no format; name one of stablehlo, onnx, tflite"):
+        export("torchscript")
+    with pytest.raises(ExportError, match="tflite takes images of one size alone"):
+        export("tflite", size=None)
+    with pytest.raises(ExportError, match="at least one"):
+        export(images=[])
+    with pytest.raises(ExportError, match=r"takes images \(h, w, 3\) of uint8, and one .* is \(8, 8, 1\) of float64"):
+        export(images=[np.zeros((8, 8, 1))])
+    with pytest.raises(ExportError, match="boxes alone"):
+        export(of=detector, argmax=True)
+    with pytest.raises(ExportError, match="one logit"):
+        export(of=lambda: with_variables(models.unet(1, 2, depth=1)))
+    (tmp_path / "file").touch()
+    with pytest.raises(ExportError, match="cannot be written"):
+        module._replace(tmp_path / "file" / "model", b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_runtime_that_dies_is_one_sentence(tmp_path: Path):
+    with pytest.raises(ExportError, match="said: oh no"):
+        run_alone("import os; print('oh no', file=sys.stderr, flush=True); os.abort()", "model", IMAGES[0])
+
+
+def test_what_says_nothing_of_itself(tmp_path: Path):
+    (tmp_path / "model").write_bytes(b"no archive")
+    with pytest.raises(ExportError, match="says nothing of itself"):
+        read_metadata(tmp_path / "model")
+    with pytest.raises(ExportError, match="cannot be read"):
+        read_metadata(tmp_path / "absent")
