@@ -49,6 +49,7 @@ def experiment(
     root: str | None = None,
     bands: tuple[str, ...] = (),
     classes: tuple[str, ...] = (),
+    fold: int | None = None,
     groups: Literal[4, 7] | None = None,
     model: Model | nn.Module = "unet",
     encoder: str | nn.Module | None = None,
@@ -69,7 +70,9 @@ def experiment(
         root: The folder of your images and masks, or where a set of TFDS is kept.
         bands: Of a folder: which bands of its images, by number from 1 or by the names of its bands.txt; all without
             opacity where none is named.
-        classes: Of labelled: the classes to keep, "car" or "vehicle=car+truck" for two as one; all where none is named.
+        classes: Of a folder or of labelled: the classes to keep, "car" or "vehicle=car+truck" for two as one; all where
+            none is named. What else is in the masks of a folder is ignored.
+        fold: Of a folder: which of the folds that `segjax data split PATH --folds K` wrote.
         groups: Of land cover: 4 classes, or the finer 7.
         model: The family of the model.
         encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
@@ -87,12 +90,16 @@ def experiment(
         recipe: How it is trained.
     """
     weights = None
-    if classes and data != "labelled":
-        raise ExperimentError("Classes are chosen of the data set labelled alone: leave --classes out.")
+    if classes and data not in ("folder", "labelled"):
+        raise ExperimentError("Classes are chosen of a folder, or of labelled, alone: leave --classes out.")
+    if fold is not None and data != "folder":
+        raise ExperimentError("Folds are those of a folder alone: leave --fold out.")
     if data == "folder":
         if root is None:
             raise ExperimentError("The data set folder needs a folder: give it by --root PATH.")
-        facts = FolderDefaults.from_json(remember("folder", lambda: asdict(folder_defaults(root, bands))))
+        facts = FolderDefaults.from_json(
+            remember("folder", lambda: asdict(folder_defaults(root, bands, classes, fold)))
+        )
         for note in facts.notes:
             say_once(note)
         data, crop = folder(root, facts), crop or facts.crop

@@ -10,7 +10,7 @@ from segjax.cli.doctor import doctor
 from segjax.cli.export import export
 from segjax.cli.hub import pull, push
 from segjax.cli.models import models
-from segjax.cli.runs import data_check, data_convert, data_list, evaluate, predict
+from segjax.cli.runs import data_check, data_convert, data_list, data_split, evaluate, predict
 from segjax.cli.training import launch, new, sweep, train
 from segjax.cli.weights import weights_check, weights_list
 
@@ -225,6 +225,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     argument(command, "path", metavar="PATH", help="a folder, or the JSON file of a labelling tool", complete=file)
     argument(command, "out", metavar="OUT", help="folder for train.json, val.json and test.json", complete=folder)
+    command = add(
+        data, "split", data_split, "write which images train, validate and test, groups of them never torn apart"
+    )
+    argument(command, "path", metavar="PATH", help="a folder of images and masks", complete=folder)
+    said = "what of a name says its group, a regular expression such as '(patient[0-9]+)_', or a CSV file of both"
+    argument(command, "--groups", metavar="G", help=f"{said} [tiles of one image]", complete=file)
+    argument(command, "--folds", type=_count, metavar="K", help="K splits, each image testing once, for --fold N")
     return parser
 
 

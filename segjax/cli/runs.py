@@ -78,6 +78,15 @@ def data_convert(parsed: argparse.Namespace, _: list[str]) -> int:
     return 0
 
 
+def data_split(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax data split PATH [--groups G] [--folds K]`: write which images train, validate and test."""
+    from segjax.data.formats.grouped import write_splits
+
+    for folder in write_splits(parsed.path, parsed.groups, parsed.folds):
+        print(folder)
+    return 0
+
+
 def data_check(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax data check PATH`: read everything and list every problem at once."""
     from segjax.data import check

@@ -41,6 +41,7 @@ def check_masks(
     workers: int | None = None,
     picture: str | os.PathLike[str] | None = None,
     bands: Sequence[str] = (),
+    fold: int | None = None,
 ) -> Report:
     """Read every image and mask below a folder and report all that is wrong, with counts and class frequencies.
 
@@ -51,6 +52,7 @@ def check_masks(
         workers: threads that read; by default one for every core.
         picture: the image file to draw examples into, if any pair can be read.
         bands: which bands of the images are read, by number from 1 or name; all where none is named.
+        fold: which of the folds in splits/, where it is one.
 
     Returns:
         A report, whatever the folder holds: a folder that is not there is a problem among others.
@@ -61,7 +63,7 @@ def check_masks(
     start = time.perf_counter()
     try:
         found = find(root)
-        splits = split(found)
+        splits = split(found, fold)
         names = read_names(found.root)
         chosen = choose(bands, names, shown(root))
     except DataError as error:
@@ -171,7 +173,8 @@ def _counts(mask: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, " 256"]:
 
 def _moved(counts: Int64[np.ndarray, "*k 256"], levels: UInt8[np.ndarray, " 256"]) -> Int64[np.ndarray, "*k 256"]:
     moved = np.zeros_like(counts)
-    np.add.at(moved, (..., levels), counts)
+    for old, new in enumerate(levels):
+        moved[..., new] += counts[..., old]
     return moved
 
 

@@ -19,13 +19,18 @@ _PLACE = re.compile(r"[ _-]+(?:row|r|y|h|top)?[ _]?\d+[ _-]+(?:column|col|c|x|w|
 _LEAST_GROUPS = 3
 
 
-def lowest_hashes(names: Sequence[str], share: float) -> set[int]:
-    """Where the share of the names stands that have the lowest hashes, at least one: names alone decide."""
+def by_hash(names: Sequence[str]) -> list[int]:
+    """Where names stand, in the order of their hashes: names alone decide."""
 
     def rank(place: int) -> bytes:
         return hashlib.sha256(names[place].encode("utf-8", "surrogateescape")).digest()
 
-    return set(sorted(range(len(names)), key=rank)[: max(1, round(share * len(names)))])
+    return sorted(range(len(names)), key=rank)
+
+
+def lowest_hashes(names: Sequence[str], share: float) -> set[int]:
+    """Where the share of the names stands that have the lowest hashes, at least one."""
+    return set(by_hash(names)[: max(1, round(share * len(names)))])
 
 
 def hold_out(records: Sequence[_T], name: Callable[[_T], str], share: float = VAL_SHARE) -> tuple[list[_T], list[_T]]:

@@ -23,7 +23,7 @@ class Splits(NamedTuple):
     """Nothing said which pairs are for testing: a hash of their names did."""
 
 
-def split(found: FoundImages) -> Splits:
+def split(found: FoundImages, fold: int | None = None) -> Splits:
     """Match images with masks and share the pairs out; what is wrong with names and lists goes to `found.problems`.
 
     Folders named train, val or test decide; then lists in splits/ (or where the layout has them), one name a line; else
@@ -32,7 +32,19 @@ def split(found: FoundImages) -> Splits:
     Where there is val and no test, val tests, as the sets are scored that keep the masks of theirs for testing to
     themselves. What then has no validation gets a tenth of the training pairs for it, by a hash of their names, tiles
     of one image together: never the ones that test.
+
+    `fold` takes the lists in splits/fold1 and so on, whatever else there is.
+
+    Raises:
+        DataError: a list cannot be read, or there is none of that fold.
     """
+    if fold is not None:
+        if lists := _lists(found, [found.root / "splits" / f"fold{fold}"]):
+            return lists
+        raise DataError(
+            f"{shown(found.root)} has no splits/fold{fold} with train.txt and test.txt: `segjax data split PATH "
+            "--folds K` writes K of them."
+        )
     train_folder = _first(TRAIN_NAMES, found.folders)
     val_folder, test_folder = _val_and_test(found.folders)
     if train_folder and test_folder:
@@ -41,13 +53,13 @@ def split(found: FoundImages) -> Splits:
         for name in sorted(set(found.folders) - used):
             found.notes.append(f"The split {name} is not used: {test_folder} is scored.")
         _lonely_masks(found)
-        val = _pairs(found, found.folders[val_folder]) if val_folder else None
-        train, test = (_pairs(found, found.folders[name]) for name in (train_folder, test_folder))
+        val = pairs_of(found, found.folders[val_folder]) if val_folder else None
+        train, test = (pairs_of(found, found.folders[name]) for name in (train_folder, test_folder))
         return _complete(found, train, val, test)
-    if lists := _lists(found):
+    if lists := _lists(found, [found.root / "splits", found.root / found.layout.lists]):
         return lists
     _lonely_masks(found)
-    pairs = _pairs(found, sorted(found.images))
+    pairs = pairs_of(found, sorted(found.images))
     if len(pairs) < 3:
         found.error(
             "split",
@@ -59,14 +71,14 @@ def split(found: FoundImages) -> Splits:
     return Splits(tuple(train), tuple(val), tuple(test), by_hash=True)
 
 
-def write_lists(root: Path, splits: Splits) -> bool:
-    """Write train.txt, val.txt and test.txt into splits/, each whole; False where the folder cannot be written."""
+def write_lists(folder: Path, splits: Splits) -> bool:
+    """Write train.txt, val.txt and test.txt into a folder, each whole; False where it cannot be written."""
     try:
-        (root / "splits").mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for name, pairs in (("test", splits.test), ("val", splits.val), ("train", splits.train)):
-            draft = root / "splits" / f".{name}.txt.{os.getpid()}"
+            draft = folder / f".{name}.txt.{os.getpid()}"
             draft.write_text("".join(f"{pair.key}\n" for pair in pairs), "utf-8", "surrogateescape")
-            draft.replace(root / "splits" / f"{name}.txt")
+            draft.replace(folder / f"{name}.txt")
     except OSError:
         return False
     return True
@@ -103,7 +115,8 @@ def _complete(
     return Splits(tuple(kept), tuple(held), test)
 
 
-def _pairs(found: FoundImages, keys: list[str]) -> tuple[ImageAndMask, ...]:
+def pairs_of(found: FoundImages, keys: list[str]) -> tuple[ImageAndMask, ...]:
+    """The images of some keys with their masks; one without goes to `found.problems`."""
     pairs = []
     for key in keys:
         if key in found.masks:
@@ -120,8 +133,8 @@ def _lonely_masks(found: FoundImages) -> None:
         found.error("missing image", found.masks[key], "has no image of its name: add it or take the mask away")
 
 
-def _lists(found: FoundImages) -> Splits | None:
-    for folder in (found.root / "splits", found.root / found.layout.lists):
+def _lists(found: FoundImages, folders: Iterable[Path]) -> Splits | None:
+    for folder in folders:
         train, val = _list(folder, TRAIN_NAMES, found), _list(folder, VAL_NAMES, found)
         test = _list(folder, TEST_NAMES, found)
         if test is None:
@@ -140,8 +153,8 @@ def _lists(found: FoundImages) -> Splits | None:
                 found.error("split", folder, f"names '{key}' for {use} and for {other_use}: take it out of one list")
         if unused := len(set(found.images) - set(train) - set(val or ()) - set(test)):
             found.notes.append(f"{unused} images are in no list of {shown(folder)} and are not used.")
-        pairs = None if val is None else _pairs(found, val)
-        return _complete(found, _pairs(found, train), pairs, _pairs(found, test))
+        pairs = None if val is None else pairs_of(found, val)
+        return _complete(found, pairs_of(found, train), pairs, pairs_of(found, test))
     return None
 
 

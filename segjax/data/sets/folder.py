@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int32, Int64, UInt8
 
 from segjax.data.augment import Augment
 from segjax.data.check.mask_report import Report
@@ -16,6 +16,7 @@ from segjax.data.dataset import Dataset
 from segjax.data.formats.bands import NAMES_FILE, Bands, choose, read_names
 from segjax.data.formats.classes import ClassList, Colour
 from segjax.data.formats.images import read_mask, shown
+from segjax.data.formats.kept_classes import kept_classes
 from segjax.data.formats.label_bands import read_labels
 from segjax.data.formats.layouts import CLASS_LISTS, ImageAndMask, find
 from segjax.data.formats.splits import split as split_images
@@ -45,6 +46,10 @@ class FolderDefaults:
     """What its images are read as."""
     multilabel: bool = False
     """Whether its classes are labels that may overlap."""
+    kept: tuple[str, ...] = ()
+    """What `kept_classes` says of the classes that the masks have; all are kept where it is empty."""
+    fold: int | None = None
+    """Which of the folds in splits/, where it is one."""
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> "FolderDefaults":
@@ -76,17 +81,19 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
 
     def open_split(split: str) -> FolderSource:
         refuse_unknown_split(shown(root), split)
-        report = _checked(root, known.bands.chosen)
+        report = _checked(root, known.bands.chosen, known.fold)
+        names, numbers = kept_classes(known.kept, report.classes.names, shown(root))
         known.bands.refuse_others(np.empty((1, 1, report.bands.count), report.bands.depth), shown(root))
-        if report.multilabel != known.multilabel or report.classes.names != known.class_names:
+        if report.multilabel != known.multilabel or names != known.class_names:
             raise DataError(
                 f"{report.root} has the classes {', '.join(report.classes.names)} where {', '.join(known.class_names)} "
                 "were expected: give it a classes.txt with these."
             )
         if report.splits.by_hash:
-            write_lists(Path(root), report.splits)
+            write_lists(Path(root, "splits"), report.splits)
         pairs = getattr(report.splits, split)
-        return FolderSource(pairs, report.classes, report.levels, known.bands, multilabel=known.multilabel)
+        moved = _table(numbers) if known.kept else None
+        return FolderSource(pairs, report.classes, report.levels, known.bands, moved, multilabel=known.multilabel)
 
     return Dataset(
         Path(root).resolve().name,
@@ -117,11 +124,16 @@ class FolderSource:
         classes: ClassList,
         levels: UInt8[np.ndarray, " 256"] | None,
         bands: Bands = Bands(),
+        moved: UInt8[np.ndarray, " 256"] | None = None,
         *,
         multilabel: bool = False,
     ):
-        """Take pairs that `check` has read, with what it found masks to mean and images to be."""
+        """Take pairs that `check` has read, with what it found masks to mean and images to be.
+
+        `moved` has the number of every class among those that are kept, where they are others.
+        """
         self.pairs, self.classes, self.levels, self.bands, self.multilabel = pairs, classes, levels, bands, multilabel
+        self.moved = moved
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -149,23 +161,38 @@ class FolderSource:
             raise DataError(size_sentence(pair, image.shape, mask.shape))
         if ((mask >= count) & (mask != IGNORE)).any():
             raise DataError(f"{shown(pair.mask)} has labels that it did not have when it was checked: check again.")
+        if self.moved is not None:
+            mask = self.moved[mask]
         if missing is not None:
             mask[missing] = IGNORE
         return {"image": image, "mask": mask}
 
 
-def folder_defaults(root: str | os.PathLike[str], bands: Sequence[str] = ()) -> FolderDefaults:
+def folder_defaults(
+    root: str | os.PathLike[str],
+    bands: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    fold: int | None = None,
+) -> FolderDefaults:
     """Work out classes, crop size, bands, normalisation and class weights from the images and masks that train.
 
     Args:
         root: the folder.
         bands: which bands of the images are read, by number from 1 or by the names of bands.txt; all without opacity
             where none is named, and grey as three equal ones.
+        classes: the classes to keep, "water" or "green=grass+forest" for two as one, all others being ignored; by
+            default all.
+        fold: which of the folds that `segjax data split PATH --folds K` wrote.
 
     Raises:
-        DataError: the folder has errors.
+        DataError: the folder has errors, or not such classes or folds.
     """
-    report = _checked(root, choose(bands, read_names(Path(root)), shown(root)))
+    report = _checked(root, choose(bands, read_names(Path(root)), shown(root)), fold)
+    names, numbers = kept_classes(classes, report.classes.names, shown(root))
+    if classes and report.multilabel:
+        raise DataError(f"{shown(root)} has labels that may overlap, of which all are kept: leave --classes out.")
+    if len(names) < 2 and not report.multilabel:
+        raise DataError(f"Of {shown(root)} one class is kept, and all else is ignored: keep two or more.")
     train = report.train
     sizes = np.array([one.size for one in train])
     images = pooled(
@@ -175,38 +202,59 @@ def folder_defaults(root: str | os.PathLike[str], bands: Sequence[str] = ()) -> 
         report.bands.depth,
     )
     counts = np.array([one.counts for one in train])
+    first = [int(np.flatnonzero(numbers == number)[0]) for number in range(len(names))]
     return FolderDefaults(
-        class_names=report.classes.names,
-        palette=report.classes.palette,
+        class_names=names,
+        palette=tuple(report.classes.palette[place] for place in first),
         crop=training_crop(sizes),
         mean=images.mean,
         std=images.std,
         class_weights=positive_weights(counts.sum(axis=0))
         if report.multilabel
-        else median_frequency_weights(counts[:, : len(report.classes.names)]),
+        else median_frequency_weights(_joined(counts, numbers, len(names))),
         notes=report.notes,
         bands=report.bands,
         multilabel=report.multilabel,
+        kept=tuple(classes),
+        fold=fold,
     )
 
 
-_clean: dict[tuple[str, tuple[int, ...] | None], tuple[list[object], Report]] = {}
+def _joined(
+    counts: Int64[np.ndarray, "n k"], numbers: Int32[np.ndarray, " c"], classes: int
+) -> Int64[np.ndarray, "n j"]:
+    """The pixels of every class that is kept, of those of all classes."""
+    joined = np.zeros((len(counts), classes), counts.dtype)
+    for old, new in enumerate(numbers):
+        if new >= 0:
+            joined[:, new] += counts[:, old]
+    return joined
 
 
-def _checked(root: str | os.PathLike[str], bands: tuple[int, ...] | None) -> Report:
+def _table(numbers: Int32[np.ndarray, " c"]) -> UInt8[np.ndarray, " 256"]:
+    """The number of every label among those that are kept, `IGNORE` of all others."""
+    table = np.full(256, IGNORE, np.uint8)
+    table[: len(numbers)] = np.where(numbers < 0, IGNORE, numbers)
+    return table
+
+
+_clean: dict[tuple[str, tuple[int, ...] | None, int | None], tuple[list[object], Report]] = {}
+
+
+def _checked(root: str | os.PathLike[str], bands: tuple[int, ...] | None, fold: int | None) -> Report:
     """Check once in a process, and again after errors, which may have been mended, or when files have changed."""
-    key = os.path.realpath(root), bands
-    if key in _clean and _clean[key][0] == _state(root):
+    key = os.path.realpath(root), bands, fold
+    if key in _clean and _clean[key][0] == _state(root, fold):
         return _clean[key][1]
-    report = check_masks(root, bands=[str(number) for number in bands or ()])
+    report = check_masks(root, bands=[str(number) for number in bands or ()], fold=fold)
     report.refuse()
-    _clean[key] = _state(root), report
+    _clean[key] = _state(root, fold), report
     return report
 
 
-def _state(root: str | os.PathLike[str]) -> list[object]:
+def _state(root: str | os.PathLike[str], fold: int | None) -> list[object]:
     """What checking depends on, without reading pixels: which files there are, and since when."""
-    splits = split_images(find(root))
+    splits = split_images(find(root), fold)
     pairs = [pair for part in (splits.train, splits.val, splits.test) for pair in part]
     files = [file for pair in pairs for file in (pair.image, pair.mask, *pair.labels) if file is not None]
     files += [Path(root, name) for name in (*CLASS_LISTS, NAMES_FILE)]

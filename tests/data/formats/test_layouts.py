@@ -150,7 +150,7 @@ def test_the_split_by_hash_depends_on_names_alone(make_folder):
 def test_the_split_is_written_down_and_read_back(make_folder):
     root = make_folder([*NAMES, "日本 語"])
     splits = split(find(root))
-    assert write_lists(root, splits)
+    assert write_lists(root / "splits", splits)
     assert (root / "splits" / "test.txt").read_text("utf-8").splitlines() == keys(splits.test)
     assert (root / "splits" / "val.txt").read_text("utf-8").splitlines() == keys(splits.val)
     assert sorted(os.listdir(root / "splits")) == ["test.txt", "train.txt", "val.txt"]
@@ -162,7 +162,7 @@ def test_the_split_is_written_down_and_read_back(make_folder):
 def test_a_folder_that_cannot_be_written_keeps_its_split(make_folder, save):
     root = make_folder()
     save(root / "splits", "a file in the way")
-    assert not write_lists(root, split(find(root)))
+    assert not write_lists(root / "splits", split(find(root)))
 
 
 def test_lists_decide_and_may_name_files(make_folder, save):

@@ -1,0 +1,101 @@
+"""Splits by groups that must not be torn apart, and folds for cross-validation, written as lists of names."""
+
+import csv
+import os
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from segjax.data.formats.held_out import TEST_SHARE, VAL_SHARE, by_hash, group_of, lowest_hashes
+from segjax.data.formats.images import SUFFIXES, shown
+from segjax.data.formats.layouts import find
+from segjax.data.formats.problems import refuse
+from segjax.data.formats.splits import Splits, pairs_of, write_lists
+from segjax.errors import DataError
+
+_LEAST = 3
+"""Groups that train, validate and test."""
+
+
+def write_splits(root: str | os.PathLike[str], groups: str | None = None, folds: int | None = None) -> list[Path]:
+    """Share the images of a folder out to train, validate and test, and write that into lists of names.
+
+    By the lowest hashes of the groups' names, so that the same folder is always shared out alike: a fifth of the groups
+    tests, and a tenth of the others validates. Of `folds` each tests on its own part, and all images are tested once.
+
+    Args:
+        root: a folder of images and masks.
+        groups: what of a name says the group: a regular expression, of which the first bracket counts, such as
+            "(patient[0-9]+)_"; or a CSV file, a name and a group a line. By default the tiles of one image.
+        folds: how many, in splits/fold1 and so on, for `--fold N`; one split in splits/ where none are asked for.
+
+    Returns:
+        The folders with train.txt, val.txt and test.txt.
+
+    Raises:
+        DataError: the folder has errors or lists already, a name has no group, or there are too few groups.
+    """
+    root = Path(root)
+    found = find(root)
+    pairs = pairs_of(found, sorted(found.images))
+    refuse(root, found.problems)
+    said = _read(Path(groups)) if groups and Path(groups).is_file() else None
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    for place, pair in enumerate(pairs):
+        members[_group(pair.key, groups, said)].append(place)
+    if len(members) < max(_LEAST, folds or 0):
+        raise DataError(
+            f"{shown(root)} has {len(members)} groups of images, such as '{next(iter(members))}': "
+            f"{max(_LEAST, folds or 0)} are needed."
+        )
+    names = sorted(members)
+    parts = [lowest_hashes(names, TEST_SHARE)] if folds is None else _folds(names, folds)
+    folders = [root / "splits" / (f"fold{number}" if folds else "") for number in range(1, len(parts) + 1)]
+    if there := next((folder / "train.txt" for folder in folders if (folder / "train.txt").exists()), None):
+        raise DataError(f"{shown(there)} is there already: take its folder away to share the images out anew.")
+    for folder, testing in zip(folders, parts, strict=True):
+        rest = [name for number, name in enumerate(names) if number not in testing]
+        validating = {rest[place] for place in lowest_hashes(rest, VAL_SHARE)}
+        test = [place for number in testing for place in members[names[number]]]
+        val = [place for name in validating for place in members[name]]
+        train = sorted(set(range(len(pairs))) - set(test) - set(val))
+        uses = [tuple(pairs[place] for place in sorted(part)) for part in (train, val, test)]
+        if not write_lists(folder, Splits(uses[0], uses[1], uses[2])):
+            raise DataError(f"{shown(folder)} cannot be written: give permission with `chmod u+w`.")
+    return folders
+
+
+def _folds(names: list[str], count: int) -> list[set[int]]:
+    """Where the names of every fold stand: dealt out in the order of their hashes."""
+    order = by_hash(names)
+    return [set(order[fold::count]) for fold in range(count)]
+
+
+def _group(key: str, groups: str | None, said: dict[str, str] | None) -> str:
+    if groups is None:
+        return group_of(key)
+    if said is not None:
+        name = next((name for name in (key, Path(key).name) if name in said), None)
+        if name is None:
+            raise DataError(f"{groups} has no line of '{shown(key)}': give it one, `{shown(key)},group`.")
+        return said[name]
+    try:
+        match = re.search(groups, key)
+    except re.error as error:
+        raise DataError(f"{groups!r} is no regular expression, and no file ({error}): mend it.") from None
+    if match is None:
+        raise DataError(f"{groups!r} finds no group in '{shown(key)}': write one that fits every name.")
+    return match[1] if match.groups() else match[0]
+
+
+def _read(path: Path) -> dict[str, str]:
+    """The group of every name, without the ending of a file."""
+    try:
+        rows = [row for row in csv.reader(path.read_text("utf-8-sig").splitlines()) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{shown(path)} cannot be read ({error}): save it as CSV, a name and a group a line.") from None
+    if wrong := next((row for row in rows if len(row) != 2), None):
+        raise DataError(f"{shown(path)} has the line {','.join(wrong)!r}: write a name and a group a line.")
+    names = [name.strip() for name, _ in rows]
+    stems = [name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name for name in names]
+    return {stem: group.strip() for stem, (_, group) in zip(stems, rows, strict=True)}
