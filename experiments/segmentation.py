@@ -49,6 +49,7 @@ def experiment(
     root: str | None = None,
     bands: tuple[str, ...] = (),
     classes: tuple[str, ...] = (),
+    labels: Literal["exclusive", "overlapping"] = "exclusive",
     groups: Literal[4, 7] | None = None,
     model: Model | nn.Module = "unet",
     encoder: str | nn.Module | None = None,
@@ -70,6 +71,8 @@ def experiment(
         bands: Of a folder: which bands of its images, by number from 1 or by the names of its bands.txt; all without
             opacity where none is named.
         classes: Of labelled: the classes to keep, "car" or "vehicle=car+truck" for two as one; all where none is named.
+        labels: Of labelled: whether a pixel has one class, that of the smallest object, or each class whose objects are
+            there.
         groups: Of land cover: 4 classes, or the finer 7.
         model: The family of the model.
         encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
@@ -89,6 +92,10 @@ def experiment(
     weights = None
     if classes and data != "labelled":
         raise ExperimentError("Classes are chosen of the data set labelled alone: leave --classes out.")
+    if labels == "overlapping" and data != "labelled":
+        raise ExperimentError(
+            "A folder says by its masks whether labels overlap, and other sets do, too: leave --labels out."
+        )
     if data == "folder":
         if root is None:
             raise ExperimentError("The data set folder needs a folder: give it by --root PATH.")
@@ -102,8 +109,8 @@ def experiment(
     elif class_balance:
         raise ExperimentError("Class weights are worked out of a folder alone: leave --class-balance out.")
     elif data == "labelled":
-        known = known_labelled(root)
-        data, crop = labelled(root or "", known, class_names=classes, masks=True), crop or known.crop
+        known, masks = known_labelled(root), "multilabel" if labels == "overlapping" else True
+        data, crop = labelled(root or "", known, class_names=classes, masks=masks), crop or known.crop
     elif not isinstance(data, Dataset):
         data = by_name(data, root=root, groups=groups)
     start = start_from(recipe.start, encoder)
