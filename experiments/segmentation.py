@@ -50,6 +50,7 @@ def experiment(
     bands: tuple[str, ...] = (),
     classes: tuple[str, ...] = (),
     fold: int | None = None,
+    labels: Literal["exclusive", "overlapping"] = "exclusive",
     groups: Literal[4, 7] | None = None,
     model: Model | nn.Module = "unet",
     encoder: str | nn.Module | None = None,
@@ -73,6 +74,8 @@ def experiment(
         classes: Of a folder or of labelled: the classes to keep, "car" or "vehicle=car+truck" for two as one; all where
             none is named. What else is in the masks of a folder is ignored.
         fold: Of a folder: which of the folds that `segjax data split PATH --folds K` wrote.
+        labels: Of labelled: whether a pixel has one class, that of the smallest object, or each class whose objects are
+            there.
         groups: Of land cover: 4 classes, or the finer 7.
         model: The family of the model.
         encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
@@ -94,6 +97,10 @@ def experiment(
         raise ExperimentError("Classes are chosen of a folder, or of labelled, alone: leave --classes out.")
     if fold is not None and data != "folder":
         raise ExperimentError("Folds are those of a folder alone: leave --fold out.")
+    if labels == "overlapping" and data != "labelled":
+        raise ExperimentError(
+            "A folder says by its masks whether labels overlap, and other sets do, too: leave --labels out."
+        )
     if data == "folder":
         if root is None:
             raise ExperimentError("The data set folder needs a folder: give it by --root PATH.")
@@ -109,8 +116,8 @@ def experiment(
     elif class_balance:
         raise ExperimentError("Class weights are worked out of a folder alone: leave --class-balance out.")
     elif data == "labelled":
-        known = known_labelled(root)
-        data, crop = labelled(root or "", known, class_names=classes, masks=True), crop or known.crop
+        known, masks = known_labelled(root), "multilabel" if labels == "overlapping" else True
+        data, crop = labelled(root or "", known, class_names=classes, masks=masks), crop or known.crop
     elif not isinstance(data, Dataset):
         data = by_name(data, root=root, groups=groups)
     start = start_from(recipe.start, encoder)

@@ -22,10 +22,13 @@ class About:
     """How far its numbers are from those of what it was made from, where that was measured."""
     source: str | None = None
     """Where it was had, as hub:OWNER/NAME@COMMIT."""
+    thresholds: tuple[float, ...] = ()
+    """Of a model of sigmoids, from which probability on a pixel has each label or, by one logit, the second class."""
 
     def classes(self) -> dict[str, Any]:
-        """Names and colours as config.json has them."""
-        return {"class_names": list(self.class_names), "palette": [list(colour) for colour in self.palette]}
+        """Names, colours and thresholds as config.json has them."""
+        said = {"class_names": list(self.class_names), "palette": [list(colour) for colour in self.palette]}
+        return said | ({"thresholds": list(self.thresholds)} if self.thresholds else {})
 
 
 def card(about: About, layout: str, parameters: int, normalisation: str) -> str:

@@ -75,7 +75,8 @@ def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
         at = "" if str(error).startswith(str(config)) else f"{weights}: "
         raise DataError(f"{at}{error}") from error
     palette = tuple(tuple(map(int, colour)) for colour in own.get("palette", ()))
-    about = About(tuple(own.get("class_names", ())), palette, source=source)  # type: ignore[arg-type]
+    names, thresholds = (tuple(own.get(key, ())) for key in ("class_names", "thresholds"))
+    about = About(names, palette, source=source, thresholds=thresholds)  # type: ignore[arg-type]
     return model, variables, about
 
 

@@ -1,6 +1,8 @@
 """What is opened where a run is asked for: a run, or a model that was saved into a folder without its experiment."""
 
+import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -16,7 +18,7 @@ from segjax.models.segmenter import Segmenter
 from segjax.runs.knobs import located
 from segjax.runs.load import load_experiment, score
 from segjax.runs.run import experiment_of, open_run
-from segjax.tasks import Segmentation
+from segjax.tasks import Segmentation, SigmoidSegmentation
 from segjax.tasks.task import Task
 from segjax.train.experiment import Which
 from segjax.train.run import Run
@@ -50,7 +52,7 @@ def open_saved(said: str) -> tuple[nn.Module, dict[str, Any], About]:
 
 
 def open_predictor(said: str, which: Which | None = None) -> Predictor:
-    """The task, model and variables of a run or of a saved model, which gives logits of every pixel's classes.
+    """The task, model and variables of a run, or of a saved model, which gives logits of every pixel.
 
     Raises:
         ExperimentError: it is no run, or not one with that checkpoint.
@@ -60,26 +62,33 @@ def open_predictor(said: str, which: Which | None = None) -> Predictor:
         experiment, variables = load_experiment(said, which)
         return Predictor(experiment.task_of_data, experiment.model, variables)
     model, variables, about = open_saved(said)
-    model, count = of_masks(model, said)
+    model, count = of_masks(model, said, sigmoids=bool(about.thresholds))
     names = about.class_names or tuple(f"class {i}" for i in range(count))
-    data = Dataset(said, names, about.palette or voc_palette(len(names)), _no_data)
-    return Predictor(Segmentation(data), model, variables)
+    multilabel = len(about.thresholds) == len(names)
+    data = Dataset(said, names, about.palette or voc_palette(len(names)), _no_data, multilabel=multilabel)
+    return Predictor(_task(data, about), model, variables)
 
 
-def of_masks(model: nn.Module, said: str) -> tuple[nn.Module, int]:
+def _task(data: Dataset, about: About) -> Task:
+    return SigmoidSegmentation(data, about.thresholds) if about.thresholds else Segmentation(data)
+
+
+def of_masks(model: nn.Module, said: str, *, sigmoids: bool = False) -> tuple[nn.Module, int]:
     """The model without what follows its logits, and its number of classes: two where it has one logit.
+
+    With `sigmoids` its logits stay as they are.
 
     Raises:
         ExperimentError: it is no segmentation model.
     """
     inside = getattr(model, "model", None)
     if isinstance(inside, nn.Module):
-        changed, count = of_masks(inside, said)
+        changed, count = of_masks(inside, said, sigmoids=sigmoids)
         return model.clone(model=changed), count
     if not isinstance(model, Segmenter):
         raise ExperimentError(f"{said} holds a {type(model).__name__}, which gives no masks: name a run that predicts.")
     plain = model.clone(activation=None, image_head=None, auxiliary=None, stride=1)
-    return (TwoClasses(plain), 2) if model.num_classes == 1 else (plain, model.num_classes)
+    return (TwoClasses(plain), 2) if model.num_classes == 1 and not sigmoids else (plain, model.num_classes)
 
 
 def evaluate_saved(
@@ -95,12 +104,16 @@ def evaluate_saved(
         ExperimentError: that is no run, or the model has other classes than its data set.
         DataError: as `open_saved`.
     """
-    model, variables, _ = open_saved(said)
-    model, count = of_masks(model, said)
+    model, variables, about = open_saved(said)
+    sigmoids = bool(about.thresholds)
+    model, count = of_masks(model, said, sigmoids=sigmoids)
     experiment = experiment_of(open_run(Path(on)), located(where or {}))
-    names = experiment.data.class_names
-    if len(names) != count:
+    names, multilabel = experiment.data.class_names, experiment.data.multilabel
+    if multilabel and not sigmoids:
+        raise ExperimentError(f"{said} tells classes apart, and the labels of the data set of {on} may overlap.")
+    if (1 if sigmoids and not multilabel else len(names)) != count:
         raise ExperimentError(f"{said} tells {count} classes apart, and the data set of {on} has {len(names)}.")
+    experiment = dataclasses.replace(experiment, task=partial(_task, about=about))
     return {split: score(experiment, model, variables, split, per_image)}
 
 
@@ -111,9 +124,13 @@ def about_run(run: str | Path) -> About:
         ExperimentError: the folder is no run.
     """
     folder = open_run(Path(run))
-    data = experiment_of(folder).data
-    scores = _scores(folder)
-    return About(data.class_names, tuple(map(tuple, data.palette)), scores, trained_on=data.name)  # type: ignore[arg-type]
+    experiment, scores = experiment_of(folder), _scores(folder)
+    data, task = experiment.data, experiment.task_of_data
+    if isinstance(task, SigmoidSegmentation) and "test" in scores:
+        task = task.decided(scores["test"])
+    thresholds = task.thresholds if isinstance(task, SigmoidSegmentation) else ()
+    palette: Any = tuple(map(tuple, data.palette))
+    return About(data.class_names, palette, scores, data.name, thresholds=thresholds)
 
 
 def _scores(run: Run) -> dict[str, Any]:

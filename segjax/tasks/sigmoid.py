@@ -65,7 +65,7 @@ class SigmoidSegmentation:
                 f"{data.name} has {len(data.class_names)} classes of which every pixel has one: losses of a sigmoid "
                 "are for two classes, or for labels that may overlap; take others, such as cross_entropy."
             )
-        self._data, self._thresholds = data, thresholds
+        self._data, self._chosen = data, thresholds
         self._labels = data.class_names if data.multilabel else data.class_names[1:]
 
     def targets(self, batch: Batch) -> Int[Array, "n h w *k"]:
@@ -99,7 +99,7 @@ class SigmoidSegmentation:
         """Those of `Scores`."""
         images = np.concatenate(list(measured))
         counts = images.sum(axis=0, dtype=np.int64)
-        thresholds = metrics.best_thresholds(counts) if self._thresholds is None else np.array(self._thresholds)
+        thresholds = metrics.best_thresholds(counts) if self._chosen is None else np.array(self._chosen)
         whole, each = metrics.label_scores(counts, thresholds), metrics.label_scores(images, thresholds)
         scores: Scores = {
             "miou": _known(mean(whole.iou)),
@@ -150,7 +150,7 @@ class SigmoidSegmentation:
             tiling=options.tiling,
             probabilities=options.probabilities,
             bands=self._data.images,
-            thresholds=self._known_thresholds,
+            thresholds=self.thresholds,
         )
 
     def predict_video(
@@ -168,12 +168,13 @@ class SigmoidSegmentation:
     def _predict(
         self, model: nn.Module, variables: Variables, image: np.ndarray, options: Options
     ) -> UInt8[np.ndarray, "h w *k"]:
-        found = predict_labels(model, variables, image, self._known_thresholds, tiling=options.tiling)
+        found = predict_labels(model, variables, image, self.thresholds, tiling=options.tiling)
         return found if self._data.multilabel else found[..., 0]
 
     @property
-    def _known_thresholds(self) -> Sequence[float]:
-        return [0.5] * len(self._labels) if self._thresholds is None else self._thresholds
+    def thresholds(self) -> tuple[float, ...]:
+        """From which probability on a pixel has each label: 0.5 where nothing was chosen."""
+        return (0.5,) * len(self._labels) if self._chosen is None else tuple(self._chosen)
 
     def _by_label(self, scores: Any) -> dict[str, float | None]:
         return dict(zip(self._labels, map(_known, scores), strict=True))

@@ -8,16 +8,20 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import segjax
 from segjax import models
 from segjax.cli import main
 from segjax.data import Statistics
+from segjax.data.formats.images import read_mask
+from segjax.data.padding import padded
 from segjax.errors import ExperimentError
 from segjax.layers import Normalized
 from segjax.models import saved
 from segjax.runs import about_run, new_run, read_experiment, start_from
 from segjax.runs.saved import evaluate_saved, is_saved, open_predictor
+from segjax.tasks import Options, SigmoidSegmentation
 
 
 def filled(model: nn.Module) -> Any:
@@ -104,3 +108,37 @@ def test_a_run_is_no_saved_model(squares: Path, tmp_path: Path):
     assert not is_saved(str(tmp_path))
     with pytest.raises(ExperimentError, match="holds no complete checkpoint yet"):
         segjax.from_pretrained(run.path)
+
+
+def test_labels_that_overlap_stay_so_with_their_thresholds(squares: Path, tmp_path: Path):
+    text = squares.read_text().replace(
+        "palette=((40, 40, 40), (240, 180, 60)),", "palette=((40, 40, 40), (240, 180, 60)), multilabel=True,"
+    )
+    text = text.replace("loss=losses.cross_entropy", "loss=losses.binary_cross_entropy, task=SigmoidSegmentation")
+    text = text.replace('"mask": mask}', '"mask": np.stack([mask, mask], -1)}')
+    squares.write_text(
+        text.replace("from segjax.train", "from segjax.tasks import SigmoidSegmentation\nfrom segjax.train")
+    )
+    run = new_run(tmp_path / "run", read_experiment(str(squares)), {})
+    assert about_run(run.path).thresholds == (0.5, 0.5)
+    run.write_json("report.json", {"test": {"threshold": {"ground": 0.25, "square": 0.75}}})
+    about = about_run(run.path)
+    assert about.thresholds == (0.25, 0.75)
+    model = Normalized(models.unet(2, 2, depth=1).clone(activation=nn.sigmoid), (0.3,) * 3, (0.3,) * 3)
+    variables = filled(model)
+    segjax.save_pretrained(tmp_path / "saved", model, variables, about)
+    task, plain, found = open_predictor(str(tmp_path / "saved"))
+    assert isinstance(task, SigmoidSegmentation)
+    assert task.thresholds == (0.25, 0.75)
+    image = np.random.default_rng(0).integers(0, 255, (24, 32, 3)).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    task.predict_files(plain, found, [tmp_path / "a.png"], tmp_path / "out", Options())
+    shares = jax.jit(lambda: model.apply(variables, padded(image)[None], train=False))()[0, :24, :32]
+    for label, threshold in enumerate(about.thresholds):
+        mask = read_mask(tmp_path / "out" / f"a_mask_{label}_{about.class_names[label]}.png")
+        assert (mask != (np.asarray(shares)[..., label] >= threshold)).mean() < 0.01
+    scores = evaluate_saved(str(tmp_path / "saved"), run.path, "val")["val"]
+    assert scores["threshold"] == {"ground": 0.25, "square": 0.75}
+    segjax.save_pretrained(tmp_path / "classes", model, variables)
+    with pytest.raises(ExperimentError, match=r"tells classes apart, and the labels of the data set of .* may overlap"):
+        evaluate_saved(str(tmp_path / "classes"), run.path)

@@ -89,20 +89,25 @@ def _of_masks(data: Dataset, split: str, skipped: int) -> Images:
         mask = source[index]["mask"]
         height, width = mask.shape[:2]
         objects = []
-        for label, inside in _labels(mask, skipped):
+        for label, inside, crowd in _labels(mask, skipped):
             count, parts = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8)
             marks = (bitmap("", "", parts == part, 0, 0, (height, width)) for part in range(1, count))
-            crowd = label == IGNORE
-            objects += [Object(0 if crowd else label - skipped, m.box, m.outline, crowd) for m in marks if m]
+            objects += [Object(label, m.box, m.outline, crowd) for m in marks if m]
         yield pair.image, (height, width), objects
 
 
-def _labels(mask: UInt8[np.ndarray, "h w *k"], skipped: int) -> Iterator[tuple[int, Bool[np.ndarray, "h w"]]]:
-    """Where every label is, of those that may overlap too; of pixels that are ignored, `IGNORE`."""
+def _labels(mask: UInt8[np.ndarray, "h w *k"], skipped: int) -> Iterator[tuple[int, Bool[np.ndarray, "h w"], bool]]:
+    """Every label counted from 0 without what is skipped, where it is, and whether that is ignored.
+
+    Of labels that may overlap each has its own ignored pixels; of others the first label has all of them.
+    """
     if mask.ndim == 3:
-        yield from ((label, mask[..., label] == 1) for label in range(mask.shape[-1]))
+        for label in range(mask.shape[-1]):
+            yield label, mask[..., label] == 1, False
+            yield label, mask[..., label] == IGNORE, True
     else:
-        yield from ((label, mask == label) for label in np.unique(mask[mask >= skipped]).tolist())
+        for label in np.unique(mask[mask >= skipped]).tolist():
+            yield 0 if label == IGNORE else label - skipped, mask == label, label == IGNORE
 
 
 def _parsed(images: Images, names: tuple[str, ...], out: Path) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from segjax.data.formats.box_layouts import FoundBoxes, find_boxes
 from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR, bright_palette
 from segjax.data.formats.images import shown
 from segjax.data.formats.kept_classes import kept_classes, with_classes
-from segjax.data.formats.polygons import draw_mask
+from segjax.data.formats.polygons import draw_labels, draw_mask
 from segjax.data.formats.tools.marks import stored_size
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import IGNORE, refuse_unknown_split
@@ -47,19 +48,20 @@ def labelled(
     defaults: LabelledDefaults | None = None,
     *,
     class_names: Sequence[str] = (),
-    masks: bool = False,
+    masks: bool | Literal["multilabel"] = False,
 ) -> Dataset:
     """Make a data set of what labelme, VIA, Label Studio, Supervisely, YOLO, COCO or Pascal VOC say of images.
 
     Splits are those of the tool or of folders called train, val and test; without them, the images whose names have the
     lowest hashes validate and test. With `masks` records have no boxes but a mask drawn of the outlines: 0 is the
-    background, smaller objects lie upon larger ones, crowds and boxes without an outline are 255.
+    background, smaller objects lie upon larger ones, crowds and boxes without an outline are 255. `masks="multilabel"`
+    draws each class into a band of its own, where objects of several may overlap, and there is no background.
 
     Args:
         root: the folder, or one JSON file.
         defaults: what `labelled_defaults` found before; with it nothing is read until the data set is opened.
         class_names: the classes to keep: "car", or "vehicle=car+truck" for two as one; by default all.
-        masks: whether records have a mask, and no boxes.
+        masks: whether records have a mask, and no boxes; "multilabel" for one with a band for each class.
 
     Raises:
         DataError: nothing there is understood, it has errors, or nothing to learn from: `segjax data check` lists all.
@@ -67,7 +69,8 @@ def labelled(
     known = defaults or labelled_defaults(root)
     kept = tuple(class_names) or known.class_names
     names, _ = kept_classes(kept, known.class_names, shown(root))
-    if masks and len(names) >= IGNORE:
+    multilabel = masks == "multilabel"
+    if masks is True and len(names) >= IGNORE:
         raise DataError(f"{shown(root)} has {len(names)} classes, and a mask holds up to {IGNORE - 1}: keep fewer.")
 
     def open_split(split: str) -> AnnotatedSource:
@@ -82,16 +85,18 @@ def labelled(
         _, numbers = kept_classes(kept, there, shown(root))
         images = [with_classes(image, numbers) for image in getattr(found, split)]
         if split == "train":
-            refuse_nothing_to_learn(shown(root), images, outlines=masks)
-        return AnnotatedSource(images, draw_mask=draw_mask if masks else None)
+            refuse_nothing_to_learn(shown(root), images, outlines=bool(masks))
+        draw = partial(draw_labels, labels=len(names)) if multilabel else draw_mask if masks else None
+        return AnnotatedSource(images, draw_mask=draw)
 
     return Dataset(
         Path(root).resolve().stem,
-        (BACKGROUND, *names) if masks else names,
-        (BACKGROUND_COLOUR, *bright_palette(len(names))) if masks else bright_palette(len(names)),
+        (BACKGROUND, *names) if masks is True else names,
+        (BACKGROUND_COLOUR, *bright_palette(len(names))) if masks is True else bright_palette(len(names)),
         open_split,
         statistics=OF_PHOTOS,
         augment=FOR_PHOTOS,
+        multilabel=multilabel,
     )
 
 

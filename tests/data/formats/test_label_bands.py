@@ -10,11 +10,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from segjax.data import check
+import segjax
+from segjax.data import check, labelled
 from segjax.data.check.mask_report import Report
 from segjax.data.check.report import print_report
+from segjax.data.checked import checked
+from segjax.data.sets.converted import convert
 from segjax.data.sets.folder import FolderDefaults, folder, folder_defaults
-from segjax.errors import DataError
+from segjax.errors import DataError, ExperimentError
 
 NAMES, LABELS = "abcdef", ("built", "green", "water", "wet", "wild")
 
@@ -200,3 +203,19 @@ def test_bands_without_names_are_refused_with_what_to_do(root):
         write(root / "masks" / f"{name}.npy", truth(name, 4))
     with pytest.raises(DataError, match=r"is a mask of 4 bands: .* name the labels in classes\.txt"):
         folder(root)
+
+
+def test_outlines_of_a_tool_keep_what_overlaps(root, tmp_path):
+    """Through COCO's format and back; every band has the whole of its label."""
+    by_folders(root)
+    convert(root, tmp_path / "coco")
+    data = labelled(tmp_path / "coco", masks="multilabel")
+    assert (data.class_names, data.multilabel) == (LABELS[:3], True)
+    for split in ("train", "val", "test"):
+        source = checked(data.open(split))
+        for index in range(len(source)):
+            np.testing.assert_array_equal(source[index]["mask"], truth(Path(source.name_of(index)).stem))  # pyright: ignore
+    found = segjax.experiment("segmentation", data="labelled", root=str(tmp_path / "coco"), labels="overlapping")
+    assert found.data.multilabel
+    with pytest.raises(ExperimentError, match="A folder says by its masks whether labels overlap"):
+        segjax.experiment("folder", root=str(root), labels="overlapping")
