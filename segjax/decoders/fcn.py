@@ -19,7 +19,8 @@ class FCNDecoder(nn.Module):
 
     Two convolutions, of `window` and 1x1, read the deepest features, padded where the paper pads the image by 100 and
     crops. The fused scores start at zero, so that training begins from the deepest alone; where the encoder pools, they
-    are of what the pooling left, as VGG's are. Scores are narrow and stay in float32. Training takes the rng "dropout".
+    are of what the pooling left, as VGG's are. Scores are narrow and stay in float32 at least. Training takes the rng
+    "dropout".
 
     Raises:
         ValueError: more fused levels than there are between the deepest and the finest, when called.
@@ -51,7 +52,7 @@ class FCNDecoder(nn.Module):
         for name, window in (("fc6", self.window), ("fc7", 1)):
             y = self.block((self.hidden,), window=window, name=name)(y, train=train)
             y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        score = partial(nn.Conv, self.num_classes, (1, 1), dtype=jnp.float32)
+        score = partial(nn.Conv, self.num_classes, (1, 1), dtype=jnp.promote_types(y.dtype, jnp.float32))
         x = x.replace(features=score(name="score")(y), indices=None, tokens=None)
         for i, to in enumerate(goals if self.climb else goals[: self.skips]):
             number = len(goals) - i

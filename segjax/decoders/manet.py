@@ -37,7 +37,7 @@ class PositionAttention(nn.Module):
 
         keys, queries = (conv(self.width, 1, name)(x).reshape(n, h * w, self.width) for name in ("top", "center"))
         values = conv(c, 3, "bottom")(x).reshape(n, h * w, c)
-        alike = jnp.einsum("nqc,nkc->nqk", queries, keys).astype(jnp.float32)
+        alike = jnp.einsum("nqc,nkc->nqk", queries, keys).astype(jnp.promote_types(x.dtype, jnp.float32))
         if self.joint:
             weights = jax.nn.softmax(alike.reshape(n, -1)).reshape(alike.shape).astype(x.dtype)
             seen = jnp.einsum("nqk,nkc->nqc", weights, values).reshape(n, c, h, w).transpose(0, 2, 3, 1)

@@ -15,7 +15,7 @@ class PyramidAttention(nn.Module):
     """The features weighed by one map that was made at a half, a quarter and an eighth of their size (Li et al. 2018),
     and what the whole image looks like added.
 
-    Sizes round up, so that a map of any size has all three.
+    Sizes round down, and a side of one cell stays, so that a map of any size has all three.
     """
 
     width: int
@@ -30,7 +30,7 @@ class PyramidAttention(nn.Module):
             return self.block(widths, window=window, name=name)(x, train=train)
 
         def halved(x: Array) -> Array:
-            return ops.max_pool_with_argmax(x, window=2, ceil_mode=True)[0]
+            return ops.max_pool_with_argmax(x, window=2, ceil_mode=1 in x.shape[1:3])[0]
 
         def to(x: Array, like: Array) -> Array:
             return ops.resize(x, like.shape[1:3], method="bilinear", align_corners=self.align_corners)

@@ -23,6 +23,6 @@ class FullResolutionCNN(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
-        """Logits of the image's size, float32."""
+        """Logits of the image's size, float32 at least."""
         x = self.block(self.widths, name="body")(image, train=train)
-        return nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="head")(x)
+        return nn.Conv(self.num_classes, (1, 1), dtype=jnp.promote_types(x.dtype, jnp.float32), name="head")(x)

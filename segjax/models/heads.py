@@ -27,7 +27,7 @@ class AuxiliaryHead(nn.Module):
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> Float[Array, "n h w num_classes"]:
-        """Logits of the image's size, float32, from the encoder's levels with the image's place first.
+        """Logits of the image's size, float32 at least, from the encoder's levels with the image's place first.
 
         Raises:
             ValueError: the level is only a place.
@@ -37,7 +37,8 @@ class AuxiliaryHead(nn.Module):
             raise ValueError(f"Level {self.level} of the encoder has no features: let the auxiliary head read another.")
         y = self.block((max(1, level.width // 4),), name="hidden")(level.features, train=train)
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        y = nn.Conv(self.num_classes, (1, 1), dtype=jnp.float32, name="logits")(y)
+        wide = jnp.promote_types(y.dtype, jnp.float32)
+        y = nn.Conv(self.num_classes, (1, 1), dtype=wide, name="logits")(y)
         return ops.resize(y, levels[0].size, method="bilinear")
 
 
@@ -55,12 +56,12 @@ class ImageHead(nn.Module):
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> Float[Array, "n num_classes"]:
-        """Logits, float32."""
+        """Logits, float32 at least."""
         x = levels[-1].features
         assert x is not None
         y = x.mean((1, 2)) if self.pooling == "avg" else x.max((1, 2))
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        y = nn.Dense(self.num_classes, dtype=jnp.float32, name="logits")(y)
+        y = nn.Dense(self.num_classes, dtype=jnp.promote_types(y.dtype, jnp.float32), name="logits")(y)
         return y if self.activation is None else self.activation(y)
 
 

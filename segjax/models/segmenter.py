@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax.level import Level, from_image, level_at
@@ -30,7 +31,7 @@ class Segmenter(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
     head: Callable[..., nn.Module] | None = _one_by_one
-    """Called as `head(num_classes, dtype=float32, name="head")(features)`; None where the decoder gives logits."""
+    """Called as `head(num_classes, dtype=..., name="head")(features)`; None where the decoder gives logits."""
     to_image: Callable[..., nn.Module] = Bilinear
     """The upsampler from the stride where the decoder ends, where that is not 1."""
     places: tuple[int, ...] = (1,)
@@ -49,12 +50,12 @@ class Segmenter(nn.Module):
     def __call__(
         self, image: Float[Array, "n h w c"], *, train: bool
     ) -> Float[Array, "n h w num_classes"] | tuple[Float[Array, "n h w num_classes"], ...] | Segmented:
-        """Logits of the image's size, float32; in training with an auxiliary head theirs and its own, for
+        """Logits of the image's size, float32 at least; in training with an auxiliary head theirs and its own, for
         `losses.deep_supervision`; and `Segmented` of these with a head for the whole image."""
         levels = from_image(self.encoder(image, train=train), image, self.places)
         x = self.decoder(levels, train=train)[0]
         if self.head is not None:
-            x = x.replace(features=self.head(self.num_classes, dtype=jnp.float32, name="head")(x.features))
+            x = x.replace(features=self.head(self.num_classes, dtype=_wide(x), name="head")(x.features))
         logits: Any = _climbed(x, image, self.stride, self.to_image)
         if self.activation is not None:
             logits = self.activation(logits)
@@ -78,12 +79,12 @@ class DeeplySupervised(nn.Module):
     def __call__(
         self, image: Float[Array, "n h w c"], *, train: bool
     ) -> Float[Array, "n h w num_classes"] | tuple[Float[Array, "n _h _w num_classes"], ...]:
-        """Logits of the image's size, float32; in training those of every level, finest first, for
+        """Logits of the image's size, float32 at least; in training those of every level, finest first, for
         `losses.deep_supervision`: the finest brought to the image, the others where they are."""
         levels = self.decoder(from_image(self.encoder(image, train=train), image), train=train)
         finest, *others = (
             level.replace(
-                features=self.head(self.num_classes, dtype=jnp.float32, name=f"head{i}" if i > 1 else "head")(
+                features=self.head(self.num_classes, dtype=_wide(level), name=f"head{i}" if i > 1 else "head")(
                     level.features
                 )
             )
@@ -91,6 +92,12 @@ class DeeplySupervised(nn.Module):
         )
         logits = _climbed(finest, image, 1, self.to_image)
         return (logits, *(level.features for level in others)) if train else logits
+
+
+def _wide(level: Level) -> DTypeLike:
+    """What logits are computed in: float32 at least."""
+    assert level.features is not None
+    return jnp.promote_types(level.features.dtype, jnp.float32)
 
 
 def _climbed(x: Level, image: Array, stride: int, upsample: Callable[..., nn.Module]) -> Array:

@@ -8,7 +8,7 @@ gradients of `x` and `kernel` by those. Whatever JAX differentiates, transposes 
 
 import dataclasses
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 from itertools import product
 from typing import Any, Protocol
 
@@ -99,6 +99,7 @@ def _evaluated(*others: Array, form: Form, by: int) -> Array:
 
 
 @_derivative.def_abstract_eval
+@lru_cache(maxsize=4096)  # a network has the same convolution many times, and is traced more than once
 def _shape(*others: ShapedArray, form: Form, by: int) -> ShapedArray:
     return jax.make_jaxpr(partial(form.derivative, by))(*others).out_avals[0]
 

@@ -1,111 +1,176 @@
-"""Each decoder beside that of segmentation_models.pytorch 0.6, from the same weights and features."""
+"""Each network of segmentation_models.pytorch 0.6 beyond its encoder, beside it: logits and gradients in float64."""
 
 import importlib
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from flax import linen as nn
 from smp import randomise_statistics, smp
 
-from segjax import decoders
-from segjax.layers import ConvBlock, group_norm
+from benchmarks.beside_torch import cast
+from segjax import models
 from segjax.level import level_at
-from segjax.upsampling import Bilinear, Nearest
+from segjax.ops.geometry import Pair
 from segjax.weights import smp_names
 from segjax.weights.convert import from_torch
 
-# Compiled without optimisation: these programs run once.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-ALIGNED = partial(Bilinear, align_corners=True)
-
-
-def reference_decoder(room, name):
-    return getattr(importlib.import_module(f"{smp.__name__}.decoders.{room}.decoder"), name)
-
-
-def levels_from(strides, widths, rows=64, columns=96):
-    """Features of an image: SMP's list, the image first, and the same as levels."""
-    rng, shapes = np.random.default_rng(0), list(zip(strides, widths, strict=False))
-    image = rng.standard_normal((2, rows, columns, 3), np.float32)
-    place = partial(level_at, jnp.asarray(image))
-    arrays = [rng.standard_normal((2, rows // s, columns // s, w)).astype(np.float32) for s, w in shapes]
-    levels = tuple(place(s, jnp.asarray(a)) for s, a in zip(strides, arrays, strict=True))
-    return [torch.from_numpy(a.transpose(0, 3, 1, 2).copy()) for a in (image, *arrays)], (place(1), *levels)
-
-
+# Compiled without optimisation and in the way that is soon compiled: these programs run once.
+OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 WIDTHS, STRIDES = (8, 16, 24, 32, 40), (2, 4, 8, 16, 32)
 SMP = (3, *WIDTHS)
+STAGES = (40, 32, 24, 16, 8)
 
 
-STAGES = (8, 16, 24, 32, 40)
+class Given(nn.Module):
+    """An encoder whose parameters are its features, which so have gradients."""
 
-CASES: dict[str, tuple[str, tuple[Any, ...], nn.Module, dict[str, Any]]] = {
-    "unet": (
-        "UnetDecoder",
-        (SMP, STAGES[::-1]),
-        decoders.UNetDecoder(tuple((w, w) for w in STAGES), Nearest, up_first=True, narrowing=False),
-        {},
+    strides: tuple[int, ...]
+    widths: tuple[int, ...]
+    output_stride: int = 32
+
+    @nn.compact
+    def __call__(self, image, *, train):
+        levels = []
+        for i, (stride, width) in enumerate(zip(self.strides, self.widths, strict=True)):
+            place = level_at(image, stride)
+            features = self.param(f"level{i}", nn.initializers.normal(), (len(image), *place.size, width))
+            levels.append(place.replace(features=features))
+        return tuple(levels)
+
+
+class Case(NamedTuple):
+    """A network: the arguments of its decoder there, and of its head; the settings of ours."""
+
+    decoder: str
+    arguments: tuple[Any, ...]
+    channels: int
+    """Of what the head sees."""
+    window: int = 1
+    """Of the head's convolution."""
+    upsampling: int = 1
+    settings: Mapping[str, Any] = MappingProxyType({})
+    strides: tuple[int, ...] = STRIDES
+    size: Pair = (64, 96)
+    room: str | None = None
+
+
+CASES = {
+    "unet": Case("UnetDecoder", (SMP, STAGES), 8, 3, 1, {"decoder_channels": STAGES}, size=(33, 47)),
+    "unetplusplus": Case("UnetPlusPlusDecoder", (SMP, STAGES), 8, 3, 1, {"decoder_channels": STAGES}),
+    "manet": Case("MAnetDecoder", (SMP, STAGES), 8, 3, 1, {"decoder_channels": STAGES}),
+    "linknet": Case("LinknetDecoder", (SMP,), 32),
+    "fpn": Case(
+        "FPNDecoder",
+        (SMP, 5, 64, 32),
+        32,
+        1,
+        4,
+        {"decoder_pyramid_channels": 64, "decoder_segmentation_channels": 32},
     ),
-    "unetplusplus": ("UnetPlusPlusDecoder", (SMP, STAGES[::-1]), decoders.UNetPlusPlusDecoder(STAGES), {}),
-    "manet": (
-        "MAnetDecoder",
-        (SMP, STAGES[::-1]),
-        decoders.MANetDecoder(STAGES, attention=partial(decoders.PositionAttention, joint=True)),
-        {},
-    ),
-    "linknet": ("LinknetDecoder", (SMP,), decoders.LinkNetDecoder(), {}),
-    "fpn": ("FPNDecoder", (SMP,), decoders.FPNDecoder(merge=ALIGNED, block=partial(ConvBlock, norm=group_norm)), {}),
-    "pspnet": ("PSPDecoder", (SMP[:4],), decoders.PSPNetDecoder(align_corners=True), {"depth": 3}),
-    "deeplabv3": (
+    "pspnet": Case("PSPDecoder", (SMP[:4], True, 64), 64, 3, 8, {"psp_out_channels": 64}, STRIDES[:3]),
+    "deeplabv3": Case(
         "DeepLabV3Decoder",
-        (40, 64, (12, 24, 36), False, 0.5),
-        decoders.DeepLabV3Decoder(64),
-        {"strides": (2, 4, 8, 8, 8)},
+        (40, 32, (12, 24, 36), False, 0.5),
+        32,
+        1,
+        8,
+        {"decoder_channels": 32},
+        (2, 4, 8, 8, 8),
     ),
-    "deeplabv3plus": (
+    "deeplabv3plus": Case(
         "DeepLabV3PlusDecoder",
-        (SMP, 5, 64, (12, 24, 36), 16, True, 0.5),
-        decoders.DeepLabV3PlusDecoder(64, upsample=ALIGNED),
-        {"strides": (2, 4, 8, 16, 16), "room": "deeplabv3"},
+        (SMP, 5, 32, (12, 24, 36), 16, True, 0.5),
+        32,
+        1,
+        4,
+        {"decoder_channels": 32},
+        (2, 4, 8, 16, 16),
+        room="deeplabv3",
     ),
-    "pan": (
-        "PANDecoder",
-        (SMP, 5, 32),
-        decoders.PANDecoder(32, align_corners=True, upsample=ALIGNED),
-        {"strides": (2, 4, 8, 16, 16), "size": (128, 256)},
+    "pan": Case("PANDecoder", (SMP, 5, 32), 32, 3, 4, {}, (2, 4, 8, 16, 16), (128, 160)),
+    "upernet": Case("UPerNetDecoder", (SMP, 5, 32), 32, 1, 4, {"decoder_channels": 32}),
+    "segformer": Case(
+        "SegformerDecoder", ([3, 0, *WIDTHS[1:]], 5, 32), 32, 1, 4, {"decoder_segmentation_channels": 32}, STRIDES[1:]
     ),
-    "upernet": ("UPerNetDecoder", (SMP, 5, 64), decoders.UPerNetDecoder(64), {}),
-    "segformer": ("SegformerDecoder", ([3, 0, *WIDTHS[1:]], 5, 64), decoders.SegFormerDecoder(64), {"no_half": True}),
-    "segformer_of_five": (
-        "SegformerDecoder",
-        (SMP, 5, 64),
-        decoders.SegFormerDecoder(64, finer=True),
-        {"room": "segformer"},
+    "segformer_of_five": Case(
+        "SegformerDecoder", (SMP, 5, 32), 32, 1, 4, {"decoder_segmentation_channels": 32}, room="segformer"
     ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_equals_smp(name):
+def test_logits_and_gradients_are_those_of_smp(name: str):
+    case = CASES[name]
+    widths = WIDTHS[-len(case.strides) :] if case.strides[0] == 4 else WIDTHS[: len(case.strides)]
+    rng, image = np.random.default_rng(0), np.zeros((2, *case.size, 3), np.float32)
+
     torch.manual_seed(0)
-    kind, arguments, decoder, how = CASES[name]
-    reference = reference_decoder(how.get("room", name), kind)(*arguments)
+    room = case.room or name
+    of_smp = importlib.import_module(f"{smp.__name__}.decoders.{room}.decoder")
+    heads = importlib.import_module(f"{smp.__name__}.base")
+    reference = torch.nn.ModuleDict(
+        {
+            "decoder": getattr(of_smp, case.decoder)(*case.arguments),
+            "segmentation_head": heads.SegmentationHead(
+                case.channels, 3, kernel_size=case.window, upsampling=case.upsampling
+            ),
+        }
+    )
     randomise_statistics(reference)
-    features, levels = levels_from(how.get("strides", STRIDES), WIDTHS, *how.get("size", (64, 96)))
-    if "depth" in how:
-        features, levels = features[: how["depth"] + 1], levels[: how["depth"] + 1]
-    if "no_half" in how:
-        features[1], levels = features[1][:, :0], (levels[0], *levels[2:])
-    state = {f"decoder.{key}": value.numpy() for key, value in reference.state_dict().items()}
-    brought = {key.removeprefix("decoder."): value for key, value in smp_names.of_model(state, name).items()}
-    like = jax.eval_shape(partial(decoder.init, train=False), jax.random.key(0), levels)
-    variables = from_torch(brought, like, transposed=smp_names.TRANSPOSED)
-    expected = reference.eval()(features).detach().numpy().transpose(0, 2, 3, 1)
-    found = jit(partial(decoder.apply, train=False))(variables, levels)[0].features
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * abs(expected).max())
+    with torch.no_grad():
+        for value in reference.state_dict().values():
+            if value.ndim == 1:  # so that a mean less a bias, which PAN has before it, is a float32 as well
+                value.copy_((value * 1024).round() / 1024)
+    reference.eval().double()
+    state = {key: value.numpy() for key, value in reference.state_dict().items()}
+
+    make = getattr(models, "smp_" + name.removesuffix("_of_five"))
+    model = make(Given(case.strides, widths, output_stride=case.strides[-1]), 3, **case.settings)
+    model = model.clone(decoder=model.decoder.clone(block=partial(model.decoder.block, dtype=jnp.float64)))
+    like = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
+    features = like["params"].pop("encoder")
+    variables = from_torch(smp_names.of_model(state, name), like, transposed=smp_names.TRANSPOSED)
+    variables["params"]["encoder"] = jax.tree.map(lambda x: rng.standard_normal(x.shape), features)
+    weights = rng.standard_normal((2, *case.size, 3))
+
+    def loss(params, image, weights):
+        logits = model.apply({**variables, "params": params}, image, train=False)
+        return jnp.vdot(logits, weights), logits
+
+    with jax.enable_x64(True):
+        variables = cast(variables, np.float64)
+        ours = jax.jit(jax.grad(loss, has_aux=True), compiler_options=OPTIONS)
+        gradients, logits = jax.tree.map(np.asarray, ours(variables["params"], cast(image, np.float64), weights))
+
+    levels = [torch.from_numpy(leaf.transpose(0, 3, 1, 2).copy()) for leaf in variables["params"]["encoder"].values()]
+    levels = [level.requires_grad_() for level in levels]
+    none = [levels[0][:, :0]] if case.strides[0] == 4 else []
+    pixels = torch.zeros((2, 3, *case.size), dtype=torch.float64)
+    theirs = reference["segmentation_head"](reference["decoder"]([pixels, *none, *levels])).permute(0, 2, 3, 1)
+    (theirs * torch.from_numpy(weights)).sum().backward()
+
+    expected = theirs.detach().numpy()
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+    by_level = gradients.pop("encoder")
+    for found, level in zip(by_level.values(), levels, strict=True):
+        pull = np.zeros(found.shape) if level.grad is None else level.grad.permute(0, 2, 3, 1).numpy()
+        np.testing.assert_allclose(found, pull, rtol=0, atol=1e-10 * np.abs(pull).max())
+    pulls = {key: np.zeros_like(state[key]) for key in state} | {
+        key: value.grad.numpy() for key, value in reference.named_parameters() if value.grad is not None
+    }
+    like = {**variables, "params": gradients}
+    expected = from_torch(smp_names.of_model(pulls, name), like, transposed=smp_names.TRANSPOSED)
+    for path, found in jax.tree.leaves_with_path(gradients):
+        pull = expected["params"]
+        for key in path:
+            pull = pull[key.key]
+        np.testing.assert_allclose(
+            found, pull, rtol=0, atol=1e-10 * np.abs(pull).max(), err_msg=jax.tree_util.keystr(path)
+        )
