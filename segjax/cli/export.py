@@ -1,6 +1,7 @@
 """`segjax export`: a model as one file for another runtime."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +36,7 @@ def export(parsed: argparse.Namespace, _: list[str]) -> int:
         size=size,  # type: ignore[arg-type]  (argparse has seen to two of them)
         argmax=parsed.argmax,
         max_boxes=parsed.max_boxes,
+        thresholds=opened.thresholds,
         about=opened.about,
     )
     if parsed.json:
@@ -57,6 +59,7 @@ class _Opened(NamedTuple):
     variables: Any
     about: "About"
     images: list[Any]
+    thresholds: Sequence[float] | None
 
 
 def _opened(parsed: argparse.Namespace) -> _Opened:
@@ -69,9 +72,11 @@ def _opened(parsed: argparse.Namespace) -> _Opened:
         if not images:
             raise ExportError("A saved model has no images to be compared on: name some of yours, --images FILE ...")
         model, variables, about = open_saved(parsed.run)
-        return _Opened(of_masks(model, parsed.run)[0], variables, about, images)
+        return _Opened(of_masks(model, parsed.run)[0], variables, about, images, None)
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
+    task = experiment.task_of_data
     if not images:
-        source = experiment.task_of_data.seen(experiment.data.open("test"))
+        source = task.seen(experiment.data.open("test"))
         images = [source[i]["image"] for i in range(min(_LOOKED_AT, len(source)))]
-    return _Opened(experiment.model, variables, about_run(Path(parsed.run)), images)
+    thresholds = getattr(task, "_known_thresholds", None)  # of labels
+    return _Opened(experiment.model, variables, about_run(Path(parsed.run)), images, thresholds)

@@ -1,17 +1,20 @@
 """How far the outputs of an exported file are from the model's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
 
 
-def largest_difference(expected: Arrays, found: Arrays, size: tuple[int, int]) -> float:
+def largest_difference(
+    expected: Arrays, found: Arrays, size: tuple[int, int], thresholds: Sequence[float] | None = None
+) -> float:
     """The largest difference of any output: in probability, or for boxes in sides of the image.
 
     A map of classes is compared with the probabilities that the model gives: by how much the class found is less
-    probable there than the best one, which is nothing where two are equally so. A box that the model finds is compared
+    probable there than the best one, which is nothing where two are equally so; and a label by how far its probability
+    is from the threshold, where it is on the other side of it. A box that the model finds is compared
     with the one of its class that is nearest to it in place and score, as equal scores have no order; the last ones,
     which others of the same score may have taken the places of, are left out.
 
@@ -19,10 +22,15 @@ def largest_difference(expected: Arrays, found: Arrays, size: tuple[int, int]) -
         expected: What the model gives: probabilities, and boxes with labels, scores and attributes.
         found: What the file gives, with a mask or probabilities.
         size: Height and width of the images.
+        thresholds: Of labels, where the mask is of such.
     """
     worst = 0.0
     if "probabilities" in found:
         worst = max(worst, _largest(expected["probabilities"] - found["probabilities"]))
+    elif "mask" in found and thresholds is not None:
+        beyond = expected["probabilities"] - np.asarray(thresholds, np.float32)
+        wrong = (beyond >= 0) != (found["mask"].reshape(beyond.shape) > 0)
+        worst = max(worst, _largest(np.where(wrong, beyond, 0)))
     elif "mask" in found:
         given = expected["probabilities"]
         chosen = np.take_along_axis(given, found["mask"][..., None].astype(np.int64), -1)[..., 0]

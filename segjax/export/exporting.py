@@ -53,6 +53,7 @@ def export_model(
     size: tuple[int, int] | None,
     argmax: bool = False,
     max_boxes: int = 100,
+    thresholds: Sequence[float] | None = None,
     about: About = About(),
 ) -> Exported:
     """Writes a model, with its normalisation, as one file for another runtime, if it gives the same there.
@@ -71,6 +72,7 @@ def export_model(
         size: Height and width of the images; None for any, which StableHLO alone takes.
         argmax: Whether the file gives the class of every pixel instead of the probabilities of all.
         max_boxes: How many boxes of an image at most.
+        thresholds: One for each logit, where each is of a label by its sigmoid; None where they are of classes.
         about: Names and colours of the classes and the licence, which the file says, too.
 
     Raises:
@@ -83,19 +85,20 @@ def export_model(
     if size is None and format != "stablehlo":
         raise ExportError(f"{format} takes images of one size alone: say --size HEIGHT WIDTH.")
     path = Path(path)
-    program = program_of(model, variables, size, argmax=argmax, max_boxes=max_boxes)
-    reference = program_of(model, variables, size, max_boxes=max_boxes)
+    settings: dict[str, Any] = {"max_boxes": max_boxes, "thresholds": thresholds}
+    program = program_of(model, variables, size, argmax=argmax, **settings)
+    reference = program_of(model, variables, size, **settings)
     batches = _batches(images, program)
     way = importlib.import_module(f"segjax.export.{format}")
     written = way.convert(program)
-    difference = _difference(written, path.suffix, way.outputs_of, reference, batches)
+    difference = _difference(written, path.suffix, way.outputs_of, reference, batches, thresholds)
     if not difference <= TOLERANCE:
         raise ExportError(
             f"The {format} file gives other numbers than the model in {RUNTIMES[format]}: they differ by "
             f"{difference:.1e}, and {TOLERANCE:.0e} is allowed; nothing was written."
         )
     metadata = _as_read(
-        _metadata(program, model, about)
+        _metadata(program, model, about, thresholds)
         | {
             "check": {
                 "runtime": RUNTIMES[format],
@@ -141,6 +144,7 @@ def _difference(
     outputs_of: Callable[[str, np.ndarray], dict[str, np.ndarray]],
     reference: Program,
     batches: Sequence[np.ndarray],
+    thresholds: Sequence[float] | None,
 ) -> float:
     """The largest over all batches of what a file with these bytes gives."""
     run = jax.jit(reference.run)
@@ -151,11 +155,11 @@ def _difference(
         for images in batches:
             expected = {name: np.asarray(value) for name, value in run(images).items()}
             found = outputs_of(str(file), images)
-            worst = max(worst, largest_difference(expected, found, images.shape[1:3]))
+            worst = max(worst, largest_difference(expected, found, images.shape[1:3], thresholds))
     return worst
 
 
-def _metadata(program: Program, model: nn.Module, about: About) -> dict[str, Any]:
+def _metadata(program: Program, model: nn.Module, about: About, thresholds: Sequence[float] | None) -> dict[str, Any]:
     height, width = program.size or ("any", "any")
     outputs = {
         name: {"type": str(like.dtype), "shape": ["n", *like.shape[1:]], "what": WHAT[name]}
@@ -174,6 +178,7 @@ def _metadata(program: Program, model: nn.Module, about: About) -> dict[str, Any
         },
         "outputs": outputs,
         **about.classes(),
+        "thresholds": None if thresholds is None else list(thresholds),
         "licence": about.licence,
         "trained_on": about.trained_on,
     }

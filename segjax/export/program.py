@@ -1,6 +1,6 @@
 """What is exported: an image as it is stored in, probabilities, classes or boxes out, with all that is between."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from segjax.models.saved import channels_of
 
 Outputs = dict[str, Any]
 WHAT = {
-    "probabilities": "of every class at every pixel, adding up to one",
-    "mask": "the most probable class of every pixel",
+    "probabilities": "of every class at every pixel, adding up to one; of labels that may overlap, each its own",
+    "mask": "the most probable class of every pixel; of labels 1 where each is, at its threshold or above",
     "boxes": "x, y, w, h in pixels of the image: the upper left corner and the size; the best first",
     "labels": "the class of each box; -1 behind the last",
     "scores": "the probability of each box's class",
@@ -54,6 +54,7 @@ def program_of(
     *,
     argmax: bool = False,
     max_boxes: int = 100,
+    thresholds: Sequence[float] | None = None,
 ) -> Program:
     """The function of a model that gives logits of every pixel, or what has `detections(max_boxes)`.
 
@@ -63,6 +64,7 @@ def program_of(
         size: Height and width of the images; None for any.
         argmax: Whether the class of every pixel is given, instead of the probabilities of all.
         max_boxes: How many boxes at most.
+        thresholds: One for each logit, where each is of a label by its sigmoid; None where they are of classes.
 
     Raises:
         ExportError: a model of one logit, or one of boxes alone where a map of classes is asked for.
@@ -82,6 +84,12 @@ def program_of(
         logits = outputs.logits if isinstance(outputs, Segmented) else outputs
         if logits is None:
             return found
+        if thresholds is not None:
+            shares = jax.nn.sigmoid(logits.astype(jnp.float32))
+            if not argmax:
+                return found | {"probabilities": shares}
+            mask = (shares >= jnp.array(thresholds, jnp.float32)).astype(jnp.uint8)
+            return found | {"mask": mask if len(thresholds) > 1 else mask[..., 0]}
         if logits.shape[-1] == 1:
             raise ExportError("The model gives one logit and no choice of classes: wrap it in models.TwoClasses.")
         if argmax:

@@ -4,6 +4,8 @@ exported = jax.export.deserialize(bytearray(open(file, "rb").read()))
 outputs = exported.call(images)
 """
 
+import traceback
+
 import jax
 import numpy as np
 from jax import export
@@ -32,6 +34,15 @@ def convert(program: Program) -> bytes:
         exported = export.export(jax.jit(program.run), platforms=PLATFORMS)(image)
     except ModuleNotFoundError as error:
         raise ExportError(f"StableHLO needs {error.name}: `pip install 'segjax[export]'`.") from error
+    except Exception as error:
+        if program.size is not None:
+            raise
+        names = [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(error.__traceback__)]
+        part = next(name for name in reversed(names) if name.startswith("segjax."))
+        raise ExportError(
+            f"The model cannot take images of any size, as {part} has to know theirs ({type(error).__name__}): say "
+            "--size HEIGHT WIDTH."
+        ) from error
     return bytes(exported.serialize())
 
 

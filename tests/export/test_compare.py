@@ -18,6 +18,12 @@ def test_probabilities_and_the_class_that_is_less_probable():
     assert largest_difference(GIVEN, {"probabilities": GIVEN["probabilities"] * np.nan}, (1, 2)) == np.inf
 
 
+def test_a_label_on_the_other_side_of_its_threshold():
+    mask = np.array([[[[1, 0], [0, 1]]]], np.uint8)
+    assert largest_difference(GIVEN, {"mask": mask}, (1, 2), (0.6, 0.5)) == 0
+    assert largest_difference(GIVEN, {"mask": mask}, (1, 2), (0.6, 0.2)) == pytest.approx(0.1)
+
+
 def test_boxes_have_no_order_and_the_last_may_be_another():
     turned = {name: values[:, [1, 0, 2]] for name, values in BOXES.items()}
     turned["boxes"] = turned["boxes"] + np.array([[[0, 0, 0, 0], [0, 0, 0, 2], [50, 0, 0, 0]]], np.float32)

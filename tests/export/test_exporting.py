@@ -113,10 +113,23 @@ def test_bad_input_is_one_sentence(tmp_path: Path):
         export(of=detector, argmax=True)
     with pytest.raises(ExportError, match="one logit"):
         export(of=lambda: with_variables(models.unet(1, 2, depth=1)))
+    with pytest.raises(ExportError, match=r"any size, as segjax\..* has to know theirs"):
+        export(size=None)
     (tmp_path / "file").touch()
     with pytest.raises(ExportError, match="cannot be written"):
         module._replace(tmp_path / "file" / "model", b"")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_labels_are_told_by_their_thresholds(tmp_path: Path):
+    pytest.importorskip("onnxruntime")
+    model, variables = segmenter()
+    settings: dict[str, Any] = {"size": (32, 32), "thresholds": (0.3, 0.5, 0.9)}
+    out = export_model(model, variables, tmp_path / "a.onnx", "onnx", IMAGES, **settings, argmax=True)
+    assert out.metadata["outputs"]["mask"]["shape"] == ["n", 32, 32, 3]
+    assert out.metadata["thresholds"] == [0.3, 0.5, 0.9]
+    out = export_model(model, variables, tmp_path / "b.onnx", "onnx", IMAGES, **settings)
+    assert 0 < out.difference < 1e-5
 
 
 def test_a_runtime_that_dies_is_one_sentence(tmp_path: Path):
