@@ -16,6 +16,7 @@ FLOORS = [
     {"launch", "pretrained"},
     {"runs"},
     {"train"},
+    {"report"},
     {"tasks"},
     {"inference", "export"},
     {"data"},

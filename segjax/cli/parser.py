@@ -10,6 +10,7 @@ from segjax.cli.doctor import doctor
 from segjax.cli.export import export
 from segjax.cli.hub import pull, push
 from segjax.cli.models import models
+from segjax.cli.report import compare, report
 from segjax.cli.runs import data_check, data_convert, data_list, data_split, evaluate, predict
 from segjax.cli.training import launch, new, sweep, train
 from segjax.cli.weights import weights_check, weights_list
@@ -137,6 +138,19 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--per-image", metavar="DIR", type=Path, help=per_image, complete=folder)
     argument(command, "--root", metavar="PATH", help="where the data is now, or other data of the same classes")
     argument(command, "--test", metavar="FILE", help="other annotations to test on, where the data has such a file")
+    argument(command, "--json", action="store_true", help="print JSON")
+
+    command = add(
+        commands, "report", report, "write report.html of a finished run again, or one page of several side by side"
+    )
+    several = "run folders, or folders of several seeds"
+    argument(command, "runs", nargs="+", metavar="RUN", help=several, complete=folder)
+    out = "the page of several [%(default)s]; that of one run stays in its folder"
+    argument(command, "--out", metavar="FILE", type=Path, default=Path("report.html"), help=out, complete=file)
+
+    command = add(commands, "compare", compare, "say what changed in knobs and scores from one run to another")
+    argument(command, "one", metavar="RUN", help="the first", complete=folder)
+    argument(command, "other", metavar="RUN", help="the second", complete=folder)
     argument(command, "--json", action="store_true", help="print JSON")
 
     command = add(commands, "predict", predict, "predict images or a video in the way of the run's task: masks, boxes")

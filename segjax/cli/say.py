@@ -1,6 +1,7 @@
 """What commands print."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -21,3 +22,10 @@ def print_scores(scores: dict[str, Any]) -> None:
             for one, of_class in value.items():
                 print(f"  {name:<6} {one:<20} {shown(of_class)}")
     print("  " + "   ".join(f"{name} {shown(value)}" for name, value in scores.items() if not isinstance(value, dict)))
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as what is in them."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

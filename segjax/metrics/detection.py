@@ -29,6 +29,8 @@ class DetectionScores(NamedTuple):
     """The best F1 at the IoU threshold 0.5, over the recalls 0, 0.01 .. 1 and with COCO's interpolated precision."""
     class_threshold: Float[np.ndarray, " k"]
     """The score from which boxes must be taken for that F1; NaN where no box is right."""
+    class_precision: Float[np.ndarray, "k 101"]
+    """COCO's interpolated precision at the IoU threshold 0.5 and the recalls 0, 0.01 .. 1."""
 
 
 def detection_scores(
@@ -101,6 +103,7 @@ def detection_scores(
         class_ap50=average[0],
         class_f1=np.where(precision[0, 0] < 0, np.nan, best_f1),
         class_threshold=np.where(best_f1 > 0, np.take_along_axis(reached, best, 0)[0], np.nan),
+        class_precision=np.where(precision[0] < 0, np.nan, precision[0]).T,
     )
 
 

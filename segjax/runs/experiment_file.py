@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from segjax.errors import DataError, ExperimentError
-from segjax.runs.knobs import Knobs, arguments_of, flat, knobs_from, types_of
+from segjax.runs.knobs import Knobs, arguments_of, defaults_of, flat, knobs_from, types_of
 from segjax.runs.names import find
 from segjax.train.experiment import Experiment
 
@@ -68,6 +68,10 @@ class ExperimentFile:
         known = arguments_of(self.function, self.preset, kept)
         asked = knobs_from(arguments, self.function, known, self.said)
         return {name: value for name, value in asked.items() if kept.get(name) != value}
+
+    def defaults(self) -> Knobs:
+        """What the knobs are unless they are said, of those that are not required."""
+        return defaults_of(self.function, self.preset)
 
     def types(self) -> dict[str, Any]:
         """The type of every knob."""

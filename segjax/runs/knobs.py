@@ -79,6 +79,13 @@ def flat(values: Mapping[str, Any]) -> Knobs:
     return found
 
 
+def defaults_of(function: Callable[..., Any], preset: Mapping[str, Any]) -> Knobs:
+    """What the knobs are unless they are said, of those that are not required."""
+    own = {name: parameter.default for name, (parameter, _) in _parameters(function).items()}
+    known = {name: value for name, value in own.items() if value is not inspect.Parameter.empty}
+    return flat(known | dict(preset))
+
+
 def arguments_of(function: Callable[..., Any], preset: Mapping[str, Any], knobs: Mapping[str, Any]) -> dict[str, Any]:
     """What the function takes for these flat knobs: a recipe is put together again.
 

@@ -23,22 +23,29 @@ def new_run(path: Path | None, file: ExperimentFile, knobs: Knobs) -> Run:
     """
     facts: dict[str, Any] = {}
     file.build(knobs, facts)
-    return create_run(path, file.path, knobs, facts, file.name)
+    return create_run(path, file.path, knobs, facts, file.name, file.defaults())
 
 
 def create_run(
-    path: Path | None, file: Path, knobs: Knobs, facts: dict[str, Any] | None = None, name: str | None = None
+    path: Path | None,
+    file: Path,
+    knobs: Knobs,
+    facts: dict[str, Any] | None = None,
+    name: str | None = None,
+    defaults: Knobs | None = None,
 ) -> Run:
     """Make a new run folder for an experiment file; `runs/<name>/<time>` where no path is given.
 
     Knobs that say where data is are kept as they hold from any working folder. `facts` is what the experiment function
-    remembered of its data, `name` that of the preset where there is one.
+    remembered of its data, `name` that of the preset where there is one. `defaults` is what knobs would have been that
+    nobody gave, for the report to mark those that are others.
 
     Raises:
         ExperimentError: the folder cannot be made.
     """
     name = name or file.stem
-    kept = {"experiment": name, "knobs": located(knobs), "facts": facts or {}}
+    unsaid = {knob: value for knob, value in located(defaults or {}).items() if knob in knobs}
+    kept = {"experiment": name, "knobs": located(knobs), "facts": facts or {}, "defaults": unsaid}
     return Run.create(path or default_folder(name), kept, file)
 
 

@@ -15,6 +15,7 @@ from segjax.drawing import draw_curves, notes
 from segjax.inference import Summary, Variables, VideoSummary, predict_boxes
 from segjax.ops import boxes
 from segjax.tasks.boxes import BoxPredictions
+from segjax.tasks.examined import Examined
 from segjax.tasks.examples import Shown, draw_box_predictions
 from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
@@ -117,19 +118,25 @@ class Detection:
         """The training loss, AP50 and AP."""
         draw_curves(folder, rows, {"ap50": "AP50", "ap": "AP"})
 
-    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """Test records with their true and predicted boxes: some spread evenly, and those that are worst.
 
         Boxes are drawn from the operating threshold of their class on: the best by F1 over the records looked at.
         """
+        details: dict[str, Any] = {}
 
         def predict(records: list[Record]) -> list[Shown]:
             found = [predict_boxes(model, variables, r["image"], max_boxes=self._max_boxes) for r in records]
-            least = self._thresholds(records, found)
+            whole = self._scores_of(records, found)
+            curves = zip(self._data.class_names, whole.class_precision, strict=True)
+            details["precision"] = {name: curve.tolist() for name, curve in curves if not np.isnan(curve).any()}
+            least = np.where(np.isnan(whole.class_threshold), 0.3, whole.class_threshold)
             kept = [one._replace(labels=np.where(one.scores >= least[one.labels], one.labels, -1)) for one in found]
-            return [self._show(record, one) for record, one in zip(records, kept, strict=True)]
+            alone = [self._scores_of([record], [one]) for record, one in zip(records, found, strict=True)]
+            return [self._show(*each) for each in zip(records, kept, alone, strict=True)]
 
-        draw_box_predictions(folder, source, predict, self._data)
+        examined = draw_box_predictions(folder, source, predict, self._data)
+        return examined._replace(details=details)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
@@ -143,8 +150,8 @@ class Detection:
         """Frames with their boxes, classes and scores; takes `--score`."""
         return self._predictions.write_video(model, variables, video, out, options)
 
-    def _thresholds(self, records: list[Record], found: list[Any]) -> Float[np.ndarray, " k"]:
-        """The operating threshold of each class, the score of the best F1; 0.3 where no score is any good."""
+    def _scores_of(self, records: list[Record], found: list[Any]) -> metrics.DetectionScores:
+        """COCO's scores of what was found in some records."""
         most = max(len(values) for r, one in zip(records, found, strict=True) for values in (r["boxes"], one.boxes))
 
         def padded(values: np.ndarray, fill: float) -> np.ndarray:
@@ -155,7 +162,7 @@ class Detection:
             for r in records
         ]
         true_boxes, true_labels, crowd = (np.stack(values) for values in zip(*true, strict=True))
-        best = metrics.detection_scores(
+        return metrics.detection_scores(
             np.stack([padded(one.boxes, 0) for one in found]),
             np.stack([padded(one.scores, 0) for one in found]),
             np.stack([padded(one.labels, -1) for one in found]),
@@ -164,11 +171,10 @@ class Detection:
             crowd,
             num_classes=self._num_classes,
             max_boxes=self._max_boxes,
-        ).class_threshold
-        return np.where(np.isnan(best), 0.3, best)
+        )
 
-    def _show(self, record: Record, found: Any) -> Shown:
-        """A record with those of the boxes found that have a label."""
+    def _show(self, record: Record, found: Any, alone: metrics.DetectionScores) -> Shown:
+        """A record with those of the boxes found that have a label, and the scores of it alone."""
         shown = found.labels >= 0
         crowd = record.get("crowd", np.zeros(len(record["boxes"]), bool))
         true = [record["boxes"][~crowd], record["labels"][~crowd]]
@@ -179,7 +185,8 @@ class Detection:
         wrong = int((~alike.any(0) & ~inside.any(0)).sum())
         caption = f"{right} of {len(true[0])} found, {wrong} wrong"
         drawn = notes(found, self._data.class_names, self._data.attribute_names)
-        return Shown(record, drawn, (right + 1) / (len(true[0]) + wrong + 1), caption)
+        scores = {name: _known(getattr(alone, name)) for name in ("ap50", "ap")}
+        return Shown(record, drawn, (right + 1) / (len(true[0]) + wrong + 1), caption, scores)
 
 
 def _inside(found: Any, size: Int[Array, "n 2"]) -> Any:

@@ -18,6 +18,7 @@ from segjax.drawing import draw_curves, notes
 from segjax.inference import FittedSource, Summary, Variables, VideoSummary
 from segjax.ops import boxes
 from segjax.tasks.boxes import BoxPredictions
+from segjax.tasks.examined import Examined, calibration_bins
 from segjax.tasks.examples import Shown, draw_box_predictions
 from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
@@ -107,20 +108,29 @@ class Localization:
         """The training loss, the accuracy and the mean IoU."""
         draw_curves(folder, rows, CURVES)
 
-    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """Test records with the true and the predicted box: the ones that are worst, and some spread evenly."""
         apply = jax.jit(partial(model.apply, train=False))
+        certain: list[tuple[float, bool]] = []  # how sure of the class, and whether it is right
 
         def predict(record: Record) -> Shown:
+            record = self.seen([record])[0]
             outputs: Any = apply(variables, padded(record["image"])[None])
             truth = self.targets({name: np.asarray(value)[None] for name, value in record.items()})
             overlap = float(boxes.iou(outputs.box, truth.box)[0])
             label, true = int(outputs.logits[0].argmax()), int(truth.label[0])
-            caption = f"IoU {overlap:.2f}" + ("" if label == true else f", but {self._data.class_names[true]}")
+            right = label == true
+            caption = f"IoU {overlap:.2f}" + ("" if right else f", but {self._data.class_names[true]}")
             found = jax.tree.map(lambda x: np.asarray(x)[0], outputs.detections())
-            return Shown(record, notes(found, self._data.class_names), overlap * (label == true), caption)
+            scores = {"localization_accuracy": None, "mean_iou": None}
+            if true >= 0:
+                scores = {"localization_accuracy": float(right and overlap >= 0.5), "mean_iou": overlap}
+                certain.append((float(found.scores[0]), right))
+            return Shown(record, notes(found, self._data.class_names), overlap * right, caption, scores)
 
-        draw_box_predictions(folder, self.seen(source), lambda records: [*map(predict, records)], self._data)
+        examined = draw_box_predictions(folder, source, lambda records: [*map(predict, records)], self._data)
+        confidence, right = np.array(certain, np.float64).reshape(-1, 2).T
+        return examined._replace(details={"calibration": calibration_bins(confidence, right > 0).tolist()})
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options

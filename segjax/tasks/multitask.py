@@ -24,6 +24,7 @@ from segjax.inference import (
 )
 from segjax.inference.files import Opened
 from segjax.inference.video import Frame
+from segjax.tasks.examined import Examined
 from segjax.tasks.localization import CURVES, Localization, OneObject
 from segjax.tasks.options import Options
 from segjax.tasks.segmentation import Segmentation
@@ -82,9 +83,9 @@ class MultiTask:
         """The training loss, the accuracy, and the mean IoU of boxes and of masks."""
         draw_curves(folder, rows, CURVES | {"miou": "mean IoU of masks"})
 
-    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """Boxes, as `Localization` draws them."""
-        self._localization.draw_predictions(folder, model, variables, source)
+        return self._localization.draw_predictions(folder, model, variables, source)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options

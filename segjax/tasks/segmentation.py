@@ -1,6 +1,7 @@
 """Segmentation as a task: a class for every pixel."""
 
 import csv
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -16,7 +17,10 @@ from segjax.data import Dataset, Source
 from segjax.drawing import MaskExample, draw_curves, draw_mask_grid, tint
 from segjax.drawing.figures import evenly
 from segjax.inference import Summary, Variables, VideoSummary, predict_mask, predict_mask_files, predict_video
+from segjax.inference.prediction import predict_strips
 from segjax.inference.video import Frame
+from segjax.tasks.examined import Examined
+from segjax.tasks.mask_examples import examine_masks
 from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
@@ -99,13 +103,15 @@ class Segmentation:
         colours = dict(zip(self._data.class_names, self._data.palette, strict=True))
         draw_curves(folder, rows, {"miou": "mean IoU"}, class_score=("iou", "IoU"), colours=colours)
 
-    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """A few records: the image, the truth, the prediction, the error."""
         examples = []
         for record in (source[i] for i in evenly(len(source), _EXAMPLES)):
             found = predict_mask(model, variables, record["image"])
             examples.append(MaskExample(self._data.shown(record["image"]), record["mask"], found))
         draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
+        predict = functools.partial(predict_strips, model, jax.device_put(variables))
+        return examine_masks(source, self._data, predict, self.scores, self.headline)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options

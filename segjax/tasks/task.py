@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from segjax.data import Source
 from segjax.inference import Summary, Variables, VideoSummary
+from segjax.tasks.examined import Examined
 from segjax.tasks.options import Options
 
 Batch = Mapping[str, Any]
@@ -57,8 +58,8 @@ class Task(Protocol):
         """Write curves.png from the rows of the log."""
         ...
 
-    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
-        """Write predictions.png."""
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined | None:
+        """Write predictions.png; returns what was seen of the records looked at, for report.html."""
         ...
 
     def predict_files(

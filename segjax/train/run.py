@@ -38,6 +38,9 @@ class Run:
     metrics.jsonl   a row every few steps; the same bits for the same experiment on the same machine
     events.out.*    the same for TensorBoard, and the speed
     curves.png, predictions.png, report.json
+    report.html     all of it to be looked at, in one file
+    per_image.jsonl the scores of each test image that the report looks at
+    details.json    what else the report shows of them together
     """
 
     path: Path

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 
 from segjax.data import Source
+from segjax.report import write_report
 from segjax.tasks.task import Task
 from segjax.train import devices
 from segjax.train.checkpoints import Progress
@@ -165,8 +166,9 @@ class Session:
         self._draw_curves(self.members)
         for member in self.members if self._speaks else ():
             variables = jax.device_put(jax.device_get(member.predicting))  # this process draws alone, on its own device
-            member.task.draw_predictions(member.run.path, member.experiment.model, variables, self.splits.test)
+            seen = member.task.draw_predictions(member.run.path, member.experiment.model, variables, self.splits.test)
             self._report(member)
+            write_report(member.run.path, member.task.headline, member.experiment.data, seen)
         return [member.history.rows[-1]["test"] for member in self.members]
 
     def _unfreeze(self) -> None:

@@ -16,6 +16,7 @@ from segjax.data import Dataset
 from segjax.ops.boxes import Detections
 from segjax.runs import create_run, experiment_of
 from segjax.tasks import Detection, detection
+from segjax.tasks.examined import Examined
 from segjax.train import train
 
 
@@ -54,11 +55,17 @@ def test_boxes_are_drawn_from_the_score_that_is_best_for_their_class():
 
     records = [record([[2, 2, 6, 6]], [0]), record([[2, 2, 6, 6]], [0]), record([], [])]
     drawn = []
+
+    def draw(folder, source, predict, data):
+        drawn.extend(predict(source))
+        return Examined([], len(source), {}, [], [])
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            detection, "draw_box_predictions", lambda folder, source, predict, data: drawn.extend(predict(source))
-        )
-        Detection(DATA).draw_predictions(Path(), Fixed(), {}, records)
+        patch.setattr(detection, "draw_box_predictions", draw)
+        examined = Detection(DATA).draw_predictions(Path(), Fixed(), {}, records)
+    assert list(examined.details["precision"]) == ["a"]  # no true box is of class b
+    assert examined.details["precision"]["a"][:101:50] == pytest.approx([1, 1, 1])
+    assert [shown.scores["ap50"] for shown in drawn] == [pytest.approx(1), pytest.approx(1), None]
     # Of class 0 no box below 0.2 is right, and of class 1 none at all.
     found = ["1 of 1 found, 0 wrong", "1 of 1 found, 0 wrong", "0 of 0 found, 1 wrong"]
     assert [shown.caption for shown in drawn] == found

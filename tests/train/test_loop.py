@@ -15,7 +15,10 @@ from segjax.cli import main
 from segjax.runs import create_run, experiment_of
 from segjax.train import ExperimentError, Interrupted, Run, train
 
-WRITTEN = ("experiment.py", "run.json", "metrics.jsonl", "curves.png", "predictions.png", "report.json", "checkpoints")
+WRITTEN = (
+    "experiment.py", "run.json", "metrics.jsonl", "curves.png", "predictions.png", "report.json", "checkpoints",
+    "report.html", "per_image.jsonl", "details.json",
+)  # fmt: skip
 
 
 def run_squares(squares: Path, folder: Path, **knobs) -> Run:

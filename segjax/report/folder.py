@@ -1,0 +1,75 @@
+"""What of a run folder a report is made of."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segjax.data import Dataset
+from segjax.drawing import hexadecimal
+from segjax.strict_json import as_json
+from segjax.tasks.examined import Examined
+
+DETAILS, IMAGES = "details.json", "per_image.jsonl"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What the files of a run say."""
+
+    folder: Path
+    configuration: dict[str, Any]
+    """run.json."""
+    report: dict[str, Any]
+    """report.json."""
+    rows: list[dict[str, Any]]
+    """metrics.jsonl."""
+    details: dict[str, Any]
+    """details.json, or nothing: `headline`, `data`, `colours`, `total` and the details of what was examined."""
+    images: list[dict[str, Any]]
+    """per_image.jsonl, or nothing."""
+
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+        return str(self.configuration.get("experiment") or self.folder.absolute().name)
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """Its knobs; nothing where it was trained from Python."""
+        return self.configuration.get("knobs", {})
+
+    @property
+    def headline(self) -> str:
+        """The score that says most."""
+        known = self.details.get("headline")
+        return known or next(name for name, value in self.report["test"].items() if not isinstance(value, dict))
+
+
+def keep_examined(folder: Path, headline: str, data: Dataset, examined: Examined) -> None:
+    """Write per_image.jsonl, the scores of each record that was looked at, and details.json, what all together say."""
+    colours = {name: hexadecimal(colour) for name, colour in zip(data.class_names, data.palette, strict=True)}
+    details = {"headline": headline, "data": data.name, "colours": colours, "total": examined.total}
+    (folder / IMAGES).write_text("".join(as_json(one) + "\n" for one in examined.images))
+    (folder / DETAILS).write_text(as_json(details | examined.details) + "\n")
+
+
+def read_run(folder: Path) -> RunFiles:
+    """The files of a finished run; what older runs have not is empty."""
+
+    def lines(name: str) -> list[dict[str, Any]]:
+        file = folder / name
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def content(name: str) -> dict[str, Any]:
+        return json.loads((folder / name).read_text()) if (folder / name).exists() else {}
+
+    return RunFiles(
+        folder, content("run.json"), content("report.json"), lines("metrics.jsonl"), content(DETAILS), lines(IMAGES)
+    )
+
+
+def scalars(scores: Mapping[str, Any]) -> dict[str, float | None]:
+    """The scores of a whole split, without those by class."""
+    return {name: value for name, value in scores.items() if not isinstance(value, dict)}

@@ -1,0 +1,103 @@
+"""What changed from one run to another: knobs, scores, and those of every image that both were scored on."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from segjax.report import RunFiles, read_run
+from segjax.runs.run import open_run
+
+RESAMPLES = 10_000
+_AT_ONCE = 500
+"""Resamples in memory together."""
+
+
+class Paired(NamedTuple):
+    """How much better the second run is on an image, over those that both were scored on."""
+
+    score: str
+    images: int
+    mean: float
+    low: float
+    high: float
+    """The ends of the interval that holds 95% of the means of resampled images."""
+    better: int
+    worse: int
+
+
+class Comparison(NamedTuple):
+    """What is different of two runs."""
+
+    knobs: dict[str, list[Any]]
+    """Those of the first and of the second."""
+    scores: dict[str, list[float | None]]
+    """Of the first and of the second on the test split; by class as `iou/water`."""
+    paired: Paired | None
+    """None where they were not scored on the same images."""
+    why_not: str
+    """Why they are not paired; empty where they are."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as objects."""
+        return self._asdict() | {"paired": self.paired and self.paired._asdict()}
+
+
+def compare_runs(one: Path, other: Path) -> Comparison:
+    """Compare two finished runs.
+
+    Raises:
+        ExperimentError: a folder is no run, or its run is not finished.
+    """
+    for path in (one, other):
+        open_run(path).report()
+    first, second = read_run(one), read_run(other)
+    paired, why_not = _paired(first, second)
+    return Comparison(_different(first, second), _scores(first, second), paired, why_not)
+
+
+def interval_of_mean(differences: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """The ends of the bootstrap's percentile interval of 95% (Efron and Tibshirani 1993); the same every time."""
+    rng, count, means = np.random.default_rng(0), len(differences), []
+    for _ in range(0, RESAMPLES, _AT_ONCE):
+        means.append(differences[rng.integers(0, count, (_AT_ONCE, count))].mean(axis=1))
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _different(first: RunFiles, second: RunFiles) -> dict[str, list[Any]]:
+    names = dict.fromkeys([*first.knobs, *second.knobs])
+    both = {name: [first.knobs.get(name), second.knobs.get(name)] for name in names}
+    return {name: values for name, values in both.items() if json.dumps(values[0]) != json.dumps(values[1])}
+
+
+def _scores(first: RunFiles, second: RunFiles) -> dict[str, list[float | None]]:
+    here, there = _flat(first.report["test"]), _flat(second.report["test"])
+    return {name: [here.get(name), there.get(name)] for name in dict.fromkeys([*here, *there])}
+
+
+def _flat(scores: dict[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for name, value in scores.items():
+        flat |= {f"{name}/{one}": score for one, score in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _paired(first: RunFiles, second: RunFiles) -> tuple[Paired | None, str]:
+    for run in (first, second):
+        if not run.images:
+            return None, f"{run.folder} holds no scores of single images: write them by `segjax report {run.folder}`"
+    score = first.headline
+    if score != second.headline:
+        return None, f"one is scored by {score}, the other by {second.headline}"
+    # By what they show, since the same file may have another number or name in another folder.
+    here, there = ({one["digest"]: one[score] for one in run.images} for run in (first, second))
+    shared = here.keys() & there.keys()
+    known = [digest for digest in here if digest in shared and None not in (here[digest], there[digest])]
+    if not known:
+        return None, "they were scored on other images"
+    differences = np.array([there[digest] - here[digest] for digest in known])
+    better, worse = int((differences > 0).sum()), int((differences < 0).sum())
+    return Paired(score, len(known), float(differences.mean()), *interval_of_mean(differences), better, worse), ""
