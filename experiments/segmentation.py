@@ -123,6 +123,8 @@ def experiment(
     start = start_from(recipe.start, encoder)
     loss = loss or (("binary_cross_entropy",) if data.multilabel else ("cross_entropy",))
     sigmoids = data.multilabel if callable(loss) else of_sigmoids(loss, data)
+    if weights is not None and sigmoids and not data.multilabel:
+        weights = weights[1:] / weights[0]  # of the one logit
     if not isinstance(model, nn.Module):
         logits = 1 if sigmoids and not data.multilabel else len(data.class_names)
         model = network(logits, model, encoder, decoder, upsample, skips, width, depth, recipe)

@@ -10,7 +10,7 @@ from segjax.losses.weighted_sum import Loss
 
 def deep_supervision(
     loss: Loss, weights: Sequence[float] | None = None
-) -> Callable[[Sequence[Float[Array, "n _ _ k"]], Integer[Array, "n h w"]], Float[Array, ""]]:
+) -> Callable[[Sequence[Float[Array, "n _ _ k"]], Integer[Array, "n h w *k"]], Float[Array, ""]]:
     """A loss of (logits of every level, mask), from a loss of (logits, mask); a weighted mean over the levels.
 
     The mask is brought to each level's size by nearest neighbour. The weights halve from level to level where none are
@@ -27,7 +27,7 @@ def deep_supervision(
         0.127
     """
 
-    def over_levels(levels: Sequence[Float[Array, "n _ _ k"]], mask: Integer[Array, "n h w"]) -> Float[Array, ""]:
+    def over_levels(levels: Sequence[Float[Array, "n _ _ k"]], mask: Integer[Array, "n h w *k"]) -> Float[Array, ""]:
         shares = [0.5**i for i in range(len(levels))] if weights is None else weights
         if len(shares) != len(levels):
             raise ValueError(
@@ -42,8 +42,8 @@ def deep_supervision(
     return over_levels
 
 
-def _nearest(mask: Integer[Array, "n h w"], rows: int, columns: int) -> Integer[Array, "n rows columns"]:
-    height, width = mask.shape[1:]
+def _nearest(mask: Integer[Array, "n h w *k"], rows: int, columns: int) -> Integer[Array, "n rows columns *k"]:
+    height, width = mask.shape[1:3]
     row = (2 * jnp.arange(rows) + 1) * height // (2 * rows)
     column = (2 * jnp.arange(columns) + 1) * width // (2 * columns)
     return mask[:, row][:, :, column]

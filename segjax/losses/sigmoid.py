@@ -25,7 +25,7 @@ def binary_cross_entropy(
     pixel has the label, its `pos_weight`, and do not divide.
 
     Raises:
-        ValueError: where the shapes do not match, or the mask is not of integers.
+        ValueError: where the shapes do not match, the mask is not of integers, or weights are not as many as labels.
 
     Examples:
         >>> logits = jnp.array([[[[2.0], [-2.0]]]])  # one label, two pixels
@@ -36,7 +36,12 @@ def binary_cross_entropy(
     logits, label = _inputs(logits, mask, ignore)
     each = _cross_entropy(logits, label)
     if positive_weights is not None:
-        each = each * jnp.where(label > 0, jnp.asarray(positive_weights, each.dtype), 1)
+        weights = jnp.asarray(positive_weights, each.dtype)
+        if weights.shape != logits.shape[-1:]:
+            raise ValueError(
+                f"positive_weights have shape {weights.shape}: expected one for each of {logits.shape[-1]}."
+            )
+        each = each * jnp.where(label > 0, weights, 1)
     return jnp.sum(each, where=label >= 0) / jnp.maximum(jnp.sum(label >= 0), 1)
 
 

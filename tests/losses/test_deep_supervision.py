@@ -28,6 +28,14 @@ def test_levels_are_weighed_and_compared_with_the_nearest_pixel_of_the_mask():
     np.testing.assert_allclose(alone, losses.dice(levels[0], jnp.asarray(mask)), rtol=1e-6)
 
 
+def test_bands_of_labels_are_brought_to_every_level():
+    mask = jnp.asarray(RNG.integers(0, 2, (2, 6, 4, 3)))
+    levels = [jnp.asarray(RNG.standard_normal((2, *size, 3)), jnp.float32) for size in ((6, 4), (3, 2))]
+    found = losses.deep_supervision(losses.sigmoid_dice)(levels, mask)
+    whole, half = losses.sigmoid_dice(levels[0], mask), losses.sigmoid_dice(levels[1], mask[:, 1::2, 1::2])
+    np.testing.assert_allclose(found, (2 * whole + half) / 3, rtol=1e-6)
+
+
 def test_weights_that_are_not_as_many_as_the_levels_are_refused():
     with pytest.raises(ValueError, match="deep_supervision has 1 weights, but the model returned logits of 2 levels"):
         losses.deep_supervision(losses.dice, weights=(1,))([jnp.zeros((1, 4, 4, 2))] * 2, jnp.zeros((1, 4, 4), int))

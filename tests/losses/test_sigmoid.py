@@ -15,7 +15,9 @@ from segjax.losses.sigmoid import label_bands
 Loss = smp.losses
 OURS = {
     "binary_cross_entropy": losses.binary_cross_entropy,
-    "binary_cross_entropy, weighted": partial(losses.binary_cross_entropy, positive_weights=(3.0,)),
+    "binary_cross_entropy, weighted": lambda logits, mask: losses.binary_cross_entropy(
+        logits, mask, positive_weights=(3.0,) * logits.shape[-1]
+    ),
     "sigmoid_focal": losses.sigmoid_focal,
     "sigmoid_focal, alpha": partial(losses.sigmoid_focal, gamma=1.5, alpha=0.25),
     "sigmoid_dice": losses.sigmoid_dice,
@@ -142,6 +144,12 @@ def test_one_logit_takes_a_mask_of_two_classes():
     mask = masks(1)["partly ignored"]
     found = label_bands(jnp.zeros(mask.shape), jnp.asarray(mask[..., 0]), 255)
     np.testing.assert_array_equal(found, np.where(mask == 255, -1, mask))
+
+
+def test_weights_are_as_many_as_labels():
+    logits, mask = jnp.zeros((1, 2, 2, 1)), jnp.ones((1, 2, 2, 1), int)
+    with pytest.raises(ValueError, match=r"positive_weights have shape \(2,\): expected one for each of 1"):
+        losses.binary_cross_entropy(logits, mask, positive_weights=(1.0, 2.0))
 
 
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "lovasz_hinge"])

@@ -28,6 +28,16 @@ def meaning_of_labels(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, 
         found.notes.append("The masks hold only 0 and 255: 255 is taken for the label and not for pixels to ignore.")
         levels[IGNORE] = 1
         return found.classes, levels
+    by_label = sum((one.counts for one in seen), np.zeros((len(found.labels), 256), np.int64))
+    for name, counts in zip(found.labels, by_label, strict=True):
+        # More than is ignored where a label is known to be 1 was hardly meant to be ignored.
+        if counts[IGNORE] > by_label[by_label[:, 1] > 0, IGNORE].max(initial=0) and not counts[1]:
+            found.error(
+                "label",
+                found.root,
+                f"has only 0 and 255 in the masks of '{name}', and 1 in those of others: write 1 where a pixel has the "
+                "label, and 255 where it is ignored",
+            )
     for one in seen:
         for band, counts in enumerate(one.counts):
             wrong = np.flatnonzero(counts[2:IGNORE]) + 2

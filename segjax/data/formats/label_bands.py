@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _OF_BANDS = (".tif", ".tiff", *ARRAYS)
 """Endings of files that may have a band for each label."""
+_LOOKED_AT = 20
+"""Files of three bands that are read to tell labels from grey."""
 
 
 def by_label(masks: Mapping[str, Path], images: Container[str], ends: Sequence[str]) -> dict[str, dict[str, Path]]:
@@ -60,11 +62,20 @@ def name_labels(found: "FoundImages") -> None:
         found.label_files = {name: found.label_files.get(name, {}) for name in found.labels}
         found.notes.append(f"Masks are in a folder for each label ({', '.join(found.labels)}), so labels may overlap.")
     elif found.classes is not None and len(found.classes.names) > 1:
-        path = next((path for path in found.masks.values() if path.suffix.lower() in _OF_BANDS), None)
+        files = [path for path in found.masks.values() if path.suffix.lower() in _OF_BANDS][:_LOOKED_AT]
         count = len(found.classes.names)
-        if path is not None and _bands(path) == count and not (count == 3 and found.classes.colours):
+        if files and _bands(files[0]) == count and not (count == 3 and _of_colours(found, files)):
             found.labels = found.classes.names
             found.notes.append(f"Masks have a band for each label ({', '.join(found.labels)}), so labels may overlap.")
+
+
+def _of_colours(found: "FoundImages", files: list[Path]) -> bool:
+    """Whether masks of three bands are of colours, or grey that was saved as such."""
+    assert found.classes is not None
+    try:
+        return bool(found.classes.colours) or all(not np.ptp(_stored(path)[0], axis=2).any() for path in files)
+    except DataError:  # which reading it will say
+        return False
 
 
 def read_labels(pair: "ImageAndMask", labels: Sequence[str]) -> UInt8[np.ndarray, "h w k"]:

@@ -155,6 +155,9 @@ def spoil(root: Path, name: str) -> None:
         write(root / "masks" / "green" / "z.png", np.zeros((16, 20), np.uint8))
     elif name == "classes":
         (root / "classes.txt").write_text("green\nblue\n")
+    elif name == "other numbers":
+        for path in root.glob("masks/green/*"):
+            write(path, np.where(np.array(Image.open(path)) == 1, 255, 0).astype(np.uint8))
     elif name == "nothing":
         for path in root.glob("masks/*/*"):
             write(path, np.zeros((16, 20), np.uint8))
@@ -179,6 +182,7 @@ def spoil(root: Path, name: str) -> None:
         ("missing", r"images/a\.png has no mask in masks/: add it or take the image away"),
         ("lonely", r"green/z\.png has no image of its name"),
         ("classes", r"has masks in folders called built, green, water, and the classes green, blue: give a folder"),
+        ("other numbers", r"has only 0 and 255 in the masks of 'green', and 1 in those of others: write 1 where"),
         ("nothing", r"has masks without any pixel of a label: there is nothing to learn"),
         ("bands", r"f\.npy is a mask of 2 bands, and there are 3 labels: give it a band for each"),
     ],
@@ -196,6 +200,26 @@ def test_a_mask_that_changes_after_checking_is_refused(root):
     write(root / "masks" / "green" / f"{source.name_of(0)}.png", np.full((16, 20), 3, np.uint8))  # type: ignore[attr-defined]
     with pytest.raises(DataError, match="labels that it did not have when it was checked"):
         source[0]
+
+
+def test_grey_that_was_saved_in_three_bands_is_no_mask_of_labels(root):
+    for name in NAMES:
+        grey = np.random.default_rng(ord(name)).integers(0, 3, (16, 20, 1)).astype(np.uint8)
+        write(root / "masks" / f"{name}.tif", np.repeat(grey, 3, axis=2))
+    (root / "classes.txt").write_text("\n".join(LABELS[:3]))
+    assert not folder(root).multilabel
+
+
+def test_a_folder_of_two_classes_weighs_its_one_logit(root):
+    for name in NAMES:
+        mask = np.zeros((16, 20), np.uint8)
+        mask[:4] = 1
+        write(root / "masks" / f"{name}.png", mask)
+    found = segjax.experiment(
+        "segmentation", data="folder", root=str(root), class_balance=True, loss=("binary_cross_entropy",)
+    )
+    logits, mask = np.zeros((1, 1, 2, 1), np.float32), np.array([[[0, 1]]])
+    assert float(found.loss(logits, mask)) == pytest.approx(np.log(2) * (1 + 3) / 2)  # three times as rare
 
 
 def test_bands_without_names_are_refused_with_what_to_do(root):
