@@ -7,6 +7,7 @@ import flax.linen as nn
 from segjax.models.card import About
 from segjax.models.centernet import CenterNet, Centers
 from segjax.models.classifier import Classifier
+from segjax.models.edges import hed
 from segjax.models.full_resolution import FullResolutionCNN
 from segjax.models.heads import AuxiliaryHead, ImageHead, TwoClasses
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
@@ -40,6 +41,7 @@ from segjax.models.smp import (
     smp_unetplusplus,
     smp_upernet,
 )
+from segjax.models.text_regions import CRAFT, craft
 
 PUBLISHED: dict[str, Callable[..., nn.Module]] = {
     "fcn32s": fcn32s,
@@ -53,6 +55,7 @@ PUBLISHED: dict[str, Callable[..., nn.Module]] = {
 """The published configurations by name, each a function of `num_classes`."""
 
 __all__ = [
+    "CRAFT",
     "PUBLISHED",
     "About",
     "AuxiliaryHead",
@@ -72,12 +75,14 @@ __all__ = [
     "Segmented",
     "Segmenter",
     "TwoClasses",
+    "craft",
     "deconvnet",
     "fcn",
     "fcn8s",
     "fcn16s",
     "fcn32s",
     "from_pretrained",
+    "hed",
     "mirrored",
     "plain_block",
     "save_pretrained",

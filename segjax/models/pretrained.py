@@ -13,9 +13,13 @@ from segjax.errors import DataError
 from segjax.layers import with_inputs
 from segjax.models import saved, smp_folder, torchvision_file, transformers_folder
 from segjax.models.card import About
+from segjax.models.edges import open_hed
+from segjax.models.text_regions import open_craft
 from segjax.weights import read, smp_names
 from segjax.weights.convert import from_torch
 
+NAMED = {"hed": open_hed, "craft": open_craft}
+"""Networks that are published with their weights, by name."""
 _IMAGENET = {"mean": saved.MEAN, "std": saved.STD}
 
 
@@ -30,7 +34,7 @@ def from_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
 
     Args:
         name: A folder with config.json and model.safetensors, or the id of such a repository of the Hugging Face hub;
-            or a file of the weights of torchvision's FCN, DeepLabV3 or LRASPP.
+            a file of the weights of torchvision's FCN, DeepLabV3 or LRASPP; or "hed" (edges) or "craft" (text regions).
         revision: Of the repository: a commit, a branch or a tag.
 
     Raises:
@@ -43,6 +47,8 @@ def from_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
 def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module, dict[str, Any], About]:
     """As `from_pretrained`, with names and colours of the classes, and the hub's commit, where the folder has them."""
     folder = Path(name)
+    if str(name) in NAMED and not folder.exists():
+        return NAMED[str(name)]()
     if folder.is_file():
         return _of_torchvision(folder)
     if folder.is_dir():
