@@ -54,3 +54,4 @@ def test_it_trains_by_name_and_predicts(installed: Path, tmp_path: Path):
     for name in ("of_folder", "of_land_cover"):
         run("-m", "segjax", "predict", name, "mine/images/0.png", "--out", f"predicted_{name}", **where)
         assert list((tmp_path / f"predicted_{name}").rglob("0*.png"))
+        assert (tmp_path / name / "report.html").stat().st_size > 10_000  # its templates are in the wheel

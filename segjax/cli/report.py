@@ -12,12 +12,11 @@ def report(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax report RUN...`: write report.html of a run again, or a page of several side by side."""
     prepare()
     from segjax.cli.compilation_cache import keep_compiled_programs
-    from segjax.runs.report import report_run, report_runs
-    from segjax.runs.seeds import open_runs
+    from segjax.runs.report import finished_runs, report_run, report_runs
 
     keep_compiled_programs()
     paths = [Path(path) for path in parsed.runs]
-    runs = [run for path in paths for run in open_runs(path)]
+    runs = [run for path in paths for run in finished_runs(path)]
     if len(runs) == 1:
         print(report_run(runs[0]))
     else:

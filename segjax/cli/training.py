@@ -21,6 +21,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     import jax
 
     from segjax.cli.compilation_cache import keep_compiled_programs
+    from segjax.runs.report import report_runs
     from segjax.runs.run import experiment_of
     from segjax.runs.seeds import report_seeds
     from segjax.train import Interrupted, Layout, distributed, train_together
@@ -47,6 +48,8 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
         if is_first_process():
             headline = pairs[0][0].task_of_data.headline
             print_scores(report_seeds(folder, runs, scores, headline) if len(runs) > 1 else scores[0])
+            if len(runs) > 1:
+                report_runs([folder], folder / "report.html")
             print(folder)
         return 0
 

@@ -51,8 +51,15 @@ def keep_examined(folder: Path, headline: str, data: Dataset, examined: Examined
     """Write per_image.jsonl, the scores of each record that was looked at, and details.json, what all together say."""
     colours = {name: hexadecimal(colour) for name, colour in zip(data.class_names, data.palette, strict=True)}
     details = {"headline": headline, "data": data.name, "colours": colours, "total": examined.total}
-    (folder / IMAGES).write_text("".join(as_json(one) + "\n" for one in examined.images))
-    (folder / DETAILS).write_text(as_json(details | examined.details) + "\n")
+    write_whole(folder / IMAGES, "".join(as_json(one) + "\n" for one in examined.images))
+    write_whole(folder / DETAILS, as_json(details | examined.details) + "\n")
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
 
 
 def read_run(folder: Path) -> RunFiles:

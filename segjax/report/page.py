@@ -11,7 +11,7 @@ from segjax.data import Dataset
 from segjax.metrics import expected_calibration_error
 from segjax.report import charts
 from segjax.report.charts import Chart, Line
-from segjax.report.folder import RunFiles, keep_examined, read_run, scalars
+from segjax.report.folder import RunFiles, keep_examined, read_run, scalars, write_whole
 from segjax.report.pictures import EXACT, data_uri
 from segjax.report.words import called, duration, number, quantity, score, shown
 from segjax.tasks.examined import Examined, Example
@@ -66,7 +66,7 @@ def write_run_page(
         cost=_cost(run.report),
         knobs=[{"name": name, "value": value, "default": _default(run, name)} for name, value in run.knobs.items()],
     )  # fmt: skip
-    _write(folder / "report.html", page)
+    write_whole(folder / "report.html", page)
 
 
 def write_runs_page(
@@ -91,7 +91,7 @@ def write_runs_page(
         charts=_curves_of_groups(groups),
         costs={name: _cost(run.report) for name, run in first.items()},
     )  # fmt: skip
-    _write(out, page)
+    write_whole(out, page)
 
 
 def _example(one: Example) -> dict[str, Any]:
@@ -111,13 +111,6 @@ def _environment() -> jinja2.Environment:
     environment.globals["zip"] = zip
     environment.filters |= {"called": called, "score": score, "shown": shown}
     return environment
-
-
-def _write(file: Path, page: str) -> None:
-    """Whole or not at all."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(file)
 
 
 def _default(run: RunFiles, knob: str) -> dict[str, Any] | None:

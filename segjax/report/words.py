@@ -36,7 +36,7 @@ def score(value: Any) -> str:
 
 def shown(value: Any) -> str:
     """The value of a knob, as it is typed."""
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) and value else str(value)
 
 
 def number(value: int) -> str:

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from segjax.errors import ExperimentError
 from segjax.report import RunFiles, read_run
-from segjax.runs.run import open_run
+from segjax.runs.per_image import flat_scores
+from segjax.runs.report import finished_runs
 
 RESAMPLES = 10_000
 _AT_ONCE = 500
@@ -49,11 +51,9 @@ def compare_runs(one: Path, other: Path) -> Comparison:
     """Compare two finished runs.
 
     Raises:
-        ExperimentError: a folder is no run, or its run is not finished.
+        ExperimentError: a folder is no run, holds several, or its run is not finished.
     """
-    for path in (one, other):
-        open_run(path).report()
-    first, second = read_run(one), read_run(other)
+    first, second = map(_single, (one, other))
     paired, why_not = _paired(first, second)
     return Comparison(_different(first, second), _scores(first, second), paired, why_not)
 
@@ -67,6 +67,13 @@ def interval_of_mean(differences: Float[np.ndarray, " n"]) -> tuple[float, float
     return float(low), float(high)
 
 
+def _single(path: Path) -> RunFiles:
+    runs = finished_runs(path)
+    if len(runs) > 1:
+        raise ExperimentError(f"{path} holds {len(runs)} runs: compare one of them, such as {runs[0].path}.")
+    return read_run(runs[0].path)
+
+
 def _different(first: RunFiles, second: RunFiles) -> dict[str, list[Any]]:
     names = dict.fromkeys([*first.knobs, *second.knobs])
     both = {name: [first.knobs.get(name), second.knobs.get(name)] for name in names}
@@ -74,15 +81,8 @@ def _different(first: RunFiles, second: RunFiles) -> dict[str, list[Any]]:
 
 
 def _scores(first: RunFiles, second: RunFiles) -> dict[str, list[float | None]]:
-    here, there = _flat(first.report["test"]), _flat(second.report["test"])
+    here, there = (dict(flat_scores(run.report["test"])) for run in (first, second))
     return {name: [here.get(name), there.get(name)] for name in dict.fromkeys([*here, *there])}
-
-
-def _flat(scores: dict[str, Any]) -> dict[str, Any]:
-    flat = {}
-    for name, value in scores.items():
-        flat |= {f"{name}/{one}": score for one, score in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def _paired(first: RunFiles, second: RunFiles) -> tuple[Paired | None, str]:

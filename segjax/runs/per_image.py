@@ -46,7 +46,7 @@ def write_per_image(
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "images.json").write_text(as_json([rows[index] for index in order], indent=1) + "\n")
-        flat = [dict(_flat(rows[index])) for index in order]
+        flat = [dict(flat_scores(rows[index])) for index in order]
         with (out / "images.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(
                 file, ["name", task.headline, *(k for k in flat[0] if k not in ("name", task.headline))]
@@ -76,9 +76,10 @@ class _Some:
         return self._source[self._numbers[index]]
 
 
-def _flat(scores: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat_scores(scores: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every score with its name; by class as `iou/water`."""
     for name, value in scores.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}/")
+            yield from flat_scores(value, f"{prefix}{name}/")
         else:
             yield prefix + name, value

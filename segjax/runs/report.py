@@ -10,16 +10,25 @@ from segjax.runs.seeds import intervals, open_runs
 from segjax.train.run import Run
 
 
+def finished_runs(path: Path) -> list[Run]:
+    """The run in a folder, or those of all seeds in it; one that was trained from Python, too.
+
+    Raises:
+        ExperimentError: it holds none, or one that is not finished.
+    """
+    from_python = (path / "run.json").exists() and not (path / "experiment.py").exists()
+    runs = [Run(path)] if from_python else open_runs(path)
+    for run in runs:
+        run.report()
+    return runs
+
+
 def report_run(run: Run) -> Path:
     """Write report.html of a finished run again, and return it.
 
     The test split is looked at again where the data and a checkpoint are there; otherwise the page has what the folder
     holds, and says what is left out.
-
-    Raises:
-        ExperimentError: the run is not finished.
     """
-    run.report()
     try:
         experiment, variables = load_experiment(run.path)
         source = experiment.data.open("test")
@@ -38,10 +47,7 @@ def report_runs(paths: Sequence[Path], out: Path) -> Path:
     Raises:
         ExperimentError: a folder is no run, or its run is not finished.
     """
-    runs = [run for path in paths for run in open_runs(path)]
-    for run in runs:
-        run.report()
-    groups = _groups([read_run(run.path) for run in runs])
+    groups = _groups([read_run(run.path) for path in paths for run in finished_runs(path)])
     over_seeds = {name: intervals([one.report["test"] for one in group]) for name, group in groups.items()}
     write_runs_page(out, groups, over_seeds)
     return out

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -19,6 +20,10 @@ from segjax.tasks.examined import Examined
 from segjax.tasks.examples import Shown, draw_box_predictions
 from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
+
+_TOGETHER = 128
+"""Boxes are compared in so many rows, or twice as many, and so on."""
+_pairwise = jax.jit(boxes.pairwise)
 
 
 class Objects(NamedTuple):
@@ -178,15 +183,21 @@ class Detection:
         shown = found.labels >= 0
         crowd = record.get("crowd", np.zeros(len(record["boxes"]), bool))
         true = [record["boxes"][~crowd], record["labels"][~crowd]]
-        overlap = np.asarray(boxes.pairwise(true[0], found.boxes[shown]))
+        overlap = _overlap(true[0], found.boxes[shown])
         alike = (overlap >= 0.5) & (true[1][:, None] == found.labels[shown])
         right = min(int(alike.any(1).sum()), int(alike.any(0).sum()))
-        inside = np.asarray(boxes.pairwise(record["boxes"][crowd], found.boxes[shown])) > 0
+        inside = _overlap(record["boxes"][crowd], found.boxes[shown]) > 0
         wrong = int((~alike.any(0) & ~inside.any(0)).sum())
         caption = f"{right} of {len(true[0])} found, {wrong} wrong"
         drawn = notes(found, self._data.class_names, self._data.attribute_names)
         scores = {name: _known(getattr(alone, name)) for name in ("ap50", "ap")}
         return Shown(record, drawn, (right + 1) / (len(true[0]) + wrong + 1), caption, scores)
+
+
+def _overlap(one: Float[np.ndarray, "n 4"], other: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "n m"]:
+    """The IoU of all pairs; boxes are filled up, or every image of other counts would wait for a program of its own."""
+    filled = [np.pad(x, ((0, _TOGETHER * (len(x) // _TOGETHER + 1) - len(x)), (0, 0))) for x in (one, other)]
+    return np.asarray(_pairwise(*filled))[: len(one), : len(other)]
 
 
 def _inside(found: Any, size: Int[Array, "n 2"]) -> Any:

@@ -13,7 +13,7 @@ from segjax.data.checked import checked
 LOOKED_AT = 200
 """Records that are looked at; spread evenly where there are more, so that the look is never the long part of a run."""
 _SHOWN = 6
-_BINS = 15
+BINS = 15
 _PARTS = ("image", "mask", "boxes", "labels", "crowd")
 
 
@@ -64,6 +64,6 @@ def calibration_bins(confidence: Float[np.ndarray, " n"], right: Bool[np.ndarray
 
     The bins are those of `metrics.calibration_counts`, here without a program for every size of image.
     """
-    place = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
+    place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     weights = (None, confidence.astype(np.float64), right.astype(np.float64))
-    return np.stack([np.bincount(place, one, minlength=_BINS) for one in weights], axis=1)
+    return np.stack([np.bincount(place, one, minlength=BINS) for one in weights], axis=1)

@@ -62,7 +62,7 @@ def _layers(name: str, shown: Shown, data: Dataset) -> Example:
     layers = {
         name: np.asarray(draw_boxes(image, drawn, (*data.palette, _TRUTH)))
         for name, drawn in {
-            "image": [], "truth": outlines, "prediction": predicted, "truth and prediction": [*outlines, *bare]
+            "image": [], "truth": outlines, "prediction": predicted, "both": [*outlines, *bare]
         }.items()
     }  # fmt: skip
     return Example(name, shown.caption, layers)

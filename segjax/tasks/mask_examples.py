@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Num, UInt8
 from segjax.data import Dataset, Source
 from segjax.drawing import brightened, grey_overlay
 from segjax.drawing.figures import evenly
-from segjax.tasks.examined import LOOKED_AT, Examined, Example, calibration_bins, identity, worst_and_median
+from segjax.tasks.examined import BINS, LOOKED_AT, Examined, Example, calibration_bins, identity, worst_and_median
 
 Strips = Iterable[tuple[int, Float[np.ndarray, "rows w k"]]]
 """Class probabilities of rows of an image, each with the number of its first row."""
@@ -33,7 +33,7 @@ def examine_masks(
         headline: The score by which records are ordered.
     """
     count = len(data.class_names)
-    confusion, calibration = np.zeros((count, count), np.int64), 0.0
+    confusion, calibration = np.zeros((count, count), np.int64), np.zeros((BINS, 3))
     looked_at, images = evenly(len(source), LOOKED_AT), []
     for index in looked_at:
         record = source[index]

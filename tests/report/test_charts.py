@@ -11,8 +11,8 @@ def test_a_curve_fills_its_chart_and_is_interrupted_where_nothing_is_known():
     points = [(0, 0.0), (10, 1.0), (20, None), (30, math.nan), (40, 0.5), (50, 1.0)]
     chart = curves("A", [Line("one", points, "red"), Line("one", points, "red")], x_label="step", y_label="a")
     assert chart is not None
-    assert (chart.left, chart.right, chart.top, chart.bottom) == (46, 388, 12, 212)
-    assert chart.lines[0].path == "M46.0 212.0L114.4 12.0M319.6 112.0L388.0 12.0"
+    assert (chart.left, chart.right, chart.top, chart.bottom) == (46, 380, 12, 212)
+    assert chart.lines[0].path == "M46.0 212.0L112.8 12.0M313.2 112.0L380.0 12.0"
     assert [mark.label for mark in chart.x_marks] == ["0", "10", "20", "30", "40", "50"]
     assert [mark.label for mark in chart.y_marks] == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
     assert chart.about == "A by step: one ends at 1.000; one ends at 1.000."
