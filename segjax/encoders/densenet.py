@@ -27,6 +27,9 @@ class DenseNet(nn.Module):
     """Layers of each of the four blocks."""
     depth: int = 5
     """How many levels are made, the stem's included."""
+    in_transitions: bool = False
+    """Whether a level is what the transition after its block normalises, and the deepest has no activation:
+    segmentation_models_pytorch takes them there."""
     dtype: DTypeLike = jnp.float32
     """What is computed in; parameters and statistics are float32."""
     remat: bool = False
@@ -38,19 +41,22 @@ class DenseNet(nn.Module):
         parts = [("conv0", "norm0"), ("denseblock1",)]
         parts += [(f"transition{i}", f"denseblock{i + 1}") for i in range(1, len(self.blocks))]
         parts[-1] += ("norm5",)
+        if self.in_transitions and 1 < self.depth < len(parts):
+            parts[self.depth - 1] += (f"transition{self.depth - 1}",)
         return tuple(tuple(f"features_{name}" for name in part) for part in parts[: self.depth])
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 2 to 32; the first has the indices of its 3x3 max-pooling."""
-        features = _Features(self.growth, self.blocks, self.depth, self.dtype, self.remat, name="features")
-        return features(image, train)
+        fields = self.growth, self.blocks, self.depth, self.in_transitions, self.dtype, self.remat
+        return _Features(*fields, name="features")(image, train)
 
 
 class _Features(nn.Module):
     growth: int
     blocks: tuple[int, ...]
     depth: int
+    in_transitions: bool
     dtype: DTypeLike
     remat: bool
 
@@ -63,13 +69,16 @@ class _Features(nn.Module):
             return (level_at(image, 2, stem),)
         x, indices = ops.max_pool_with_argmax(stem, 3, strides=2, padding=1)
         levels = [level_at(image, 2, stem, indices=indices)]
-        for i, layers in enumerate(self.blocks[: self.depth - 1]):
-            if i:
-                x = _Transition(self.dtype, name=f"transition{i}")(x, train)
-            x = _DenseBlock(layers, self.growth, self.dtype, self.remat, name=f"denseblock{i + 1}")(x, train)
-            if i == len(self.blocks) - 1:
-                x = nn.relu(norm(name="norm5")(x))
-            levels.append(level_at(image, 4 * 2**i, x))
+        for i, layers in enumerate(self.blocks[: self.depth - 1], start=1):
+            x = _DenseBlock(layers, self.growth, self.dtype, self.remat, name=f"denseblock{i}")(x, train)
+            seen = x
+            if i == len(self.blocks):
+                seen = norm(name="norm5")(x)
+                seen = seen if self.in_transitions else nn.relu(seen)
+            elif self.in_transitions or i < self.depth - 1:
+                inside, x = _Transition(self.dtype, name=f"transition{i}")(x, train)
+                seen = inside if self.in_transitions else seen
+            levels.append(level_at(image, 2 * 2**i, seen))
         return tuple(levels)
 
 
@@ -104,10 +113,11 @@ class _Transition(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        y = nn.relu(batch_norm(use_running_average=not train, dtype=self.dtype, name="norm")(x))
-        y = Conv(x.shape[-1] // 2, 1, use_bias=False, dtype=self.dtype, name="conv")(y)
-        return ops.avg_pool(y, 2, ceil_mode=True)
+    def __call__(self, x: Array, train: bool) -> tuple[Array, Array]:
+        """What is normalised, and what the next block sees."""
+        seen = nn.relu(batch_norm(use_running_average=not train, dtype=self.dtype, name="norm")(x))
+        y = Conv(x.shape[-1] // 2, 1, use_bias=False, dtype=self.dtype, name="conv")(seen)
+        return seen, ops.avg_pool(y, 2, ceil_mode=True)
 
 
 densenet121 = partial(DenseNet, 32, (6, 12, 24, 16))

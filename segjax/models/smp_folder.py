@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 
 from segjax import decoders, encoders
+from segjax.encoders.efficientnet import tf_batch_norm
 from segjax.errors import DataError, nearest
 from segjax.layers import batch_norm
 from segjax.models import smp
@@ -148,6 +149,11 @@ ENCODERS: dict[str, Taken] = {
         for name, make in encoders.BY_NAME.items()
         if name.startswith("vgg")
     },
+    **{
+        name: Taken(partial(make, in_transitions=True))
+        for name, make in encoders.BY_NAME.items()
+        if name.startswith("densenet")
+    },
     "mobilenet_v2": Taken(partial(encoders.mobilenet_v2, last_conv=True)),
     "efficientnet-b0": Taken(
         partial(encoders.efficientnet_b0, stem_level=True, first_block_at=(16,)), lite((1, 2, 2, 3, 3, 4, 1)), 1280
@@ -164,12 +170,18 @@ ENCODERS: dict[str, Taken] = {
         if re.match(r"resnet\d+d?$|wide_resnet|resnext|convnext|regnety", name)
     },
     **{
+        f"tu-{prefix}mobilenetv3_{size}_100": Taken(
+            partial(encoders.BY_NAME[f"mobilenet_v3_{size}"], norm=norm, padding=padding), ((r"^model\.", ""),)
+        )
+        for size in ("large", "small")
+        for prefix, norm, padding in (("", batch_norm, "symmetric"), ("tf_", tf_batch_norm, "SAME"))
+    },
+    **{
         f"tu-vit_{size}_patch16_224": Taken(encoders.BY_NAME[f"vit_{size}"], ((r"^model\.", ""),))
         for size in ("tiny", "small", "base", "large")
     },
 }
-"""By its names. Others of that name are other networks: efficientnet-b1 to b7 pad as for images of one odd size;
-densenet121 to 201 take levels from within a transition."""
+"""By its names. Others of that name are other networks: efficientnet-b1 to b7 pad as for images of one odd size."""
 _FREE = {"dynamic_img_size", "encoder_weights", "encoder_name", "in_channels", "classes", "encoder_output_stride"}
 """Settings that make no difference to the network, or that are read apart from others."""
 _OLD = {"decoder_use_batchnorm": "decoder_use_norm", "psp_use_batchnorm": "decoder_use_norm"}
@@ -232,6 +244,7 @@ def _encoder(settings: Mapping[str, Any], kind: Kind, where: str) -> nn.Module:
 
 def _encoder_name(settings: Mapping[str, Any]) -> str:
     name = str(settings.get("encoder_name", "resnet34"))
+    name = re.sub("^timm-(?=regnet)", "tu-", re.sub("^timm-(?=mobilenetv3)", "tu-tf_", name))  # as it does itself
     return name.partition(".")[0] if name.startswith("tu-") else name  # a tag of weights may follow
 
 

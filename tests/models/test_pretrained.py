@@ -17,7 +17,8 @@ from segjax import encoders, models
 from segjax.errors import DataError
 
 # Compiled without optimisation: these programs run once.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = partial(jax.jit, compiler_options=OPTIONS)
 DILATED = {"dilate_first": True}
 # Parameters of SMP 0.6.0, of one class.
 RESNET34 = {
@@ -81,6 +82,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Any:
     [
         ("Unet", "mit_b0", (64, 96)),
         ("DeepLabV3Plus", "resnet18", (128, 96)),
+        ("PSPNet", "densenet121", (64, 96)),  # takes levels from within transitions
+        ("FPN", "timm-mobilenetv3_small_100", (64, 96)),
     ],
 )
 def test_logits_are_those_of_smp(written: Any, kind: str, encoder: str, size: tuple[int, int]):
