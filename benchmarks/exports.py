@@ -3,7 +3,6 @@
 Every model, small and of random weights, is exported for two photos of scikit-learn's, and compared there.
 """
 
-import functools
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -18,7 +17,9 @@ from sklearn.datasets import load_sample_images
 from benchmarks.report import machine, markdown, versions
 from segjax import decoders, encoders, models, upsampling
 from segjax.errors import ExportError
-from segjax.export import TOLERANCE, Format, export_model
+from segjax.export import TOLERANCE, Format, export_model, stablehlo
+from segjax.export.program import program_of
+from segjax.export.tflite import INSTALL
 from segjax.layers import ConvBlock, Normalized
 
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
@@ -34,7 +35,7 @@ boxes, nothing is written.
 
 | format | needs | runs with | batch | height and width |
 |---|---|---|---|---|
-| `stablehlo` | `segjax[export]` | jax on CPU, CUDA and TPU, without segjax | any | one size |
+| `stablehlo` | `segjax[export]` | jax on CPU, CUDA and TPU, without segjax | any | one size, or any |
 | `onnx` | `segjax[export]` | ONNX Runtime, opset 18 | any | one size |
 | `tflite` | `{litert}` | LiteRT | one | one size |
 
@@ -52,8 +53,9 @@ probabilities = exported.call(images)["probabilities"]
 class_names = json.loads(zipfile.ZipFile("model.stablehlo").read("metadata.json"))["class_names"]
 ```
 
-With `--dynamic` StableHLO takes images of any multiples of 32 rows and columns; a model with a part that has to know
-their size while it is traced, as pooling and resizing have, is refused by a sentence that names the part.
+With `--dynamic` StableHLO takes images of any multiples of 32 rows and columns: where windows lie side by side, taps of
+a resizing are found when the program runs. A model with a part that has to know the size while it is traced, as
+overlapping pooling windows have, is refused by a sentence that names the part.
 
 ## What goes where
 
@@ -75,37 +77,40 @@ def cases() -> Iterator[Made]:
     yield "CenterNet", models.CenterNet(4, encoder, decoder, hidden=16, block=partial(ConvBlock, norm=None))
 
 
-def cell(net: nn.Module, format: Format, photos: list[np.ndarray]) -> str:
+def cell(model: nn.Module, variables: Any, format: Format, photos: list[np.ndarray]) -> str:
     """The difference and the size of a file, or why there is none."""
-    model = Normalized(net, (0.48, 0.45, 0.40), (0.27, 0.26, 0.27))
     with tempfile.TemporaryDirectory() as folder:
         try:
-            written = export_model(model, variables_of(model), Path(folder) / f"a.{format}", format, photos, size=SIZE)
+            written = export_model(model, variables, Path(folder) / f"a.{format}", format, photos, size=SIZE)
         except ExportError as error:
             return str(error)
         return f"{written.difference:.1e}, {written.bytes / 1e6:.2f} MB"
 
 
-@functools.lru_cache(maxsize=1)
-def variables_of(model: nn.Module) -> Any:
-    """As they are before training."""
-    image = np.zeros((1, *SIZE, 3), np.float32)
-    return jax.jit(partial(model.init, train=False))(jax.random.key(0), image)
+def any_size(model: nn.Module, variables: Any) -> str:
+    """Whether StableHLO takes images of any size, or what stands in the way."""
+    try:
+        stablehlo.convert(program_of(model, variables, None))
+    except ExportError as error:
+        return str(error)
+    return "yes"
 
 
 def main() -> None:
     """Exports all and writes the page."""
     photos = [photo[100 : 100 + SIZE[0], 200 : 200 + SIZE[1]] for photo in load_sample_images().images]
-    rows = []
-    for name, net in cases():
-        rows.append([name, *(cell(net, format, photos) for format in get_args(Format))])
-        print(*rows[-1], sep=" | ", flush=True)
-    from segjax.export.tflite import INSTALL
-
     found = versions("jax", "onnxruntime", "litert-converter", "ai-edge-litert")
     where = f"{machine()}; {', '.join(f'{name} {version}' for name, version in found.items())}."
     head = HEAD.format(tolerance=TOLERANCE, litert=INSTALL, size=SIZE, where=where)
-    PAGE.write_text(head + "\n" + markdown(["model", *get_args(Format)], rows) + "\n")
+    rows = []
+    for name, net in cases():
+        model = Normalized(net, (0.48, 0.45, 0.40), (0.27, 0.26, 0.27))
+        image = np.zeros((1, *SIZE, 3), np.float32)
+        variables = jax.jit(partial(model.init, train=False))(jax.random.key(0), image)
+        cells = [cell(model, variables, format, photos) for format in get_args(Format)]
+        rows.append([name, *cells, any_size(model, variables)])
+        print(*rows[-1], sep=" | ", flush=True)
+        PAGE.write_text(head + "\n" + markdown(["model", *get_args(Format), "stablehlo, any size"], rows) + "\n")
 
 
 if __name__ == "__main__":

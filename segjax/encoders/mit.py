@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from segjax.layers import Conv, DropPath, drop_path_rates
 from segjax.layers.transformer import attend, dense, gelu, layer_norm
 from segjax.level import Level, Parts, level_at
+from segjax.ops.geometry import symbolic
 
 TORCH_UNUSED = r"head\."
 """Names of published files that the encoder has no place for: the classifier's."""
@@ -104,9 +105,9 @@ class _Attention(nn.Module):
         n, height, width, channels = x.shape
         read = x
         if self.reduction > 1:
-            # Whole windows only; of a map smaller than one, that one.
-            short = [(0, max(self.reduction - length, 0)) for length in (height, width)]
-            read = jnp.pad(read, ((0, 0), *short, (0, 0)))
+            # Whole windows only; of a map smaller than one, that one. A size that is a symbol of `jax.export` has some.
+            sides = [self.reduction if symbolic(length) else length for length in (height, width)]
+            read = jnp.pad(read, ((0, 0), *((0, max(self.reduction - side, 0)) for side in sides), (0, 0)))
             window = {"window": self.reduction, "stride": self.reduction, "padding": "VALID"}
             read = Conv(channels, **window, dtype=self.dtype, name="sr")(read)
             read = layer_norm(epsilon=_EPSILON_OF_EMBEDDINGS, dtype=self.dtype, name="norm")(read)

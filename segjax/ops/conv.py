@@ -6,12 +6,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.export import is_symbolic_dim
 from jaxtyping import Array, Float
 
 from segjax.ops import depthwise, winograd
 from segjax.ops.depthwise import Depthwise
-from segjax.ops.geometry import Pair, extent, pair
+from segjax.ops.geometry import Pair, extent, pair, symbolic
 from segjax.ops.multilinear import Multilinear, derivative
 
 _WIDE, _WIDE_GRADIENT = 64, 128
@@ -97,7 +96,7 @@ def _pads(
 
 def _is_depthwise(x: Array, kernel: Array, groups: int) -> bool:
     rows, columns, channels, features = kernel.shape
-    known = not any(map(is_symbolic_dim, x.shape[1:3]))
+    known = not symbolic(*x.shape[1:3])
     return known and channels == 1 < groups == features and rows * columns <= _MOST_TAPS
 
 
@@ -167,6 +166,8 @@ def _gradient_over_strips(x: Array, upstream: Array, pads: Pads) -> Array:
 
 
 def _winograd_helps(x: Array, kernel: tuple[int, ...], pads: Pads, wide: int) -> bool:
+    if symbolic(*x.shape[1:3]):  # of which nobody knows whether it is worth it
+        return False
     height, width = (size + sum(pad) - 2 for size, pad in zip(x.shape[1:3], pads, strict=True))
     narrow, broad = min(kernel[2:]), max(kernel[2:])
     exact = jnp.finfo(x.dtype).bits >= 32
@@ -177,4 +178,4 @@ def _winograd_helps(x: Array, kernel: tuple[int, ...], pads: Pads, wide: int) ->
 
 def _images(x: Array) -> int:
     """How many there are; at least one, where a program is exported for any number."""
-    return 1 if is_symbolic_dim(x.shape[0]) else x.shape[0]
+    return 1 if symbolic(x.shape[0]) else x.shape[0]

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from segjax.ops.geometry import symbolic
 from segjax.ops.grid_sample import clip_to_border, read
 
 
@@ -53,8 +54,10 @@ def dysample(
     offsets = offsets.astype(jnp.promote_types(offsets.dtype, jnp.float32))
     moves = offsets.reshape(n, h, w, 2, groups, factor, factor).transpose(3, 0, 4, 1, 5, 2, 6)  # axis n g h u w v
     start = (np.arange(factor) + 0.5) / factor - 0.5
-    rows = moves[1] + (np.arange(h)[:, None] + start).astype(moves.dtype)[:, :, None, None]
-    columns = moves[0] + (np.arange(w)[:, None] + start).astype(moves.dtype)
+    # A size that is a symbol of `jax.export` is known when the program runs.
+    count = jnp.arange if symbolic(h, w) else np.arange
+    rows = moves[1] + (count(h)[:, None] + start).astype(moves.dtype)[:, :, None, None]
+    columns = moves[0] + (count(w)[:, None] + start).astype(moves.dtype)
 
     fine = (n, groups, h * factor, w * factor)
     rows = clip_to_border(rows.reshape(fine), h)

@@ -1,13 +1,20 @@
-"""Static geometry that the ops share: pairs, paddings and output sizes, all plain Python integers."""
+"""Static geometry that the ops share: pairs, paddings and output sizes, plain Python integers or symbols."""
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import SupportsInt
+from typing import Any, SupportsInt
+
+from jax.export import is_symbolic_dim
 
 Pair = tuple[int, int]
 """Height and width."""
 Padding = tuple[Pair, Pair]
 """Cells added before and after the rows, and before and after the columns."""
+
+
+def symbolic(*lengths: Any) -> bool:
+    """Whether `jax.export` has one of these sizes as a symbol, so that it is known when the program runs."""
+    return any(map(is_symbolic_dim, lengths))
 
 
 def pair(value: SupportsInt | Sequence[SupportsInt], name: str, minimum: int = 1) -> Pair:

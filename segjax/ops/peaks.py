@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int32, Shaped
 
+from segjax.ops.geometry import symbolic
+
 
 class Peaks(NamedTuple):
     """The highest peaks of each image, best first; behind the last, label -1 and score 0 in cell (0, 0)."""
@@ -39,8 +41,9 @@ def find_peaks(logits: Float[Array, "n h w k"], max_boxes: int) -> Peaks:
     logits = _widen(lax.stop_gradient(logits))
     pooled = lax.reduce_window(logits, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
     peaks = jnp.where(logits == pooled, logits, -jnp.inf).reshape(n, -1)
-    # As many as asked for, also of fewer cells.
-    peaks = jnp.pad(peaks, ((0, 0), (0, max(max_boxes - peaks.shape[1], 0))), constant_values=-jnp.inf)
+    # As many as asked for, also of fewer cells; how many a size has that is a symbol of `jax.export` nobody knows here.
+    missing = max_boxes if symbolic(peaks.shape[1]) else max(max_boxes - peaks.shape[1], 0)
+    peaks = jnp.pad(peaks, ((0, 0), (0, missing)), constant_values=-jnp.inf)
     best, place = lax.top_k(peaks, max_boxes)
     found = best > -jnp.inf
     cell, label = jnp.divmod(jnp.where(found, place, 0), num_classes)

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from segjax.ops.geometry import Padding, Pair, extent, padding_pairs, pair, pooled_length
+from segjax.ops.geometry import Padding, Pair, extent, padding_pairs, pair, pooled_length, symbolic
 
 
 class Span(NamedTuple):
     """Where one cell of every window lies along an axis."""
 
     at: np.ndarray
-    """Its position in the input for each window, also before and after the input."""
+    """Its position in the input for each window, also before and after the input; empty where the windows tile it."""
     inside: np.ndarray
     """Whether that is in the input."""
     held: slice
@@ -57,12 +57,24 @@ class PoolGeometry:
         axes = zip(input_size, window, strides, padding, dilation, strict=True)
         rows, columns = (pooled_length(*axis, ceil_mode=ceil_mode) for axis in axes)
         geometry = cls(input_size, (rows, columns), window, strides, padding, dilation)
+        if geometry.tiles:
+            return geometry
         placed = f"a window of {window} with strides {strides}, padding {padding} and dilation {dilation}"
         if rows < 1 or columns < 1:
             raise ValueError(f"{placed} does not fit into an input of {input_size} (h, w).")
         if any((geometry.first_cell(axis) == window[axis]).any() for axis in (0, 1)):
             raise ValueError(f"{placed} steps over the whole input of {input_size} (h, w).")
         return geometry
+
+    @property
+    def tiles(self) -> bool:
+        """Whether a size is a symbol of `jax.export`, which windows that lie side by side leave nothing of."""
+        if not symbolic(*self.input_size):
+            return False
+        apart = self.window == self.strides and self.padding == ((0, 0), (0, 0)) and self.dilation == (1, 1)
+        return apart and all(
+            length >= step and length % step == 0 for length, step in zip(self.input_size, self.window, strict=True)
+        )
 
     @property
     def cells(self) -> int:
@@ -83,6 +95,8 @@ class PoolGeometry:
     @property
     def edges(self) -> Padding:
         """The padding, and at the end as much more as `ceil_mode` needs for its last windows."""
+        if self.tiles:
+            return self.padding
         rows, columns = (
             (low, max(high, int(self.starts(axis)[-1]) + extent(self.window[axis], self.dilation[axis]) - length))
             for axis, ((low, high), length) in enumerate(zip(self.padding, self.input_size, strict=True))
@@ -95,12 +109,17 @@ class PoolGeometry:
 
     def first_cell(self, axis: int) -> np.ndarray:
         """The first cell of each window that lies in the input, along an axis; the window's length where none does."""
+        if self.tiles:
+            return np.zeros(1, int)
         start, step = self.starts(axis), self.dilation[axis]
         cell = -(np.minimum(start, 0) // step)
         return np.where(start + cell * step < self.input_size[axis], cell, self.window[axis])
 
     def span(self, axis: int, cell: int) -> Span:
         """Where one cell of every window lies along an axis."""
+        if self.tiles:
+            stop = (self.output_size[axis] - 1) * self.strides[axis] + cell + 1
+            return Span(np.empty(0, int), np.empty(0, bool), slice(cell, stop, self.strides[axis]), (0, 0))
         at = self.starts(axis) + cell * self.dilation[axis]
         before, after = int((at < 0).sum()), int((at >= self.input_size[axis]).sum())
         inside = (at >= 0) & (at < self.input_size[axis])

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Shaped
 
-from segjax.ops.geometry import Pair, pair
+from segjax.ops.geometry import Pair, pair, symbolic
 from segjax.ops.multilinear import Multilinear, derivative
 
 ResizeMethod = Literal["nearest", "nearest-exact", "bilinear", "bicubic", "area"]
@@ -53,6 +53,9 @@ def resize(
     if not jnp.issubdtype(x.dtype, jnp.floating) and method not in ("nearest", "nearest-exact"):
         raise ValueError(f"resize by {method} needs a floating dtype, got {x.dtype} of shape {x.shape}: use nearest.")
 
+    sides = size if isinstance(size, Sequence) else (size, size)
+    if symbolic(*x.shape[1:3], *sides):
+        return _resized_when_run(x, sides, method, align_corners)
     return _resize(x, pair(size, "size"), method, align_corners)
 
 
@@ -65,6 +68,32 @@ def _resize(x: Array, size: Pair, method: ResizeMethod, align_corners: bool) -> 
     # A gather would be as fast on a CPU; a broadcast also stays local where rows or columns are sharded.
     out = _repeat(wide, rows, columns) if rows.repeats and columns.repeats else _interpolate(wide, rows, columns)
     return out.astype(x.dtype)
+
+
+def _resized_when_run(x: Array, size: Sequence[int], method: ResizeMethod, align_corners: bool) -> Array:
+    """The same for sizes that are symbols of `jax.export`, whose taps are found when the program runs."""
+    y = x.astype(jnp.promote_types(x.dtype, jnp.float32)) if jnp.issubdtype(x.dtype, jnp.floating) else x
+    for axis, out in zip((1, 2), size, strict=True):
+        length = x.shape[axis]
+        position, ratio = jnp.arange(out, dtype=jnp.float32), jnp.float32(length) / jnp.float32(out)
+        if method in ("nearest", "nearest-exact"):
+            source = (position + (0.5 if method == "nearest-exact" else 0)) * ratio
+            y = jnp.take(y, jnp.floor(source).astype(jnp.int32), axis, mode="clip")
+            continue
+        if method == "area" and out == 1:
+            y = y.mean(axis, keepdims=True)
+            continue
+        if method != "bilinear":
+            raise ValueError(f"resize by {method} needs sizes that are numbers, got {tuple(size)} of {x.shape}.")
+        if align_corners:
+            source = position * (jnp.float32(length - 1) / jnp.maximum(jnp.float32(out - 1), 1))
+        else:
+            source = jnp.maximum((position + 0.5) * ratio - 0.5, 0)
+        floor = jnp.floor(source)
+        weight = (source - floor).reshape(-1, *(1,) * (x.ndim - 1 - axis)).astype(y.dtype)
+        low = jnp.take(y, floor.astype(jnp.int32), axis, mode="clip")
+        y = low * (1 - weight) + jnp.take(y, floor.astype(jnp.int32) + 1, axis, mode="clip") * weight
+    return y.astype(x.dtype)
 
 
 @dataclass(frozen=True, eq=False)
