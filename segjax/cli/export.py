@@ -1,7 +1,6 @@
 """`segjax export`: a model as one file for another runtime."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,7 +35,7 @@ def export(parsed: argparse.Namespace, _: list[str]) -> int:
         size=size,  # type: ignore[arg-type]  (argparse has seen to two of them)
         argmax=parsed.argmax,
         max_boxes=parsed.max_boxes,
-        thresholds=opened.thresholds,
+        thresholds=opened.about.thresholds or None,
         about=opened.about,
     )
     if parsed.json:
@@ -59,7 +58,6 @@ class _Opened(NamedTuple):
     variables: Any
     about: "About"
     images: list[Any]
-    thresholds: Sequence[float] | None
 
 
 def _opened(parsed: argparse.Namespace) -> _Opened:
@@ -72,11 +70,11 @@ def _opened(parsed: argparse.Namespace) -> _Opened:
         if not images:
             raise ExportError("A saved model has no images to be compared on: name some of yours, --images FILE ...")
         model, variables, about = open_saved(parsed.run)
-        return _Opened(of_masks(model, parsed.run)[0], variables, about, images, None)
+        model, _ = of_masks(model, parsed.run, sigmoids=bool(about.thresholds))
+        return _Opened(model, variables, about, images)
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
     task = experiment.task_of_data
     if not images:
         source = task.seen(experiment.data.open("test"))
         images = [source[i]["image"] for i in range(min(_LOOKED_AT, len(source)))]
-    thresholds = getattr(task, "_known_thresholds", None)  # of labels
-    return _Opened(experiment.model, variables, about_run(Path(parsed.run)), images, thresholds)
+    return _Opened(experiment.model, variables, about_run(Path(parsed.run)), images)

@@ -25,7 +25,9 @@ Rule = Callable[..., Any]
 
 
 def inlined(run: Callable[..., Any], rules: Mapping[str, Rule] = {}) -> Callable[..., Any]:
-    """The same function without calls of other programs, without segjax's primitives, and as it is on a CPU.
+    """The same function without calls of other programs, and without segjax's primitives.
+
+    What is faster on XLA's CPU alone, as Winograd's convolutions are, is not taken: other runtimes have their own.
 
     Whole numbers of 8 and 16 bits, as the offsets of a pooling are, which few kernels of other runtimes take, have 32
     between the arguments and the results.
@@ -77,7 +79,7 @@ def _applied(equation: Any, given: list[Any], rules: Mapping[str, Rule]) -> Sequ
     given = [_wide(value) for value in given]
     match name:
         case "multilinear":
-            form, by = parameters["form"].on_a_cpu, parameters["by"]
+            form, by = parameters["form"], parameters["by"]
             return _evaluated(_traced(lambda *others: form.derivative(by, *others), *given), given, rules)
         case "iota":
             return [lax.broadcasted_iota(_wider(parameters["dtype"]), parameters["shape"], parameters["dimension"])]

@@ -125,7 +125,7 @@ def _refuse_other_numbers(pair: tuple[Any, Any]) -> None:
     """Raise ExportError where an equation has another number for another batch, as a mean over all images does."""
     two, three = ([each.val for each in one.invars if isinstance(each, Literal)] for one in pair)
     if not all(map(np.array_equal, two, three)) or any(
-        str(value) != str(pair[1].params[name]) for name, value in pair[0].params.items() if name not in _OF_SHAPES
+        str(value) != str(pair[1].params.get(name)) for name, value in pair[0].params.items() if name not in _OF_SHAPES
     ):
         raise ExportError(f"ONNX: a {pair[0].primitive.name} in the model depends on the number of images.")
 
