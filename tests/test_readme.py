@@ -6,19 +6,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from segjax import models
 from segjax.cli.parser import make_parser
+from segjax.data.formats.layouts import find as find_images
+from segjax.export import export_model
 from segjax.runs import read_experiment
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "benchmarks/README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 
 
-def run(page: str) -> dict[str, Any]:
-    """What the names of a page's code stand for after it ran, block after block."""
-    known: dict[str, Any] = {}
+def run(page: str, **known: Any) -> dict[str, Any]:
+    """What the names of a page's code stand for after it ran, block after block; it knows some before."""
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)):
         exec(compile(code, f"{page}, block {number + 1}", "exec"), known)
     return known
@@ -63,6 +67,35 @@ def test_the_quick_start_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert known["mask"].shape == (48, 64)
     assert known["logits"].shape == (1, 48, 64, 2)
     assert (tmp_path / "runs" / "discs" / "report.json").exists()
+
+
+def test_the_code_of_images_makes_a_set_of_labels_that_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    run("docs/images.md")
+    names = {"masks", "images"}
+    assert {path.name for path in (tmp_path / "cover").iterdir()} == names
+    labels = {path.name for path in (tmp_path / "cover" / "masks" / "train").iterdir()}
+    assert labels == {"water", "green", "trees", "shore"}
+    assert find_images(tmp_path / "cover").labels == tuple(sorted(labels))
+
+
+def test_the_code_of_exports_reads_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    model, images = models.unet(3, 4, depth=1), np.zeros((2, 32, 32, 3), np.uint8)
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
+    about = models.About(("a", "b", "c"), ((0, 0, 0),) * 3)
+    export_model(model, variables, "model.stablehlo", "stablehlo", [images[0]], size=(32, 32), about=about)
+    known = run("docs/export.md", images=images)
+    expected = jax.nn.softmax(model.apply(variables, images, train=False))
+    np.testing.assert_allclose(known["probabilities"], expected, atol=1e-5)
+    assert tuple(known["class_names"]) == ("a", "b", "c")
+
+
+def test_every_page_with_code_is_run():
+    """By the tests above, which name it."""
+    above = Path(__file__).read_text()
+    pages = [page for page in PAGES if "```python" in (ROOT / page).read_text()]
+    assert [page for page in pages if f'run("{page}"' not in above] == []
 
 
 def commands(page: str) -> list[str]:

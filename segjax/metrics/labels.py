@@ -52,6 +52,16 @@ def label_counts(
     return jnp.zeros(n * k * BINS * 2, jnp.int32).at[cell].add(1, mode="drop").reshape(n, k, BINS, 2)
 
 
+def probability_counts(
+    probabilities: Float[np.ndarray, "h w k"], mask: Integer[np.ndarray, "h w k"], *, ignore: int = 255
+) -> Integer[np.ndarray, "k 64 2"]:
+    """What `label_counts` has of one image, of probabilities and without a program for every size."""
+    k = mask.shape[-1]
+    place = np.arange(k) * BINS + np.clip(np.floor(probabilities * BINS).astype(np.int64), 0, BINS - 1)
+    counted = mask != ignore
+    return np.bincount((2 * place + (mask > 0))[counted], minlength=2 * k * BINS).reshape(k, BINS, 2)
+
+
 def label_scores(counts: Integer[np.ndarray, "*n k 64 2"], thresholds: Float[np.ndarray, " k"]) -> LabelScores:
     """The scores of labels that a pixel has from a probability of its threshold on, a multiple of 1/64.
 

@@ -1,14 +1,16 @@
 """A look at masks, record by record: confusion, calibration, and the worst of them as images."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Num, UInt8
 
 from segjax.data import Dataset, Source
+from segjax.data.record import IGNORE
 from segjax.drawing import brightened, grey_overlay
 from segjax.drawing.figures import evenly
+from segjax.metrics.labels import probability_counts
 from segjax.tasks.examined import BINS, LOOKED_AT, Examined, Example, calibration_bins, identity, worst_and_median
 
 Strips = Iterable[tuple[int, Float[np.ndarray, "rows w k"]]]
@@ -16,11 +18,27 @@ Strips = Iterable[tuple[int, Float[np.ndarray, "rows w k"]]]
 _WRONG = (214, 39, 40)
 
 
+class Look(NamedTuple):
+    """What is seen of one image."""
+
+    found: UInt8[np.ndarray, "h w *k"]
+    """The mask that is predicted."""
+    counts: Int[np.ndarray, "..."]
+    """What the scores of the task are made of."""
+    calibration: Float[np.ndarray, "bins 3"]
+    """As `calibration_bins` has it."""
+
+
+Looking = Callable[[Strips, UInt8[np.ndarray, "h w *k"]], Look]
+"""What is seen of the probabilities of an image, given its true mask."""
+
+
 def examine_masks(
     source: Source,
     data: Dataset,
     predict: Callable[[Num[np.ndarray, "h w c"]], Strips],
-    scores: Callable[[Sequence[Int[np.ndarray, "k k"]]], dict[str, Any]],
+    look: Looking,
+    scores: Callable[[Sequence[Any]], dict[str, Any]],
     headline: str,
 ) -> Examined:
     """What is seen of up to `LOOKED_AT` records.
@@ -29,22 +47,22 @@ def examine_masks(
         source: The records.
         data: The data set that they are of.
         predict: What the model says of an image.
-        scores: Those of confusion matrices.
+        look: What is seen of that.
+        scores: Those of counts.
         headline: The score by which records are ordered.
     """
-    count = len(data.class_names)
-    confusion, calibration = np.zeros((count, count), np.int64), np.zeros((BINS, 3))
-    looked_at, images = evenly(len(source), LOOKED_AT), []
+    calibration = np.zeros((BINS, 3))
+    looked_at, images, confusion = evenly(len(source), LOOKED_AT), [], []
     for index in looked_at:
         record = source[index]
-        found, bins = _predicted(predict(record["image"]), record["mask"])
-        counts = _confusion(found, record["mask"], count)
-        confusion, calibration = confusion + counts, calibration + bins
-        images.append(identity(source, index, record) | scores([counts]))
+        seen = look(predict(record["image"]), record["mask"])
+        calibration = calibration + seen.calibration
+        confusion.append(seen.counts)
+        images.append(identity(source, index, record) | scores([seen.counts]))
 
     def example(place: int) -> Example:
         record = source[looked_at[place]]  # read and predicted again: all of them together may be too large to keep
-        found, _ = _predicted(predict(record["image"]), record["mask"])
+        found = look(predict(record["image"]), record["mask"]).found
         image = brightened(data.shown(record["image"]))
         layers = {
             "image": image,
@@ -55,20 +73,32 @@ def examine_masks(
         return Example(images[place]["name"], f"mean IoU {images[place][headline]:.3f}", layers)
 
     worst, median = worst_and_median([one[headline] for one in images])
-    details = {"confusion": confusion.tolist(), "calibration": calibration.round(3).tolist()}
+    details: dict[str, Any] = {"calibration": calibration.round(3).tolist()}
+    if confusion and confusion[0].ndim == 2:  # of classes of which a pixel has one
+        details["confusion"] = np.sum(confusion, axis=0).tolist()
     return Examined(images, len(source), details, [*map(example, worst)], [*map(example, median)])
 
 
-def _predicted(
-    strips: Strips, truth: UInt8[np.ndarray, "h w"]
-) -> tuple[UInt8[np.ndarray, "h w"], Float[np.ndarray, "bins 3"]]:
-    """The most probable class of every pixel, and the calibration of its probability."""
+def look_at_classes(strips: Strips, truth: UInt8[np.ndarray, "h w"], *, count: int) -> Look:
+    """The most probable class of every pixel, the confusion matrix, and the calibration of that probability."""
     mask, bins = np.empty(truth.shape, np.uint8), []
     for row, strip in strips:
         found, true = strip.argmax(-1), truth[row : row + len(strip)]
         mask[row : row + len(strip)] = found
-        bins.append(calibration_bins(strip.max(-1)[true != 255], (found == true)[true != 255]))
-    return mask, np.sum(bins, axis=0)
+        bins.append(calibration_bins(strip.max(-1)[true != IGNORE], (found == true)[true != IGNORE]))
+    return Look(mask, _confusion(mask, truth, count), np.sum(bins, axis=0))
+
+
+def look_at_labels(strips: Strips, truth: UInt8[np.ndarray, "h w *k"], *, thresholds: Sequence[float]) -> Look:
+    """The labels from their thresholds on, their pixels by probability, and the calibration of having a label."""
+    true = truth.reshape(*truth.shape[:2], len(thresholds))
+    mask, counts, bins = np.empty_like(true), [], []
+    for row, strip in strips:
+        here = true[row : row + len(strip)]
+        mask[row : row + len(strip)] = strip >= np.asarray(thresholds, np.float32)
+        counts.append(probability_counts(strip, here))
+        bins.append(calibration_bins(strip[here != IGNORE], (here == 1)[here != IGNORE]))
+    return Look(mask.reshape(truth.shape), np.sum(counts, axis=0)[None], np.sum(bins, axis=0))
 
 
 def _confusion(found: UInt8[np.ndarray, "h w"], truth: UInt8[np.ndarray, "h w"], count: int) -> Int[np.ndarray, "k k"]:
@@ -79,10 +109,11 @@ def _confusion(found: UInt8[np.ndarray, "h w"], truth: UInt8[np.ndarray, "h w"],
 
 
 def _errors(
-    image: UInt8[np.ndarray, "h w 3"], truth: UInt8[np.ndarray, "h w"], found: UInt8[np.ndarray, "h w"]
+    image: UInt8[np.ndarray, "h w 3"], truth: UInt8[np.ndarray, "h w *k"], found: UInt8[np.ndarray, "h w *k"]
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The image in grey, what is wrong in red, and white where nothing is counted."""
     grey = 0.6 * image.mean(axis=2, keepdims=True).repeat(3, axis=2) + 60
-    counted = (truth != 255)[..., None]
-    wrong = (truth != found)[..., None]
+    labels = truth.reshape(*truth.shape[:2], -1)
+    counted = (labels != IGNORE).any(-1)[..., None]
+    wrong = ((labels != found.reshape(labels.shape)) & (labels != IGNORE)).any(-1)[..., None]
     return np.where(counted, np.where(wrong, _WRONG, grey), 255).astype(np.uint8)

@@ -20,7 +20,7 @@ from segjax.inference import Summary, Variables, VideoSummary, predict_mask, pre
 from segjax.inference.prediction import predict_strips
 from segjax.inference.video import Frame
 from segjax.tasks.examined import Examined
-from segjax.tasks.mask_examples import examine_masks
+from segjax.tasks.mask_examples import examine_masks, look_at_classes
 from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
@@ -111,7 +111,8 @@ class Segmentation:
             examples.append(MaskExample(self._data.shown(record["image"]), record["mask"], found))
         draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
         predict = functools.partial(predict_strips, model, jax.device_put(variables))
-        return examine_masks(source, self._data, predict, self.scores, self.headline)
+        look = functools.partial(look_at_classes, count=self._num_classes)
+        return examine_masks(source, self._data, predict, look, self.scores, self.headline)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options

@@ -1,5 +1,6 @@
 """Segmentation by sigmoids as a task: labels that may overlap, or one logit for two classes."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -15,10 +16,20 @@ from segjax.data import Dataset, Source
 from segjax.drawing import MaskExample, draw_curves, draw_mask_grid, tint
 from segjax.drawing.figures import evenly
 from segjax.errors import ExperimentError
-from segjax.inference import Summary, Variables, VideoSummary, predict_labels, predict_mask_files, predict_video
+from segjax.inference import (
+    Summary,
+    Variables,
+    VideoSummary,
+    predict_labels,
+    predict_mask_files,
+    predict_strips,
+    predict_video,
+)
 from segjax.inference.video import Frame
 from segjax.metrics.averages import mean
 from segjax.metrics.labels import BINS
+from segjax.tasks.examined import Examined
+from segjax.tasks.mask_examples import examine_masks, look_at_labels
 from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
@@ -123,13 +134,16 @@ class SigmoidSegmentation:
         colours = dict(zip(self._labels, self._data.palette[-len(self._labels) :], strict=True))
         draw_curves(folder, rows, {"miou": "mean IoU"}, class_score=("iou", "IoU"), colours=colours)
 
-    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> None:
+    def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """A few records: the image, the truth, the prediction, the error."""
         examples = []
         for record in (source[i] for i in evenly(len(source), _EXAMPLES)):
             found = self._predict(model, variables, record["image"], Options())
             examples.append(MaskExample(self._data.shown(record["image"]), record["mask"], found))
         draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
+        predict = functools.partial(predict_strips, model, jax.device_put(variables), activation="sigmoid")
+        look = functools.partial(look_at_labels, thresholds=self.thresholds)
+        return examine_masks(source, self._data, predict, look, self.scores, self.headline)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
