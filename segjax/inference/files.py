@@ -73,6 +73,8 @@ def for_each_image(
     """
     begin = time.monotonic()
     images, failed = find_images(paths)
+    if bands is not None and bands.channels:  # of an image the file of its first channel stands for all
+        images = [image for image in images if not image[0].stem.endswith(bands.channels[1:])]
     stems = name_results(images, endings, Path(out))
     done: list[Path] = []
     with Progress(*COLUMNS, console=Console(stderr=True)) as progress:

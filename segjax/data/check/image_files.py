@@ -62,10 +62,11 @@ def bands_of(found: FoundImages, seen: Sequence[Seen], names: tuple[str, ...], c
     alike = [one for one in read if (one.depth, len(one.mean)) == (depth, count)]
     pixels = np.array([math.prod(one.size or ()) - one.missing for one in alike])
     if not pixels.any():
-        return Bands(depth, count, chosen, names)
+        return Bands(depth, count, chosen, names, channels=found.channels)
     means, stds = np.array([one.mean for one in alike]), np.array([one.std for one in alike])
     whole = pooled(means, stds, pixels, depth)
-    bands = Bands(depth, count, chosen, names, *display_range(whole.mean, whole.std, depth))
+    low, high = display_range(whole.mean, whole.std, depth)
+    bands = Bands(depth, count, chosen, names, low, high, found.channels)
     for one in read:
         try:
             bands.refuse_others(np.empty((1, 1, len(one.mean)), one.depth), shown(one.pair.image))

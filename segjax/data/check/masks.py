@@ -20,8 +20,9 @@ from segjax.data.check.mask_examples import draw_examples
 from segjax.data.check.mask_report import Report, Seen
 from segjax.data.check.report import duplicates
 from segjax.data.formats.bands import Bands, choose, read_names
+from segjax.data.formats.channels import read_channels
 from segjax.data.formats.classes import ClassList, numbered_classes
-from segjax.data.formats.images import Colours, decode_mask, mask_classes, read_raster, shown
+from segjax.data.formats.images import Colours, decode_mask, mask_classes, shown
 from segjax.data.formats.label_bands import read_labels
 from segjax.data.formats.layouts import FoundImages, ImageAndMask, find
 from segjax.data.formats.opened import stored_orientation
@@ -76,7 +77,7 @@ def check_masks(
     pairs = splits.train + splits.val + splits.test
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
-        reading = pool.map(lambda pair: _read(pair, colours, chosen, labels), pairs)
+        reading = pool.map(lambda pair: _read(pair, colours, found.channels, chosen, labels), pairs)
         terminal = Console(stderr=True)
         seen = list(track(reading, "Reading", len(pairs), console=terminal, disable=not terminal.is_terminal))
     finally:
@@ -111,13 +112,19 @@ def check_masks(
     return report
 
 
-def _read(pair: ImageAndMask, colours: Colours, chosen: tuple[int, ...] | None, labels: Sequence[str]) -> Seen:
+def _read(
+    pair: ImageAndMask,
+    colours: Colours,
+    channels: Sequence[str],
+    chosen: tuple[int, ...] | None,
+    labels: Sequence[str],
+) -> Seen:
     problems: list[Problem] = []
     depth: Depth = "uint8"
     size, mean, std, digest, missing = None, np.zeros(3), np.zeros(3), b"", None
     counts, coloured, mask_size = np.zeros((len(labels), 256) if labels else 256, np.int64), False, None
     try:
-        found = read_raster(pair.image, bands=chosen)
+        found = read_channels(pair.image, channels, chosen)
         image, missing = found.pixels, found.missing
         size, depth = (image.shape[0], image.shape[1]), depth_of(image)
         mean, std = (values / WHITE[depth] for values in mean_and_deviation(image, missing))

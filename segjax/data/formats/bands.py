@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Num, UInt8
 
-from segjax.data.formats.images import read_raster, shown
+from segjax.data.formats.channels import read_channels
+from segjax.data.formats.images import shown
 from segjax.data.formats.rasters import WHITE, Depth, Raster
 from segjax.errors import DataError
 
@@ -30,6 +31,8 @@ class Bands:
     """What is shown as black, of every band that is read."""
     high: tuple[float, ...] = ()
     """What is shown as white; empty for images of 8 bits, which are shown as they are."""
+    channels: tuple[str, ...] = ()
+    """What the names of the files of an image's channels end with, where each is a file of its own."""
 
     @property
     def as_rgb(self) -> tuple[int, int, int]:
@@ -46,7 +49,7 @@ class Bands:
         Raises:
             DataError: it cannot be read, or has another depth or number of bands.
         """
-        found = read_raster(path, bands=self.chosen)
+        found = read_channels(path, self.channels, self.chosen)
         self.refuse_others(found.pixels, shown(path))
         return found
 
@@ -73,7 +76,9 @@ class Bands:
         return (np.clip((rgb - low) / np.maximum(high - low, 1e-12), 0, 1) * 255).astype(np.uint8)
 
 
-def display_range(mean: Sequence[float], std: Sequence[float], depth: Depth) -> tuple[tuple[float, ...], ...]:
+def display_range(
+    mean: Sequence[float], std: Sequence[float], depth: Depth
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """What is shown as black and as white: two deviations around the mean of every band; nothing for 8 bits.
 
     The mean and deviation are those of the stored numbers over `WHITE`.

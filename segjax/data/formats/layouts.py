@@ -95,6 +95,8 @@ class FoundImages:
     masks: dict[str, Path] = field(default_factory=dict)
     """By the key of the image that it belongs to, or by its own where there is none."""
     classes: ClassList | None = None
+    channels: tuple[str, ...] = ()
+    """What the names of the files of an image's channels end with, where each is a file of its own."""
     labels: tuple[str, ...] = ()
     """What the bands of masks are called, where labels may overlap."""
     label_files: dict[str, dict[str, Path]] = field(default_factory=dict)
@@ -147,13 +149,7 @@ def find(root: str | os.PathLike[str]) -> FoundImages:
                     f"does not end in {layout.image_end} as {layout.tool} names one-file images: rename it",
                 )
         if channels:
-            found.error(
-                "channels",
-                image_folder,
-                f"has a file for each channel of a case (_0000, {', '.join(sorted(channels)[:3])}), and an image is "
-                "read from one file: put the channels of each case into one, such as a TIFF of several bands, called "
-                "_0000",
-            )
+            found.channels = tuple(sorted({layout.image_end, *channels, *found.channels}))
         labels = by_label(masks, {key.removeprefix(prefix) for key in keys}, layout.mask_ends)
         for label, files in labels.items():
             for key, path in files.items():

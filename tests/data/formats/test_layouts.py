@@ -313,13 +313,14 @@ def test_roboflow_has_masks_beside_the_images(make_folder, save):
         assert "_classes.csv does not" in sentence
 
 
-def test_nnunets_files_for_each_channel_are_named_once(tmp_path, save):
+def test_nnunets_files_for_each_channel_are_one_image(tmp_path, save):
     for name in ("a", "b"):
         for channel in ("0000", "0001", "0002"):
             save(tmp_path / "imagesTr" / f"{name}_{channel}.png", np.zeros((9, 9), np.uint8))
         save(tmp_path / "labelsTr" / f"{name}.png", np.zeros((9, 9), np.uint8))
-    (sentence,) = sentences(find(tmp_path))
-    assert "imagesTr has a file for each channel of a case (_0000, _0001, _0002), and an image is read" in sentence
+    found = find(tmp_path)
+    assert found.channels == ("_0000", "_0001", "_0002")
+    assert sorted(found.images) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
