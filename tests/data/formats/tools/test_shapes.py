@@ -236,3 +236,14 @@ def test_files_of_labelme_agree_on_nothing_but_their_own_image(tmp_path: Path):
     assert found is not None
     for one in (*found.train, *found.val, *found.test):
         assert found.read[0].class_names[one.labels[0]] == one.path.parent.name
+
+
+def test_a_task_of_label_studio_whose_result_is_null_has_no_objects(tmp_path: Path):
+    TOOLS["Label Studio"](tmp_path)
+    path = next(tmp_path.rglob("*.json"))
+    tasks = json.loads(path.read_text())
+    for annotation in tasks[0]["annotations"]:
+        annotation["result"] = None
+    text(path, tasks)
+    counts = [len(picture.boxes) for part in find_boxes(tmp_path).read for picture in part.pictures]
+    assert (len(counts), counts.count(0)) == (COUNT, 1)
