@@ -247,3 +247,12 @@ def test_a_task_of_label_studio_whose_result_is_null_has_no_objects(tmp_path: Pa
     text(path, tasks)
     counts = [len(picture.boxes) for part in find_boxes(tmp_path).read for picture in part.pictures]
     assert (len(counts), counts.count(0)) == (COUNT, 1)
+
+
+def test_files_of_yolo_may_begin_with_a_byte_order_mark(tmp_path: Path):
+    TOOLS["YOLO"](tmp_path)
+    before = labelled(tmp_path).open("train")[0]
+    for path in [*tmp_path.rglob("*.txt"), *tmp_path.glob("*.yaml")]:
+        path.write_text(path.read_text("utf-8"), "utf-8-sig")
+    after = labelled(tmp_path).open("train")[0]
+    assert np.array_equal(before["boxes"], after["boxes"])
