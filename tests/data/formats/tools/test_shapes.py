@@ -256,3 +256,12 @@ def test_files_of_yolo_may_begin_with_a_byte_order_mark(tmp_path: Path):
         path.write_text(path.read_text("utf-8"), "utf-8-sig")
     after = labelled(tmp_path).open("train")[0]
     assert np.array_equal(before["boxes"], after["boxes"])
+
+
+def test_files_of_a_second_tool_are_named_where_they_are_left_out(tmp_path: Path):
+    TOOLS["VIA"](tmp_path)
+    image(tmp_path / "own.png", 0)
+    text(tmp_path / "own.json", {"shapes": [], "imagePath": "own.png", "imageHeight": 48, "imageWidth": 72})
+    found = find_boxes(tmp_path)
+    said = [str(problem) for part in found.read for problem in part.problems]
+    assert any("VIA" in one and "left out" in one for one in said), said
