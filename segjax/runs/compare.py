@@ -92,6 +92,11 @@ def _paired(first: RunFiles, second: RunFiles) -> tuple[Paired | None, str]:
     score = first.headline
     if score != second.headline:
         return None, f"one is scored by {score}, the other by {second.headline}"
+    one, other = (
+        {name for name, _ in flat_scores(run.report["test"]) if name.startswith("iou/")} for run in (first, second)
+    )
+    if one != other:  # a mean with the background and one without it are two scores of one name
+        return None, f"{score} is not of the same classes in both"
     # By what they show, since the same file may have another number or name in another folder.
     here, there = ({one["digest"]: one[score] for one in run.images} for run in (first, second))
     shared = here.keys() & there.keys()

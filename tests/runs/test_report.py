@@ -74,3 +74,15 @@ def test_the_interval_of_a_mean_holds_it_as_often_as_it_says():
     half = 1.96 * values.std() / 20  # for so many values the bootstrap's is the normal one
     assert (low, high) == (pytest.approx(values.mean() - half, abs=0.01), pytest.approx(values.mean() + half, abs=0.01))
     assert interval_of_mean(values) == (low, high)
+
+
+def test_means_over_other_classes_are_not_paired(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name, iou in {"one": {"red": 0.5}, "other": {"background": 0.9, "red": 0.5}}.items():  # a logit, and a softmax
+        score = sum(iou.values()) / len(iou)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps({"knobs": {}}))
+        (tmp_path / name / "report.json").write_text(json.dumps({"test": {"miou": score, "iou": iou}}))
+        (tmp_path / name / "details.json").write_text(json.dumps({"headline": "miou"}))
+        (tmp_path / name / "per_image.jsonl").write_text(json.dumps({"digest": "a", "miou": score, "iou": iou}) + "\n")
+    assert main(["compare", str(tmp_path / "one"), str(tmp_path / "other")]) == 0
+    assert "Not paired over images: miou is not of the same classes in both" in capsys.readouterr().out

@@ -139,7 +139,7 @@ def read_labelmap(path: Path) -> ClassList:
 def read_nnunet_classes(path: Path) -> ClassList:
     """Read the class names of nnU-Net's dataset.json, `{"labels": {"background": 0, "cell": 1, "ignore": 2}}`."""
     try:
-        labels = json.loads(path.read_text("utf-8"))["labels"]
+        labels = json.loads(path.read_text("utf-8-sig"))["labels"]
         numbers = sorted((int(number), str(name)) for name, number in labels.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{shown(path)} does not give `labels` as names with numbers ({error}): mend it.") from None

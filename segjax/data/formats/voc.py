@@ -103,7 +103,7 @@ def listed_files(root: Path, path: Path) -> list[Path]:
     """The XML files that a list names; raises DataError where it names none."""
     try:
         # VOC's lists of one class have a second column.
-        keys = [line.split()[0] for line in path.read_text("utf-8").splitlines() if line.strip()]
+        keys = [line.split()[0] for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{shown(path)} cannot be read ({error}): name a list of ImageSets/Main/.") from None
     if not keys:

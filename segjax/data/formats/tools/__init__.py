@@ -30,10 +30,13 @@ def _read(root: Path) -> Reading | None:
     folder = root if root.is_dir() else root.parent
     paths = sorted(itertools.islice(root.rglob("*.json"), _MOST)) if root.is_dir() else [root] * root.is_file()
     files = {path: _without_pixels(parsed(path)) for path in paths if path.name != "meta.json"}
-    for tool in (supervisely, labelme, via, label_studio):
-        if reading := tool.read(folder, files):
-            return reading
-    return None
+    readings = [reading for tool in (supervisely, labelme, via, label_studio) if (reading := tool.read(folder, files))]
+    for other in readings[1:]:
+        found, first = readings[0].found, readings[0].tool
+        found.warn(
+            "second tool", "", f"is read as {first}'s, and files of {other.tool} are left out: put them elsewhere"
+        )
+    return readings[0] if readings else None
 
 
 def _without_pixels(data: Any) -> Any:

@@ -93,8 +93,8 @@ def _name(data: dict[str, Any]) -> str:
 def _results(task: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Results, and the value of each."""
     if "annotations" in task:
-        kept = [one for one in task["annotations"] if isinstance(one, dict) and not one.get("was_cancelled")]
-        for result in kept[0].get("result", []) if kept else ():
+        kept = [one for one in task["annotations"] or () if isinstance(one, dict) and not one.get("was_cancelled")]
+        for result in kept[0].get("result") or () if kept else ():  # null where nothing was drawn
             if isinstance(result, dict) and isinstance(result.get("value"), dict):
                 yield result, result["value"]
     else:

@@ -37,7 +37,7 @@ def _description(root: Path) -> tuple[dict[str, Any], Path | None]:
     """What data.yaml says, and which file that is."""
     for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
         try:
-            said = yaml.safe_load(path.read_text("utf-8"))
+            said = yaml.safe_load(path.read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise DataError(
                 f"{shown(path)} is no YAML, or cut short ({str(error).splitlines()[0]}): write it again."
@@ -58,7 +58,8 @@ def _classes(root: Path) -> tuple[list[str] | None, bool]:
     if isinstance(names, list):
         return [str(name) for name in names], "kpt_shape" in said
     listed = next((file for file in (root / name for name in _LISTS) if file.is_file()), None)
-    return [line.strip() for line in listed.read_text("utf-8").splitlines() if line.strip()] if listed else None, False
+    lines = listed.read_text("utf-8-sig").splitlines() if listed else []
+    return [line.strip() for line in lines if line.strip()] if listed else None, False
 
 
 def _places(root: Path) -> dict[str, list[Path]]:
@@ -88,7 +89,7 @@ def _listed(root: Path, said: Any) -> Iterator[Path]:
         if place.is_dir():
             yield from _images(place)
         else:
-            for line in filter(None, map(str.strip, place.read_text("utf-8").splitlines())):
+            for line in filter(None, map(str.strip, place.read_text("utf-8-sig").splitlines())):
                 yield next((path for path in (root / line, place.parent / line) if path.is_file()), root / line)
 
 
@@ -112,7 +113,7 @@ def _image(found: Annotations, path: Path, names: list[str] | None, keypoints: b
         return None
     try:
         size = stored_size(path)
-        lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+        lines = file.read_text("utf-8-sig").splitlines() if file.is_file() else []
     except (DataError, OSError, UnicodeDecodeError) as error:
         found.error("unreadable", "", f"cannot be used whole: {error}")
         return None

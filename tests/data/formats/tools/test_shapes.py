@@ -236,3 +236,32 @@ def test_files_of_labelme_agree_on_nothing_but_their_own_image(tmp_path: Path):
     assert found is not None
     for one in (*found.train, *found.val, *found.test):
         assert found.read[0].class_names[one.labels[0]] == one.path.parent.name
+
+
+def test_a_task_of_label_studio_whose_result_is_null_has_no_objects(tmp_path: Path):
+    TOOLS["Label Studio"](tmp_path)
+    path = next(tmp_path.rglob("*.json"))
+    tasks = json.loads(path.read_text())
+    for annotation in tasks[0]["annotations"]:
+        annotation["result"] = None
+    text(path, tasks)
+    counts = [len(picture.boxes) for part in find_boxes(tmp_path).read for picture in part.pictures]
+    assert (len(counts), counts.count(0)) == (COUNT, 1)
+
+
+def test_files_of_yolo_may_begin_with_a_byte_order_mark(tmp_path: Path):
+    TOOLS["YOLO"](tmp_path)
+    before = labelled(tmp_path).open("train")[0]
+    for path in [*tmp_path.rglob("*.txt"), *tmp_path.glob("*.yaml")]:
+        path.write_text(path.read_text("utf-8"), "utf-8-sig")
+    after = labelled(tmp_path).open("train")[0]
+    assert np.array_equal(before["boxes"], after["boxes"])
+
+
+def test_files_of_a_second_tool_are_named_where_they_are_left_out(tmp_path: Path):
+    TOOLS["VIA"](tmp_path)
+    image(tmp_path / "own.png", 0)
+    text(tmp_path / "own.json", {"shapes": [], "imagePath": "own.png", "imageHeight": 48, "imageWidth": 72})
+    found = find_boxes(tmp_path)
+    said = [str(problem) for part in found.read for problem in part.problems]
+    assert any("VIA" in one and "left out" in one for one in said), said
