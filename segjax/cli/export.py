@@ -1,6 +1,7 @@
 """`segjax export`: a model as one file for another runtime."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,6 +74,8 @@ def _opened(parsed: argparse.Namespace) -> _Opened:
         model, _ = of_masks(model, parsed.run, sigmoids=bool(about.thresholds))
         return _Opened(model, variables, about, images)
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
+    if not (Path(parsed.run) / "report.json").exists():
+        print(f"{parsed.run} is not finished: what it has learned so far is exported.", file=sys.stderr)
     task = experiment.task_of_data
     if not images:
         source = task.seen(experiment.data.open("test"))

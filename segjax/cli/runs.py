@@ -73,6 +73,8 @@ def data_convert(parsed: argparse.Namespace, _: list[str]) -> int:
     from segjax.data.sets.converted import convert
 
     written = convert(parsed.path, parsed.out)
+    for sentence in written.warnings:
+        print(f"warning: {sentence}", file=sys.stderr)
     print(f"{written.images} images with {written.objects} objects", file=sys.stderr)
     print(parsed.out)
     return 0

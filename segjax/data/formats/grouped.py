@@ -39,14 +39,16 @@ def write_splits(root: str | os.PathLike[str], groups: str | None = None, folds:
     found = find(root)
     pairs = pairs_of(found, sorted(found.images))
     refuse(root, found.problems)
+    if groups and groups.lower().endswith(".csv") and not Path(groups).is_file():
+        raise DataError(f"{groups} is not there: give a CSV file of names and groups, or a regular expression.")
     said = _read(Path(groups)) if groups and Path(groups).is_file() else None
     members: defaultdict[str, list[int]] = defaultdict(list)
     for place, pair in enumerate(pairs):
         members[_group(pair.key, groups, said)].append(place)
     if len(members) < max(_LEAST, folds or 0):
         raise DataError(
-            f"{shown(root)} has {len(members)} groups of images, such as '{next(iter(members))}': "
-            f"{max(_LEAST, folds or 0)} are needed."
+            f"{shown(root)} has {len(members)} groups of images, such as '{next(iter(members))}', and "
+            f"{max(_LEAST, folds or 0)} are needed: say by --groups what of a name is its group, '.*' for all of it."
         )
     names = sorted(members)
     parts = [lowest_hashes(names, TEST_SHARE)] if folds is None else _folds(names, folds)

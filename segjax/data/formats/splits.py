@@ -41,10 +41,9 @@ def split(found: FoundImages, fold: int | None = None) -> Splits:
     if fold is not None:
         if lists := _lists(found, [found.root / "splits" / f"fold{fold}"]):
             return lists
-        raise DataError(
-            f"{shown(found.root)} has no splits/fold{fold} with train.txt and test.txt: `segjax data split PATH "
-            "--folds K` writes K of them."
-        )
+        there = sorted(path.name for path in (found.root / "splits").glob("fold*"))
+        known = f"it has {', '.join(there)}" if there else "`segjax data split PATH --folds K` writes K of them"
+        raise DataError(f"{shown(found.root)} has no splits/fold{fold} with train.txt and test.txt: {known}.")
     train_folder = _first(TRAIN_NAMES, found.folders)
     val_folder, test_folder = _val_and_test(found.folders)
     if train_folder and test_folder:

@@ -37,6 +37,8 @@ class Converted(NamedTuple):
 
     images: int
     objects: int
+    warnings: tuple[str, ...] = ()
+    """What of the annotations was left out, or may be meant otherwise."""
 
 
 Images = Iterator[tuple[Path, tuple[int, int], list[Object]]]
@@ -72,7 +74,8 @@ def convert(root: str | os.PathLike[str], out: str | os.PathLike[str]) -> Conver
             (out / f"{split}.json").write_text(as_json(parsed), "utf-8")
     except OSError as error:
         raise DataError(f"{shown(out)} cannot be written ({error.strerror}): name another folder.") from None
-    return Converted(images, objects)
+    problems = [problem for one in (found.read if found else ()) for problem in one.problems]
+    return Converted(images, objects, tuple(problem.sentence for problem in problems))
 
 
 def _of_objects(images: Any) -> Images:

@@ -57,9 +57,10 @@ def test_every_image_tests_in_one_fold(make_folder, capsys):
     ("groups", "folds", "sentence"),
     [
         ("(x[0-9])", None, r"finds no group in 'p0_visit0': write one that fits every name"),
+        ("absent.csv", None, r"absent\.csv is not there: give a CSV file of names and groups"),
         ("(p[0-9]", None, "is no regular expression, and no file"),
-        ("p", None, "has 1 groups of images, such as 'p': 3 are needed"),
-        ("(p[0-9])", 7, "has 6 groups of images, such as 'p0': 7 are needed"),
+        ("p", None, "has 1 groups of images, such as 'p', and 3 are needed: say by --groups"),
+        ("(p[0-9])", 7, "has 6 groups of images, such as 'p0', and 7 are needed"),
     ],
 )
 def test_groups_that_cannot_be_shared_out_are_named(make_folder, groups, folds, sentence):
@@ -82,6 +83,9 @@ def test_a_table_of_groups_that_is_wrong_is_named(make_folder, tmp_path, text, s
 def test_a_fold_that_is_not_there_is_named(make_folder):
     root = make_folder()
     with pytest.raises(DataError, match=r"has no splits/fold4 .* `segjax data split PATH --folds K` writes K of them"):
+        folder_defaults(root, fold=4)
+    write_splits(root, folds=3)
+    with pytest.raises(DataError, match=r"has no splits/fold4 .*: it has fold1, fold2, fold3"):
         folder_defaults(root, fold=4)
 
 

@@ -33,9 +33,7 @@ def _read(root: Path) -> Reading | None:
     readings = [reading for tool in (supervisely, labelme, via, label_studio) if (reading := tool.read(folder, files))]
     for other in readings[1:]:
         found, first = readings[0].found, readings[0].tool
-        found.warn(
-            "second tool", "", f"is read as {first}'s, and files of {other.tool} are left out: put them elsewhere"
-        )
+        found.error("second tool", "", f"has files of {first} and of {other.tool}: put those of one of them elsewhere")
     return readings[0] if readings else None
 
 

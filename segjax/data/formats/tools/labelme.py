@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from segjax.data.formats.annotations import Annotations
-from segjax.data.formats.images import shown
+from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.formats.tools.marks import (
     ImagesBelow,
     Labelled,
@@ -30,6 +30,10 @@ def read(root: Path, files: dict[Path, Any]) -> Reading | None:
     if not mine:
         return None
     found, below = Annotations(root, ()), ImagesBelow(root)
+    for path in files.keys() - mine.keys():
+        if any(path.with_suffix(suffix).is_file() for suffix in SUFFIXES):
+            where = f"/{shown(path.relative_to(root))}"
+            found.error("unreadable", where, "is beside an image, and has no `shapes` and `imagePath`: label it again")
     images = [image for path, data in mine.items() if (image := _image(found, below, path, data))]
     return Reading("labelme", found, by_folder(root, images))
 
@@ -48,7 +52,10 @@ def _image(found: Annotations, below: ImagesBelow, file: Path, data: dict[str, A
     height, width = data.get("imageHeight"), data.get("imageWidth")
     size = (height, width) if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0 else None
     marks = []
-    for number, shape in enumerate(data["shapes"] if isinstance(data["shapes"], list) else ()):
+    if not isinstance(data["shapes"], list):
+        found.error("outline", where, "has no list of `shapes`: label it again")
+        return None
+    for number, shape in enumerate(data["shapes"]):
         here = f"{where} shape {number}"
         try:
             mark = _mark(found, here, shape, size)

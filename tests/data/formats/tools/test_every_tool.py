@@ -67,7 +67,7 @@ def test_masks_are_those_that_were_drawn(left: tuple[str, Path]):
 def test_they_come_out_of_cocos_format_as_they_went_in(left: tuple[str, Path]):
     _, root = left
     written = convert(root, root.parent / "coco")
-    assert written == (COUNT, 2 * COUNT)
+    assert written[:2] == (COUNT, 2 * COUNT)
     before, after = (labelled(folder, masks=True) for folder in (root, root.parent / "coco"))
     assert after.class_names == before.class_names
     for split in SPLITS:

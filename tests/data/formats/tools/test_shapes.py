@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from tool_folders import BOX, COUNT, SIZE, TOOLS, corners, image, packed_png, text
 
+from segjax.cli import main
 from segjax.data import labelled
 from segjax.data.formats.box_layouts import find_boxes
 from segjax.errors import DataError
@@ -258,10 +259,28 @@ def test_files_of_yolo_may_begin_with_a_byte_order_mark(tmp_path: Path):
     assert np.array_equal(before["boxes"], after["boxes"])
 
 
-def test_files_of_a_second_tool_are_named_where_they_are_left_out(tmp_path: Path):
+def test_files_of_two_tools_are_named(tmp_path: Path):
     TOOLS["VIA"](tmp_path)
     image(tmp_path / "own.png", 0)
     text(tmp_path / "own.json", {"shapes": [], "imagePath": "own.png", "imageHeight": 48, "imageWidth": 72})
-    found = find_boxes(tmp_path)
-    said = [str(problem) for part in found.read for problem in part.problems]
-    assert any("VIA" in one and "left out" in one for one in said), said
+    with pytest.raises(DataError, match="has files of labelme and of VIA: put those of one of them elsewhere"):
+        labelled(tmp_path)
+
+
+def test_files_beside_images_that_say_nothing_are_named(tmp_path: Path):
+    labelme(tmp_path, {"label": "dog", "points": corners(0), "shape_type": "polygon"})
+    for content, sentence in (
+        ([1, 2], r"2\.json is beside an image, and has no `shapes` and `imagePath`"),
+        ({"shapes": {"a": 1}, "imagePath": "2.png"}, r"2\.json has no list of `shapes`"),
+        ({"shapes": None, "imagePath": "2.png"}, r"2\.json has no list of `shapes`"),
+    ):
+        text(tmp_path / "2.json", content)
+        with pytest.raises(DataError, match=sentence):
+            labelled(tmp_path)
+
+
+def test_what_a_conversion_leaves_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    dog = {"label": "dog", "points": corners(0), "shape_type": "polygon"}
+    labelme(tmp_path / "set", dog, {"label": "way", "points": corners(0), "shape_type": "linestrip"})
+    assert main(["data", "convert", str(tmp_path / "set"), str(tmp_path / "coco")]) == 0
+    assert "shape 1 is a linestrip of 4 points, which has no area: it is left out" in capsys.readouterr().err
