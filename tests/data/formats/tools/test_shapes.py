@@ -246,7 +246,9 @@ def test_a_task_of_label_studio_whose_result_is_null_has_no_objects(tmp_path: Pa
     for annotation in tasks[0]["annotations"]:
         annotation["result"] = None
     text(path, tasks)
-    counts = [len(picture.boxes) for part in find_boxes(tmp_path).read for picture in part.pictures]
+    found = find_boxes(tmp_path)
+    assert found is not None
+    counts = [len(picture.boxes) for part in found.read for picture in part.pictures]
     assert (len(counts), counts.count(0)) == (COUNT, 1)
 
 
