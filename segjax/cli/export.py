@@ -1,6 +1,7 @@
 """`segjax export`: a model as one file for another runtime."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -64,7 +65,7 @@ class _Opened(NamedTuple):
 def _opened(parsed: argparse.Namespace) -> _Opened:
     from segjax.data.formats.images import read_image
     from segjax.runs.load import load_experiment
-    from segjax.runs.saved import about_run, is_saved, of_masks, open_saved
+    from segjax.runs.saved import about_run, is_saved, of_masks, open_saved, thresholds_of
 
     images = [read_image(path) for path in parsed.images]
     if is_saved(parsed.run):
@@ -80,4 +81,5 @@ def _opened(parsed: argparse.Namespace) -> _Opened:
     if not images:
         source = task.seen(experiment.data.open("test"))
         images = [source[i]["image"] for i in range(min(_LOOKED_AT, len(source)))]
-    return _Opened(experiment.model, variables, about_run(Path(parsed.run)), images)
+    about = dataclasses.replace(about_run(Path(parsed.run)), thresholds=thresholds_of(task))  # of that checkpoint
+    return _Opened(experiment.model, variables, about, images)

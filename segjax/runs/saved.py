@@ -126,11 +126,15 @@ def about_run(run: str | Path) -> About:
     folder = open_run(Path(run))
     experiment, scores = experiment_of(folder), _scores(folder)
     data, task = experiment.data, experiment.task_of_data
-    if isinstance(task, SigmoidSegmentation) and "test" in scores:
+    if "test" in scores:
         task = task.decided(scores["test"])
-    thresholds = task.thresholds if isinstance(task, SigmoidSegmentation) else ()
     palette: Any = tuple(map(tuple, data.palette))
-    return About(data.class_names, palette, scores, data.name, thresholds=thresholds)
+    return About(data.class_names, palette, scores, data.name, thresholds=thresholds_of(task))
+
+
+def thresholds_of(task: Task) -> tuple[float, ...]:
+    """From which probability on a pixel has each label; none where a pixel has the most probable class."""
+    return task.thresholds if isinstance(task, SigmoidSegmentation) else ()
 
 
 def _scores(run: Run) -> dict[str, Any]:

@@ -128,6 +128,7 @@ class Detection:
 
         Boxes are drawn from the operating threshold of their class on: the best by F1 over the records looked at.
         """
+        variables = jax.device_put(variables)
         details: dict[str, Any] = {}
 
         def predict(records: list[Record]) -> list[Shown]:

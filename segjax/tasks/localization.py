@@ -110,6 +110,7 @@ class Localization:
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """Test records with the true and the predicted box: the ones that are worst, and some spread evenly."""
+        variables = jax.device_put(variables)
         apply = jax.jit(partial(model.apply, train=False))
         certain: list[tuple[float, bool]] = []  # how sure of the class, and whether it is right
 

@@ -102,7 +102,7 @@ def look_at_labels(strips: Strips, truth: UInt8[np.ndarray, "h w *k"], *, thresh
 
 
 def _confusion(found: UInt8[np.ndarray, "h w"], truth: UInt8[np.ndarray, "h w"], count: int) -> Int[np.ndarray, "k k"]:
-    """Pixels by true class (row) and predicted class (column)."""
+    """As `metrics.confusion_matrix`, of one image and without a program for every size."""
     counted = truth < count
     cells = truth[counted].astype(np.int64) * count + found[counted]
     return np.bincount(cells, minlength=count**2).reshape(count, count)

@@ -105,12 +105,13 @@ class Segmentation:
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """A few records: the image, the truth, the prediction, the error."""
+        variables = jax.device_put(variables)
         examples = []
         for record in (source[i] for i in evenly(len(source), _EXAMPLES)):
             found = predict_mask(model, variables, record["image"])
             examples.append(MaskExample(self._data.shown(record["image"]), record["mask"], found))
         draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
-        predict = functools.partial(predict_strips, model, jax.device_put(variables))
+        predict = functools.partial(predict_strips, model, variables)
         look = functools.partial(look_at_classes, count=self._num_classes)
         return examine_masks(source, self._data, predict, look, self.scores, self.headline)
 

@@ -136,12 +136,13 @@ class SigmoidSegmentation:
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """A few records: the image, the truth, the prediction, the error."""
+        variables = jax.device_put(variables)
         examples = []
         for record in (source[i] for i in evenly(len(source), _EXAMPLES)):
             found = self._predict(model, variables, record["image"], Options())
             examples.append(MaskExample(self._data.shown(record["image"]), record["mask"], found))
         draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
-        predict = functools.partial(predict_strips, model, jax.device_put(variables), activation="sigmoid")
+        predict = functools.partial(predict_strips, model, variables, activation="sigmoid")
         look = functools.partial(look_at_labels, thresholds=self.thresholds)
         return examine_masks(source, self._data, predict, look, self.scores, self.headline)
 

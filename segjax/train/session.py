@@ -165,7 +165,7 @@ class Session:
         self.log.waiting("Drawing pictures")
         self._draw_curves(self.members)
         for member in self.members if self._speaks else ():
-            variables = jax.device_put(jax.device_get(member.predicting))  # this process draws alone, on its own device
+            variables = jax.device_get(member.predicting)  # this process draws alone, and arrays of all would wait
             seen = member.task.draw_predictions(member.run.path, member.experiment.model, variables, self.splits.test)
             self._report(member)
             write_report(member.run.path, member.task.headline, member.experiment.data, seen)
