@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -14,17 +13,13 @@ from jaxtyping import Array, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Source
-from segjax.drawing import MaskExample, draw_curves, draw_mask_grid, tint
-from segjax.drawing.figures import evenly
-from segjax.inference import Summary, Variables, VideoSummary, predict_mask, predict_mask_files, predict_video
-from segjax.inference.prediction import predict_strips
-from segjax.inference.video import Frame
+from segjax.drawing import draw_curves
+from segjax.inference import Summary, Variables, VideoSummary
 from segjax.tasks.examined import Examined
-from segjax.tasks.mask_examples import examine_masks, look_at_classes
+from segjax.tasks.mask_examples import look_at_classes
+from segjax.tasks.masks import MaskPredictions
 from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
-
-_EXAMPLES = 6
 
 
 class Scores(TypedDict):
@@ -50,6 +45,7 @@ class Segmentation:
     def __init__(self, data: Dataset) -> None:
         self._data = data
         self._num_classes = len(data.class_names)
+        self._predictions = MaskPredictions(data)
 
     def targets(self, batch: Batch) -> Int[Array, "n h w"]:
         """The mask."""
@@ -105,45 +101,20 @@ class Segmentation:
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """A few records: the image, the truth, the prediction, the error."""
-        variables = jax.device_put(variables)
-        examples = []
-        for record in (source[i] for i in evenly(len(source), _EXAMPLES)):
-            found = predict_mask(model, variables, record["image"])
-            examples.append(MaskExample(self._data.shown(record["image"]), record["mask"], found))
-        draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
-        predict = functools.partial(predict_strips, model, variables)
         look = functools.partial(look_at_classes, count=self._num_classes)
-        return examine_masks(source, self._data, predict, look, self.scores, self.headline)
+        return self._predictions.draw(folder, model, variables, source, look, self.scores, self.headline)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
         """Masks and overlays; takes `--tile`, `--margin`, `--tta` and `--probabilities`."""
-        why = f"a run on {self._data.name} gives masks"
-        options.only("--tile", "--margin", "--tta", "--probabilities", why=why)
-        return predict_mask_files(
-            model,
-            variables,
-            paths,
-            out,
-            class_names=self._data.class_names,
-            palette=self._data.palette,
-            tiling=options.tiling,
-            probabilities=options.probabilities,
-            bands=self._data.images,
-        )
+        return self._predictions.write_files(model, variables, paths, out, options)
 
     def predict_video(
         self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
     ) -> VideoSummary:
         """Frames tinted with their masks; takes `--tile`, `--margin` and `--tta`."""
-        options.only("--tile", "--margin", "--tta", why=f"a video of a run on {self._data.name} shows masks")
-        variables = jax.device_put(variables)
-
-        def tinted(frame: Frame) -> Frame:
-            return tint(frame, predict_mask(model, variables, frame, tiling=options.tiling), self._data.palette)
-
-        return predict_video(tinted, video, out)
+        return self._predictions.write_video(model, variables, video, out, options)
 
     def _sum(self, measured: Iterable[Int[np.ndarray, "k k"]]) -> Int[np.ndarray, "k k"]:
         confusion = np.zeros((self._num_classes, self._num_classes), np.int64)

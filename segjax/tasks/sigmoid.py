@@ -5,35 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Source
-from segjax.drawing import MaskExample, draw_curves, draw_mask_grid, tint
-from segjax.drawing.figures import evenly
+from segjax.drawing import draw_curves
 from segjax.errors import ExperimentError
-from segjax.inference import (
-    Summary,
-    Variables,
-    VideoSummary,
-    predict_labels,
-    predict_mask_files,
-    predict_strips,
-    predict_video,
-)
-from segjax.inference.video import Frame
+from segjax.inference import Summary, Variables, VideoSummary
 from segjax.metrics.averages import mean
 from segjax.metrics.labels import BINS
 from segjax.tasks.examined import Examined
-from segjax.tasks.mask_examples import examine_masks, look_at_labels
+from segjax.tasks.mask_examples import look_at_labels
+from segjax.tasks.masks import MaskPredictions
 from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
-
-_EXAMPLES = 6
 
 
 class Scores(TypedDict):
@@ -78,6 +66,7 @@ class SigmoidSegmentation:
             )
         self._data, self._chosen = data, thresholds
         self._labels = data.class_names if data.multilabel else data.class_names[1:]
+        self._predictions = MaskPredictions(data, self.thresholds)
 
     def targets(self, batch: Batch) -> Int[Array, "n h w *k"]:
         """The mask."""
@@ -136,15 +125,8 @@ class SigmoidSegmentation:
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """A few records: the image, the truth, the prediction, the error."""
-        variables = jax.device_put(variables)
-        examples = []
-        for record in (source[i] for i in evenly(len(source), _EXAMPLES)):
-            found = self._predict(model, variables, record["image"], Options())
-            examples.append(MaskExample(self._data.shown(record["image"]), record["mask"], found))
-        draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
-        predict = functools.partial(predict_strips, model, variables, activation="sigmoid")
         look = functools.partial(look_at_labels, thresholds=self.thresholds)
-        return examine_masks(source, self._data, predict, look, self.scores, self.headline)
+        return self._predictions.draw(folder, model, variables, source, look, self.scores, self.headline)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
@@ -153,38 +135,13 @@ class SigmoidSegmentation:
 
         Takes `--tile`, `--margin`, `--tta` and `--probabilities`.
         """
-        why = f"a run on {self._data.name} gives masks"
-        options.only("--tile", "--margin", "--tta", "--probabilities", why=why)
-        return predict_mask_files(
-            model,
-            variables,
-            paths,
-            out,
-            class_names=self._data.class_names,
-            palette=self._data.palette,
-            tiling=options.tiling,
-            probabilities=options.probabilities,
-            bands=self._data.images,
-            thresholds=self.thresholds,
-        )
+        return self._predictions.write_files(model, variables, paths, out, options)
 
     def predict_video(
         self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
     ) -> VideoSummary:
         """Frames tinted with their masks; takes `--tile`, `--margin` and `--tta`."""
-        options.only("--tile", "--margin", "--tta", why=f"a video of a run on {self._data.name} shows masks")
-        variables = jax.device_put(variables)
-
-        def tinted(frame: Frame) -> Frame:
-            return tint(frame, self._predict(model, variables, frame, options), self._data.palette)
-
-        return predict_video(tinted, video, out)
-
-    def _predict(
-        self, model: nn.Module, variables: Variables, image: np.ndarray, options: Options
-    ) -> UInt8[np.ndarray, "h w *k"]:
-        found = predict_labels(model, variables, image, self.thresholds, tiling=options.tiling)
-        return found if self._data.multilabel else found[..., 0]
+        return self._predictions.write_video(model, variables, video, out, options)
 
     @property
     def thresholds(self) -> tuple[float, ...]:

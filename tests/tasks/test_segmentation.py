@@ -12,7 +12,7 @@ from PIL import Image
 
 from segjax.data import Dataset
 from segjax.inference import Tiling
-from segjax.tasks import Options, Segmentation, segmentation
+from segjax.tasks import Options, Segmentation, masks
 
 DATA = Dataset("two", ("dark", "bright", "never"), ((20, 20, 20), (250, 250, 0), (0, 0, 250)), lambda split: [])
 
@@ -51,7 +51,7 @@ def test_scores_are_of_counted_pixels_and_undefined_where_a_class_never_occurs()
 def test_a_few_records_are_drawn(monkeypatch: pytest.MonkeyPatch):
     records: Any = [{"image": halves(), "mask": np.full((40, 60), number, np.uint8)} for number in range(9)]
     seen: list[Any] = []
-    monkeypatch.setattr(segmentation, "draw_mask_grid", lambda folder, examples, *names: seen.extend(examples))
+    monkeypatch.setattr(masks, "draw_mask_grid", lambda folder, examples, *names: seen.extend(examples))
     Segmentation(DATA).draw_predictions(Path(), Threshold(), {}, records)
     assert [example.truth[0, 0] for example in seen] == [0, 2, 3, 5, 6, 8]
     np.testing.assert_array_equal(seen[0].prediction, halves()[..., 0] > 127)

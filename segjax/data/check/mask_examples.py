@@ -5,11 +5,10 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
 
 from segjax.data.check.mask_report import Report, Seen
-from segjax.data.formats.images import read_mask, shown
-from segjax.data.formats.label_bands import read_labels
+from segjax.data.formats.images import shown
+from segjax.data.formats.label_bands import read_truth
 from segjax.data.record import IGNORE
 from segjax.errors import DataError
 
@@ -44,7 +43,7 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
     for (image_axes, mask_axes), (split, seen) in zip(axes, chosen, strict=False):
         read = report.bands.read(seen.pair.image)
         image = report.bands.shown(read.pixels)
-        mask = _mask(report, seen)
+        mask = read_truth(seen.pair, report.classes, report.levels, multilabel=report.multilabel)
         if read.missing is not None:
             mask = mask.copy()
             mask[read.missing] = IGNORE
@@ -63,13 +62,6 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
     ]
     figure.legend(handles=handles[:24], loc="outside lower center", ncols=min(len(handles), 6), fontsize=7)
     save_figure(figure, path)
-
-
-def _mask(report: Report, seen: Seen) -> UInt8[np.ndarray, "h w *k"]:
-    if report.multilabel:
-        bands = read_labels(seen.pair, report.classes.names)
-        return bands if report.levels is None else report.levels[bands]
-    return read_mask(seen.pair.mask, colours=report.classes.colours, levels=report.levels)
 
 
 def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:

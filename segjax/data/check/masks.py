@@ -86,7 +86,7 @@ def check_masks(
         found.problems.extend(one.problems)
     classes, levels = meaning_of_labels(found, seen) if labels else _meaning(found, seen)
     if levels is not None:
-        seen = [one if one.coloured else replace(one, counts=_moved(one.counts, levels)) for one in seen]
+        seen = [one if one.coloured else replace(one, counts=moved(one.counts, levels)) for one in seen]
     reading_order = iter(seen)
     train, val, test = (tuple(itertools.islice(reading_order, len(part))) for part in splits[:3])
     if labels:
@@ -178,11 +178,12 @@ def _counts(mask: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, " 256"]:
     return np.sum([np.bincount(piece, minlength=256) for piece in pieces], axis=0)
 
 
-def _moved(counts: Int64[np.ndarray, "*k 256"], levels: UInt8[np.ndarray, " 256"]) -> Int64[np.ndarray, "*k 256"]:
-    moved = np.zeros_like(counts)
+def moved(counts: Int64[np.ndarray, "*k 256"], levels: UInt8[np.ndarray, " 256"]) -> Int64[np.ndarray, "*k 256"]:
+    """The pixels of every number, where each number becomes another."""
+    found = np.zeros_like(counts)
     for old, new in enumerate(levels):
-        moved[..., new] += counts[..., old]
-    return moved
+        found[..., new] += counts[..., old]
+    return found
 
 
 def _meaning(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, UInt8[np.ndarray, " 256"] | None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int, Int32, UInt8
 
 from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out, say_once
 from segjax.data.formats.images import read_image, shown
@@ -34,6 +34,17 @@ class Annotated:
     attributes: Float32[np.ndarray, "m a"]
     segmentations: tuple[Any, ...] = ()
     """Of every box its polygons or run lengths, None where there are none; empty unless they were asked for."""
+
+    def rows(self, kept: Int[np.ndarray, " n"]) -> "Annotated":
+        """The image with some of its boxes."""
+        return replace(
+            self,
+            boxes=self.boxes[kept],
+            labels=self.labels[kept],
+            crowd=self.crowd[kept],
+            attributes=self.attributes[kept],
+            segmentations=tuple(self.segmentations[row] for row in kept) if self.segmentations else (),
+        )
 
 
 @dataclass
@@ -134,15 +145,7 @@ def _clipped(picture: Annotated, size: tuple[int, int]) -> Annotated:
     bounds = np.array([size[1], size[0]], np.float32)
     low = picture.boxes[:, :2].clip(0, bounds)
     boxes = np.concatenate([low, (picture.boxes[:, :2] + picture.boxes[:, 2:]).clip(0, bounds) - low], axis=1)
-    kept = np.flatnonzero((boxes[:, 2:] > 0).all(axis=1))
-    return replace(
-        picture,
-        boxes=boxes[kept],
-        labels=picture.labels[kept],
-        crowd=picture.crowd[kept],
-        attributes=picture.attributes[kept],
-        segmentations=tuple(picture.segmentations[i] for i in kept) if picture.segmentations else (),
-    )
+    return replace(picture, boxes=boxes).rows(np.flatnonzero((boxes[:, 2:] > 0).all(axis=1)))
 
 
 def size_sentence(picture: Annotated, size: tuple[int, int]) -> str:

@@ -1,6 +1,5 @@
 """Any data set in COCO's format: boxes with categories and scores, or masks drawn of their outlines."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,6 +20,7 @@ from segjax.data.formats.annotations import (
 )
 from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR, bright_palette
 from segjax.data.formats.images import shown
+from segjax.data.formats.json_files import read_json
 from segjax.data.formats.polygons import OUTLINE_ADVICE, draw_labels, draw_mask, outline_fault
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import IGNORE, refuse_unknown_split
@@ -109,13 +109,7 @@ def coco(
 
 def load_json(path: _FilePath) -> dict[str, Any]:
     """The parsed file; raises DataError where it has not the three lists of COCO's format."""
-    name = shown(path)
-    try:
-        parsed = json.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise DataError(f"{name} cannot be read ({error.strerror}): give the file of annotations.") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is no JSON, or cut short ({error}): export or copy it again.") from None
+    name, parsed = shown(path), read_json(path, "give the file of annotations")
     if isinstance(parsed, list):
         raise DataError(f"{name} holds a list, as files of predictions do: give the file of annotations.")
     lists = ("images", "annotations", "categories")

@@ -44,12 +44,4 @@ def kept_classes(
 def with_classes(image: Annotated, numbers: Int32[np.ndarray, " k"]) -> Annotated:
     """An image with the objects of the classes that are kept."""
     labels = numbers[image.labels] if len(image.labels) else image.labels
-    rows = np.flatnonzero(labels >= 0)
-    return replace(
-        image,
-        boxes=image.boxes[rows],
-        labels=labels[rows],
-        crowd=image.crowd[rows],
-        attributes=image.attributes[rows],
-        segmentations=tuple(image.segmentations[row] for row in rows) if image.segmentations else (),
-    )
+    return replace(image, labels=labels).rows(np.flatnonzero(labels >= 0))

@@ -11,7 +11,7 @@ from segjax.data.formats import tiff
 from segjax.data.formats.arrays import SUFFIXES as ARRAYS
 from segjax.data.formats.arrays import is_array_file, read_array
 from segjax.data.formats.classes import ClassList, bright_palette
-from segjax.data.formats.images import decode_mask, mask_classes, whole_labels
+from segjax.data.formats.images import decode_mask, mask_classes, read_mask, whole_labels
 from segjax.data.formats.opened import FilePath, image_stream, shown, tiff_pages, upright_pixels
 from segjax.data.record import IGNORE
 from segjax.errors import DataError
@@ -76,6 +76,20 @@ def _of_colours(found: "FoundImages", files: list[Path]) -> bool:
         return bool(found.classes.colours) or all(not np.ptp(_stored(path)[0], axis=2).any() for path in files)
     except DataError:  # which reading it will say
         return False
+
+
+def read_truth(
+    pair: "ImageAndMask", classes: ClassList, levels: UInt8[np.ndarray, " 256"] | None, *, multilabel: bool
+) -> UInt8[np.ndarray, "h w *k"]:
+    """The mask of an image, a band for each label where they may overlap; `levels` is what numbers stand for.
+
+    Raises:
+        DataError: as `read_labels`, or as `read_mask`.
+    """
+    if not multilabel:
+        return read_mask(pair.mask, colours=classes.colours, levels=levels)
+    bands = read_labels(pair, classes.names)
+    return bands if levels is None else levels[bands]
 
 
 def read_labels(pair: "ImageAndMask", labels: Sequence[str]) -> UInt8[np.ndarray, "h w k"]:

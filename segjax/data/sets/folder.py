@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8
+from jaxtyping import Int32, UInt8
 
 from segjax.data.augment import Augment
 from segjax.data.check.mask_report import Report
-from segjax.data.check.masks import check_masks, size_sentence
+from segjax.data.check.masks import check_masks, moved, size_sentence
 from segjax.data.dataset import Dataset
 from segjax.data.formats.bands import NAMES_FILE, Bands, choose, read_names
 from segjax.data.formats.classes import ClassList, Colour
-from segjax.data.formats.images import read_mask, shown
+from segjax.data.formats.images import shown
 from segjax.data.formats.kept_classes import kept_classes
-from segjax.data.formats.label_bands import read_labels
+from segjax.data.formats.label_bands import read_truth
 from segjax.data.formats.layouts import CLASS_LISTS, ImageAndMask, find
 from segjax.data.formats.splits import split as split_images
 from segjax.data.formats.splits import write_lists
@@ -92,8 +92,8 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
         if report.splits.by_hash:
             write_lists(Path(root, "splits"), report.splits)
         pairs = getattr(report.splits, split)
-        moved = _table(numbers) if known.kept else None
-        return FolderSource(pairs, report.classes, report.levels, known.bands, moved, multilabel=known.multilabel)
+        kept = _table(numbers) if known.kept else None
+        return FolderSource(pairs, report.classes, report.levels, known.bands, kept, multilabel=known.multilabel)
 
     return Dataset(
         Path(root).resolve().name,
@@ -124,16 +124,16 @@ class FolderSource:
         classes: ClassList,
         levels: UInt8[np.ndarray, " 256"] | None,
         bands: Bands = Bands(),
-        moved: UInt8[np.ndarray, " 256"] | None = None,
+        kept: UInt8[np.ndarray, " 256"] | None = None,
         *,
         multilabel: bool = False,
     ):
         """Take pairs that `check` has read, with what it found masks to mean and images to be.
 
-        `moved` has the number of every class among those that are kept, where they are others.
+        `kept` has the number of every class among those that are kept, where they are others.
         """
         self.pairs, self.classes, self.levels, self.bands, self.multilabel = pairs, classes, levels, bands, multilabel
-        self.moved = moved
+        self.kept = kept
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -151,18 +151,14 @@ class FolderSource:
         """
         pair = self.pairs[index]
         image, _, missing, *_ = self.bands.read(pair.image)
-        if self.multilabel:
-            mask, count = read_labels(pair, self.classes.names), 2
-            mask = mask if self.levels is None else self.levels[mask]
-        else:
-            mask = read_mask(pair.mask, colours=self.classes.colours, levels=self.levels)
-            count = len(self.classes.names)
+        mask = read_truth(pair, self.classes, self.levels, multilabel=self.multilabel)
+        count = 2 if self.multilabel else len(self.classes.names)
         if image.shape[:2] != mask.shape[:2]:
             raise DataError(size_sentence(pair, image.shape, mask.shape))
         if ((mask >= count) & (mask != IGNORE)).any():
             raise DataError(f"{shown(pair.mask)} has labels that it did not have when it was checked: check again.")
-        if self.moved is not None:
-            mask = self.moved[mask]
+        if self.kept is not None:
+            mask = self.kept[mask]
         if missing is not None:
             mask[missing] = IGNORE
         return {"image": image, "mask": mask}
@@ -211,24 +207,13 @@ def folder_defaults(
         std=images.std,
         class_weights=positive_weights(counts.sum(axis=0))
         if report.multilabel
-        else median_frequency_weights(_joined(counts, numbers, len(names))),
+        else median_frequency_weights(moved(counts, _table(numbers))[:, : len(names)]),
         notes=report.notes,
         bands=report.bands,
         multilabel=report.multilabel,
         kept=tuple(classes),
         fold=fold,
     )
-
-
-def _joined(
-    counts: Int64[np.ndarray, "n k"], numbers: Int32[np.ndarray, " c"], classes: int
-) -> Int64[np.ndarray, "n j"]:
-    """The pixels of every class that is kept, of those of all classes."""
-    joined = np.zeros((len(counts), classes), counts.dtype)
-    for old, new in enumerate(numbers):
-        if new >= 0:
-            joined[:, new] += counts[:, old]
-    return joined
 
 
 def _table(numbers: Int32[np.ndarray, " c"]) -> UInt8[np.ndarray, " 256"]:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from segjax.data.formats.annotations import Annotations
+from segjax.data.formats.json_files import read_json
 from segjax.data.formats.tools import label_studio, labelme, supervisely, via, yolo
-from segjax.data.formats.tools.marks import Reading, parsed
+from segjax.data.formats.tools.marks import Reading
 
 __all__ = ["read_labelled"]
 
@@ -29,7 +30,7 @@ def _read(root: Path) -> Reading | None:
         return reading
     folder = root if root.is_dir() else root.parent
     paths = sorted(itertools.islice(root.rglob("*.json"), _MOST)) if root.is_dir() else [root] * root.is_file()
-    files = {path: _without_pixels(parsed(path)) for path in paths if path.name != "meta.json"}
+    files = {path: _without_pixels(read_json(path)) for path in paths if path.name != "meta.json"}
     readings = [reading for tool in (supervisely, labelme, via, label_studio) if (reading := tool.read(folder, files))]
     for other in readings[1:]:
         found, first = readings[0].found, readings[0].tool

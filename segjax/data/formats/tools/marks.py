@@ -1,11 +1,11 @@
 """What labelling tools have in common: objects with a name and an outline or a box, on images found by their names."""
 
-import json
 import math
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,6 @@ from segjax.data.formats.annotations import Annotated, Annotations, is_number
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES, VAL_NAMES
 from segjax.data.formats.opened import image_stream, orientation, read_header, tiff_pages
-from segjax.errors import DataError
 
 CORNERS = 64
 """Of the polygon that stands for an ellipse."""
@@ -168,16 +167,6 @@ def pairs(values: object, least: int = 3) -> list[tuple[float, float]] | None:
     return [(float(x), float(y)) for x, y in values] if good else None
 
 
-def parsed(path: Path) -> Any:
-    """A file of JSON; raises DataError where it is none."""
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{shown(path)} cannot be read ({error.strerror}): copy it again.") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{shown(path)} is no JSON, or cut short ({error}): export or copy it again.") from None
-
-
 def stored_size(path: Path) -> tuple[int, int]:
     """Height and width of an upright image, of its header alone; raises DataError where it has none."""
     with image_stream(path, None) as stream:
@@ -199,13 +188,18 @@ class ImagesBelow:
     """The image files below a folder, found by their names wherever they were when they were labelled."""
 
     def __init__(self, root: Path) -> None:
-        """List the folder."""
-        self._by_name: dict[str, list[Path]] = {}
-        for folder, folders, files in os.walk(root, followlinks=True):
+        """Take the folder, which is listed when a first image is looked for."""
+        self._root = root
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for folder, folders, files in os.walk(self._root, followlinks=True):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(files):
                 if Path(name).suffix.lower() in SUFFIXES:
-                    self._by_name.setdefault(_key(name), []).append(Path(folder, name))
+                    found.setdefault(_key(name), []).append(Path(folder, name))
+        return found
 
     def find(self, said: str) -> Path | None:
         """The image of that name or path; of several the one whose folders are called alike; None where none is."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from segjax.data.formats.annotations import Annotations
 from segjax.data.formats.images import shown
+from segjax.data.formats.json_files import read_json
 from segjax.data.formats.tools.marks import (
     Labelled,
     Mark,
@@ -16,7 +17,6 @@ from segjax.data.formats.tools.marks import (
     by_folder,
     painted,
     pairs,
-    parsed,
     polygon,
     rectangle,
     with_holes,
@@ -44,7 +44,7 @@ def _is_of_image(data: Any) -> bool:
 def _classes(root: Path) -> list[str] | None:
     for folder in (root, root.parent):
         if (folder / "meta.json").is_file():
-            listed = parsed(folder / "meta.json").get("classes", [])
+            listed = read_json(folder / "meta.json").get("classes", [])
             return [str(one["title"]) for one in listed if isinstance(one, dict) and "title" in one]
     return None
 

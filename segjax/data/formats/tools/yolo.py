@@ -18,11 +18,12 @@ _SLACK = 0.01
 
 def read(root: Path) -> Reading | None:
     """Read boxes (class, middle, size) and outlines (class, corners); an image without a file has no objects."""
-    places = _places(root)
+    said, path = _description(root)
+    places = _places(root, said)
     if not places:
         return None
     found = Annotations(root, ())
-    names, keypoints = _classes(root)
+    names, keypoints = _classes(root, said, path)
     images = {
         split: [image for path in paths if (image := _image(found, path, names, keypoints))]
         for split, paths in places.items()
@@ -47,9 +48,8 @@ def _description(root: Path) -> tuple[dict[str, Any], Path | None]:
     return {}, None
 
 
-def _classes(root: Path) -> tuple[list[str] | None, bool]:
+def _classes(root: Path, said: dict[str, Any], path: Path | None) -> tuple[list[str] | None, bool]:
     """The names of the classes, None where there is no list of them; and whether lines go on with points of a pose."""
-    said, path = _description(root)
     names = said.get("names")
     if isinstance(names, dict):
         if sorted(names) != list(range(len(names))):
@@ -62,9 +62,8 @@ def _classes(root: Path) -> tuple[list[str] | None, bool]:
     return [line.strip() for line in lines if line.strip()] if listed else None, False
 
 
-def _places(root: Path) -> dict[str, list[Path]]:
+def _places(root: Path, said: dict[str, Any]) -> dict[str, list[Path]]:
     """The images of every split that have, or may have, a .txt of their own; nothing where no image has one."""
-    said, _ = _description(root)
     parts = {split: [*_listed(root, said.get(split))] for split in SPLITS} if said else {}
     parts = {split: paths for split, paths in parts.items() if paths}
     for split, words in SPLITS.items() if not parts else ():
