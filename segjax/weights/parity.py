@@ -49,22 +49,26 @@ def references(name: str) -> dict[str, list[Stage]]:
 
 
 def photo(run: str, size: int) -> Float[np.ndarray, "h w 3"]:
-    """scikit-learn's photo china.jpg in 0..255, as a reference has it: resized to `size`, or halved to 213x213.
+    """A photo in 0..255 as a reference has it: `china_resized` to `size`, or `china_halved` to 213x213.
+
+    Likewise `chelsea` and `coffee`; china is scikit-learn's, the others are scikit-image's.
 
     Raises:
-        DataError: scikit-learn or Pillow is not installed, or its JPEG is decoded to other pixels here.
+        DataError: the library that has the photo, or Pillow, is not installed, or its file is decoded to other pixels.
     """
-    spec = importlib.util.find_spec("sklearn")
+    name, _, how = run.partition("_")
+    known = json.loads(_FILE.read_text())["photos"][name]
+    spec = importlib.util.find_spec(known["package"])
     if spec is None or spec.origin is None or importlib.util.find_spec("PIL") is None:
-        raise DataError("The photo is scikit-learn's, read with Pillow: `pip install scikit-learn pillow`.")
+        library = known["distribution"]
+        raise DataError(f"The photo {name} is {library}'s, read with Pillow: `pip install {library} pillow`.")
     from PIL import Image
 
-    image = Image.open(Path(spec.origin).parent / "datasets" / "images" / "china.jpg")
-    pixels = np.asarray(image)
-    expected = json.loads(_FILE.read_text())["photo"]["decoded_sha256"]
-    if hashlib.sha256(pixels.tobytes()).hexdigest() != expected:
-        raise DataError("This Pillow decodes china.jpg to other pixels than the reference is of: try another version.")
-    if run == "china_resized":
+    file = Path(spec.origin).parent / known["file"]
+    pixels = np.asarray(Image.open(file))
+    if hashlib.sha256(pixels.tobytes()).hexdigest() != known["decoded_sha256"]:
+        raise DataError(f"{file} has other pixels here than the reference is of: try another version of Pillow.")
+    if how == "resized":
         square = Image.fromarray(_centre(pixels, min(pixels.shape[:2])))
         return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR), np.float64)
     side = min(pixels.shape[:2]) // 2
