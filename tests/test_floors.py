@@ -36,7 +36,7 @@ BASE = {"jax", "jaxlib", "flax", "numpy", "jaxtyping", "scipy", "ml_dtypes", "se
 
 LAZY = {  # of an extra: imported by the one function that needs it
     "metrics/detection.py": {"pycocotools"},
-    "cache.py": {"huggingface_hub"},
+    "cache/hub.py": {"huggingface_hub"},
     "weights/keras_file.py": {"h5py"},
     "weights/parity.py": {"PIL"},
     "export/metadata.py": {"onnx"},
@@ -44,6 +44,8 @@ LAZY = {  # of an extra: imported by the one function that needs it
     "export/onnx_gather.py": {"onnx"},
     "export/onnx_graph.py": {"onnx"},
     "export/onnx_ops.py": {"onnx"},
+    "export/onnx_rules.py": {"onnx"},
+    "export/onnx_simplify.py": {"onnx"},
     "export/tflite.py": {"litert_converter", "ai_edge_litert"},
 }
 

