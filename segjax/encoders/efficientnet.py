@@ -54,7 +54,7 @@ class MobileBlock(nn.Module):
     padding: str = "SAME"
     squeeze: Callable[..., nn.Module] = squeeze_excite
     drop_path: float = 0.0
-    norm: Callable[..., nn.Module] = tf_batch_norm
+    norm: Callable[..., nn.Module] | None = tf_batch_norm
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -115,8 +115,8 @@ class EfficientNet(nn.Module):
     first_block_at: tuple[int, ...] = ()
     """Strides of which the level is that of the first block of the last stage, and not of its last block: torchvision
     takes that of stride 8 in MobileNetV3, segmentation_models_pytorch that of stride 16 in EfficientNet-B0."""
-    norm: Callable[..., nn.Module] = tf_batch_norm
-    """Called as `norm(use_running_average=..., dtype=..., name=...)`, as `nn.BatchNorm` is."""
+    norm: Callable[..., nn.Module] | None = tf_batch_norm
+    """Called as `norm(use_running_average=..., dtype=..., name=...)`, as `nn.BatchNorm` is; None for none."""
     dtype: DTypeLike = jnp.float32
     """What is computed in; parameters are float32."""
     remat: bool = False

@@ -21,10 +21,12 @@ def normalized_conv(
     stride: int = 1,
     dilation: int = 1,
     groups: int = 1,
-    norm: Callable[..., nn.Module] = batch_norm,
+    norm: Callable[..., nn.Module] | None = batch_norm,
     dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, "n h2 w2 d"]:
-    """A convolution without bias, and the normalisation after it, both made inside the module that calls this.
+    """A convolution and the normalisation after it, both made inside the module that calls this.
+
+    Without normalisation, as where it was folded into the kernels, the convolution has a bias.
 
     `names` are those of the two, which torch's modules keep side by side. `padding` is "SAME", as TensorFlow has it, or
     "symmetric", as torch has it: half of the dilated window on each side. The size is that of `x` by the stride,
@@ -32,8 +34,8 @@ def normalized_conv(
     """
     pads = dilation * (window // 2) if padding == "symmetric" else padding
     conv, after = names
-    y = Conv(width, window, pads, False, stride, dilation, groups, dtype=dtype, name=conv)(x)
-    return norm(use_running_average=not train, dtype=dtype, name=after)(y)
+    y = Conv(width, window, pads, norm is None, stride, dilation, groups, dtype=dtype, name=conv)(x)
+    return y if norm is None else norm(use_running_average=not train, dtype=dtype, name=after)(y)
 
 
 def in_sequence(

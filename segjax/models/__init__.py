@@ -27,6 +27,7 @@ from segjax.models.published import (
 )
 from segjax.models.saved import save_pretrained
 from segjax.models.segmenter import DeeplySupervised, Segmented, Segmenter
+from segjax.models.selfie import selfie
 from segjax.models.smp import (
     smp_deeplabv3,
     smp_deeplabv3plus,
@@ -88,6 +89,7 @@ __all__ = [
     "save_pretrained",
     "segnet",
     "segnet_basic",
+    "selfie",
     "smp_deeplabv3",
     "smp_deeplabv3plus",
     "smp_dpt",

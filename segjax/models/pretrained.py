@@ -14,11 +14,12 @@ from segjax.layers import with_inputs
 from segjax.models import saved, smp_folder, torchvision_file, transformers_folder
 from segjax.models.card import About
 from segjax.models.edges import open_hed
+from segjax.models.selfie import open_selfie
 from segjax.models.text_regions import open_craft
 from segjax.weights import read, smp_names
 from segjax.weights.convert import from_torch
 
-NAMED = {"hed": open_hed, "craft": open_craft}
+NAMED = {"hed": open_hed, "craft": open_craft, "selfie": open_selfie}
 """Networks that are published with their weights, by name."""
 _IMAGENET = {"mean": saved.MEAN, "std": saved.STD}
 
@@ -34,7 +35,8 @@ def from_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
 
     Args:
         name: A folder with config.json and model.safetensors, or the id of such a repository of the Hugging Face hub;
-            a file of the weights of torchvision's FCN, DeepLabV3 or LRASPP; or "hed" (edges) or "craft" (text regions).
+            a file of the weights of torchvision's FCN, DeepLabV3 or LRASPP; or "hed" (edges), "craft" (text regions)
+            or "selfie" (a person).
         revision: Of the repository: a commit, a branch or a tag.
 
     Raises:

@@ -13,7 +13,7 @@ from segjax.data.formats.classes import voc_palette
 from segjax.errors import ExperimentError
 from segjax.models.card import About
 from segjax.models.heads import TwoClasses
-from segjax.models.pretrained import open_pretrained
+from segjax.models.pretrained import NAMED, open_pretrained
 from segjax.models.segmenter import Segmenter
 from segjax.runs.knobs import located
 from segjax.runs.load import load_experiment, score
@@ -35,8 +35,10 @@ class Predictor(NamedTuple):
 
 
 def is_saved(said: str) -> bool:
-    """Whether it names a model that `save_pretrained` wrote, here or on the hub, and no run."""
+    """Whether it names a model that `save_pretrained` wrote, here or on the hub, or one by its own name, and no run."""
     folder = Path(said)
+    if said in NAMED and not folder.exists():
+        return True
     return said.startswith(HUB) or ((folder / "config.json").is_file() and not (folder / "run.json").exists())
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from segjax.weights import keras_file, safetensors_file, torch_file
+from segjax.weights import keras_file, safetensors_file, tflite_file, torch_file
 from segjax.weights.mapped import FETCH_AGAIN, Mapped, Refused, opened, printable
 
 _WRAPS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params")
@@ -20,12 +20,12 @@ _OTHERS = {
 
 
 def read(path: str | Path, part: str | None = None) -> dict[str, np.ndarray]:
-    """The arrays of a file of weights by name: of `torch.save`, both of its formats, safetensors, or Keras.
+    """The arrays of a file of weights by name: of `torch.save`, both of its formats, safetensors, Keras or TFLite.
 
     What it is shows in its content, never in its name. Nothing in it is ever executed. Arrays are read-only views into
     the file. A dict around the weights ("state_dict", "model", ...) is taken off, and so are prefixes that all names
-    have ("module."); what is no array (an epoch, a state of a module's own) is left out. Keras's arrays come in torch's
-    layouts and under torch's names, after those of their layers.
+    have ("module."); what is no array (an epoch, a state of a module's own) is left out. Keras's and TFLite's come in
+    torch's layouts and under torch's names, after those of their layers.
 
     Args:
         path: Of the file.
@@ -65,6 +65,8 @@ def _content(file: Mapped) -> Any:
     # The length that safetensors begins with may look like a pickle, but no pickle looks like all of its beginning.
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= len(file):
         return safetensors_file.read_opened(file)[0]
+    if start[4:8] == tflite_file.MAGIC:
+        return tflite_file.read_opened(file)
     if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
         return torch_file.read_opened(file)
     for magic, (found, remedy) in _OTHERS.items():
@@ -74,7 +76,7 @@ def _content(file: Mapped) -> Any:
         raise Refused("is a web page, not the file itself", "its address asks for a login or has moved: fetch it again")
     if file[257:262] == b"ustar":
         raise Refused("is a tar archive", "unpack it, or save it again with torch where it is of 2016's")
-    remedy = f"give a .pth, safetensors or .weights.h5 file, or {FETCH_AGAIN}"
+    remedy = f"give a .pth, safetensors, .weights.h5 or .tflite file, or {FETCH_AGAIN}"
     raise Refused("is no file of weights that segjax knows, or damaged", remedy)
 
 

@@ -105,6 +105,7 @@ def test_a_run_is_no_saved_model(squares: Path, tmp_path: Path):
     (run.path / "config.json").touch()
     assert not is_saved(str(run.path))
     assert is_saved("hub:owner/name@main")
+    assert is_saved("selfie")
     assert not is_saved(str(tmp_path))
     with pytest.raises(ExperimentError, match="holds no complete checkpoint yet"):
         segjax.from_pretrained(run.path)
