@@ -177,8 +177,14 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = add(commands, "export", export, "write a model for another runtime, where it gives the same")
     argument(command, "run", metavar="RUN", help=saved, complete=folder)
-    argument(command, "--format", choices=("stablehlo", "onnx", "tflite"), required=True, help="of the file")
-    argument(command, "--out", required=True, metavar="FILE", help="the file", complete=file)
+    argument(
+        command,
+        "--format",
+        choices=("stablehlo", "onnx", "tflite", "html"),
+        required=True,
+        help="of the file; html is a page in a folder",
+    )
+    argument(command, "--out", required=True, metavar="FILE", help="the file, or the folder of a page", complete=file)
     argument(command, "--checkpoint", choices=("last", "best"), help=which)
     sizes = command.add_mutually_exclusive_group()
     sizes.add_argument(

@@ -1,7 +1,11 @@
-import * as ort from "./ort.wasm.min.mjs";
+import * as ort from "./ort.wasm.min.js";
 
+const beside = (name) => new URL(name, document.baseURI).href;
+ort.env.wasm.wasmPaths = {mjs: beside("ort-wasm-simd-threaded.js"), wasm: beside("ort-wasm-simd-threaded.wasm")};
 ort.env.wasm.numThreads = 1; // several would ask the host of the page for headers of its own
 const session = await ort.InferenceSession.create("model.onnx");
+const blank = new Uint8Array(about.seen[0] * about.seen[1] * 3);
+await session.run({image: new ort.Tensor("uint8", blank, [1, ...about.seen, 3])}); // the first is slow
 
 // Where an image comes to lie in what the model sees: shrunk where it is larger and, where every image has to be of one
 // size, in the middle and grown, too.

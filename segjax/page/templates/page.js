@@ -102,10 +102,11 @@ function show(bitmap, found, ms) {
   canvas.height = Math.round(found.height * scale);
   if (bitmap) canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   const fits = Math.min(window.innerHeight * 0.7, 720) / found.height; // on the screen
-  at("stage").style.gridTemplateColumns = `minmax(0, ${Math.round(found.width * Math.min(fits, 1280 / found.width))}px)`;
+  at("stage").style.width = `${Math.round(found.width * fits)}px`;
+  at("stage").style.aspectRatio = `${found.width} / ${found.height}`;
   at("stage").classList.toggle("small", Math.max(found.width, found.height) < 256);
-  canvas.style.aspectRatio = `${found.width} / ${found.height}`;
   at("stage").hidden = at("how").hidden = false;
+  at("zone").hidden = true;
   again();
   const words = legend(found);
   canvas.setAttribute("role", "img");
@@ -143,7 +144,7 @@ function stop() {
   camera?.getTracks().forEach((track) => track.stop());
   camera = null;
   at("camera").setAttribute("aria-pressed", false);
-  at("camera").textContent = "Use the camera";
+  at("camera").textContent = "Camera";
 }
 
 async function film() {
@@ -151,7 +152,7 @@ async function film() {
   try {
     camera = await navigator.mediaDevices.getUserMedia({video: true});
     at("camera").setAttribute("aria-pressed", true);
-    at("camera").textContent = "Stop the camera";
+    at("camera").textContent = "Stop camera";
     const video = Object.assign(document.createElement("video"), {srcObject: camera, muted: true, playsInline: true});
     await video.play();
     while (camera) {
