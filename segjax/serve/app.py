@@ -32,6 +32,7 @@ def make_app(served: Served, limits: Limits = Limits()) -> Starlette:
     """An ASGI application: `POST /predict`, `/health`, `/metadata`, `/openapi.json`, and a page at `/`."""
     batcher = Batcher(served.predict, limits.batch)
     workers = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "images")  # which decode and encode
+    decoded = asyncio.Semaphore(2 * limits.batch)  # the others wait as they came, which takes less memory
     metadata = served.metadata(limits)
     fixed = {
         "/metadata": _json(metadata),
@@ -51,9 +52,10 @@ def make_app(served: Served, limits: Limits = Limits()) -> Starlette:
 
     async def found(data: bytes, ask: Asked) -> Response:
         in_thread = partial(asyncio.get_running_loop().run_in_executor, workers)
-        image = await in_thread(read, data, served.tells.bands, limits)
-        result = await batcher.found(image)
-        content = await in_thread(answer, result, ask, served.tells, image.pixels.shape[:2])
+        async with decoded:
+            image = await in_thread(read, data, served.tells.bands, limits)
+            result = await batcher.found(image)
+            content = await in_thread(answer, result, ask, served.tells, image.pixels.shape[:2])
         return Response(content, media_type=TYPES[ask.output])
 
     async def predict(request: Request) -> Response:
