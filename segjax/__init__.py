@@ -3,7 +3,7 @@
 `segjax.ops`, `segjax.losses`, `segjax.metrics`, `segjax.level`, `segjax.layers`, `segjax.upsampling`,
 `segjax.encoders`, `segjax.decoders`, `segjax.weights` and `segjax.models` need jax, flax and numpy alone;
 `segjax.data`, `segjax.drawing`, `segjax.tasks`, `segjax.train`, `segjax.inference`, `segjax.runs`, `segjax.load` and
-`segjax.experiment` need the extra `train`.
+`segjax.experiment` need the extra `train`, `segjax.export` needs `export`, and `segjax.serve` both `train` and `serve`.
 
     run = segjax.train(segjax.experiment("land_cover", steps=300), out="runs/mine")
     model, variables = segjax.load("runs/of_the_command_line")
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from segjax import decoders as decoders
     from segjax import drawing as drawing
     from segjax import encoders as encoders
+    from segjax import export as export
     from segjax import inference as inference
     from segjax import layers as layers
     from segjax import level as level
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from segjax import models as models
     from segjax import ops as ops
     from segjax import runs as runs
+    from segjax import serve as serve
     from segjax import tasks as tasks
     from segjax import upsampling as upsampling
     from segjax import weights as weights
@@ -44,6 +46,7 @@ _MODULES = {
     "decoders",
     "drawing",
     "encoders",
+    "export",
     "inference",
     "layers",
     "level",
@@ -52,6 +55,7 @@ _MODULES = {
     "models",
     "ops",
     "runs",
+    "serve",
     "tasks",
     "train",
     "upsampling",

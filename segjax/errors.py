@@ -27,6 +27,10 @@ class ExportError(UserError):
     """A model that cannot be brought into another format, or a file of one that cannot be read."""
 
 
+class ServeError(UserError):
+    """A server that cannot be started."""
+
+
 _MOST_NAMED = 12
 
 

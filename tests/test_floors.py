@@ -16,11 +16,11 @@ FLOORS = [
     {"launch", "pretrained"},
     {"runs"},
     {"train"},
-    {"report"},
+    {"report", "serve"},
     {"tasks"},
     {"inference", "export"},
     {"data"},
-    {"drawing"},
+    {"drawing", "page"},
     {"models"},
     {"weights"},
     {"encoders", "decoders"},
@@ -128,6 +128,7 @@ def test_no_rooms_import_each_other_or_go_round():
         ("tasks", {"models", "decoders", "encoders", "losses"}),
         ("inference", {"tasks", "train", "models"}),  # it asks what it is given, and names no task
         ("export", {"tasks", "train", "inference"}),
+        ("serve", {"train", "runs", "models", "export"}),
         ("weights", {"ops"}),
         ("models", {"losses"}),  # a model never names a loss
         ("data", {"ops"}),
@@ -164,6 +165,7 @@ def test_data_and_drawing_never_need_jax():
         ("drawing", ("jax", "flax", "optax", "grain", "segjax.data")),
         ("data", ("flax", "optax", "matplotlib", "tensorflow")),
         ("train", ("segjax.models", "segjax.decoders", "segjax.encoders")),
+        ("page", ("jax", "numpy")),
         ("export", ("onnx", "onnxruntime", "litert_converter", "ai_edge_litert", "cv2", "grain")),
     ],
 )

@@ -10,12 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
+from serving import serving
 
 from segjax import models
 from segjax.cli.parser import make_parser
+from segjax.data import Dataset
 from segjax.data.formats.layouts import find as find_images
 from segjax.export import export_model
+from segjax.inference import predict_mask
 from segjax.runs import read_experiment
+from segjax.serve import Served
+from segjax.tasks import Segmentation
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "benchmarks/README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
@@ -89,6 +95,18 @@ def test_the_code_of_exports_reads_a_file(tmp_path: Path, monkeypatch: pytest.Mo
     logits: Any = model.apply(variables, images, train=False)
     np.testing.assert_allclose(known["probabilities"], jax.nn.softmax(logits), atol=1e-5)
     assert tuple(known["class_names"]) == ("a", "b", "c")
+
+
+def test_the_code_of_the_server_asks_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    image = np.random.default_rng(0).integers(0, 256, (32, 48, 3)).astype(np.uint8)
+    Image.fromarray(image).save("photo.png")
+    model = models.unet(3, 4, depth=1)
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
+    task = Segmentation(Dataset("three", ("a", "b", "c"), ((0, 0, 0), (9, 9, 9), (99, 99, 99)), lambda split: []))
+    with serving(Served("three", task, model, variables)) as address:
+        known = run("docs/serve.md", address=f"http://{address.host}:{address.port}")
+    np.testing.assert_array_equal(known["mask"], predict_mask(model, variables, image))
 
 
 def test_every_page_with_code_is_run():

@@ -9,6 +9,7 @@ from segjax.cli.pages import start_again_with_huge_pages
 from segjax.cli.parser import make_parser
 from segjax.cli.runs import evaluate, predict
 from segjax.cli.say import fail
+from segjax.cli.serve import serve
 from segjax.cli.training import launch, sweep, train
 from segjax.errors import UserError
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed, rest = parser.parse_known_args(arguments)
     if rest and parsed.command not in (train, launch, sweep):
         parser.error(f"unknown argument {rest[0]}; `segjax {arguments[0]} --help` lists what there is.")
-    if typed and parsed.command in (train, sweep, evaluate, predict, export):
+    if typed and parsed.command in (train, sweep, evaluate, predict, export, serve):
         start_again_with_huge_pages()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are not for this audience
     try:
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "segjax":
             raise
-        extra = "launch" if error.name == "submitit" else "train"
+        extra = {"submitit": "launch", "starlette": "serve", "uvicorn": "serve"}.get(error.name, "train")
         return fail(f"`segjax {arguments[0]}` needs {error.name}; install it with `pip install 'segjax[{extra}]'`.")
     except BrokenPipeError:  # who reads has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain of it at its exit

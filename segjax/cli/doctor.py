@@ -18,6 +18,7 @@ EXTRAS = {
     "train": "every command that trains, scores, predicts or reads data",
     "launch": "`segjax launch --slurm` and `segjax sweep --slurm`",
     "export": "`segjax export`",
+    "serve": "`segjax serve`",
     "weights": "Keras files, and files of the Hugging Face hub",
 }
 """What the packages of each extra are for; of `dev` only who changes segjax has need."""

@@ -12,6 +12,7 @@ from segjax.strict_json import as_json
 
 if TYPE_CHECKING:
     from segjax.models import About
+    from segjax.tasks import Task
 
 _LOOKED_AT = 3
 """Images of the test split that an export is compared on."""
@@ -28,6 +29,8 @@ def export(parsed: argparse.Namespace, _: list[str]) -> int:
     opened = _opened(parsed)
     height, width = opened.images[0].shape[:2]
     size = None if parsed.dynamic else tuple(parsed.size or (side_for(height), side_for(width)))
+    if parsed.format == "html":
+        return _page(parsed, opened, size)
     written = export_model(
         opened.model,
         opened.variables,
@@ -53,9 +56,38 @@ def export(parsed: argparse.Namespace, _: list[str]) -> int:
     return 0
 
 
+def _page(parsed: argparse.Namespace, opened: "_Opened", size: Any) -> int:
+    """Write a folder with a page of the model."""
+    from segjax.export import export_page
+    from segjax.tasks import Options
+
+    if size is None:
+        raise ExportError("A page shows its model images of one size: leave --dynamic out, or say --size HEIGHT WIDTH.")
+    tells = opened.task.tells()
+    shown = {"name": Path(parsed.run).name or parsed.run, "score": Options().least, **tells.described()}
+    written = export_page(
+        opened.model,
+        opened.variables,
+        parsed.out,
+        opened.images,
+        size=tells.size or size,
+        shown=shown,
+        max_boxes=parsed.max_boxes,
+        thresholds=opened.about.thresholds or None,
+        about=opened.about,
+    )
+    if parsed.json:
+        print(as_json({"folder": parsed.out, "bytes": written.bytes} | written.metadata, indent=2))
+        return 0
+    print(f"{parsed.out}: a page, and its model of {written.bytes:,} bytes")
+    print(f"  look at it  python -m http.server --directory {parsed.out}, then http://localhost:8000")
+    return 0
+
+
 class _Opened(NamedTuple):
     """What is exported, and what it is compared on."""
 
+    task: "Task"
     model: Any
     variables: Any
     about: "About"
@@ -65,15 +97,13 @@ class _Opened(NamedTuple):
 def _opened(parsed: argparse.Namespace) -> _Opened:
     from segjax.data.formats.images import read_image
     from segjax.runs.load import load_experiment
-    from segjax.runs.saved import about_run, is_saved, of_masks, open_saved, thresholds_of
+    from segjax.runs.saved import about_run, is_saved, open_predictor, thresholds_of
 
     images = [read_image(path) for path in parsed.images]
     if is_saved(parsed.run):
         if not images:
             raise ExportError("A saved model has no images to be compared on: name some of yours, --images FILE ...")
-        model, variables, about = open_saved(parsed.run)
-        model, _ = of_masks(model, parsed.run, sigmoids=bool(about.thresholds))
-        return _Opened(model, variables, about, images)
+        return _Opened(*open_predictor(parsed.run), images)
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
     if not (Path(parsed.run) / "report.json").exists():
         print(f"{parsed.run} is not finished: what it has learned so far is exported.", file=sys.stderr)
@@ -82,4 +112,4 @@ def _opened(parsed: argparse.Namespace) -> _Opened:
         source = task.seen(experiment.data.open("test"))
         images = [source[i]["image"] for i in range(min(_LOOKED_AT, len(source)))]
     about = dataclasses.replace(about_run(Path(parsed.run)), thresholds=thresholds_of(task))  # of that checkpoint
-    return _Opened(experiment.model, variables, about, images)
+    return _Opened(task, experiment.model, variables, about, images)

@@ -12,6 +12,7 @@ from segjax.cli.hub import pull, push
 from segjax.cli.models import models
 from segjax.cli.report import compare, report
 from segjax.cli.runs import data_check, data_convert, data_list, data_split, evaluate, predict
+from segjax.cli.serve import serve
 from segjax.cli.training import launch, new, sweep, train
 from segjax.cli.weights import weights_check, weights_list
 
@@ -176,8 +177,14 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = add(commands, "export", export, "write a model for another runtime, where it gives the same")
     argument(command, "run", metavar="RUN", help=saved, complete=folder)
-    argument(command, "--format", choices=("stablehlo", "onnx", "tflite"), required=True, help="of the file")
-    argument(command, "--out", required=True, metavar="FILE", help="the file", complete=file)
+    argument(
+        command,
+        "--format",
+        choices=("stablehlo", "onnx", "tflite", "html"),
+        required=True,
+        help="of the file; html is a page in a folder",
+    )
+    argument(command, "--out", required=True, metavar="FILE", help="the file, or the folder of a page", complete=file)
     argument(command, "--checkpoint", choices=("last", "best"), help=which)
     sizes = command.add_mutually_exclusive_group()
     sizes.add_argument(
@@ -189,6 +196,21 @@ def make_parser() -> argparse.ArgumentParser:
     compared = "images to compare it with the model on [three of the run's test split]"
     argument(command, "--images", nargs="*", default=(), metavar="FILE", help=compared, complete=file)
     argument(command, "--json", action="store_true", help="print JSON")
+
+    command = add(commands, "serve", serve, "answer requests of HTTP with what a model finds in their images")
+    argument(command, "run", metavar="RUN", help=saved, complete=folder)
+    argument(command, "--port", type=int, default=8000, metavar="N", help="0 takes a free one [%(default)s]")
+    argument(command, "--host", default="127.0.0.1", metavar="ADDRESS", help="0.0.0.0 is everybody [%(default)s]")
+    argument(command, "--checkpoint", choices=("last", "best"), help=which)
+    ahead = "of images to compile for ahead of the first request; several times for several [256 256]"
+    argument(command, "--size", type=_count, nargs=2, action="append", metavar=("H", "W"), help=ahead)
+    argument(command, "--score", type=float, metavar="S", help="leave out boxes that are scored lower [0.3]")
+    argument(command, "--batch", type=_count, default=8, metavar="N", help="images in one pass at most [%(default)s]")
+    waiting = "requests under way at most, beyond which they are told to come again [%(default)s]"
+    argument(command, "--queue", type=_count, default=64, metavar="N", help=waiting)
+    argument(command, "--seconds", type=_count, default=60, metavar="N", help="for a request at most [%(default)s]")
+    argument(command, "--body", type=_count, default=32, metavar="MIB", help="of a request at most [%(default)s]")
+    argument(command, "--pixels", type=_count, default=25, metavar="MILLIONS", help="of an image at most [%(default)s]")
 
     command = add(commands, "models", models, "list models, decoders and encoders with their sizes, or say that of one")
     argument(command, "--decoder", metavar="NAME", help="one decoder, on the encoder that is named")

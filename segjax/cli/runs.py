@@ -42,7 +42,7 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     from segjax.tasks import Options
 
     keep_compiled_programs()
-    task, model, variables = open_predictor(parsed.run, parsed.checkpoint)
+    task, model, variables, _ = open_predictor(parsed.run, parsed.checkpoint)
     out = Path(parsed.out)
     options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score, parsed.coco)
     if parsed.video is not None:

@@ -2,6 +2,7 @@
 
 from segjax.errors import ExportError
 from segjax.export.exporting import TOLERANCE, Exported, Format, export_model
+from segjax.export.html import export_page
 from segjax.export.metadata import read_metadata
 
-__all__ = ["TOLERANCE", "ExportError", "Exported", "Format", "export_model", "read_metadata"]
+__all__ = ["TOLERANCE", "ExportError", "Exported", "Format", "export_model", "export_page", "read_metadata"]

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Bool
 
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.coco import load_json
@@ -18,6 +17,7 @@ from segjax.drawing import Palette, draw_boxes, notes
 from segjax.errors import InferenceError
 from segjax.inference.boxes import predict_boxes
 from segjax.inference.files import Opened, Summary, for_each_image
+from segjax.inference.found import Objects, where_there_is_data
 from segjax.inference.georeference import Place, place_of
 from segjax.inference.outputs import replacing, write_image
 from segjax.inference.prediction import Variables
@@ -67,7 +67,7 @@ def predict_box_files(
             cannot be written.
     """
     variables = jax.device_put(variables)
-    results = BoxResults(class_names, palette, attribute_names, annotations)
+    results = BoxResults(Objects(class_names, palette, attribute_names), annotations)
 
     def write(opened: Opened) -> Path:
         found = predict_boxes(model, variables, opened.image, size=size, max_boxes=max_boxes, least=least)
@@ -94,16 +94,10 @@ class BoxResults:
     endings = ("_boxes.png", "_boxes.geojson")
     """Of the names of all results that a file can have."""
 
-    def __init__(
-        self,
-        class_names: Sequence[str],
-        palette: Palette,
-        attribute_names: Sequence[str] = (),
-        annotations: Path | None = None,
-    ) -> None:
+    def __init__(self, objects: Objects, annotations: Path | None = None) -> None:
         """Take what the model tells; raises `DataError` or `InferenceError` for annotations of other things."""
-        self._class_names, self._palette, self._attribute_names = class_names, palette, attribute_names
-        self._ids = None if annotations is None else _Ids(annotations, class_names)
+        self._objects = objects
+        self._ids = None if annotations is None else _Ids(annotations, objects.class_names)
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
@@ -116,29 +110,27 @@ class BoxResults:
         if self._ids is not None:
             self._ids.of_image(opened.name)
         target, on_earth = (Path(f"{opened.stem}{ending}") for ending in self.endings)
-        found = _where_there_is_data(found, opened.missing)
-        drawn = notes(found, self._class_names, self._attribute_names)
-        write_image(target, draw_boxes(opened.shown, drawn, self._palette))
+        found = where_there_is_data(found, opened.missing)
+        drawn = notes(found, self._objects.class_names, self._objects.attribute_names)
+        write_image(target, draw_boxes(opened.shown, drawn, self._objects.palette))
         height, width, _ = opened.image.shape
         place = place_of(opened.file)
         if place is not None and place.affine is not None:
             self._write_on_earth(on_earth, found, place)
         number = len(self._images) + 1
         self._images.append({"id": number, "file_name": opened.name, "height": height, "width": width})
-        for i, box in enumerate(np.asarray(found.boxes, np.float64)):
+        exact = np.asarray(found.boxes, np.float64).tolist()
+        for row, (_, _, width, height) in zip(self._objects.rows(found), exact, strict=True):
             annotation: dict[str, Any] = {
                 "id": len(self._annotations) + 1,
                 "image_id": number,
-                "category_id": int(found.labels[i]) + 1,
-                "bbox": [round(value, 2) for value in box.tolist()],
-                "area": round(float(box[2] * box[3]), 2),
+                "category_id": row["label"] + 1,
+                "bbox": row["box"],
+                "area": round(width * height, 2),
                 "iscrowd": 0,
-                "score": round(float(found.scores[i]), 5),
+                "score": row["score"],
             }
-            if found.attributes is not None:
-                scores = (round(float(score), 5) for score in found.attributes[i])
-                annotation["attributes"] = dict(zip(self._attribute_names, scores, strict=True))
-            self._annotations.append(annotation)
+            self._annotations.append(annotation | {name: row[name] for name in ("attributes",) if name in row})
         return target
 
     def _write_on_earth(self, path: Path, found: Detections, place: Place) -> None:
@@ -146,7 +138,10 @@ class BoxResults:
         for i, (x, y, w, h) in enumerate(np.asarray(found.boxes, np.float64)):
             corners = np.array([(x, y, 1), (x, y + h, 1), (x + w, y + h, 1), (x + w, y, 1), (x, y, 1)])
             outline = (corners @ np.asarray(place.affine).T)[:, :2].tolist()
-            about = {"class": self._class_names[int(found.labels[i])], "score": round(float(found.scores[i]), 5)}
+            about = {
+                "class": self._objects.class_names[int(found.labels[i])],
+                "score": round(float(found.scores[i]), 5),
+            }
             geometry = {"type": "Polygon", "coordinates": [outline]}
             features.append({"type": "Feature", "properties": about, "geometry": geometry})
         collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
@@ -162,7 +157,7 @@ class BoxResults:
         Raises:
             InferenceError: the file cannot be written.
         """
-        categories = [{"id": number, "name": name} for number, name in enumerate(self._class_names, start=1)]
+        categories = [{"id": number, "name": name} for number, name in enumerate(self._objects.class_names, start=1)]
         coco = {"images": self._images, "categories": categories, "annotations": self._annotations}
         _write(Path(out) / COCO_FILE, coco)
         if self._ids is not None:
@@ -215,14 +210,3 @@ def _write(path: Path, content: Any) -> None:
         raise InferenceError(
             f"{shown(path)} cannot be written ({error.strerror or error}): make room, or give --out a folder of yours."
         ) from error
-
-
-def _where_there_is_data(found: Detections, missing: Bool[np.ndarray, "h w"] | None) -> Detections:
-    """The objects whose middle lies where the image has data."""
-    if missing is None:
-        return found
-    boxes = np.asarray(found.boxes)
-    column, row = (boxes[:, :2] + boxes[:, 2:] / 2).astype(int).T
-    height, width = missing.shape
-    there = ~missing[row.clip(0, height - 1), column.clip(0, width - 1)]
-    return jax.tree.map(lambda values: np.asarray(values)[there], found)

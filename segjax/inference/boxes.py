@@ -1,7 +1,7 @@
 """The objects in one image of any size."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from segjax.data.padding import padded
 from segjax.data.record import IGNORE, Record, Source
 from segjax.errors import InferenceError
 from segjax.inference.prediction import Variables, refuse_other_depth
+from segjax.inference.together import together
 from segjax.ops import boxes
 from segjax.ops.boxes import Detections
 
@@ -45,7 +46,7 @@ def predict_boxes(
         InferenceError: an image without three axes or without pixels, in other numbers or with another number of
             bands than the model was trained with, or a device without the memory for it.
     """
-    return _predict(model, variables, image, size, max_boxes, least, masked=False)[0]
+    return _predict(model, variables, [image], size, max_boxes, least, masked=False)[0][0]
 
 
 def predict_boxes_and_mask(
@@ -62,42 +63,86 @@ def predict_boxes_and_mask(
     The model's outputs have a `mask` too, logits (n h w k) of every pixel that it sees; they are resized to the image.
     Arguments and errors are those of `predict_boxes`.
     """
-    found, logits = _predict(model, variables, image, size, max_boxes, least, masked=True)
+    found, logits = _predict(model, variables, [image], size, max_boxes, least, masked=True)[0]
     return found, np.asarray(jax.nn.softmax(logits))
+
+
+def predict_boxes_of_each(
+    model: nn.Module,
+    variables: Variables,
+    images: Sequence[Num[np.ndarray, "h w c"]],
+    *,
+    size: tuple[int, int] | None = None,
+    max_boxes: int = 100,
+    least: float = 0.0,
+) -> list[Detections]:
+    """What `predict_boxes` gives of each of several images; those that are seen in one size go in one pass."""
+    return [found for found, _ in _predict(model, variables, images, size, max_boxes, least, masked=False)]
+
+
+def predict_boxes_and_mask_of_each(
+    model: nn.Module,
+    variables: Variables,
+    images: Sequence[Num[np.ndarray, "h w c"]],
+    *,
+    size: tuple[int, int] | None = None,
+    max_boxes: int = 1,
+    least: float = 0.0,
+) -> list[tuple[Detections, Float32[np.ndarray, "h w k"]]]:
+    """What `predict_boxes_and_mask` gives of each of several images; those seen in one size go in one pass."""
+    each = _predict(model, variables, images, size, max_boxes, least, masked=True)
+    return [(found, np.asarray(jax.nn.softmax(logits))) for found, logits in each]
 
 
 def _predict(
     model: nn.Module,
     variables: Variables,
-    image: Num[np.ndarray, "h w c"],
+    images: Sequence[np.ndarray],
     size: tuple[int, int] | None,
     max_boxes: int,
     least: float,
     *,
     masked: bool,
+) -> list[tuple[Detections, Any]]:
+    fits, seen = [], []
+    for image in map(np.asarray, images):
+        if image.ndim != 3 or not image.size:
+            raise InferenceError(f"predict_boxes takes one image (h, w, c) with pixels in it, but got {image.shape}.")
+        refuse_other_depth(model, image)
+        own = image.shape[:2]
+        fits.append(boxes.letterbox(own, size or own))
+        seen.append(padded(image) if size is None else _fit(image, fits[-1]))
+    results: list[Any] = [None] * len(seen)
+    for batch in together(pixels.shape for pixels in seen):
+        pixels = np.stack([seen[number] for number in batch])
+        found, masks = _of_batch(model, variables, pixels, max_boxes, masked)
+        for place, number in enumerate(batch):
+            one, fitted = jax.tree.map(lambda values, place=place: values[place], found), fits[number]
+            own = fitted.input_size
+            one = one._replace(boxes=np.asarray(boxes.clip(fitted.boxes_back(one.boxes), own)))
+            chosen = (one.labels >= 0) & (one.scores >= least) & (one.boxes[:, 2:] > 0).all(-1)
+            mask = None
+            if masks is not None:
+                mask = masks[place].astype(jnp.float32)
+                mask = mask[: own[0], : own[1]] if size is None else fitted.image_back(mask[None])[0]
+            results[number] = jax.tree.map(lambda values, chosen=chosen: values[chosen], one), mask
+    return results
+
+
+def _of_batch(
+    model: nn.Module, variables: Variables, images: np.ndarray, max_boxes: int, masked: bool
 ) -> tuple[Detections, Any]:
-    image = np.asarray(image)
-    if image.ndim != 3 or not image.size:
-        raise InferenceError(f"predict_boxes takes one image (h, w, c) with pixels in it, but got {image.shape}.")
-    refuse_other_depth(model, image)
-    own = image.shape[:2]
-    fitted = boxes.letterbox(own, size or own)
-    seen = padded(image) if size is None else _fit(image, fitted)
+    """The objects of images of one size as NumPy arrays, and the logits of their pixels."""
     try:
-        found, mask = _compiled(model, seen.shape, max_boxes, masked)(variables, seen)
-        found = jax.device_get(found)
-        if mask is not None:
-            mask = mask.astype(jnp.float32)
-            mask = mask[: own[0], : own[1]] if size is None else fitted.image_back(mask[None])[0]
+        found, masks = _compiled(model, images.shape, max_boxes, masked)(variables, images)
+        return jax.device_get(found), masks
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise InferenceError(
-            f"{own[0]}x{own[1]} pixels at once are too many for the device's memory: make the image smaller."
+            f"{images.shape[1]}x{images.shape[2]} pixels at once are too many for the device's memory: make the image "
+            "smaller."
         ) from error
-    found = found._replace(boxes=np.asarray(boxes.clip(fitted.boxes_back(found.boxes), own)))
-    chosen = (found.labels >= 0) & (found.scores >= least) & (found.boxes[:, 2:] > 0).all(-1)
-    return jax.tree.map(lambda values: values[chosen], found), mask
 
 
 @dataclass(frozen=True)
@@ -144,9 +189,8 @@ def _compiled(
 ) -> Callable[[Variables, np.ndarray], tuple[Detections, Any]]:
     del shape
 
-    def read(variables: Variables, image: Any) -> tuple[Detections, Any]:
-        outputs: Any = model.apply(variables, image[None], train=False)
-        found = jax.tree.map(lambda values: values[0], outputs.detections(max_boxes))
-        return found, outputs.mask[0] if masked else None
+    def read(variables: Variables, images: Any) -> tuple[Detections, Any]:
+        outputs: Any = model.apply(variables, images, train=False)
+        return outputs.detections(max_boxes), outputs.mask if masked else None
 
     return jax.jit(read)

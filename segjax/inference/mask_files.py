@@ -10,23 +10,21 @@ from typing import Literal
 import jax
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from PIL import Image
 
 from segjax.data.formats.bands import Bands
 from segjax.drawing import Palette, draw_overlay
-from segjax.errors import InferenceError
 from segjax.inference.files import Opened, Summary, for_each_image
+from segjax.inference.found import Labels
 from segjax.inference.georeference import NODATA, Place, place_of
-from segjax.inference.outputs import Add, indexed, npy_writer, png_writer, replacing, write_image
-from segjax.inference.prediction import Variables, most_probable, predict_strips
+from segjax.inference.outputs import Add, npy_writer, png_writer, replacing, write_image
+from segjax.inference.prediction import Variables, predict_strips
 from segjax.inference.tiff_file import tiff_writer
 from segjax.inference.tiling import Tiling
 
 Probabilities = Literal["npy", "png"]
 """How class probabilities are written."""
-_WITHOUT = (40, 40, 40)
-"""The colour of pixels without a label, in the mask of that label."""
 
 
 def predict_mask_files(
@@ -66,11 +64,11 @@ def predict_mask_files(
             names that are not as many as the model's classes.
     """
     variables = jax.device_put(variables)
-    results = MaskResults(class_names, palette, probabilities, thresholds)
-    activation = "softmax" if thresholds is None else "sigmoid"
+    labels = Labels(class_names, palette, thresholds)
+    results = MaskResults(labels, probabilities)
 
     def write(opened: Opened) -> Path:
-        strips = predict_strips(model, variables, opened.image, tiling=tiling, activation=activation)
+        strips = predict_strips(model, variables, opened.image, tiling=tiling, activation=labels.activation)
         return results.write(opened, strips)
 
     return for_each_image(write, paths, out, results.endings, bands)
@@ -89,20 +87,10 @@ class MaskResults:
     orientation says. Where the image has no data, a mask is 255, and says so; probabilities are NaN, and 0 in PNG.
     """
 
-    def __init__(
-        self,
-        class_names: Sequence[str],
-        palette: Palette,
-        probabilities: Probabilities | None = None,
-        thresholds: Sequence[float] | None = None,
-    ) -> None:
-        """Take the names of what the model tells; `thresholds` are of the sigmoids of its logits, where it has them."""
-        self._class_names, self._palette, self._probabilities = class_names, palette, probabilities
-        self._thresholds = None if thresholds is None else np.asarray(thresholds, np.float32)
-        names = [f"_{number}_{_in_file_name(name)}" for number, name in enumerate(class_names)]
-        self._one_logit = thresholds is not None and (len(thresholds), len(names)) == (1, 2)
-        self._overlap = thresholds is not None and not self._one_logit
-        self._masks = [f"_mask{name}" for name in names] if self._overlap else [""]
+    def __init__(self, labels: Labels, probabilities: Probabilities | None = None) -> None:
+        self._labels, self._probabilities = labels, probabilities
+        names = [f"_{number}_{_in_file_name(name)}" for number, name in enumerate(labels.class_names)]
+        self._masks = [f"_mask{name}" for name in names] if labels.overlap else [""]
         self._shares = [f"{name}.png" for name in names] if probabilities == "png" else ["_probabilities.npy"]
         of_masks = [f"{name}{ending}" for name in self._masks for ending in (".png", ".tif", ".tif.aux.xml")]
         self.endings = (*of_masks, "_overlay.png", "_probabilities.tif", *self._shares)
@@ -115,35 +103,23 @@ class MaskResults:
             InferenceError: probabilities of more or fewer classes than have names.
         """
         height, width, _ = opened.image.shape
-        place, count = place_of(opened.file), len(self._class_names)
-        mask = np.empty((height, width, count) if self._overlap else (height, width), np.uint8)
+        labels, place = self._labels, place_of(opened.file)
+        count = len(labels.class_names)
+        mask = np.empty((height, width, count) if labels.overlap else (height, width), np.uint8)
         with ExitStack() as stack:
             adds = [stack.enter_context(writer) for writer in self._writers(opened.stem, (height, width, count), place)]
             for row, strip in strips:
-                self._check_classes(strip.shape[-1])
-                mask[row : row + len(strip)] = self._decided(strip)
-                if self._one_logit:
-                    strip = np.concatenate([1 - strip, strip], axis=-1)
-                if opened.missing is not None:
-                    gone = opened.missing[row : row + len(strip)]
-                    mask[row : row + len(strip)][gone] = NODATA
-                    strip = np.where(gone[..., None], np.float32(np.nan), strip)
+                rows = slice(row, row + len(strip))
+                mask[rows], strip = labels.decided(strip, None if opened.missing is None else opened.missing[rows])
                 for add in adds:
                     add(row, strip)
                 opened.advance(len(strip) / height)
-        for label, name in enumerate(self._masks):
-            one = np.ascontiguousarray(mask[..., label]) if self._overlap else mask
-            palette = (_WITHOUT, self._palette[label]) if self._overlap else self._palette
-            _write_mask(f"{opened.stem}{name}", indexed(one, palette), place)
-        overlay = draw_overlay(opened.shown, mask, self._class_names, self._palette)
-        write_image(Path(f"{opened.stem}_overlay.png"), overlay)
+        for name, image in zip(self._masks, labels.images(mask), strict=True):
+            _write_mask(f"{opened.stem}{name}", image, place)
+        write_image(
+            Path(f"{opened.stem}_overlay.png"), draw_overlay(opened.shown, mask, labels.class_names, labels.palette)
+        )
         return Path(f"{opened.stem}{self._masks[0]}.png")
-
-    def _decided(self, strip: Float32[np.ndarray, "rows w k"]) -> UInt8[np.ndarray, "rows w *k"]:
-        if self._thresholds is None:
-            return most_probable(strip)
-        has = (strip >= self._thresholds).astype(np.uint8)
-        return has[..., 0] if self._one_logit else has
 
     def _writers(
         self, stem: Path, shape: tuple[int, int, int], place: Place | None
@@ -155,15 +131,8 @@ class MaskResults:
         writers: list[AbstractContextManager[Add]] = [one]
         if place is not None:
             of_shares = Path(f"{stem}_probabilities.tif")
-            writers.append(tiff_writer(of_shares, shape, self._class_names, place.tags))
+            writers.append(tiff_writer(of_shares, shape, self._labels.class_names, place.tags))
         return writers
-
-    def _check_classes(self, classes: int) -> None:
-        if classes != (1 if self._one_logit else len(self._class_names)):
-            raise InferenceError(
-                f"the model tells {classes} classes, but class_names has {len(self._class_names)}: "
-                "give the names that it was trained with."
-            )
 
 
 def _write_mask(stem: str, mask: Image.Image, place: Place | None) -> None:

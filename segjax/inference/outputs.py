@@ -32,10 +32,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def write_image(path: Path, image: Image.Image, **settings: Any) -> None:
     """Write an image in the format of the path's suffix; `settings` are those of Pillow's `save`."""
-    encoded = io.BytesIO()  # Pillow's encoders, writing to a file of the system's, hide why it failed
-    image.save(encoded, {".png": "PNG", ".tif": "TIFF"}[path.suffix], **settings)
+    # Pillow's encoders, writing to a file of the system's, hide why it failed.
+    encoded = _encoded(image, {".png": "PNG", ".tif": "TIFF"}[path.suffix], **settings)
     with replacing(path) as file:
-        file.write(encoded.getbuffer())
+        file.write(encoded)
+
+
+def png(image: Image.Image) -> bytes:
+    """The bytes of the PNG file that `write_image` writes."""
+    return _encoded(image, "PNG")
+
+
+def _encoded(image: Image.Image, format: str, **settings: Any) -> bytes:
+    encoded = io.BytesIO()
+    image.save(encoded, format, **settings)
+    return encoded.getvalue()
 
 
 def indexed(mask: UInt8[np.ndarray, "h w"], palette: Sequence[Sequence[int]]) -> Image.Image:

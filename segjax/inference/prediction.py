@@ -16,6 +16,7 @@ from segjax.data.padding import padded, side_for
 from segjax.errors import InferenceError
 from segjax.inference.receptive_field import receptive_radius
 from segjax.inference.tiling import Span, Tiling, View, spans
+from segjax.inference.together import together
 
 Variables = Mapping[str, Any]
 Image = Num[np.ndarray, "h w c"]
@@ -57,6 +58,31 @@ def predict(
             probabilities = np.empty((*np.shape(image)[:2], strip.shape[-1]), np.float32)
         probabilities[row : row + len(strip)] = strip
     return probabilities
+
+
+def predict_each(
+    model: nn.Module, variables: Variables, images: Sequence[Image], *, activation: Activation = "softmax"
+) -> list[Float[np.ndarray, "h w k"]]:
+    """What `predict` gives of each of several images; those that are seen whole and in one size go in one pass.
+
+    The numbers are those of one image at a time but for how floating point rounds, and raises what `predict` raises.
+    """
+    found: list[Any] = [None] * len(images)
+    seen: dict[int, np.ndarray] = {}
+    for number, image in enumerate(images):
+        height, width = (side_for(length) for length in image.shape[:2])
+        if max(height, width) > Tiling().side(height, width):
+            found[number] = predict(model, variables, image, activation=activation)
+        else:
+            refuse_other_depth(model, image)
+            seen[number] = padded(image)
+    numbers = [*seen]
+    for batch in together(pixels.shape for pixels in seen.values()):
+        pixels = np.stack([seen[numbers[place]] for place in batch])
+        for place, probabilities in zip(batch, _of_batch(model, variables, pixels, activation), strict=True):
+            height, width = images[numbers[place]].shape[:2]
+            found[numbers[place]] = probabilities[:height, :width]
+    return found
 
 
 def predict_mask(
@@ -174,20 +200,24 @@ def _tile(
     weights = np.multiply.outer(row.weights, column.weights / len(views))[..., None]
     share = np.float32(0)
     for view in views:
-        probabilities = _probabilities(model, variables, np.flip(pixels, view.flips), view.scale, activation)
-        probabilities = np.flip(probabilities, view.flips)
+        flipped = np.flip(pixels, view.flips)[None]
+        probabilities = np.flip(_of_batch(model, variables, flipped, activation, view.scale)[0], view.flips)
         share += weights * probabilities[top : top + len(row.weights), left : left + len(column.weights)]
     return np.asarray(share)
 
 
-def _probabilities(
-    model: nn.Module, variables: Variables, image: Image, scale: float, activation: Activation
-) -> Float[np.ndarray, "h w k"]:
-    """Probabilities of the image as it looks when scaled, brought back to its size."""
-    height, width = image.shape[:2]
+def _of_batch(
+    model: nn.Module,
+    variables: Variables,
+    images: Num[np.ndarray, "n h w c"],
+    activation: Activation,
+    scale: float = 1.0,
+) -> Float[np.ndarray, "n h w k"]:
+    """Probabilities of images as they look when scaled, brought back to their size."""
+    height, width = images.shape[1:3]
     size = max(1, round(scale * height)), max(1, round(scale * width))
     try:
-        return np.asarray(_compiled(model, image.shape, size, activation)(variables, image))
+        return np.asarray(_compiled(model, images.shape, size, activation)(variables, images))
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -198,15 +228,15 @@ def _probabilities(
 
 @functools.lru_cache(maxsize=64)  # and not jit's own cache, in which a folder of images of all sizes would pile up
 def _compiled(
-    model: nn.Module, shape: tuple[int, int, int], size: tuple[int, int], activation: Activation
-) -> Callable[[Variables, Image], Float[Array, "h w k"]]:
-    own, channels = shape[:2], shape[2]
+    model: nn.Module, shape: tuple[int, ...], size: tuple[int, int], activation: Activation
+) -> Callable[[Variables, Any], Float[Array, "n h w k"]]:
+    count, *own, channels = shape
 
-    def probabilities(variables: Variables, image: Num[Array, "h w c"]) -> Float[Array, "h w k"]:
-        if size != own:
-            image = jax.image.resize(image.astype(jnp.float32), (*size, channels), "bilinear")
-        logits: Any = model.apply(variables, image[None], train=False)
-        result = getattr(jax.nn, activation)(logits[0].astype(jnp.float32))
-        return result if size == own else jax.image.resize(result, (*own, result.shape[-1]), "bilinear")
+    def probabilities(variables: Variables, images: Num[Array, "n h w c"]) -> Float[Array, "n h w k"]:
+        if size != tuple(own):
+            images = jax.image.resize(images.astype(jnp.float32), (count, *size, channels), "bilinear")
+        logits: Any = model.apply(variables, images, train=False)
+        result = getattr(jax.nn, activation)(logits.astype(jnp.float32))
+        return result if size == tuple(own) else jax.image.resize(result, (count, *own, result.shape[-1]), "bilinear")
 
     return jax.jit(probabilities)

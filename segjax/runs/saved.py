@@ -31,6 +31,7 @@ class Predictor(NamedTuple):
     task: Task
     model: nn.Module
     variables: Mapping[str, Any]
+    about: About
 
 
 def is_saved(said: str) -> bool:
@@ -62,13 +63,14 @@ def open_predictor(said: str, which: Which | None = None) -> Predictor:
     """
     if not is_saved(said):
         experiment, variables = load_experiment(said, which)
-        return Predictor(experiment.task_of_data, experiment.model, variables)
+        about = About(experiment.data.class_names, trained_on=experiment.data.name)
+        return Predictor(experiment.task_of_data, experiment.model, variables, about)
     model, variables, about = open_saved(said)
     model, count = of_masks(model, said, sigmoids=bool(about.thresholds))
     names = about.class_names or tuple(f"class {i}" for i in range(count))
     multilabel = len(about.thresholds) == len(names)
     data = Dataset(said, names, about.palette or voc_palette(len(names)), _no_data, multilabel=multilabel)
-    return Predictor(_task(data, about), model, variables)
+    return Predictor(_task(data, about), model, variables, about)
 
 
 def _task(data: Dataset, about: About) -> Task:

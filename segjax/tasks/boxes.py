@@ -8,8 +8,21 @@ import numpy as np
 from flax import linen as nn
 
 from segjax.data import Dataset
+from segjax.data.formats.rasters import Raster
 from segjax.drawing import draw_boxes, notes
-from segjax.inference import Summary, Variables, VideoSummary, predict_box_files, predict_boxes, predict_video
+from segjax.inference import (
+    Found,
+    Objects,
+    Summary,
+    Tells,
+    Variables,
+    VideoSummary,
+    predict_box_files,
+    predict_boxes,
+    predict_boxes_of_each,
+    predict_video,
+    where_there_is_data,
+)
 from segjax.inference.video import Frame
 from segjax.tasks.options import Options
 
@@ -19,6 +32,25 @@ class BoxPredictions:
 
     def __init__(self, data: Dataset, *, size: tuple[int, int] | None, max_boxes: int) -> None:
         self._data, self._size, self._max_boxes = data, size, max_boxes
+
+    @property
+    def tells(self) -> Tells:
+        """Objects."""
+        objects = Objects(self._data.class_names, self._data.palette, self._data.attribute_names)
+        return Tells(objects=objects, bands=self._data.images, size=self._size)
+
+    def of_images(
+        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
+    ) -> list[Found]:
+        """The objects of each."""
+        options.only("--score", why=f"images of a run on {self._data.name} are searched for boxes")
+        pixels = [image.pixels for image in images]
+        each = predict_boxes_of_each(
+            model, variables, pixels, size=self._size, max_boxes=self._max_boxes, least=options.least
+        )
+        return [
+            Found(objects=where_there_is_data(found, image.missing)) for image, found in zip(images, each, strict=True)
+        ]
 
     def write_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options

@@ -12,8 +12,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Record, Source
+from segjax.data.formats.rasters import Raster
 from segjax.drawing import draw_curves, notes
-from segjax.inference import Summary, Variables, VideoSummary, predict_boxes
+from segjax.inference import Found, Summary, Tells, Variables, VideoSummary, predict_boxes
 from segjax.ops import boxes
 from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examined import Examined
@@ -143,6 +144,16 @@ class Detection:
 
         examined = draw_box_predictions(folder, source, predict, self._data)
         return examined._replace(details=details)
+
+    def tells(self) -> Tells:
+        """Boxes."""
+        return self._predictions.tells
+
+    def predict_images(
+        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
+    ) -> list[Found]:
+        """The boxes of each; takes `--score`."""
+        return self._predictions.of_images(model, variables, images, options)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options

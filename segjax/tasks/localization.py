@@ -13,9 +13,10 @@ from jaxtyping import Array, Float, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Record, Source
+from segjax.data.formats.rasters import Raster
 from segjax.data.padding import padded
 from segjax.drawing import draw_curves, notes
-from segjax.inference import FittedSource, Summary, Variables, VideoSummary
+from segjax.inference import FittedSource, Found, Summary, Tells, Variables, VideoSummary
 from segjax.ops import boxes
 from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examined import Examined, calibration_bins
@@ -132,6 +133,16 @@ class Localization:
         examined = draw_box_predictions(folder, source, lambda records: [*map(predict, records)], self._data)
         confidence, right = np.array(certain, np.float64).reshape(-1, 2).T
         return examined._replace(details={"calibration": calibration_bins(confidence, right > 0).tolist()})
+
+    def tells(self) -> Tells:
+        """One box."""
+        return self._predictions.tells
+
+    def predict_images(
+        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
+    ) -> list[Found]:
+        """The box of each; takes `--score`."""
+        return self._predictions.of_images(model, variables, images, options)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options

@@ -11,13 +11,18 @@ from flax import linen as nn
 from jaxtyping import UInt8
 
 from segjax.data import Dataset, Source
+from segjax.data.formats.rasters import Raster
 from segjax.drawing import MaskExample, draw_mask_grid, tint
 from segjax.drawing.figures import evenly
 from segjax.inference import (
+    Found,
+    Labels,
     Summary,
+    Tells,
     Tiling,
     Variables,
     VideoSummary,
+    predict_each,
     predict_labels,
     predict_mask,
     predict_mask_files,
@@ -37,6 +42,21 @@ class MaskPredictions:
 
     def __init__(self, data: Dataset, thresholds: Sequence[float] | None = None) -> None:
         self._data, self._thresholds = data, thresholds
+        self._labels = Labels(data.class_names, data.palette, thresholds)
+
+    @property
+    def tells(self) -> Tells:
+        """Labels of pixels."""
+        return Tells(self._labels, bands=self._data.images)
+
+    def of_images(
+        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
+    ) -> list[Found]:
+        """The mask and the probabilities of each."""
+        options.only(why=f"images of a run on {self._data.name} are predicted as they are")
+        pixels = [image.pixels for image in images]
+        each = predict_each(model, variables, pixels, activation=self._labels.activation)
+        return [Found(*self._labels.decided(one, image.missing)) for image, one in zip(images, each, strict=True)]
 
     def draw(
         self,
@@ -55,8 +75,7 @@ class MaskPredictions:
             found = self._predict(model, variables, record["image"])
             examples.append(MaskExample(self._data.shown(record["image"]), record["mask"], found))
         draw_mask_grid(folder, examples, self._data.class_names, self._data.palette)
-        activation = "softmax" if self._thresholds is None else "sigmoid"
-        predict = functools.partial(predict_strips, model, variables, activation=activation)
+        predict = functools.partial(predict_strips, model, variables, activation=self._labels.activation)
         return examine_masks(source, self._data, predict, look, scores, headline)
 
     def write_files(

@@ -11,16 +11,23 @@ from flax import linen as nn
 
 from segjax.data import Dataset, Source
 from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR
+from segjax.data.formats.rasters import Raster
 from segjax.drawing import draw_boxes, draw_curves, notes, tint
 from segjax.inference import (
     BoxResults,
+    Found,
+    Labels,
     MaskResults,
+    Objects,
     Summary,
+    Tells,
     Variables,
     VideoSummary,
     for_each_image,
     predict_boxes_and_mask,
+    predict_boxes_and_mask_of_each,
     predict_video,
+    where_there_is_data,
 )
 from segjax.inference.files import Opened
 from segjax.inference.video import Frame
@@ -43,6 +50,7 @@ class MultiTask:
         names, palette = (BACKGROUND, *data.class_names), (BACKGROUND_COLOUR, *data.palette)
         of_mask = dataclasses.replace(data, class_names=names, palette=palette)
         self._data, self._of_mask, self._size = data, of_mask, size
+        self._labels, self._objects = Labels(names, palette), Objects(data.class_names, data.palette)
         self._localization, self._segmentation = Localization(data, size), Segmentation(of_mask)
 
     def targets(self, batch: Batch) -> OneObject:
@@ -87,14 +95,30 @@ class MultiTask:
         """Boxes, as `Localization` draws them."""
         return self._localization.draw_predictions(folder, model, variables, source)
 
+    def tells(self) -> Tells:
+        """A mask, and the box of one object."""
+        return Tells(self._labels, self._objects, self._data.images, self._size)
+
+    def predict_images(
+        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
+    ) -> list[Found]:
+        """The box, mask and probabilities of each; takes `--score`."""
+        options.only("--score", why=self._why)
+        pixels = [image.pixels for image in images]
+        each = predict_boxes_and_mask_of_each(model, variables, pixels, size=self._size, least=options.least)
+        return [
+            Found(*self._labels.decided(shares, image.missing), where_there_is_data(found, image.missing))
+            for image, (found, shares) in zip(images, each, strict=True)
+        ]
+
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
         """What `MaskResults` and `BoxResults` write, of one pass; takes `--score`, `--coco` and `--probabilities`."""
         options.only("--score", "--coco", "--probabilities", why=self._why)
         variables = jax.device_put(variables)
-        masks = MaskResults(self._of_mask.class_names, self._of_mask.palette, options.probabilities)
-        boxes = BoxResults(self._data.class_names, self._data.palette, annotations=options.annotations)
+        masks = MaskResults(self._labels, options.probabilities)
+        boxes = BoxResults(self._objects, options.annotations)
 
         def write(opened: Opened) -> Path:
             found, probabilities = predict_boxes_and_mask(

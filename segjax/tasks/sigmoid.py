@@ -12,9 +12,10 @@ from jaxtyping import Array, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Source
+from segjax.data.formats.rasters import Raster
 from segjax.drawing import draw_curves
 from segjax.errors import ExperimentError
-from segjax.inference import Summary, Variables, VideoSummary
+from segjax.inference import Found, Summary, Tells, Variables, VideoSummary
 from segjax.metrics.averages import mean
 from segjax.metrics.labels import BINS
 from segjax.tasks.examined import Examined
@@ -127,6 +128,16 @@ class SigmoidSegmentation:
         """A few records: the image, the truth, the prediction, the error."""
         look = functools.partial(look_at_labels, thresholds=self.thresholds)
         return self._predictions.draw(folder, model, variables, source, look, self.scores, self.headline)
+
+    def tells(self) -> Tells:
+        """A mask of labels."""
+        return self._predictions.tells
+
+    def predict_images(
+        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
+    ) -> list[Found]:
+        """A mask and probabilities of each."""
+        return self._predictions.of_images(model, variables, images, options)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from flax import linen as nn
 
 from segjax.data import Source
-from segjax.inference import Summary, Variables, VideoSummary
+from segjax.data.formats.rasters import Raster
+from segjax.inference import Found, Summary, Tells, Variables, VideoSummary
 from segjax.tasks.examined import Examined
 from segjax.tasks.options import Options
 
@@ -60,6 +61,20 @@ class Task(Protocol):
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined | None:
         """Write predictions.png; returns what was seen of the records looked at, for report.html."""
+        ...
+
+    def tells(self) -> Tells:
+        """What it finds in an image, by name, and what an image has to be."""
+        ...
+
+    def predict_images(
+        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
+    ) -> list[Found]:
+        """What `predict_files` writes of each of several images; those that are seen in one size go in one pass.
+
+        Raises:
+            InferenceError: an option that the task does not take, or an image that cannot be predicted.
+        """
         ...
 
     def predict_files(

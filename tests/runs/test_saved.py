@@ -43,7 +43,7 @@ def test_a_saved_model_predicts_and_is_scored_as_a_run_is(
     folder: Any, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     path, model, variables = folder
-    _, predictor, found = open_predictor(str(path))
+    _, predictor, found, _ = open_predictor(str(path))
     file = read_experiment(str(squares))
     run = new_run(tmp_path / "run", file, {})
     source = file.build({}, {}).data.open("val")
@@ -128,7 +128,7 @@ def test_labels_that_overlap_stay_so_with_their_thresholds(squares: Path, tmp_pa
     model = Normalized(models.unet(2, 2, depth=1).clone(activation=nn.sigmoid), (0.3,) * 3, (0.3,) * 3)
     variables = filled(model)
     segjax.save_pretrained(tmp_path / "saved", model, variables, about)
-    task, plain, found = open_predictor(str(tmp_path / "saved"))
+    task, plain, found, _ = open_predictor(str(tmp_path / "saved"))
     assert isinstance(task, SigmoidSegmentation)
     assert task.thresholds == (0.25, 0.75)
     image = np.random.default_rng(0).integers(0, 255, (24, 32, 3)).astype(np.uint8)

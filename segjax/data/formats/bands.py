@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Num, UInt8
 
 from segjax.data.formats.channels import read_channels
-from segjax.data.formats.images import shown
+from segjax.data.formats.images import read_raster, shown
 from segjax.data.formats.rasters import WHITE, Depth, Raster
 from segjax.errors import DataError
 
@@ -43,13 +43,16 @@ class Bands:
             return red, green, blue
         return (0, 1, 2) if self.count >= 3 else (0, 0, 0)
 
-    def read(self, path: str | os.PathLike[str]) -> Raster:
-        """Read an image file as those of the set.
+    def read(self, path: str | os.PathLike[str], data: bytes | None = None) -> Raster:
+        """Read an image file as those of the set, or its bytes where they are already in memory.
 
         Raises:
             DataError: it cannot be read, or has another depth or number of bands.
         """
-        found = read_channels(path, self.channels, self.chosen)
+        if data is None:
+            found = read_channels(path, self.channels, self.chosen)
+        else:
+            found = read_raster(path, bands=self.chosen, data=data)
         self.refuse_others(found.pixels, shown(path))
         return found
 

@@ -1,7 +1,8 @@
 """Any image or mask file, read as the arrays that the rest of segjax counts on, or refused in one sentence."""
 
+import math
 from collections.abc import Mapping
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -9,12 +10,13 @@ from jaxtyping import Num, Shaped, UInt8
 from PIL import Image, ImageFile, ImageOps
 
 from segjax.data.formats import arrays, tiff
-from segjax.data.formats.arrays import is_array_file, read_array
+from segjax.data.formats.arrays import is_array_file, read_array, stored_shape
 from segjax.data.formats.opened import (
     FilePath,
     image_stream,
     open_image,
     orientation,
+    read_header,
     shown,
     tiff_pages,
     upright_pixels,
@@ -89,6 +91,33 @@ def read_raster(path: FilePath, *, bands: tuple[int, ...] | None = None, data: b
                     found = raster(pixels, name, nodata=nodata, opaque=opaque)
                     return found._replace(orientation=turned).bands(bands, name)
             return Raster(pixels, alpha, orientation=turned).bands(bands, name)
+
+
+class Extent(NamedTuple):
+    """How much there is to read, by the header of a file."""
+
+    pixels: int
+    samples: int
+    """Numbers of all of them."""
+
+
+def extent(path: FilePath, *, data: bytes | None = None) -> Extent:
+    """How much `read_raster` would take memory for; for whoever reads what strangers send.
+
+    Raises:
+        DataError: the header cannot be read, or says over 400 megapixels.
+    """
+    name = shown(path)
+    with image_stream(path, data) as stream:
+        start = stream.read(12)
+        stream.seek(0)
+        if is_array_file(start):
+            shape = stored_shape(stream, name)
+            return Extent(math.prod(shape[:2]), math.prod(shape))
+        if pages := tiff_pages(stream, name):
+            return Extent(max(page.pixels for page in pages), max(page.pixels * page.shape[2] for page in pages))
+        with read_header(stream, name) as image:
+            return Extent(image.width * image.height, image.width * image.height * len(image.getbands()))
 
 
 def read_mask(

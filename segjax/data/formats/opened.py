@@ -63,8 +63,8 @@ def tiff_pages(stream: BinaryIO, name: str) -> list[tiff.Page]:
     images = [page for page in pages if page.is_image]
     if pages and len(images) != 1:
         raise DataError(f"{name} holds {len(images)} frames (animation or stack): save each as a file of its own.")
-    for page in images:
-        _refuse_large(page.shape[0] * page.shape[1], name)
+    for page in pages:
+        _refuse_large(page.pixels, name)
     stream.seek(0)
     return [*images, *(page for page in pages if not page.is_image)]
 

@@ -49,6 +49,13 @@ class Page(NamedTuple):
         return self.number(HEIGHT, 0), self.number(WIDTH, 0), self.number(SAMPLES)
 
     @property
+    def pixels(self) -> int:
+        """Of the image, or of one of its tiles where that is larger: what reading takes memory for."""
+        height, width, _ = self.shape
+        tile = self.number(_TILE_HEIGHT) * self.number(_TILE_WIDTH) if _TILES[0] in self.tags else 0
+        return max(height * width, tile)
+
+    @property
     def is_image(self) -> bool:
         """Whether it is neither an overview nor a mask of another page."""
         return not self.number(SUBFILE, 0) & (_OVERVIEW | _MASK)

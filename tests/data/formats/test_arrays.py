@@ -2,11 +2,13 @@
 
 import io
 import pickle
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
 
-from segjax.data.formats.images import read_image, read_mask
+from segjax.data.formats.images import extent, read_image, read_mask
 from segjax.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -74,3 +76,15 @@ def test_objects_are_not_run():
     data = header[: header.index(b"\n") + 1] + pickle.dumps([Trap()])
     with pytest.raises(DataError, match="Python's objects"):
         read_image("x.npy", data=data)
+
+
+def test_an_archive_is_unpacked_only_as_far_as_its_header_says():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("image.npy", npy(np.ones((4, 5, 3), np.uint8)) + bytes(10**7))
+    assert extent("x.npz", data=file.getvalue()) == (20, 60)
+    tracemalloc.start()
+    assert read_image("x.npz", data=file.getvalue()).shape == (4, 5, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**6

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from tiff_files import tiff_file
 
 from segjax.data.formats import opened
-from segjax.data.formats.images import SUFFIXES, read_image, read_mask
+from segjax.data.formats.images import SUFFIXES, extent, read_image, read_mask
 from segjax.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -384,6 +385,21 @@ def test_a_large_header_takes_no_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10e6
+
+
+def test_large_tiles_of_a_small_tiff_take_no_memory(monkeypatch: pytest.MonkeyPatch):
+    data = tiff_file(RGB, tile=(16, 16), compression=8, photometric=2)
+    assert extent("x", data=data) == (256, 768)
+    monkeypatch.setattr(opened, "MAX_PIXELS", 200)
+    with pytest.raises(DataError, match="megapixels"):
+        read_image("x", data=data)
+
+
+def test_the_extent_of_a_file_is_known_by_its_header():
+    assert extent("x", data=png(60, 50, 8, 2, b"")) == (3000, 9000)
+    assert extent("x", data=encoded(Image.new("L", (9, 6)), "JPEG")) == (54, 54)
+    with pytest.raises(DataError, match="is no image, or damaged"):
+        extent("x", data=b"<svg/>")
 
 
 def test_suffixes_are_lower_case():

@@ -1,0 +1,86 @@
+"""What is found in an image as the bytes of an answer: the same that `segjax predict` writes into files."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segjax.errors import nearest
+from segjax.inference import Found, Tells
+from segjax.inference.outputs import png
+from segjax.serve.limits import Refusal
+from segjax.strict_json import as_json
+
+TYPES = {"mask": "image/png", "json": "application/json", "probabilities": "application/x-npy"}
+"""The type of content of each output."""
+
+
+class Asked(NamedTuple):
+    """What a request asks for."""
+
+    output: str
+    label: int | None = None
+    """Whose mask it is, of labels that may overlap."""
+
+
+def asked(output: str | None, label: str | None, accept: str, outputs: Sequence[str], tells: Tells) -> Asked:
+    """What `?output=` and `?label=` say or, without them, the header Accept.
+
+    Raises:
+        Refusal: 422 for what is not found in images by this model, and 406 where nothing that is accepted is.
+    """
+    if output is None:
+        output = _accepted(accept, outputs)
+    elif output not in outputs:
+        raise Refusal(422, f"There is no output {output!r}: ask for {' or '.join(outputs)}.")
+    labels = tells.labels
+    if output != "mask" or labels is None or not labels.overlap:
+        return Asked(output)
+    if label is None or label not in labels.class_names:
+        which = nearest(label or "", labels.class_names)
+        what = "no label is named" if label is None else f"there is no label {label!r}"
+        raise Refusal(422, f"Labels may overlap, and each has a mask of its own; {what}: add ?label=, such as {which}.")
+    return Asked(output, list(labels.class_names).index(label))
+
+
+def _accepted(accept: str, outputs: Sequence[str]) -> str:
+    wanted = []
+    for one in filter(None, accept.split(",")):
+        kind, *parameters = (part.strip().lower() for part in one.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        wanted.append((float(quality) if quality.replace(".", "", 1).isdigit() else 0.0, kind))
+    for quality, kind in sorted(wanted or [(1.0, "*/*")], key=lambda one: -one[0]):
+        for output in outputs if quality else ():
+            known = TYPES[output]
+            if kind in (known, "*/*", f"{known.partition('/')[0]}/*"):
+                return output
+    types = " or ".join(TYPES[output] for output in outputs)
+    raise Refusal(406, f"Nothing of what the request accepts ({accept}) is made here: accept {types}.")
+
+
+def answer(found: Found, ask: Asked, tells: Tells, size: tuple[int, int]) -> bytes:
+    """The bytes that a request asks for; `size` is height and width of its image."""
+    if ask.output == "mask":
+        assert tells.labels is not None
+        return png(tells.labels.images(np.asarray(found.mask))[ask.label or 0])
+    if ask.output == "probabilities":
+        file = io.BytesIO()
+        np.save(file, np.ascontiguousarray(found.probabilities, "<f4"))
+        return file.getvalue()
+    height, width = size
+    return as_json({"width": width, "height": height} | _as_json(found, tells)).encode()
+
+
+def _as_json(found: Found, tells: Tells) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    if tells.objects is not None and found.objects is not None:
+        said["boxes"] = tells.objects.rows(found.objects)
+    if tells.labels is not None and found.mask is not None:
+        names = tells.labels.class_names if tells.labels.overlap else [None]
+        said["masks"] = [
+            {"label": name, "png": base64.b64encode(png(image)).decode()}
+            for name, image in zip(names, tells.labels.images(found.mask), strict=True)
+        ]
+    return said
