@@ -15,6 +15,7 @@ from segjax.data.formats.box_layouts import FoundBoxes, find_boxes
 from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR, bright_palette
 from segjax.data.formats.images import shown
 from segjax.data.formats.kept_classes import kept_classes, with_classes
+from segjax.data.formats.once import read_once
 from segjax.data.formats.polygons import draw_labels, draw_mask
 from segjax.data.formats.tools.marks import stored_size
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
@@ -109,7 +110,8 @@ def labelled_defaults(root: str | os.PathLike[str]) -> LabelledDefaults:
 
 
 def _found(root: str | os.PathLike[str]) -> FoundBoxes:
-    found = find_boxes(root)
+    files = sorted(Path(root).rglob("*")) if Path(root).is_dir() else [Path(root)]
+    found = read_once(("boxes", os.path.realpath(root)), files, lambda: find_boxes(root), _is_whole)
     if found is None:
         raise DataError(
             f"{shown(root)} has nothing that is understood of labelme, VIA, Label Studio, Supervisely, YOLO, COCO or "
@@ -118,3 +120,7 @@ def _found(root: str | os.PathLike[str]) -> FoundBoxes:
     for one in found.read:
         one.refuse()
     return found
+
+
+def _is_whole(found: FoundBoxes | None) -> bool:
+    return found is not None and not any(problem.severity == "error" for one in found.read for problem in one.problems)
