@@ -52,6 +52,8 @@ def coco(
     outline, are 255. `masks="multilabel"` draws each category into a band of its own, where objects of several may
     overlap, and there is no background.
 
+    Images are of 8 bits in three bands; `segjax.data.labelled` reads the same files with images of any kind.
+
     Args:
         images: the folder that `file_name` of the annotations starts from; or two, for training and for testing; or
             three, for training, for testing and for validation.
@@ -107,7 +109,7 @@ def coco(
         if split == "train":
             refuse_nothing_to_learn(shown(path), pictures, outlines=bool(masks))
         draw = partial(draw_labels, labels=len(names)) if multilabel else draw_mask if masks else None
-        return AnnotatedSource(pictures, bool(attribute_names), draw)
+        return AnnotatedSource(pictures, bool(attribute_names), draw_mask=draw)
 
     return Dataset(
         Path(train).stem,

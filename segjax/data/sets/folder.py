@@ -25,6 +25,7 @@ from segjax.data.formats.splits import write_lists
 from segjax.data.record import IGNORE, Record, refuse_unknown_split
 from segjax.data.statistics import Statistics, median_frequency_weights, pooled, positive_weights, training_crop
 from segjax.errors import DataError
+from segjax.strict_json import frozen
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,8 @@ class FolderDefaults:
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> "FolderDefaults":
         """Make it again of what `dataclasses.asdict` gave, after JSON turned its tuples into lists."""
-
-        def frozen(value: Any) -> Any:
-            return tuple(frozen(part) for part in value) if isinstance(value, list) else value
-
-        plain = {name: frozen(value) for name, value in kept.items() if name != "bands"}
-        bands = {name: frozen(value) for name, value in kept.get("bands", {}).items()}
-        return cls(**plain, bands=Bands(**bands))
+        plain = frozen(kept)
+        return cls(**plain | {"bands": Bands(**plain.get("bands", {}))})
 
 
 def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None) -> Dataset:

@@ -1,14 +1,17 @@
 """What holds for every labelling tool: the same boxes, the same masks, and the same again in COCO's format."""
 
+import dataclasses
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from tool_folders import BOX, COUNT, SIZE, TOOLS, corners, image, text
 
-from segjax.data import check, folder, labelled, labelled_defaults
+from segjax.data import LabelledDefaults, check, folder, labelled, labelled_defaults
 from segjax.data.checked import checked
 from segjax.data.sets.converted import convert
 from segjax.errors import DataError
@@ -212,3 +215,26 @@ def test_a_class_called_no_is_not_false(tmp_path: Path):
     assert labelled(tmp_path).class_names == ("yes", "no")
     with pytest.raises(DataError, match="two classes called 'background'"):
         labelled(tmp_path, class_names=("background=no",), masks=True)
+
+
+def test_images_keep_their_depth_and_bands(left: tuple[str, Path]):
+    _, root = left
+    for path in root.rglob("*.png"):
+        pixels = np.random.default_rng(number_of(path.name)).integers(0, 60000, (*SIZE, 4)).astype(np.uint16)
+        pixels[:2] = 0
+        path.unlink()
+        tiff = path.with_suffix(".tif")
+        tifffile.imwrite(tiff, pixels, photometric="minisblack", planarconfig="contig")
+        tiff.rename(path)  # what is inside decides, whatever the tool calls it
+    known = LabelledDefaults.from_json(json.loads(json.dumps(dataclasses.asdict(labelled_defaults(root)))))
+    data = labelled(root, known, masks=True)
+    assert (known.bands.depth, known.bands.count, len(known.images.mean)) == ("uint16", 4, 4)
+    assert known.images.mean == pytest.approx((0.458 * 46 / 48,) * 4, rel=0.02)  # two rows are 0
+    image = data.open("train")[0]["image"]
+    assert (image.dtype, image.shape) == (np.uint16, (*SIZE, 4))
+    assert data.images == known.bands
+    assert data.shown(image).dtype == np.uint8
+    text(root / "bands.txt", "blue\ngreen\nred\ninfrared")
+    some = labelled_defaults(root, ("infrared", "red"))
+    assert (some.bands.chosen, some.bands.names) == ((4, 3), ("infrared", "red"))
+    np.testing.assert_array_equal(labelled(root, some).open("train")[0]["image"], image[..., [3, 2]])
