@@ -12,6 +12,7 @@ from segjax.data import MAX_BOXES, Dataset, labelled
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
+from segjax.errors import ExperimentError
 from segjax.runs import Preset, known_labelled, start_from
 from segjax.tasks import Detection, Objects
 from segjax.train import Experiment, Recipe, cropped, normalized
@@ -24,6 +25,7 @@ def experiment(
     root: str | None = None,
     train: str | None = None,
     test: str | None = None,
+    bands: tuple[str, ...] = (),
     classes: tuple[str, ...] = (),
     attributes: tuple[str, ...] = (),
     model: Literal["centernet"] | nn.Module = "centernet",
@@ -46,6 +48,8 @@ def experiment(
         root: The folder of your images, for labelled, coco and voc, or where a set of TFDS is kept.
         train: The annotations to train on: coco's JSON file, or voc's list.
         test: Those to score on; a fifth of the training images where none are given.
+        bands: Of labelled: which bands of its images, by number from 1 or by the names of its bands.txt; all without
+            opacity where none is named.
         classes: The classes to keep; all where none are named. Of labelled also "vehicle=car+truck" for two as one.
         attributes: The scores of an object to learn, by their names in coco's `attributes`.
         model: The family of the model.
@@ -61,8 +65,10 @@ def experiment(
         recipe: How it is trained.
     """
     if data == "labelled":
-        known = known_labelled(root)
+        known = known_labelled(root, bands)
         data, crop = labelled(root or "", known, class_names=classes), crop or known.crop
+    elif bands:
+        raise ExperimentError("Bands are chosen of labelled alone: leave --bands out.")
     elif not isinstance(data, Dataset):
         given = {"class_names": classes or None, "attribute_names": attributes or None}
         data = by_name(data, root=root, train=train, test=test, **given)

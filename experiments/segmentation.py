@@ -69,8 +69,8 @@ def experiment(
     Args:
         data: The data set by its name, as `segjax data list` has it.
         root: The folder of your images and masks, or where a set of TFDS is kept.
-        bands: Of a folder: which bands of its images, by number from 1 or by the names of its bands.txt; all without
-            opacity where none is named.
+        bands: Of a folder or of labelled: which bands of its images, by number from 1 or by the names of its bands.txt; all
+            without opacity where none is named.
         classes: Of a folder or of labelled: the classes to keep, "car" or "vehicle=car+truck" for two as one; all where
             none is named. What else is in the masks of a folder is ignored.
         fold: Of a folder: which of the folds that `segjax data split PATH --folds K` wrote.
@@ -111,12 +111,12 @@ def experiment(
             say_once(note)
         data, crop = folder(root, facts), crop or facts.crop
         weights = np.array(facts.class_weights) if class_balance else None
-    elif bands:
-        raise ExperimentError("Bands are chosen of a folder alone: leave --bands out.")
     elif class_balance:
         raise ExperimentError("Class weights are worked out of a folder alone: leave --class-balance out.")
+    elif bands and data != "labelled":
+        raise ExperimentError("Bands are chosen of a folder, or of labelled, alone: leave --bands out.")
     elif data == "labelled":
-        known, masks = known_labelled(root), "multilabel" if labels == "overlapping" else True
+        known, masks = known_labelled(root, bands), "multilabel" if labels == "overlapping" else True
         data, crop = labelled(root or "", known, class_names=classes, masks=masks), crop or known.crop
     elif not isinstance(data, Dataset):
         data = by_name(data, root=root, groups=groups)

@@ -10,6 +10,13 @@ def as_json(content: Any, indent: int | None = None) -> str:
     return json.dumps(_finite(content), indent=indent, default=str, allow_nan=False)
 
 
+def frozen(value: Any) -> Any:
+    """What JSON held, with tuples for its lists, as it was before it was written."""
+    if isinstance(value, dict):
+        return {key: frozen(one) for key, one in value.items()}
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}

@@ -97,3 +97,19 @@ def test_resume_without_its_command_is_a_wrong_usage(capsys: pytest.CaptureFixtu
         main(["--resume"])
     assert stop.value.code == 2
     assert "required: COMMAND" in capsys.readouterr().err
+
+
+def test_a_folder_that_may_not_be_read_asks_for_permission(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "set")
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr("segjax.data.formats.grouped.write_splits", refused)
+    monkeypatch.setattr("os._exit", leave)
+    with pytest.raises(SystemExit):
+        main(["data", "split", "set"])
+    assert "set: Permission denied; what was saved before is whole. Give this user permission" in capfd.readouterr().err

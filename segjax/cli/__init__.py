@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.strerror is None:
             raise
         what = f"{error.filename}: " if error.filename else ""
-        fail(f"{what}{error.strerror}; what was saved before is whole. Make room or mend it, then run again.")
+        advice = "Give this user permission" if isinstance(error, PermissionError) else "Make room or mend it"
+        fail(f"{what}{error.strerror}; what was saved before is whole. {advice}, then run again.")
         sys.stderr.flush()
         os._exit(1)  # on a full disk every background writer would add its own traceback to the sentence
     except UserError as error:

@@ -2,11 +2,11 @@
 
 import argparse
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segjax.cli.process import prepare
+from segjax.cli.say import say_unfinished
 from segjax.errors import ExportError
 from segjax.strict_json import as_json
 
@@ -105,8 +105,7 @@ def _opened(parsed: argparse.Namespace) -> _Opened:
             raise ExportError("A saved model has no images to be compared on: name some of yours, --images FILE ...")
         return _Opened(*open_predictor(parsed.run), images)
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
-    if not (Path(parsed.run) / "report.json").exists():
-        print(f"{parsed.run} is not finished: what it has learned so far is exported.", file=sys.stderr)
+    say_unfinished(parsed.run)
     task = experiment.task_of_data
     if not images:
         source = task.seen(experiment.data.open("test"))

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from segjax.cli.process import prepare
-from segjax.cli.say import fail, print_scores
+from segjax.cli.say import fail, print_scores, say_unfinished
 from segjax.strict_json import as_json
 
 
@@ -24,6 +24,7 @@ def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
         report = evaluate_saved(parsed.run, parsed.on, parsed.split, where, parsed.per_image)
     else:
         report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split, where, parsed.per_image)
+        say_unfinished(parsed.run)
     if parsed.json:
         print(as_json(report, indent=2))
     else:
@@ -38,11 +39,13 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     prepare()
     from segjax.cli.compilation_cache import keep_compiled_programs
     from segjax.inference import Tiling
-    from segjax.runs.saved import open_predictor
+    from segjax.runs.saved import is_saved, open_predictor
     from segjax.tasks import Options
 
     keep_compiled_programs()
     task, model, variables, _ = open_predictor(parsed.run, parsed.checkpoint)
+    if not is_saved(parsed.run):
+        say_unfinished(parsed.run)
     out = Path(parsed.out)
     options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score, parsed.coco)
     if parsed.video is not None:

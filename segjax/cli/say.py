@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -9,6 +10,12 @@ def fail(sentence: str) -> int:
     """Say what is wrong; returns the exit code."""
     print(f"segjax: {sentence}", file=sys.stderr)
     return 1
+
+
+def say_unfinished(run: str) -> None:
+    """Say of a run that is still to be trained that it is used as it is."""
+    if not (Path(run) / "report.json").exists():
+        print(f"{run} is not finished: what it has learned so far is used.", file=sys.stderr)
 
 
 def print_scores(scores: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from segjax.data.checked import CheckedSource
 from segjax.data.formats.bands import Bands
 from segjax.data.record import Source
 from segjax.data.statistics import Statistics
+from segjax.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Dataset:
         return brightened(image) if self.images is None else self.images.shown(image)
 
     def __post_init__(self) -> None:
+        if twice := next((name for name in self.class_names if self.class_names.count(name) > 1), None):
+            raise DataError(
+                f"{self.name} has two classes called '{twice}': give each a name of its own; masks that are drawn of "
+                "objects have a background beside them."
+            )
         # In this one place, so that no way into training or scoring goes past the check.
         object.__setattr__(self, "open", self._checking(self.open))
 

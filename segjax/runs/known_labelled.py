@@ -8,8 +8,8 @@ from segjax.errors import ExperimentError
 from segjax.runs.experiment_file import remember
 
 
-def known_labelled(root: str | None) -> LabelledDefaults:
-    """Classes and crop of the data set `labelled`, found once for a run; what was guessed is said aloud.
+def known_labelled(root: str | None, bands: tuple[str, ...] = ()) -> LabelledDefaults:
+    """Classes, crop and bands of the data set `labelled`, found once for a run; what was guessed is said aloud.
 
     Raises:
         ExperimentError: no folder is given.
@@ -17,7 +17,7 @@ def known_labelled(root: str | None) -> LabelledDefaults:
     """
     if root is None:
         raise ExperimentError("The data set labelled needs a folder, or the file of a tool: give it by --root PATH.")
-    known = LabelledDefaults.from_json(remember("labelled", lambda: asdict(labelled_defaults(root))))
+    known = LabelledDefaults.from_json(remember("labelled", lambda: asdict(labelled_defaults(root, bands))))
     for note in known.notes:
         say_once(note)
     return known

@@ -114,5 +114,10 @@ def _read(run: Run, experiment: Experiment, which: Which | None) -> tuple[int, V
                 f"{run.checkpoints} holds no checkpoint with a score yet; train for longer, or ask for the last one."
             )
         step = step if best is None else best
+    if step == 0:
+        raise ExperimentError(
+            f"{run.path} was stopped before its first step and has learned nothing: go on with it by "
+            f"`segjax train --resume {run.path}`."
+        )
     variables, progress = read_variables(run.checkpoints, experiment.model, step)
     return step, variables, progress

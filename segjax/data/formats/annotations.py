@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int32, UInt8
 
+from segjax.data.formats.bands import Bands
 from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out, say_once
-from segjax.data.formats.images import read_image, shown
+from segjax.data.formats.images import shown
 from segjax.data.formats.problems import Problem, refuse
-from segjax.data.record import Record
+from segjax.data.record import IGNORE, Record
 from segjax.errors import DataError
 
 _ROUNDING = 1.0
@@ -108,6 +109,8 @@ class AnnotatedSource:
 
     pictures: Sequence[Annotated]
     with_attributes: bool = False
+    bands: Bands = field(default_factory=Bands)
+    """What their files are read as."""
     draw_mask: Callable[[Annotated, tuple[int, int]], UInt8[np.ndarray, "h w *k"]] | None = None
     """Makes the mask of an image of (height, width), which records then have instead of boxes."""
 
@@ -126,14 +129,17 @@ class AnnotatedSource:
             DataError: it cannot be read, or is not of the size that its annotations say.
         """
         picture = self.pictures[index]
-        image = read_image(picture.path)
+        image, _, missing, *_ = self.bands.read(picture.path)
         size = image.shape[0], image.shape[1]
         if picture.size and picture.size != size:
             raise DataError(size_sentence(picture, size))
         if picture.size is None:
             picture = _clipped(picture, size)
         if self.draw_mask:
-            return Record(image=image, mask=self.draw_mask(picture, size))
+            mask = self.draw_mask(picture, size)
+            if missing is not None:
+                mask[missing] = IGNORE
+            return Record(image=image, mask=mask)
         record = Record(image=image, boxes=picture.boxes, labels=picture.labels, crowd=picture.crowd)
         if self.with_attributes:
             record["attributes"] = picture.attributes

@@ -21,6 +21,7 @@ from segjax.data.formats.annotations import (
 from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR, bright_palette
 from segjax.data.formats.images import shown
 from segjax.data.formats.json_files import read_json
+from segjax.data.formats.once import read_once
 from segjax.data.formats.polygons import OUTLINE_ADVICE, draw_labels, draw_mask, outline_fault
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import IGNORE, refuse_unknown_split
@@ -51,6 +52,8 @@ def coco(
     outline, are 255. `masks="multilabel"` draws each category into a band of its own, where objects of several may
     overlap, and there is no background.
 
+    Images are of 8 bits in three bands; `segjax.data.labelled` reads the same files with images of any kind.
+
     Args:
         images: the folder that `file_name` of the annotations starts from; or two, for training and for testing; or
             three, for training, for testing and for validation.
@@ -70,7 +73,20 @@ def coco(
     given = {"train": train, "val": val, "test": test}
     folder_of = {"train": folders[0], "val": folders[-1] if len(folders) == 3 else folders[0], "test": folders[1]}
     cut = [split for split, path in given.items() if path is None]
-    names = tuple(class_names) if class_names is not None else read_categories(test or train)
+
+    def read(path: _FilePath, folder: _FilePath) -> Annotations:
+        chosen = None if class_names is None else tuple(class_names), tuple(attribute_names), bool(masks)
+        return read_once(
+            (os.path.realpath(path), os.fspath(folder), *chosen),
+            [Path(path)],
+            lambda: read_coco(path, folder, class_names, attribute_names, segmentations=bool(masks)),
+            lambda found: not any(problem.severity == "error" for problem in found.problems),
+        )
+
+    if class_names is not None:
+        names = tuple(class_names)
+    else:
+        names = read(test, folder_of["test"]).class_names if test else read(train, folder_of["train"]).class_names
     multilabel = masks == "multilabel"
     if masks is True and len(names) >= IGNORE:
         raise ValueError(f"A mask holds up to {IGNORE - 1} classes and the background, not {len(names)}.")
@@ -80,7 +96,7 @@ def coco(
         of_train = split == "train" or split in cut
         path = given[split] or train
         folder = folder_of["train" if of_train else split]
-        found = read_coco(path, folder, class_names, attribute_names, segmentations=bool(masks))
+        found = read(path, folder)
         if found.class_names != names:
             raise DataError(
                 f"{shown(path)} has the categories {', '.join(found.class_names)} where {', '.join(names)} were "
@@ -93,7 +109,7 @@ def coco(
         if split == "train":
             refuse_nothing_to_learn(shown(path), pictures, outlines=bool(masks))
         draw = partial(draw_labels, labels=len(names)) if multilabel else draw_mask if masks else None
-        return AnnotatedSource(pictures, bool(attribute_names), draw)
+        return AnnotatedSource(pictures, bool(attribute_names), draw_mask=draw)
 
     return Dataset(
         Path(train).stem,
@@ -118,11 +134,6 @@ def load_json(path: _FilePath) -> dict[str, Any]:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise DataError(f"{name} has no list of objects `{key}`: COCO's format has {', '.join(lists)}.")
     return parsed
-
-
-def read_categories(path: _FilePath) -> tuple[str, ...]:
-    """The names of the categories of a file of annotations by their ids; raises DataError where they are unclear."""
-    return category_names(path, load_json(path))
 
 
 def category_names(path: _FilePath, parsed: dict[str, Any]) -> tuple[str, ...]:

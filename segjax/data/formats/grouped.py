@@ -36,6 +36,8 @@ def write_splits(root: str | os.PathLike[str], groups: str | None = None, folds:
         DataError: the folder has errors or lists already, a name has no group, or there are too few groups.
     """
     root = Path(root)
+    if groups is not None and not groups.strip():
+        raise DataError("--groups says nothing: give a regular expression or a CSV file, or leave it out.")
     found = find(root)
     pairs = pairs_of(found, sorted(found.images))
     refuse(root, found.problems)
@@ -87,7 +89,10 @@ def _group(key: str, groups: str | None, said: dict[str, str] | None) -> str:
         raise DataError(f"{groups!r} is no regular expression, and no file ({error}): mend it.") from None
     if match is None:
         raise DataError(f"{groups!r} finds no group in '{shown(key)}': write one that fits every name.")
-    return match[1] if match.groups() else match[0]
+    name = match[1] if match.groups() else match[0]
+    if not name:
+        raise DataError(f"{groups!r} finds nothing in '{shown(key)}', which would put all such images into one group.")
+    return name
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -98,6 +103,14 @@ def _read(path: Path) -> dict[str, str]:
         raise DataError(f"{shown(path)} cannot be read ({error}): save it as CSV, a name and a group a line.") from None
     if wrong := next((row for row in rows if len(row) != 2), None):
         raise DataError(f"{shown(path)} has the line {','.join(wrong)!r}: write a name and a group a line.")
+    if empty := next((name for name, group in rows if not group.strip()), None):
+        raise DataError(f"{shown(path)} gives '{empty}' no group: write one for every name, its own where it is alone.")
     names = [name.strip() for name, _ in rows]
     stems = [name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name for name in names]
-    return {stem: group.strip() for stem, (_, group) in zip(stems, rows, strict=True)}
+    groups: dict[str, str] = {}
+    for stem, (_, group) in zip(stems, rows, strict=True):
+        if groups.setdefault(stem, group.strip()) != group.strip():
+            raise DataError(
+                f"{shown(path)} puts '{stem}' into two groups, {groups[stem]} and {group.strip()}: mend it."
+            )
+    return groups

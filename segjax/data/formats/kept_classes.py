@@ -28,14 +28,16 @@ def kept_classes(
     names: list[str] = []
     numbers = np.full(len(known), -1, np.int32)
     for one in said:
-        name, _, parts = one.partition("=")
+        name, joins, parts = one.partition("=")
+        if one not in known and joins and not (name.strip() and parts.strip()):
+            raise DataError(f"'{one}' does not say which classes are kept as what: write new=old, or new=one+other.")
         for part in [one] if one in known else (parts or name).split("+"):
             if part not in known:
                 raise DataError(f"{source} has no class '{part}': name {nearest(part, known)}.")
             if numbers[known.index(part)] != -1:
                 raise DataError(f"The class '{part}' of {source} is kept twice: name it once.")
             numbers[known.index(part)] = len(names)
-        names.append(one if one in known else name)
+        names.append(one if one in known else name.strip())
     if len(set(names)) < len(names):
         raise DataError(f"Two classes of {source} are kept under one name: join them by name=one+other.")
     return tuple(names), numbers

@@ -19,11 +19,13 @@ from segjax.data.formats.images import shown
 from segjax.data.formats.kept_classes import kept_classes
 from segjax.data.formats.label_bands import read_truth
 from segjax.data.formats.layouts import CLASS_LISTS, ImageAndMask, find
+from segjax.data.formats.once import read_once
 from segjax.data.formats.splits import split as split_images
 from segjax.data.formats.splits import write_lists
 from segjax.data.record import IGNORE, Record, refuse_unknown_split
 from segjax.data.statistics import Statistics, median_frequency_weights, pooled, positive_weights, training_crop
 from segjax.errors import DataError
+from segjax.strict_json import frozen
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,8 @@ class FolderDefaults:
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> "FolderDefaults":
         """Make it again of what `dataclasses.asdict` gave, after JSON turned its tuples into lists."""
-
-        def frozen(value: Any) -> Any:
-            return tuple(frozen(part) for part in value) if isinstance(value, list) else value
-
-        plain = {name: frozen(value) for name, value in kept.items() if name != "bands"}
-        bands = {name: frozen(value) for name, value in kept.get("bands", {}).items()}
-        return cls(**plain, bands=Bands(**bands))
+        plain = frozen(kept)
+        return cls(**plain | {"bands": Bands(**plain.get("bands", {}))})
 
 
 def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None) -> Dataset:
@@ -82,7 +79,9 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
     def open_split(split: str) -> FolderSource:
         refuse_unknown_split(shown(root), split)
         report = _checked(root, known.bands.chosen, known.fold)
-        names, numbers = kept_classes(known.kept, report.classes.names, shown(root))
+        there = report.classes.names
+        said = known.kept or (known.class_names if set(there) == set(known.class_names) else ())
+        names, numbers = kept_classes(said, there, shown(root))  # the same classes may be in another order
         known.bands.refuse_others(np.empty((1, 1, report.bands.count), report.bands.depth), shown(root))
         if report.multilabel != known.multilabel or names != known.class_names:
             raise DataError(
@@ -92,7 +91,7 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
         if report.splits.by_hash:
             write_lists(Path(root, "splits"), report.splits)
         pairs = getattr(report.splits, split)
-        kept = _table(numbers) if known.kept else None
+        kept = numbers if known.kept or there != names else None
         return FolderSource(pairs, report.classes, report.levels, known.bands, kept, multilabel=known.multilabel)
 
     return Dataset(
@@ -124,13 +123,13 @@ class FolderSource:
         classes: ClassList,
         levels: UInt8[np.ndarray, " 256"] | None,
         bands: Bands = Bands(),
-        kept: UInt8[np.ndarray, " 256"] | None = None,
+        kept: Int32[np.ndarray, " c"] | None = None,
         *,
         multilabel: bool = False,
     ):
         """Take pairs that `check` has read, with what it found masks to mean and images to be.
 
-        `kept` has the number of every class among those that are kept, where they are others.
+        `kept` has the number of every class among those that are kept, where they are others or in another order.
         """
         self.pairs, self.classes, self.levels, self.bands, self.multilabel = pairs, classes, levels, bands, multilabel
         self.kept = kept
@@ -158,7 +157,7 @@ class FolderSource:
         if ((mask >= count) & (mask != IGNORE)).any():
             raise DataError(f"{shown(pair.mask)} has labels that it did not have when it was checked: check again.")
         if self.kept is not None:
-            mask = self.kept[mask]
+            mask = mask[..., np.argsort(self.kept)] if self.multilabel else _table(self.kept)[mask]
         if missing is not None:
             mask[missing] = IGNORE
         return {"image": image, "mask": mask}
@@ -223,25 +222,16 @@ def _table(numbers: Int32[np.ndarray, " c"]) -> UInt8[np.ndarray, " 256"]:
     return table
 
 
-_clean: dict[tuple[str, tuple[int, ...] | None, int | None], tuple[list[object], Report]] = {}
-
-
 def _checked(root: str | os.PathLike[str], bands: tuple[int, ...] | None, fold: int | None) -> Report:
     """Check once in a process, and again after errors, which may have been mended, or when files have changed."""
-    key = os.path.realpath(root), bands, fold
-    if key in _clean and _clean[key][0] == _state(root, fold):
-        return _clean[key][1]
-    report = check_masks(root, bands=[str(number) for number in bands or ()], fold=fold)
-    report.refuse()
-    _clean[key] = _state(root, fold), report
-    return report
-
-
-def _state(root: str | os.PathLike[str], fold: int | None) -> list[object]:
-    """What checking depends on, without reading pixels: which files there are, and since when."""
     splits = split_images(find(root), fold)
     pairs = [pair for part in (splits.train, splits.val, splits.test) for pair in part]
     files = [file for pair in pairs for file in (pair.image, pair.mask, *pair.labels) if file is not None]
-    files += [Path(root, name) for name in (*CLASS_LISTS, NAMES_FILE)]
-    status = [file.stat() if file.exists() else None for file in files]
-    return [splits._replace(by_hash=False), *(one and (one.st_size, one.st_mtime_ns) for one in status)]
+    report = read_once(
+        (os.path.realpath(root), bands, fold, splits._replace(by_hash=False)),
+        [*files, *(Path(root, name) for name in (*CLASS_LISTS, NAMES_FILE))],
+        lambda: check_masks(root, bands=[str(number) for number in bands or ()], fold=fold),
+        lambda report: not report.errors,
+    )
+    report.refuse()
+    return report

@@ -2,28 +2,35 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from segjax.data.check.image_files import mean_and_deviation
 from segjax.data.dataset import Dataset
 from segjax.data.formats.annotations import AnnotatedSource, refuse_nothing_to_learn
+from segjax.data.formats.bands import NAMES_FILE, Bands, choose, display_range, read_names
 from segjax.data.formats.box_layouts import FoundBoxes, find_boxes
 from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR, bright_palette
-from segjax.data.formats.images import shown
+from segjax.data.formats.images import read_raster, shown
 from segjax.data.formats.kept_classes import kept_classes, with_classes
+from segjax.data.formats.once import read_once
 from segjax.data.formats.polygons import draw_labels, draw_mask
+from segjax.data.formats.rasters import WHITE, depth_of
 from segjax.data.formats.tools.marks import stored_size
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import IGNORE, refuse_unknown_split
-from segjax.data.statistics import training_crop
+from segjax.data.statistics import Statistics, pooled, spread, training_crop
 from segjax.errors import DataError
+from segjax.strict_json import frozen
 
 _MOST = 200
 """Images whose size is looked at."""
+_MEASURED = 50
+"""Images that are measured, about, where they are not of 8 bits in three bands."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,17 @@ class LabelledDefaults:
     """Height and width of training crops: the median shorter side, down to a multiple of 32 in 32 to 256."""
     notes: tuple[str, ...]
     """What was guessed, to be said aloud."""
+    images: Statistics = OF_PHOTOS
+    """Of the training images where they are not of 8 bits in three bands; otherwise those of photos."""
+    bands: Bands = field(default_factory=Bands)
+    """What its images are read as."""
 
     @classmethod
     def from_json(cls, known: dict[str, Any]) -> "LabelledDefaults":
         """Make it again of what `dataclasses.asdict` gave, after JSON turned its tuples into lists."""
-        return cls(tuple(known["class_names"]), known["crop"], tuple(known["notes"]))
+        known = frozen(known)
+        parts = {"images": Statistics, "bands": Bands}
+        return cls(**known | {name: make(**known[name]) for name, make in parts.items() if name in known})
 
 
 def labelled(
@@ -87,29 +100,71 @@ def labelled(
         if split == "train":
             refuse_nothing_to_learn(shown(root), images, outlines=bool(masks))
         draw = partial(draw_labels, labels=len(names)) if multilabel else draw_mask if masks else None
-        return AnnotatedSource(images, draw_mask=draw)
+        return AnnotatedSource(images, bands=known.bands, draw_mask=draw)
 
     return Dataset(
         Path(root).resolve().stem,
         (BACKGROUND, *names) if masks is True else names,
         (BACKGROUND_COLOUR, *bright_palette(len(names))) if masks is True else bright_palette(len(names)),
         open_split,
-        statistics=OF_PHOTOS,
+        statistics=known.images,
+        bands=known.bands,
         augment=FOR_PHOTOS,
         multilabel=multilabel,
     )
 
 
-def labelled_defaults(root: str | os.PathLike[str]) -> LabelledDefaults:
-    """Find the classes and a size of crops; raises DataError as `labelled` does."""
+def labelled_defaults(root: str | os.PathLike[str], bands: Sequence[str] = ()) -> LabelledDefaults:
+    """Find the classes, a size of crops, and what the images are.
+
+    Args:
+        root: the folder, or one JSON file.
+        bands: which bands of the images are read, by number from 1 or by the names of bands.txt in the folder; all
+            without opacity where none is named, and grey as three equal ones.
+
+    Raises:
+        DataError: as `labelled`; no such band, or images of several kinds.
+    """
     found = _found(root)
-    some = [found.train[int(i)] for i in np.linspace(0, len(found.train) - 1, min(_MOST, len(found.train)))]
+    some = [found.train[place] for place in spread(len(found.train), _MOST)]
     sizes = np.array([image.size or stored_size(image.path) for image in some])
-    return LabelledDefaults(found.read[0].class_names, training_crop(sizes), tuple(found.notes))
+    names = read_names(Path(root)) if Path(root).is_dir() else ()
+    chosen = choose(bands, names, shown(root))
+    images, these = OF_PHOTOS, Bands(chosen=chosen, names=names)
+    if chosen is not None or not _of_photos(some[0].path):
+        images, these = _measured([one.path for one in some[:: max(1, len(some) // _MEASURED)]], these, shown(root))
+    return LabelledDefaults(found.read[0].class_names, training_crop(sizes), tuple(found.notes), images, these)
+
+
+def _of_photos(path: Path) -> bool:
+    pixels = read_raster(path).pixels
+    return (pixels.dtype, pixels.shape[2]) == (np.uint8, 3)
+
+
+def _measured(paths: list[Path], bands: Bands, name: str) -> tuple[Statistics, Bands]:
+    """The statistics of images, and what they are; refuses those of another kind than the first."""
+    means, stds, pixels = [], [], []
+    for number, path in enumerate(paths):
+        found = read_raster(path, bands=bands.chosen)
+        if number == 0:
+            bands = replace(bands, depth=depth_of(found.pixels), count=found.pixels.shape[2])
+        bands.refuse_others(found.pixels, shown(path))
+        absent = 0 if found.missing is None else int(found.missing.sum())
+        mean, std = (values / WHITE[bands.depth] for values in mean_and_deviation(found.pixels, found.missing))
+        means, stds = [*means, mean], [*stds, std]
+        pixels.append(max(1, found.pixels[..., 0].size - absent))
+    if bands.chosen is not None and max(bands.chosen) <= len(bands.names):
+        bands = replace(bands, names=tuple(bands.names[number - 1] for number in bands.chosen))
+    elif bands.names and len(bands.names) != bands.count:
+        raise DataError(f"{name} names {len(bands.names)} bands in {NAMES_FILE}, and its images have {bands.count}.")
+    images = pooled(np.array(means), np.array(stds), np.array(pixels), bands.depth)
+    low, high = display_range(images.mean, images.std, bands.depth)
+    return images, replace(bands, low=low, high=high)
 
 
 def _found(root: str | os.PathLike[str]) -> FoundBoxes:
-    found = find_boxes(root)
+    files = sorted(Path(root).rglob("*")) if Path(root).is_dir() else [Path(root)]
+    found = read_once(("boxes", os.path.realpath(root)), files, lambda: find_boxes(root), _is_whole)
     if found is None:
         raise DataError(
             f"{shown(root)} has nothing that is understood of labelme, VIA, Label Studio, Supervisely, YOLO, COCO or "
@@ -118,3 +173,7 @@ def _found(root: str | os.PathLike[str]) -> FoundBoxes:
     for one in found.read:
         one.refuse()
     return found
+
+
+def _is_whole(found: FoundBoxes | None) -> bool:
+    return found is not None and not any(problem.severity == "error" for one in found.read for problem in one.problems)

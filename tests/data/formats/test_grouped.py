@@ -57,6 +57,8 @@ def test_every_image_tests_in_one_fold(make_folder, capsys):
     ("groups", "folds", "sentence"),
     [
         ("(x[0-9])", None, r"finds no group in 'p0_visit0': write one that fits every name"),
+        (" ", None, r"--groups says nothing"),
+        ("x?", None, r"finds nothing in 'p0_visit0'"),
         ("absent.csv", None, r"absent\.csv is not there: give a CSV file of names and groups"),
         ("(p[0-9]", None, "is no regular expression, and no file"),
         ("p", None, "has 1 groups of images, such as 'p', and 3 are needed: say by --groups"),

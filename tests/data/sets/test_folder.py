@@ -234,3 +234,23 @@ def test_black_and_white_masks_train_as_two_classes(make_folder):
     np.testing.assert_array_equal(record["mask"], raw == 255)
     assert dataset.class_names == ("background", "foreground")
     assert "255 is taken for class 1" in folder_defaults(root).notes[0]
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_the_same_classes_in_another_order_are_numbered_as_they_were(make_folder, save, overlapping):
+    root, other = make_folder("abcdefgh"), make_folder("abcdefgh", root="other")
+    for top, names in ((root, "water\ngrass\nstone"), (other, "stone\nwater\ngrass")):
+        save(top / "classes.txt", names)
+        for path in sorted((top / "masks").glob("*.png")):
+            mask = np.asarray(Image.open(path))  # of water 0, grass 1, stone 2
+            mask = mask if top == root else np.array([1, 2, 0], np.uint8)[mask]
+            if overlapping:
+                path.unlink()
+                np.save(path.with_suffix(".npy"), (mask[..., None] == np.arange(3)).astype(np.uint8))
+            else:
+                save(path, mask)
+    known = folder_defaults(root)
+    assert known.multilabel == overlapping
+    one, two = folder(root, known).open("train"), folder(other, known).open("train")
+    for index in range(len(one)):
+        np.testing.assert_array_equal(one[index]["mask"], two[index]["mask"])

@@ -62,6 +62,8 @@ class Reading:
         every = [image for images in self.images.values() for image in images]
         used = {mark.label for image in every for mark in image.marks}
         self.found.class_names = tuple(self.names) if self.names is not None else tuple(sorted(used))
+        if twice := {name for name in self.found.class_names if self.found.class_names.count(name) > 1}:
+            self.found.error("class", "", f"lists the class '{min(twice)}' twice: give every class a name of its own")
         parts = {split: replace(self.found, pictures=[], problems=[]) for split in self.images}
         next(iter(parts.values())).problems.extend(self.found.problems)
         for split, images in self.images.items():

@@ -16,6 +16,16 @@ _SLACK = 0.01
 """How far over the border a share may lie, before it is taken for one in pixels."""
 
 
+class _Words(yaml.BaseLoader):
+    """Every scalar as it is written, since YAML takes the class `no` for false; what is said twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise yaml.constructor.ConstructorError(problem=f"it says `{twice}` twice")
+        return super().construct_mapping(node, deep)
+
+
 def read(root: Path) -> Reading | None:
     """Read boxes (class, middle, size) and outlines (class, corners); an image without a file has no objects."""
     said, path = _description(root)
@@ -38,7 +48,7 @@ def _description(root: Path) -> tuple[dict[str, Any], Path | None]:
     """What data.yaml says, and which file that is."""
     for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
         try:
-            said = yaml.safe_load(path.read_text("utf-8-sig"))
+            said = yaml.load(path.read_text("utf-8-sig"), _Words)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise DataError(
                 f"{shown(path)} is no YAML, or cut short ({str(error).splitlines()[0]}): write it again."
@@ -52,10 +62,12 @@ def _classes(root: Path, said: dict[str, Any], path: Path | None) -> tuple[list[
     """The names of the classes, None where there is no list of them; and whether lines go on with points of a pose."""
     names = said.get("names")
     if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
+        if set(names) != {str(number) for number in range(len(names))}:
             raise DataError(f"{shown(path or root)} does not number its `names` 0, 1, 2, ...: mend it.")
-        names = [names[number] for number in range(len(names))]
+        names = [names[str(number)] for number in range(len(names))]
     if isinstance(names, list):
+        if said.get("nc", str(len(names))) != str(len(names)):
+            raise DataError(f"{shown(path or root)} says {said['nc']} classes (`nc`) and names {len(names)}: mend it.")
         return [str(name) for name in names], "kpt_shape" in said
     listed = next((file for file in (root / name for name in _LISTS) if file.is_file()), None)
     lines = listed.read_text("utf-8-sig").splitlines() if listed else []
@@ -78,7 +90,7 @@ def _places(root: Path, said: dict[str, Any]) -> dict[str, list[Path]]:
 
 def _listed(root: Path, said: Any) -> Iterator[Path]:
     """The images of a split: of a folder, of a list in a .txt file, or of several of these."""
-    for one in said if isinstance(said, list) else [said] if isinstance(said, str) else ():
+    for one in said if isinstance(said, list) else [said] if said else ():
         # What such files say is right on the machine that wrote them; here the last parts count.
         parts = [part for part in str(one).replace("\\", "/").split("/") if part not in ("", ".", "..")]
         tails = [root.joinpath(*parts[start:]) for start in range(len(parts))]

@@ -1,13 +1,17 @@
 """What holds for every labelling tool: the same boxes, the same masks, and the same again in COCO's format."""
 
+import dataclasses
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from tool_folders import BOX, COUNT, SIZE, TOOLS, corners, image, text
 
-from segjax.data import check, folder, labelled, labelled_defaults
+from segjax.data import LabelledDefaults, check, folder, labelled, labelled_defaults
 from segjax.data.checked import checked
 from segjax.data.sets.converted import convert
 from segjax.errors import DataError
@@ -135,6 +139,8 @@ def test_classes_are_kept_joined_and_renamed(left: tuple[str, Path]):
         (("cow",), "has no class 'cow': name"),
         (("cat", "pet=cat+dog"), "'cat' of .* is kept twice"),
         (("a=cat", "a=dog"), "are kept under one name"),
+        (("=cat",), "'=cat' does not say which classes are kept as what"),
+        (("cat=",), "'cat=' does not say"),
     ],
 )
 def test_classes_that_cannot_be_kept_are_named(tmp_path: Path, kept: tuple[str, ...], sentence: str):
@@ -172,3 +178,63 @@ def test_masks_become_objects_of_connected_pixels(make_folder: Callable[..., Pat
     for split in SPLITS:
         for index in range(len(before.open(split))):
             np.testing.assert_array_equal(before.open(split)[index]["mask"], after.open(split)[index]["mask"])
+
+
+def test_annotations_are_read_once(left: tuple[str, Path], monkeypatch: pytest.MonkeyPatch):
+    _, root = left
+    module = sys.modules["segjax.data.sets.labelled"]
+    reads, read = [], module.find_boxes
+    monkeypatch.setattr(module, "find_boxes", lambda root: reads.append(root) or read(root))
+    data = labelled(root, labelled_defaults(root))
+    assert [len(data.open(split)) > 0 for split in SPLITS] == [True] * 3
+    assert len(reads) == 1
+    next(root.rglob("3.png")).touch()
+    data.open("train")
+    assert len(reads) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ("names: [dog, cat]\nnames: {0: cat, 1: dog}", r"data\.yaml.* says `names` twice"),
+        ("names: {0: dog, 1: cat, 1: bird}", "says `1` twice"),
+        ("names: [dog, dog]", "lists the class 'dog' twice"),
+        ("nc: 3\nnames: [dog, cat]", r"says 3 classes \(`nc`\) and names 2"),
+    ],
+)
+def test_classes_that_yolo_names_twice_are_refused(tmp_path: Path, names: str, sentence: str):
+    TOOLS["YOLO"](tmp_path)
+    text(tmp_path / "data.yaml", names)
+    with pytest.raises(DataError, match=sentence):
+        labelled(tmp_path)
+
+
+def test_a_class_called_no_is_not_false(tmp_path: Path):
+    TOOLS["YOLO"](tmp_path)
+    text(tmp_path / "data.yaml", "names: [yes, no]\ntest:")
+    assert labelled(tmp_path).class_names == ("yes", "no")
+    with pytest.raises(DataError, match="two classes called 'background'"):
+        labelled(tmp_path, class_names=("background=no",), masks=True)
+
+
+def test_images_keep_their_depth_and_bands(left: tuple[str, Path]):
+    _, root = left
+    for path in root.rglob("*.png"):
+        pixels = np.random.default_rng(number_of(path.name)).integers(0, 60000, (*SIZE, 4)).astype(np.uint16)
+        pixels[:2] = 0
+        path.unlink()
+        tiff = path.with_suffix(".tif")
+        tifffile.imwrite(tiff, pixels, photometric="minisblack", planarconfig="contig")
+        tiff.rename(path)  # what is inside decides, whatever the tool calls it
+    known = LabelledDefaults.from_json(json.loads(json.dumps(dataclasses.asdict(labelled_defaults(root)))))
+    data = labelled(root, known, masks=True)
+    assert (known.bands.depth, known.bands.count, len(known.images.mean)) == ("uint16", 4, 4)
+    assert known.images.mean == pytest.approx((0.458 * 46 / 48,) * 4, rel=0.02)  # two rows are 0
+    image = data.open("train")[0]["image"]
+    assert (image.dtype, image.shape) == (np.uint16, (*SIZE, 4))
+    assert data.images == known.bands
+    assert data.shown(image).dtype == np.uint8
+    text(root / "bands.txt", "blue\ngreen\nred\ninfrared")
+    some = labelled_defaults(root, ("infrared", "red"))
+    assert (some.bands.chosen, some.bands.names) == ((4, 3), ("infrared", "red"))
+    np.testing.assert_array_equal(labelled(root, some).open("train")[0]["image"], image[..., [3, 2]])
