@@ -20,7 +20,7 @@ FLOORS = [
     {"tasks"},
     {"inference", "export"},
     {"data"},
-    {"drawing"},
+    {"drawing", "progress"},
     {"models"},
     {"weights"},
     {"encoders", "decoders"},

@@ -18,6 +18,8 @@ EXTRAS = {
     "train": "every command that trains, scores, predicts or reads data",
     "launch": "`segjax launch --slurm` and `segjax sweep --slurm`",
     "export": "`segjax export`",
+    "wandb": "`segjax train --log wandb`",
+    "mlflow": "`segjax train --log mlflow`",
     "weights": "Keras files, and files of the Hugging Face hub",
 }
 """What the packages of each extra are for; of `dev` only who changes segjax has need."""
