@@ -41,6 +41,12 @@ class Run:
     report.html     all of it to be looked at, in one file
     per_image.jsonl the scores of each test image that the report looks at
     details.json    what else the report shows of them together
+
+    Examples:
+        >>> from pathlib import Path
+        >>> run = train.Run.create(Path("run"), {"knobs": {"steps": 10}})
+        >>> run.configuration()["knobs"]
+        {'steps': 10}
     """
 
     path: Path
