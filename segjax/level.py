@@ -15,6 +15,10 @@ class Level(struct.PyTreeNode):
 
     An encoder returns `tuple[Level, ...]`, finest first, and only levels that it has. `size` is ceil(image / stride)
     for every encoder and every image. Size and stride are static under `jit`.
+
+    Examples:
+        >>> level.level_at(jnp.zeros((1, 33, 47, 3)), 2, jnp.zeros((1, 17, 24, 8))).size
+        (17, 24)
     """
 
     features: Float[Array, "n h w c"] | None

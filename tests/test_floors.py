@@ -20,7 +20,7 @@ FLOORS = [
     {"tasks"},
     {"inference", "export"},
     {"data"},
-    {"drawing", "page"},
+    {"drawing", "page", "progress"},
     {"models"},
     {"weights"},
     {"encoders", "decoders"},

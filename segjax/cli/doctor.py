@@ -19,6 +19,10 @@ EXTRAS = {
     "launch": "`segjax launch --slurm` and `segjax sweep --slurm`",
     "export": "`segjax export`",
     "serve": "`segjax serve`",
+    "geo": "GeoTIFFs larger than memory, by windows",
+    "micro": "OME-TIFF and OME-Zarr, by windows",
+    "wandb": "`segjax train --log wandb`",
+    "mlflow": "`segjax train --log mlflow`",
     "weights": "Keras files, and files of the Hugging Face hub",
 }
 """What the packages of each extra are for; of `dev` only who changes segjax has need."""

@@ -63,6 +63,8 @@ def make_parser() -> argparse.ArgumentParser:
         )
         argument(command, "--shard-optimizer", action="store_true", help="split the optimizer's state over the devices")
         argument(command, "--profile", action="store_true", help="trace five steps for TensorBoard and Perfetto")
+        said = "where numbers go beside the run folder's files, as many as are named [tensorboard]; kept with the run"
+        argument(command, "--log", action="append", metavar="tensorboard|wandb|mlflow", help=said)
 
     def run_folder(command: argparse.ArgumentParser) -> None:
         argument(

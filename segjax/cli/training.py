@@ -3,6 +3,7 @@
 import argparse
 import functools
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,17 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     from segjax.runs.seeds import report_seeds
     from segjax.train import Interrupted, Layout, distributed, train_together
     from segjax.train.devices import is_first_process
+    from segjax.train.loggers import check_loggers, log_to
 
     if parsed.devices is not None:
         jax.config.update("jax_num_cpu_devices", parsed.devices)  # where there is nothing but a CPU, share it
     keep_compiled_programs()
     layout = Layout(parsed.devices, parsed.strategy, parsed.space, parsed.shard_optimizer)
+    check_loggers(parsed.log or ())
     with distributed.joined():
         folder, runs = _named_runs(parsed, knobs)
+        if parsed.log is not None and is_first_process():
+            log_to(runs, parsed.log)
         pairs = [(experiment_of(run), run) for run in runs]
         try:
             scores = train_together(pairs, layout, profile=parsed.profile)
@@ -77,13 +82,18 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
     prepare()
     import jax
 
+    from segjax.train.loggers import check_loggers
+
     jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
+    check_loggers(parsed.log or ())
 
     if parsed.local is not None:
         from segjax.launch import local
 
-        folder, _ = _named_runs(parsed, knobs)
+        folder, runs = _named_runs(parsed, knobs)
         code = local.start(_training(parsed, folder), parsed.local)
+        for run in runs if parsed.resume is None and 0 < code < 128 else []:
+            run.remove_if_unsaved()  # which would stand in the way of the same command
     else:
         from segjax.launch import slurm
 
@@ -95,7 +105,8 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
         [(job, output)] = slurm.submit([_training(parsed, folder)], folder / "slurm", name, resources, saves)
         print(f"SLURM job {job}. Its first task writes to {output}, the others beside it.", file=sys.stderr)
         code = 0
-    print(folder)
+    if folder.exists():
+        print(folder)
     return code
 
 
@@ -108,7 +119,10 @@ def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
     prepare()
     import jax
 
+    from segjax.train.loggers import check_loggers
+
     jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
+    check_loggers(parsed.log or ())
 
     from segjax.launch.sweep import run_here, submit
     from segjax.runs.sweep import Sweep, report
@@ -147,11 +161,14 @@ def _names_no_run(parsed: argparse.Namespace, knobs: list[str]) -> str | None:
 
 def _named_runs(parsed: argparse.Namespace, knobs: list[str]) -> tuple[Path, list[Any]]:
     """The folder that the arguments name and its runs; a new one where they name an experiment."""
+    from segjax.progress import NeverSilent, clock
     from segjax.runs.request import new_runs, old_runs
 
-    if not parsed.experiment:
-        return Path(parsed.resume), old_runs(Path(parsed.resume), knobs)
-    return new_runs(parsed.experiment, knobs, Path(parsed.out) if parsed.out else None, parsed.seeds)
+    began = time.monotonic()
+    with NeverSilent(lambda: f"Opening the data, for {clock(time.monotonic() - began)} so far ..."):
+        if not parsed.experiment:
+            return Path(parsed.resume), old_runs(Path(parsed.resume), knobs)
+        return new_runs(parsed.experiment, knobs, Path(parsed.out) if parsed.out else None, parsed.seeds)
 
 
 def _training(parsed: argparse.Namespace, folder: Path) -> list[str]:
@@ -162,4 +179,5 @@ def _training(parsed: argparse.Namespace, folder: Path) -> list[str]:
     options = ["--strategy", parsed.strategy, "--space", str(parsed.space)]
     options += ["--devices", str(parsed.devices)] if parsed.devices is not None else []
     options += ["--shard-optimizer"] * parsed.shard_optimizer + ["--profile"] * parsed.profile
+    options += [word for name in parsed.log or () for word in ("--log", name)]
     return [sys.executable, "-m", "segjax", "train", "--resume", str(folder.absolute()), *options]

@@ -28,6 +28,12 @@ class Augment:
     pixel in the mask. What comes from outside the image repeats its edge there and is 255 in the mask. A box becomes
     the upright box around its moved corners, clipped to the result; it is dropped, with its label and attributes, where
     less than half of it is left. Colour changes neither mask nor boxes.
+
+    Examples:
+        >>> augment = data.Augment(crop=(8, 8), flip_horizontal=True)
+        >>> record: data.Record = {"image": np.zeros((10, 12, 3), np.uint8), "mask": np.zeros((10, 12), np.uint8)}
+        >>> augment(record, np.random.default_rng(0))["image"].shape
+        (8, 8, 3)
     """
 
     crop: tuple[int, int] | None = None

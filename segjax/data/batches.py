@@ -79,6 +79,11 @@ def train_batches(
         ValueError: No records, a batch size that does not divide, or a negative seed or start.
         DataError: While iterating, where records of a batch differ in size, have too many boxes, cannot be read or are
             not what `Record` says; or what `damaged` raises.
+
+    Examples:
+        >>> record: data.Record = {"image": np.zeros((8, 8, 3), np.uint8), "mask": np.zeros((8, 8), np.uint8)}
+        >>> next(data.train_batches([record] * 3, 2, seed=0))["image"].shape
+        (2, 8, 8, 3)
     """
     import grain
 
@@ -147,6 +152,11 @@ def test_batches(
         ValueError: No records, or a batch size that does not divide.
         DataError: While iterating, where a record cannot be read, is not what `Record` says or has too many boxes, or
             differs in size while there are several shards.
+
+    Examples:
+        >>> record: data.Record = {"image": np.zeros((8, 8, 3), np.uint8), "mask": np.zeros((8, 8), np.uint8)}
+        >>> [batch["image"].shape for batch in data.test_batches([record] * 3, 2)]
+        [(2, 8, 8, 3), (2, 8, 8, 3)]
     """
     import grain
 

@@ -16,7 +16,15 @@ from segjax.errors import DataError
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set by name. Nothing is fetched or read before it is opened."""
+    """A data set by name. Nothing is fetched or read before it is opened.
+
+    Examples:
+        >>> record: data.Record = {"image": np.zeros((8, 8, 3), np.uint8), "mask": np.zeros((8, 8), np.uint8)}
+        >>> colours = (0, 0, 0), (0, 255, 0)
+        >>> mine = data.Dataset("mine", ("ground", "tree"), colours, open=lambda split: [record] * 4)
+        >>> len(mine.open("val"))
+        4
+    """
 
     name: str
     class_names: tuple[str, ...]

@@ -17,7 +17,12 @@ MOST_WEIGHT = 10.0
 
 @dataclass(frozen=True)
 class Statistics:
-    """What `segjax.layers.Normalized` takes."""
+    """What `segjax.layers.Normalized` takes.
+
+    Examples:
+        >>> data.Statistics(mean=(0.5,) * 3, std=(0.25,) * 3).depth
+        'uint8'
+    """
 
     mean: tuple[float, ...]
     """Of every channel of the images, in the stored numbers over `WHITE` of their depth, after gamma."""

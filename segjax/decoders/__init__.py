@@ -49,6 +49,10 @@ def named(decoder: str | nn.Module, **settings: Callable[..., nn.Module]) -> nn.
 
     Raises:
         ExperimentError: there is none of that name; it offers the nearest.
+
+    Examples:
+        >>> type(decoders.named("fpn")).__name__
+        'FPNDecoder'
     """
     return by_name(decoder, BY_NAME, "decoder")(**settings) if isinstance(decoder, str) else decoder
 

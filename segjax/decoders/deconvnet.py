@@ -15,6 +15,10 @@ class FullyConnected(nn.Module):
     The first is a convolution of `window` without padding, which leaves one vector of a map of that size, and a
     transposed convolution of the same window brings the size back. A smaller map is padded to the window and cropped
     again. All have stride 1, and so the transposed one is a convolution with a flipped kernel, as it is written here.
+
+    Examples:
+        >>> decoders.FullyConnected(hidden=64, window=1).hidden
+        64
     """
 
     hidden: int = 4096

@@ -32,6 +32,12 @@ class ASPP(nn.Module):
     """Atrous spatial pyramid pooling (Chen et al. 2017): a pixel, three rings of dilated 3x3, and the whole image.
 
     Training takes the rng "dropout".
+
+    Examples:
+        >>> module = decoders.ASPP(width=8, rates=(1, 2, 3))
+        >>> run = lambda x: module.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
+        (1, 8, 8, 8)
     """
 
     width: int = 256
@@ -59,7 +65,16 @@ class ASPP(nn.Module):
 
 
 class DeepLabV3Decoder(nn.Module):
-    """ASPP of the deepest level (Chen et al. 2017), best of an encoder whose output stride is 8."""
+    """ASPP of the deepest level (Chen et al. 2017), best of an encoder whose output stride is 8.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.DeepLabV3Decoder(width=8, finest_stride=4))
+        >>> image = jnp.zeros((1, 16, 24, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 16, 24, 3)
+    """
 
     width: int = 256
     rates: tuple[int, ...] = (12, 24, 36)
@@ -86,6 +101,14 @@ class DeepLabV3PlusDecoder(nn.Module):
 
     Raises:
         ValueError: no level of the finest stride or a larger one, when called.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.DeepLabV3PlusDecoder(width=8, fine_width=4, finest_stride=2))
+        >>> image = jnp.zeros((1, 16, 24, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 16, 24, 3)
     """
 
     width: int = 256

@@ -23,6 +23,14 @@ class DPTDecoder(nn.Module):
 
     Raises:
         ValueError: no level of the finest stride or a larger one, when called.
+
+    Examples:
+        >>> encoder = encoders.VisionTransformer(32, 2, 4)
+        >>> model = models.Segmenter(3, encoder, decoders.DPTDecoder((4, 4, 8, 8), width=4))
+        >>> image = jnp.zeros((1, 32, 48, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 32, 48, 3)
     """
 
     widths: tuple[int, ...] = (256, 512, 1024, 1024)

@@ -24,6 +24,10 @@ class FCNDecoder(nn.Module):
 
     Raises:
         ValueError: more fused levels than there are between the deepest and the finest, when called.
+
+    Examples:
+        >>> decoders.FCNDecoder(num_classes=3, skips=2, hidden=64).skips  # FCN-8s
+        2
     """
 
     num_classes: int

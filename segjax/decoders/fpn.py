@@ -17,6 +17,14 @@ class FPNDecoder(nn.Module):
     Every level is projected to `width` and summed with what comes from the level below it. Then each climbs to
     `finest_stride` by convolutions with an upsampling after each, and all are joined there. Training takes the rng
     "dropout".
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.FPNDecoder(width=8, merged_width=4, finest_stride=2))
+        >>> image = jnp.zeros((1, 16, 24, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 16, 24, 3)
     """
 
     width: int = 256

@@ -16,6 +16,14 @@ class LinkNetDecoder(nn.Module):
     2017).
 
     Where a level has no features, as the image's own place, nothing is added.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.LinkNetDecoder(last_width=4))
+        >>> image = jnp.zeros((1, 16, 24, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 16, 24, 3)
     """
 
     last_width: int = 32

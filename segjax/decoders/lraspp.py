@@ -18,6 +18,14 @@ class LRASPPDecoder(nn.Module):
 
     Raises:
         ValueError: no level of the finest stride or a larger one, when called.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.LRASPPDecoder(width=8, finest_stride=2))
+        >>> image = jnp.zeros((1, 16, 24, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 16, 24, 3)
     """
 
     width: int = 128
@@ -43,6 +51,14 @@ class PlainDecoder(nn.Module):
     """One convolution of the deepest level, best of an encoder whose output stride is 8: torchvision's FCN.
 
     Training takes the rng "dropout".
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.PlainDecoder(width=8, finest_stride=4))
+        >>> image = jnp.zeros((1, 16, 24, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 16, 24, 3)
     """
 
     width: int | None = None

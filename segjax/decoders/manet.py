@@ -22,6 +22,12 @@ class PositionAttention(nn.Module):
     Memory grows with the square of the number of positions. With `joint` the weights of all pairs sum to one, not those
     of each position, and the result is laid out as if its channels were its positions: a slip of
     segmentation_models.pytorch that weights trained with it depend on.
+
+    Examples:
+        >>> module = decoders.PositionAttention(width=2)
+        >>> run = lambda x: module.init_with_output(jax.random.key(0), x)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
+        (1, 8, 8, 4)
     """
 
     width: int = 64
@@ -53,6 +59,14 @@ class MANetDecoder(nn.Module):
 
     Raises:
         ValueError: widths that are not one for each level that is climbed to, when called.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.MANetDecoder(reduction=2))
+        >>> image = jnp.zeros((1, 16, 24, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 16, 24, 3)
     """
 
     widths: tuple[int, ...] | None = None

@@ -16,6 +16,12 @@ class PyramidAttention(nn.Module):
     and what the whole image looks like added.
 
     Sizes round down, and a side of one cell stays, so that a map of any size has all three.
+
+    Examples:
+        >>> module = decoders.PyramidAttention(width=8)
+        >>> run = lambda x: module.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
+        (1, 8, 8, 8)
     """
 
     width: int
@@ -51,6 +57,14 @@ class PANDecoder(nn.Module):
 
     Raises:
         ValueError: no level of the finest stride or a larger one, when called.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (4,), (8,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.PANDecoder(width=4, finest_stride=2))
+        >>> image = jnp.zeros((1, 16, 24, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 16, 24, 3)
     """
 
     width: int = 32

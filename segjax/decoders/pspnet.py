@@ -14,7 +14,12 @@ from segjax.upsampling import Bilinear
 
 
 class PyramidPooling(nn.Module):
-    """The means of 1, 2x2, 3x3 and 6x6 parts of the image, each of `width` channels and brought back to every pixel."""
+    """The means of 1, 2x2, 3x3 and 6x6 parts of the image, each of `width` channels and brought back to every pixel.
+
+    Examples:
+        >>> decoders.PyramidPooling(width=8).sizes
+        (1, 2, 3, 6)
+    """
 
     width: int
     sizes: tuple[int, ...] = (1, 2, 3, 6)
@@ -42,6 +47,14 @@ class PSPNetDecoder(nn.Module):
 
     Raises:
         ValueError: no level of that stride or a larger one, when called.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.PSPNetDecoder(stride=4, width=8, finest_stride=4))
+        >>> image = jnp.zeros((1, 16, 24, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 16, 24, 3)
     """
 
     stride: int = 8

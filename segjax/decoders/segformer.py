@@ -16,6 +16,14 @@ class SegFormerDecoder(nn.Module):
 
     Raises:
         ValueError: no level of the finest stride or a larger one, when called.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.SegFormerDecoder(width=8, finest_stride=2))
+        >>> image = jnp.zeros((1, 16, 24, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 16, 24, 3)
     """
 
     width: int = 256

@@ -20,6 +20,14 @@ class UNetPlusPlusDecoder(nn.Module):
 
     Raises:
         ValueError: widths that are not one for each level that is climbed to, when called.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.UNetPlusPlusDecoder())
+        >>> image = jnp.zeros((1, 16, 24, 3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 16, 24, 3)
     """
 
     widths: tuple[int, ...] | None = None

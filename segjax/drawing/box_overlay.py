@@ -71,6 +71,11 @@ def draw_boxes(image: UInt8[np.ndarray, "h w 3"], notes: Sequence[Note], palette
 
     What is written stands beside its box, where it covers the least of what else is written, and then of boxes; a line
     leads to the box where it is not near.
+
+    Examples:
+        >>> image, mask = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8)
+        >>> drawing.draw_boxes(image, [], ((0, 255, 0),)).size
+        (640, 640)
     """
     canvas, scale = _fitted(image)
     size, thick = _letters(canvas.size, notes), max(1, round(max(canvas.size) * LETTERS / 6))

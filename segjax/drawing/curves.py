@@ -38,6 +38,13 @@ def draw_curves(
         scores: which to draw, and what each is called; those of training too where rows have them.
         class_score: one that has a value for each class, and what it is called; drawn last.
         colours: of its classes, by name.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> rows = [{"step": 10, "train": {"loss": 0.5}, "val": {"miou": 0.6}}]
+        >>> drawing.draw_curves(Path(), rows, {"miou": "mIoU"})
+        >>> Path("curves.png").exists()
+        True
     """
     of = {split: [(row["step"], row[split]) for row in rows if split in row] for split in ("train", *_SPLITS)}
     count = 1 + len(scores) + (class_score is not None)

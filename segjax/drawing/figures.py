@@ -48,7 +48,12 @@ def rgb(image: Real[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def brightened(image: Real[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
-    """An image of 8 bits in red, green and blue as it is, any other as `rgb` has it."""
+    """An image of 8 bits in red, green and blue as it is, any other as `rgb` has it.
+
+    Examples:
+        >>> drawing.brightened(np.arange(12, dtype=np.uint16).reshape(2, 2, 3)).dtype.name
+        'uint8'
+    """
     return image if image.dtype == np.uint8 and image.shape[-1] == 3 else rgb(image)
 
 

@@ -28,6 +28,11 @@ def draw_overlay(
 
     The legend names the classes that occur, the most frequent first, with their share of the pixels. A mask (h w k) has
     1 for each label of a pixel: where labels overlap their colours are stripes.
+
+    Examples:
+        >>> image, mask = np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.uint8)
+        >>> drawing.draw_overlay(image, mask, ("ground", "tree"), ((0, 0, 0), (0, 255, 0))).mode
+        'RGB'
     """
     if mask.ndim == 3:
         shares = (mask == 1).mean(axis=(0, 1))
@@ -43,7 +48,13 @@ def draw_overlay(
 
 
 def tint(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w *k"], palette: Palette) -> np.ndarray:
-    """The image in its own size, tinted with the colours of its mask, and white where classes meet."""
+    """The image in its own size, tinted with the colours of its mask, and white where classes meet.
+
+    Examples:
+        >>> image, mask = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8)
+        >>> drawing.tint(image, mask, ((0, 0, 0), (0, 255, 0)))[0, 0].tolist()
+        [0, 115, 0]
+    """
     tinted = cv2.addWeighted(image, 0.55, paint(mask, palette), 0.45, 0)
     bands = np.atleast_3d(mask)
     borders = np.zeros(mask.shape[:2], bool)
@@ -56,7 +67,13 @@ def tint(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w *k"], p
 def grey_overlay(
     image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w *k"], palette: Palette
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The colours of a mask laid over a greyed image, so that none is taken for its own; the ignored is white."""
+    """The colours of a mask laid over a greyed image, so that none is taken for its own; the ignored is white.
+
+    Examples:
+        >>> image, mask = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8)
+        >>> drawing.grey_overlay(image, mask, ((0, 0, 0), (0, 255, 0))).shape
+        (8, 8, 3)
+    """
     grey = image.mean(axis=2, keepdims=True)
     return (0.4 * grey + 0.6 * paint(mask, palette, ignored=(255, 255, 255))).astype(np.uint8)
 

@@ -25,6 +25,10 @@ def paint(
 
     Of labels that may overlap, (h w k), a pixel with several is in stripes of their colours, and ignored where it is so
     for all.
+
+    Examples:
+        >>> drawing.paint(np.array([[0, 1, 255]], np.uint8), ((0, 0, 0), (0, 255, 0))).tolist()
+        [[[0, 0, 0], [0, 255, 0], [120, 120, 120]]]
     """
     if mask.ndim == 3:
         return _striped(mask, palette, ignored)
@@ -48,5 +52,10 @@ def _striped(mask: UInt8[np.ndarray, "h w k"], palette: Palette, ignored: Colour
 
 
 def hexadecimal(colour: Colour) -> str:
-    """A colour as matplotlib and HTML write it, such as #e69f00."""
+    """A colour as matplotlib and HTML write it, such as #e69f00.
+
+    Examples:
+        >>> drawing.hexadecimal((0, 255, 16))
+        '#00ff10'
+    """
     return "#{:02x}{:02x}{:02x}".format(*colour)

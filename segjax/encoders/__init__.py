@@ -103,6 +103,11 @@ def named(encoder: str | nn.Module, **settings: Any) -> nn.Module:
 
     Raises:
         ExperimentError: there is none of that name; it offers the nearest.
+
+    Examples:
+        >>> encoder = encoders.named("resnet18", depth=3)
+        >>> type(encoder).__name__, encoder.depth
+        ('ResNet', 3)
     """
     return by_name(encoder, BY_NAME, "encoder")(**settings) if isinstance(encoder, str) else encoder
 

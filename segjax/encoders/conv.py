@@ -16,6 +16,13 @@ class ConvEncoder(nn.Module):
     `stages` has one entry per level, finest first: the widths of its convolutions. An empty entry only hands on what
     the pooling before it left, as where VGG pools once more after its last convolution. Pooling is in ceil mode, so
     that a level of h rows is followed by one of ceil(h / 2) and any size works.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8, 8), (16,)))
+        >>> image = jnp.zeros((1, 33, 47, 3))
+        >>> levels = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, train=False)[0], image)
+        >>> [(level.stride, level.features.shape) for level in levels]
+        [(1, (1, 33, 47, 4)), (2, (1, 17, 24, 8)), (4, (1, 9, 12, 16))]
     """
 
     stages: tuple[tuple[int, ...], ...]
@@ -43,6 +50,11 @@ class ConvEncoder(nn.Module):
 
 
 def vgg16_stages(base: int = 64) -> tuple[tuple[int, ...], ...]:
-    """The widths of VGG-16's thirteen convolutions by stage (configuration D), `base` to `8 * base`."""
+    """The widths of VGG-16's thirteen convolutions by stage (configuration D), `base` to `8 * base`.
+
+    Examples:
+        >>> encoders.vgg16_stages(base=4)
+        ((4, 4), (8, 8), (16, 16, 16), (32, 32, 32), (32, 32, 32))
+    """
     a, b, c, d = base, 2 * base, 4 * base, 8 * base
     return ((a, a), (b, b), (c, c, c), (d, d, d), (d, d, d))

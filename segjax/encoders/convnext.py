@@ -24,6 +24,13 @@ class ConvNeXt(nn.Module):
     """Stages of wide depthwise convolutions, each followed by a perceptron; non-overlapping patches between stages.
 
     What does not divide into patches is padded with zeros at the bottom and right.
+
+    Examples:
+        >>> encoder = encoders.ConvNeXt((4, 8, 8, 8), (1, 1, 1, 1))
+        >>> image = jnp.zeros((1, 33, 47, 3))
+        >>> levels = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, train=False)[0], image)
+        >>> [(level.stride, level.features.shape) for level in levels]
+        [(4, (1, 9, 12, 4)), (8, (1, 5, 6, 8)), (16, (1, 3, 3, 8)), (32, (1, 2, 2, 8))]
     """
 
     widths: tuple[int, ...]

@@ -19,6 +19,13 @@ class DenseNet(nn.Module):
     """Blocks in which each layer sees what all before it made; what lies between two blocks halves size and width.
 
     Average pooling between blocks is in ceil mode, so that any size works.
+
+    Examples:
+        >>> encoder = encoders.DenseNet(4, (1, 1, 1, 1))
+        >>> image = jnp.zeros((1, 33, 47, 3))
+        >>> levels = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, train=False)[0], image)
+        >>> [(level.stride, level.features.shape) for level in levels]
+        [(2, (1, 17, 24, 8)), (4, (1, 9, 12, 12)), (8, (1, 5, 6, 10)), (16, (1, 3, 3, 9)), (32, (1, 2, 2, 8))]
     """
 
     growth: int

@@ -89,6 +89,11 @@ class EfficientNet(nn.Module):
     """EfficientNet as an encoder (Tan and Le 2019, 2021): levels at strides 2, 4, 8, 16 and 32.
 
     Each is the last block's of its resolution; the convolution before the classifier belongs to the classifier.
+
+    Examples:
+        >>> encoder = encoders.named("efficientnet_lite0", depth=3)
+        >>> type(encoder).__name__, encoder.depth
+        ('EfficientNet', 3)
     """
 
     stages: tuple[tuple[Block, ...], ...]

@@ -25,6 +25,10 @@ class HRNet(nn.Module):
     """Branches at strides 4, 8, 16 and 32 that run side by side and exchange what they know again and again.
 
     Coarse branches are repeated and cropped to the size of the finer ones, so that any size works.
+
+    Examples:
+        >>> encoders.HRNet(18).width
+        18
     """
 
     width: int

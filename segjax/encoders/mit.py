@@ -25,6 +25,13 @@ class MixTransformer(nn.Module):
 
     Patches overlap, keys and values come from a feature map made smaller, and a depthwise convolution stands in the
     perceptron of each block.
+
+    Examples:
+        >>> encoder = encoders.MixTransformer((32, 64, 64, 64), (1, 1, 1, 1), depth=2)
+        >>> image = jnp.zeros((1, 33, 47, 3))
+        >>> levels = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, train=False)[0], image)
+        >>> [(level.stride, level.features.shape) for level in levels]
+        [(4, (1, 9, 12, 32)), (8, (1, 5, 6, 64))]
     """
 
     widths: tuple[int, ...]

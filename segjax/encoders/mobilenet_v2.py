@@ -58,6 +58,13 @@ class MobileNetV2(nn.Module):
 
     The deepest level is the last block's, as in timm; the convolution to 1280 channels belongs to the classifier unless
     `last_conv` asks for it.
+
+    Examples:
+        >>> encoder = encoders.MobileNetV2(depth=3)
+        >>> image = jnp.zeros((1, 33, 47, 3))
+        >>> levels = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, train=False)[0], image)
+        >>> [(level.stride, level.features.shape) for level in levels]
+        [(2, (1, 17, 24, 16)), (4, (1, 9, 12, 24)), (8, (1, 5, 6, 32))]
     """
 
     width_multiplier: float = 1.0

@@ -19,7 +19,15 @@ _STEM = 32
 
 
 class RegNetY(nn.Module):
-    """Residual blocks of grouped 3x3 convolutions with squeeze-and-excitation; widths and depths are the paper's."""
+    """Residual blocks of grouped 3x3 convolutions with squeeze-and-excitation; widths and depths are the paper's.
+
+    Examples:
+        >>> encoder = encoders.RegNetY((8, 8, 16, 16), (1, 1, 1, 1), group_width=8, depth=3)
+        >>> image = jnp.zeros((1, 33, 47, 3))
+        >>> levels = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, train=False)[0], image)
+        >>> [(level.stride, level.features.shape) for level in levels]
+        [(2, (1, 17, 24, 32)), (4, (1, 9, 12, 8)), (8, (1, 5, 6, 8))]
+    """
 
     widths: tuple[int, ...]
     """Channels of each of the four stages."""

@@ -77,6 +77,13 @@ class ResNet(nn.Module):
     """ResNet as an encoder (He et al. 2016): levels at strides 2, 4, 8, 16 and 32, as far as `output_stride` allows.
 
     The finest level is the stem's, before the overlapping 3x3 max-pooling, and has that pooling's indices.
+
+    Examples:
+        >>> encoder = encoders.ResNet((1, 1, 1, 1), bottleneck=False, depth=3)
+        >>> image = jnp.zeros((1, 33, 47, 3))
+        >>> levels = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, train=False)[0], image)
+        >>> [(level.stride, level.features.shape) for level in levels]
+        [(2, (1, 17, 24, 64)), (4, (1, 9, 12, 64)), (8, (1, 5, 6, 128))]
     """
 
     blocks: tuple[int, int, int, int]

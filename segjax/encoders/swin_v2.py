@@ -28,6 +28,13 @@ class SwinV2(nn.Module):
     """Attention by cosines within windows, which every second block shifts by half.
 
     What does not divide into patches, pairs or windows is padded with zeros at the bottom and right.
+
+    Examples:
+        >>> encoder = encoders.SwinV2(32, (1, 2, 4, 8), (1, 1, 1, 1), depth=2)
+        >>> image = jnp.zeros((1, 33, 47, 3))
+        >>> levels = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, train=False)[0], image)
+        >>> [(level.stride, level.features.shape) for level in levels]
+        [(4, (1, 9, 12, 32)), (8, (1, 5, 6, 64))]
     """
 
     width: int

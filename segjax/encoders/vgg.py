@@ -22,6 +22,13 @@ class VGG(nn.Module):
 
     All but the deepest, which is the last pooling's output, have the indices of the pooling below. Pooling is in ceil
     mode, so that any size works; where 32 divides the image's, it is torchvision's to the last pixel.
+
+    Examples:
+        >>> encoder = encoders.VGG((1, 1, 1, 1, 1), depth=3)
+        >>> image = jnp.zeros((1, 33, 47, 3))
+        >>> levels = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, train=False)[0], image)
+        >>> [(level.stride, level.features.shape) for level in levels]
+        [(1, (1, 33, 47, 64)), (2, (1, 17, 24, 128)), (4, (1, 9, 12, 256)), (8, (1, 5, 6, 512))]
     """
 
     convs: tuple[int, int, int, int, int]

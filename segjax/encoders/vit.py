@@ -21,6 +21,13 @@ class VisionTransformer(nn.Module):
     """One sequence of patches through all blocks: every level has the stride of a patch.
 
     An image of any size is padded with zeros to whole patches, and the embedding of positions resized to their grid.
+
+    Examples:
+        >>> encoder = encoders.VisionTransformer(32, 2, 4)
+        >>> image = jnp.zeros((1, 33, 47, 3))
+        >>> levels = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, train=False)[0], image)
+        >>> [(level.stride, level.features.shape) for level in levels]
+        [(16, (1, 3, 3, 32)), (16, (1, 3, 3, 32)), (16, (1, 3, 3, 32)), (16, (1, 3, 3, 32))]
     """
 
     width: int

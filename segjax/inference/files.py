@@ -9,15 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Num, UInt8
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
-from rich.text import Text
 
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.images import read_raster, shown
 from segjax.drawing import brightened
 from segjax.errors import DataError, InferenceError
 from segjax.inference.image_files import find_images, name_images, name_results
+from segjax.progress import Bar
 
 
 @dataclass(frozen=True)
@@ -77,41 +75,24 @@ def for_each_image(
         images = [image for image in images if not image[0].stem.endswith(bands.channels[1:])]
     stems = name_results(images, endings, Path(out))
     done: list[Path] = []
-    with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
+    with Bar("images", len(images)) as bar:
         for problem in failed:
-            _say(progress, problem)
-        bar = progress.add_task("", total=len(images))
+            bar.say(problem)
         named = zip(images, name_images(images), stems, strict=True)
         for number, ((file, _), name, stem) in enumerate(named, start=1):
             try:
                 read = read_raster(file) if bands is None else bands.read(file)
                 shown_image = brightened(read.pixels) if bands is None else bands.shown(read.pixels)
-                opened = Opened(
-                    file, name, stem, read.pixels, read.missing, shown_image, lambda share: progress.advance(bar, share)
-                )
+                opened = Opened(file, name, stem, read.pixels, read.missing, shown_image, bar.advance)
                 done.append(write(opened))
             except DataError as error:
                 failed.append(str(error))
-                _say(progress, failed[-1])
+                bar.say(failed[-1])
             except OSError as error:
                 raise InferenceError(
                     f"the results of {shown(file)} cannot be written to {shown(stem.parent)} "
                     f"({error.strerror or error}): make room there, or give --out a folder of yours. "
                     f"{len(done)} of {len(images)} images are done."
                 ) from error
-            progress.update(bar, completed=number)
+            bar.reached(number)
     return Summary(tuple(done), tuple(failed), time.monotonic() - begin)
-
-
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.completed / task.elapsed:.3g} images/s" if task.elapsed else "")
-
-
-COLUMNS = (BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn(elapsed_when_finished=True))
-"""Of the bar that shows how far a prediction has come."""
-
-
-def _say(progress: Progress, sentence: str) -> None:
-    """Print a sentence above the bar."""
-    progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)

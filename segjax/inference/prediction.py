@@ -51,6 +51,12 @@ def predict(
         InferenceError: an image without three axes or without pixels, in other numbers or with another number of
             bands than the model was trained with, or with NaN; a tile too small for its margins, or a device without
             the memory for a tile.
+
+    Examples:
+        >>> model = models.FullResolutionCNN(3, widths=(2,))
+        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
+        >>> inference.predict(model, variables, np.zeros((20, 30, 3), np.float32)).shape
+        (20, 30, 3)
     """
     probabilities = np.empty((0,), np.float32)
     for row, strip in predict_strips(model, variables, image, tiling=tiling, activation=activation):
@@ -95,6 +101,12 @@ def predict_mask(
     """The most probable class of every pixel of one image; the arguments and errors are those of `predict`.
 
     Probabilities only ever exist for a strip as high as a tile. Raises `InferenceError` for more than 255 classes, too.
+
+    Examples:
+        >>> model = models.FullResolutionCNN(3, widths=(2,))
+        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
+        >>> inference.predict_mask(model, variables, np.zeros((20, 30, 3), np.float32)).shape
+        (20, 30)
     """
     mask = np.empty(np.shape(image)[:2], np.uint8)
     for row, strip in predict_strips(model, variables, image, tiling=tiling):
@@ -110,7 +122,14 @@ def predict_labels(
     *,
     tiling: Tiling = Tiling(),
 ) -> UInt8[np.ndarray, "h w k"]:
-    """1 where the sigmoid of a label's logit is at its threshold or above, 0 elsewhere; as `predict` in all else."""
+    """1 where the sigmoid of a label's logit is at its threshold or above, 0 elsewhere; as `predict` in all else.
+
+    Examples:
+        >>> model = models.FullResolutionCNN(3, widths=(2,))
+        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
+        >>> inference.predict_labels(model, variables, np.zeros((20, 30, 3), np.float32), (0.5, 0.5, 0.5)).shape
+        (20, 30, 3)
+    """
     mask = np.empty((*np.shape(image)[:2], len(thresholds)), np.uint8)
     for row, strip in predict_strips(model, variables, image, tiling=tiling, activation="sigmoid"):
         mask[row : row + len(strip)] = strip >= np.asarray(thresholds, np.float32)
@@ -129,6 +148,13 @@ def predict_strips(
 
     For whoever writes probabilities somewhere as they come, and never wants to hold them all. A strip is only valid
     until the next one is asked for.
+
+    Examples:
+        >>> model = models.FullResolutionCNN(3, widths=(2,))
+        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
+        >>> image = np.zeros((20, 30, 3), np.float32)
+        >>> [(top, strip.shape) for top, strip in inference.predict_strips(model, variables, image)]
+        [(0, (20, 30, 3))]
     """
     image = np.asarray(image)
     if image.ndim != 3 or not image.size:

@@ -22,6 +22,10 @@ def receptive_radius(model: nn.Module, channels: int = 3) -> int:
     Args:
         model: called as `model.apply(variables, images, train=False)` on images (n h w channels) in its own numbers.
         channels: of the images.
+
+    Examples:
+        >>> inference.receptive_radius(models.FullResolutionCNN(3, widths=(2, 2)))
+        2
     """
     size = 2 * FARTHEST
     generator = np.random.default_rng(0)

@@ -29,6 +29,10 @@ class Tiling:
 
     Raises:
         InferenceError: a tile that is too small, or an unknown augmentation.
+
+    Examples:
+        >>> inference.Tiling(tile=512, tta=("hflip", 0.75)).tile
+        512
     """
 
     tile: int | None = None

@@ -10,12 +10,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from rich.console import Console
-from rich.progress import Progress
 
 from segjax.data.formats.images import shown
 from segjax.errors import InferenceError
-from segjax.inference.files import COLUMNS
+from segjax.progress import Bar
 
 Frame = UInt8[np.ndarray, "h w 3"]
 CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
@@ -60,10 +58,9 @@ def predict_video(
     writer = None
     frames, begin = 0, time.perf_counter()
     try:
-        total = reader.get(cv2.CAP_PROP_FRAME_COUNT)
+        total = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
         rate = reader.get(cv2.CAP_PROP_FPS) or 25.0
-        with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
-            bar = progress.add_task("", total=total if total > 0 else None)
+        with Bar("frames", total if total > 0 else None) as bar:
             while True:
                 there, frame = reader.read()
                 if not there:
@@ -79,7 +76,7 @@ def predict_video(
                 frames += 1
                 if frames == 1:
                     begin = time.perf_counter()
-                progress.advance(bar)
+                bar.advance()
         if writer is None:
             raise InferenceError(
                 f"{shown(video)} has no frame that can be read: it is no video, or damaged, or of a codec that OpenCV "

@@ -11,7 +11,14 @@ from segjax.layers.conv import Conv
 
 
 class ChannelGate(nn.Module):
-    """What two 1x1 convolutions make of the means of all channels: squeeze and excitation (Hu et al. 2018)."""
+    """What two 1x1 convolutions make of the means of all channels: squeeze and excitation (Hu et al. 2018).
+
+    Examples:
+        >>> module = layers.ChannelGate(2)
+        >>> run = lambda x: module.init_with_output(jax.random.key(0), x)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
+        (1, 1, 1, 4)
+    """
 
     width: int
     """Channels between the two."""

@@ -42,19 +42,40 @@ batch_norm = partial(BatchNorm, momentum=0.9, epsilon=1e-5)
 
 
 def group_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.Module:
-    """Normalisation by 32 groups of channels (Wu and He 2018), for a block's `norm`: it has no running averages."""
+    """Normalisation by 32 groups of channels (Wu and He 2018), for a block's `norm`: it has no running averages.
+
+    Examples:
+        >>> block = layers.ConvBlock((32,), norm=layers.group_norm)
+        >>> run = lambda x: block.init_with_output(jax.random.key(0), x, train=True)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
+        (1, 8, 8, 32)
+    """
     del use_running_average
     return nn.GroupNorm(32, epsilon=1e-5, dtype=dtype, name=name)
 
 
 def instance_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.Module:
-    """Normalisation of each channel of each image (Ulyanov et al. 2016), without parameters, for a block's `norm`."""
+    """Normalisation of each channel of each image (Ulyanov et al. 2016), without parameters, for a block's `norm`.
+
+    Examples:
+        >>> block = layers.ConvBlock((32,), norm=layers.instance_norm)
+        >>> run = lambda x: block.init_with_output(jax.random.key(0), x, train=True)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
+        (1, 8, 8, 32)
+    """
     del use_running_average
     return nn.InstanceNorm(epsilon=1e-5, use_bias=False, use_scale=False, dtype=dtype, name=name)
 
 
 class Conv(nn.Module):
-    """A convolution by `ops.conv`, with the parameters of `nn.Conv`: kernel, and bias if it has one."""
+    """A convolution by `ops.conv`, with the parameters of `nn.Conv`: kernel, and bias if it has one.
+
+    Examples:
+        >>> module = layers.Conv(6, stride=2)
+        >>> run = lambda x: module.init_with_output(jax.random.key(0), x)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
+        (1, 4, 4, 6)
+    """
 
     width: int
     window: int = 3
@@ -86,6 +107,12 @@ class ConvBlock(nn.Module):
     `widths` has one entry per convolution; with none the block is the identity. A convolution has a bias only where no
     normalisation follows, which would cancel it. Kernels start He-normal (He et al. 2015). A model's norm, activation,
     dtype and remat are said here, once: `partial(ConvBlock, norm=None)` is what encoders and decoders take as `block`.
+
+    Examples:
+        >>> module = layers.ConvBlock((6, 8))
+        >>> run = lambda x: module.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
+        (1, 8, 8, 8)
     """
 
     widths: Sequence[int]

@@ -18,6 +18,12 @@ class Frozen(nn.Module):
 
     It has the variables of `module` under the same paths. Weight decay would move them all the same: keep it out of the
     optimizer, as the recipe's `freeze` does.
+
+    Examples:
+        >>> frozen = layers.Frozen(layers.ConvBlock((6,)))
+        >>> run = lambda x: frozen.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
+        (1, 8, 8, 6)
     """
 
     module: nn.Module
@@ -74,7 +80,12 @@ def _untrained(
 
 
 def belongs_to(path: Sequence[str], parts: Collection[str]) -> bool:
-    """Whether what lies at that path in an encoder belongs to one of these parts, as `segjax.level.Parts` has it."""
+    """Whether what lies at that path in an encoder belongs to one of these parts, as `segjax.level.Parts` has it.
+
+    Examples:
+        >>> layers.belongs_to(("layer1", "conv", "kernel"), {"conv1", "layer1"})
+        True
+    """
     joined = "_".join(path) + "_"
     return any(joined.startswith(f"{part}_") for part in parts)
 
@@ -84,6 +95,10 @@ def parts_of_encoder(model: nn.Module) -> tuple[str, Parts]:
 
     Raises:
         ValueError: the model has no such field.
+
+    Examples:
+        >>> layers.parts_of_encoder(models.Segmenter(3, encoders.named("resnet18"), decoders.UNetDecoder()))
+        ('ResNet', (('conv1', 'bn1'), ('layer1',), ('layer2',), ('layer3',), ('layer4',)))
     """
     found = _encoders(model)
     if not found:
@@ -96,6 +111,12 @@ def with_frozen_encoder(model: nn.Module, parts: tuple[str, ...] | None = None) 
 
     Raises:
         ValueError: it has none.
+
+    Examples:
+        >>> model = models.unet(3)
+        >>> model = layers.with_frozen_encoder(model)
+        >>> type(model.encoder).__name__
+        'Frozen'
     """
     frozen = _frozen(model, parts)
     if frozen is None:

@@ -18,6 +18,13 @@ class Normalized(nn.Module):
 
     Raises:
         ValueError: an image whose channels are not those of `mean`, or whole numbers of another type, when called.
+
+    Examples:
+        >>> model = layers.Normalized(layers.ConvBlock((2,)), mean=(0.5,) * 3, std=(0.25,) * 3)
+        >>> image = jnp.zeros((1, 8, 8, 3), jnp.uint8)
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 8, 8, 2)
     """
 
     model: nn.Module
@@ -49,6 +56,13 @@ class Standardized(nn.Module):
 
     For images whose light, haze or units differ from one to the next, as nnU-Net has it for all but CT (Isensee et al.
     2021). What is seen then depends on the whole image: tiles of one image are each standardised by themselves.
+
+    Examples:
+        >>> model = layers.Standardized(layers.ConvBlock((2,)))
+        >>> image = jnp.zeros((1, 8, 8, 3), jnp.uint8)
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, image).shape
+        (1, 8, 8, 2)
     """
 
     model: nn.Module
@@ -62,14 +76,25 @@ class Standardized(nn.Module):
 
 
 def inputs_of(model: nn.Module) -> dict[str, Any] | str | None:
-    """How a model's images are normalised, as JSON has it, for `with_inputs`; None where it sees them as they are."""
+    """How a model's images are normalised, as JSON has it, for `with_inputs`; None where it sees them as they are.
+
+    Examples:
+        >>> model = layers.Normalized(layers.ConvBlock((2,)), mean=(0.5,), std=(0.25,))
+        >>> layers.inputs_of(model)
+        {'mean': (0.5,), 'std': (0.25,), 'gamma': 1.0, 'stored': 'uint8'}
+    """
     if isinstance(model, Normalized):
         return {"mean": model.mean, "std": model.std, "gamma": model.gamma, "stored": model.stored}
     return "standardized" if isinstance(model, Standardized) else None
 
 
 def with_inputs(model: nn.Module, inputs: Any) -> nn.Module:
-    """The model behind the normalisation that `inputs_of` said of another; itself where it said none."""
+    """The model behind the normalisation that `inputs_of` said of another; itself where it said none.
+
+    Examples:
+        >>> type(layers.with_inputs(layers.ConvBlock((2,)), "standardized")).__name__
+        'Standardized'
+    """
     match inputs:
         case {"mean": mean, "std": std, **rest}:
             return Normalized(model, tuple(mean), tuple(std), **rest)

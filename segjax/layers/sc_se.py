@@ -12,7 +12,14 @@ from segjax.layers.conv import Conv
 
 
 class ScSE(nn.Module):
-    """Features weighed by channel and, apart from that, by place, and both added (Roy et al. 2018)."""
+    """Features weighed by channel and, apart from that, by place, and both added (Roy et al. 2018).
+
+    Examples:
+        >>> module = layers.ScSE(reduction=2)
+        >>> run = lambda x: module.init_with_output(jax.random.key(0), x)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
+        (1, 8, 8, 4)
+    """
 
     reduction: int = 16
     """By which channels are divided between the two convolutions of the channels' weights; one is left at least."""

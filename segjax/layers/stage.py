@@ -31,6 +31,16 @@ def normalized_conv(
     `names` are those of the two, which torch's modules keep side by side. `padding` is "SAME", as TensorFlow has it, or
     "symmetric", as torch has it: half of the dilated window on each side. The size is that of `x` by the stride,
     rounded up.
+
+    Examples:
+        >>> class Conv(nn.Module):
+        ...     @nn.compact
+        ...     def __call__(self, x):
+        ...         return layers.normalized_conv(x, 4, 3, ("conv", "bn"), train=False, stride=2)
+        ...
+        >>> run = lambda x: Conv().init_with_output(jax.random.key(0), x)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 3))).shape
+        (1, 4, 4, 4)
     """
     pads = dilation * (window // 2) if padding == "symmetric" else padding
     conv, after = names
@@ -44,6 +54,17 @@ def in_sequence(
     """What blocks make of `x`, one after the other, each made here as a part of `module`, which calls this.
 
     With `remat` the backward pass computes all of them again, instead of keeping their activations (Chen et al. 2016).
+
+    Examples:
+        >>> class Two(nn.Module):
+        ...     @nn.compact
+        ...     def __call__(self, x):
+        ...         blocks = [lambda: layers.ConvBlock((4,))] * 2
+        ...         return layers.in_sequence(self, blocks, x, train=False, remat=False)
+        ...
+        >>> run = lambda x: Two().init_with_output(jax.random.key(0), x)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 3))).shape
+        (1, 8, 8, 4)
     """
 
     def run(module: nn.Module, x: Array) -> Array:

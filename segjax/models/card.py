@@ -8,7 +8,12 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What is known of a model beside its variables."""
+    """What is known of a model beside its variables.
+
+    Examples:
+        >>> models.About(class_names=("ground", "tree")).class_names
+        ('ground', 'tree')
+    """
 
     class_names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()

@@ -58,6 +58,13 @@ class CenterNet(nn.Module):
     """Objects as points (Zhou et al. 2019): an encoder-decoder, and a head each for heatmap, size, offset, attributes.
 
     A cell has the stride where the decoder ends; the paper's has 4.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.CenterNet(2, encoder, decoders.UNetDecoder(finest_stride=2), hidden=8)
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 16, 24, 3))).heatmap.shape
+        (1, 8, 12, 2)
     """
 
     num_classes: int

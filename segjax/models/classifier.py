@@ -14,6 +14,12 @@ class Classifier(nn.Module):
     """An encoder, whose deepest level, pooled, tells the class of the image.
 
     Parameters lie side by side with the encoder's, as in torch's files: those of a whole file fit.
+
+    Examples:
+        >>> model = models.Classifier(encoders.ConvEncoder(((4,), (8,))), num_classes=10)
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 33, 47, 3))).shape
+        (1, 10)
     """
 
     encoder: nn.Module

@@ -14,6 +14,12 @@ class FullResolutionCNN(nn.Module):
 
     It is dear, because every convolution runs on every pixel, and its receptive field grows by one pixel on each side
     per convolution alone.
+
+    Examples:
+        >>> model = models.FullResolutionCNN(5, widths=(4, 4))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 33, 47, 3))).shape
+        (1, 33, 47, 5)
     """
 
     num_classes: int

@@ -17,6 +17,13 @@ class AuxiliaryHead(nn.Module):
     """A small fully convolutional network on a middle level, whose loss is added while training (Zhao et al. 2017).
 
     Training takes the rng "dropout".
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.UNetDecoder(), auxiliary=models.AuxiliaryHead(3))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> [logits.shape for logits in jax.tree.leaves(jax.eval_shape(run, jnp.zeros((1, 16, 24, 3))))]
+        [(1, 16, 24, 3)]
     """
 
     num_classes: int
@@ -46,6 +53,13 @@ class ImageHead(nn.Module):
     """The classes of the whole image, from the encoder's deepest level, pooled.
 
     Training takes the rng "dropout".
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Segmenter(3, encoder, decoders.UNetDecoder(), image_head=models.ImageHead(2))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> [logits.shape for logits in jax.tree.leaves(jax.eval_shape(run, jnp.zeros((1, 16, 24, 3))))]
+        [(1, 16, 24, 3), (1, 2)]
     """
 
     num_classes: int
@@ -66,7 +80,14 @@ class ImageHead(nn.Module):
 
 
 class TwoClasses(nn.Module):
-    """A model of one logit, for a class and what is not of it, as one of two: ground and class."""
+    """A model of one logit, for a class and what is not of it, as one of two: ground and class.
+
+    Examples:
+        >>> model = models.TwoClasses(models.unet(1, base=4, depth=1))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 33, 47, 3))).shape
+        (1, 33, 47, 2)
+    """
 
     model: nn.Module
 

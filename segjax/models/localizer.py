@@ -32,7 +32,15 @@ class Located(NamedTuple):
 
 
 class Localizer(nn.Module):
-    """An encoder, whose levels `head` reads a box from, and whose deepest level, pooled, tells the class."""
+    """An encoder, whose levels `head` reads a box from, and whose deepest level, pooled, tells the class.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Localizer(2, encoder, models.RegressedBox(grid=2, width=8))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 16, 24, 3))).box.shape
+        (1, 4)
+    """
 
     num_classes: int
     encoder: nn.Module
@@ -66,6 +74,13 @@ class RegressedBox(nn.Module):
 
     The grid keeps where something is, which one average over the whole image would leave to what the padding gives
     away. The centre lies in the image, and the size is at most the image's.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Localizer(2, encoder, models.RegressedBox(grid=2, width=8))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 16, 24, 3))).box.shape
+        (1, 4)
     """
 
     grid: int = 4
@@ -90,6 +105,13 @@ class ExtremePointBox(nn.Module):
     Object Detection by Grouping Extreme and Center Points"), which can be seen there, where a corner lies off the
     object. The position is the mean of a softmax over cells, finer than a cell, and has a gradient (Luvizon et al.
     2019).
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Localizer(2, encoder, models.ExtremePointBox(decoders.UNetDecoder()))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 16, 24, 3))).box.shape
+        (1, 4)
     """
 
     decoder: nn.Module
@@ -115,6 +137,13 @@ class MaskBox(nn.Module):
     It is the smallest box around the connected component of the most probable place, where a pixel counts that is at
     least half as probable as the most probable one: other objects do not widen it, and it is never empty. It has no
     gradient; a loss of the mask trains it.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.Localizer(2, encoder, models.MaskBox(2, decoders.UNetDecoder()))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 16, 24, 3))).box.shape
+        (1, 4)
     """
 
     num_classes: int

@@ -36,6 +36,14 @@ class MultiHead(nn.Module):
     """One encoder, whose levels a head each reads a mask and a box from, and whose deepest level tells the class.
 
     The log variances by which the losses may be weighted (Kendall et al. 2018) are parameters, 0 at first.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> decoder, box = decoders.UNetDecoder(), models.RegressedBox(grid=2, width=8)
+        >>> model = models.MultiHead(2, encoder, decoder, box)
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> [one.shape for one in jax.tree.leaves(jax.eval_shape(run, jnp.zeros((1, 16, 24, 3))))]
+        [(1, 8, 12, 8), (1, 4), (1, 2), (1,), (1,), (1,)]
     """
 
     num_classes: int

@@ -41,6 +41,16 @@ def from_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
 
     Raises:
         DataError: it cannot be had or read, or it is a model that segjax does not have; the sentence says which.
+
+    Examples:
+        >>> model = models.unet(2, base=2, depth=1)
+        >>> image = jnp.zeros((1, 8, 8, 3))
+        >>> shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
+        >>> variables = jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), shapes)
+        >>> _ = models.save_pretrained("mine", model, variables)
+        >>> same, variables = models.from_pretrained("mine")
+        >>> same == model
+        False
     """
     model, variables, _ = open_pretrained(name, revision)
     return model, variables

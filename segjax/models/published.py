@@ -36,6 +36,12 @@ def unet(
     `skips=False` leaves the skip connections out, and is otherwise the same model. As published there is no
     normalisation; the paper's dropout at the deepest level is left out. 31,030,658 parameters for two classes of
     one-channel images, 31,031,810 for three channels.
+
+    Examples:
+        >>> model = models.unet(num_classes=5, base=4, depth=2)
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 33, 47, 3))).shape
+        (1, 33, 47, 5)
     """
     stages = tuple((base * 2**i,) * convs for i in range(depth + 1))
     return Segmenter(num_classes, ConvEncoder(stages, block), UNetDecoder(stages[:-1], upsample, block, skips))
@@ -53,6 +59,12 @@ def fcn(
     """A convolutional encoder-decoder without skip connections: only what passes the deepest level reaches the logits.
 
     The arguments are those of `unet`.
+
+    Examples:
+        >>> model = models.fcn(5, base=4)
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 33, 47, 3))).shape
+        (1, 33, 47, 5)
     """
     return unet(num_classes, base, depth=depth, convs=convs, skips=False, upsample=upsample, block=block)
 
@@ -61,6 +73,11 @@ def fcn32s(num_classes: int = 21) -> Segmenter:
     """FCN-32s on VGG-16 (Long et al. 2015).
 
     The scores at stride 32 are upsampled 32 times. 136,152,917 parameters for 21 classes.
+
+    Examples:
+        >>> model = models.fcn32s(21)
+        >>> type(model.encoder).__name__, type(model.decoder).__name__
+        ('ConvEncoder', 'FCNDecoder')
     """
     return _fcn_of_vgg16(num_classes, skips=0)
 
@@ -69,6 +86,11 @@ def fcn16s(num_classes: int = 21) -> Segmenter:
     """FCN-16s on VGG-16 (Long et al. 2015).
 
     The scores of pool4 are added at stride 16. 134,815,994 parameters for 21 classes.
+
+    Examples:
+        >>> model = models.fcn16s(21)
+        >>> type(model.encoder).__name__, type(model.decoder).__name__
+        ('ConvEncoder', 'FCNDecoder')
     """
     return _fcn_of_vgg16(num_classes, skips=1)
 
@@ -77,6 +99,11 @@ def fcn8s(num_classes: int = 21) -> Segmenter:
     """FCN-8s on VGG-16 (Long et al. 2015).
 
     The scores of pool4 and pool3 are added, at strides 16 and 8. 134,489,759 parameters for 21 classes.
+
+    Examples:
+        >>> model = models.fcn8s(21)
+        >>> type(model.encoder).__name__, type(model.decoder).__name__
+        ('ConvEncoder', 'FCNDecoder')
     """
     return _fcn_of_vgg16(num_classes, skips=2)
 
@@ -86,6 +113,11 @@ def segnet(num_classes: int = 12, base: int = 64) -> Segmenter:
 
     Widths `base` to `8 * base`; the head is the last convolution of the finest stage. 29,441,996 parameters for twelve
     classes: the paper's 29.45 M, less the 7,936 biases that batch normalisation cancels.
+
+    Examples:
+        >>> model = models.segnet(12)
+        >>> type(model.encoder).__name__, type(model.decoder).__name__
+        ('ConvEncoder', 'UNetDecoder')
     """
     stages = vgg16_stages(base)
     (_, *finest), *deeper = mirrored(stages)
@@ -99,6 +131,12 @@ def segnet_basic(num_classes: int = 11, base: int = 64) -> Segmenter:
 
     Four levels of one 7x7 convolution of `base` channels, and no ReLU in the decoder. 1,416,075 parameters for eleven
     classes; the paper's table says 1.425 M. Its local contrast normalisation of the image is left to the input.
+
+    Examples:
+        >>> model = models.segnet_basic(5, base=4)
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 33, 47, 3))).shape
+        (1, 33, 47, 5)
     """
     stages = ((base,),) * 4
     block = partial(ConvBlock, window=7)
@@ -112,6 +150,11 @@ def deconvnet(num_classes: int = 21, base: int = 64) -> Segmenter:
     Widths `base` to `8 * base`, and `64 * base` in the bottleneck; the decoder is the encoder's mirror image and
     unpools. 251,788,949 parameters for 21 classes: the paper's 252 M, less the 16,704 biases that batch normalisation
     cancels.
+
+    Examples:
+        >>> model = models.deconvnet(21)
+        >>> type(model.encoder).__name__, type(model.decoder).__name__
+        ('ConvEncoder', 'UNetDecoder')
     """
     stages = vgg16_stages(base)
     decoder = UNetDecoder(mirrored(stages), MaxUnpool, skips=False, bottleneck=FullyConnected(64 * base))
@@ -122,6 +165,10 @@ def mirrored(stages: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]
     """The decoder's widths for an encoder's that pools after every stage, finest first, as SegNet has them.
 
     Each stage is turned round, and ends at the width of the level above it, which max-unpooling needs.
+
+    Examples:
+        >>> models.mirrored(((4,), (8, 8)))
+        ((4,), (8, 4))
     """
     finer = (stages[0], *stages[:-1])
     return tuple((*reversed(own[1:]), above[-1]) for own, above in zip(stages, finer, strict=True))

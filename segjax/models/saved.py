@@ -54,6 +54,15 @@ def save_pretrained(
 
     Raises:
         DataError: the model is none that the layout can say, the variables are not its own, or nothing can be written.
+
+    Examples:
+        >>> model = models.unet(2, base=2, depth=1)
+        >>> image = jnp.zeros((1, 8, 8, 3))
+        >>> shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
+        >>> variables = jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), shapes)
+        >>> _ = models.save_pretrained("mine", model, variables, models.About(("ground", "tree")))
+        >>> models.from_pretrained("mine")[0] == model
+        False
     """
     folder = Path(folder)
     channels = channels_of(model, variables)

@@ -25,7 +25,14 @@ class Segmented(NamedTuple):
 
 
 class Segmenter(nn.Module):
-    """A class for every pixel, from any encoder and any decoder."""
+    """A class for every pixel, from any encoder and any decoder.
+
+    Examples:
+        >>> model = models.Segmenter(5, encoders.ConvEncoder(((4,), (8,))), decoders.UNetDecoder())
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 33, 47, 3))).shape
+        (1, 33, 47, 5)
+    """
 
     num_classes: int
     encoder: nn.Module
@@ -66,7 +73,15 @@ class Segmenter(nn.Module):
 
 
 class DeeplySupervised(nn.Module):
-    """A class for every pixel, and in training one for every cell of every level that the decoder climbs to."""
+    """A class for every pixel, and in training one for every cell of every level that the decoder climbs to.
+
+    Examples:
+        >>> encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+        >>> model = models.DeeplySupervised(3, encoder, decoders.UNetDecoder())
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> [logits.shape for logits in jax.tree.leaves(jax.eval_shape(run, jnp.zeros((1, 16, 24, 3))))]
+        [(1, 16, 24, 3)]
+    """
 
     num_classes: int
     encoder: nn.Module

@@ -71,7 +71,13 @@ def smp_unet(
     decoder_interpolation: str = "nearest",
     **ends: Unpack[Ends],
 ) -> Segmenter:
-    """Its Unet: nearest neighbours, two convolutions at each level, of 256 to 16 channels."""
+    """Its Unet: nearest neighbours, two convolutions at each level, of 256 to 16 channels.
+
+    Examples:
+        >>> model = models.smp_unet(encoders.named("mobilenet_v2"), num_classes=3)
+        >>> type(model.decoder).__name__
+        'UNetDecoder'
+    """
     blocks = block(decoder_use_norm)
     decoder = UNetDecoder(
         tuple((width, width) for width in reversed(decoder_channels)),
@@ -95,7 +101,13 @@ def smp_unetplusplus(
     decoder_interpolation: str = "nearest",
     **ends: Unpack[Ends],
 ) -> Segmenter:
-    """Its UnetPlusPlus, which never runs what it has at the deepest level of VGG."""
+    """Its UnetPlusPlus, which never runs what it has at the deepest level of VGG.
+
+    Examples:
+        >>> model = models.smp_unetplusplus(encoders.named("mobilenet_v2"), num_classes=3)
+        >>> type(model.decoder).__name__
+        'UNetPlusPlusDecoder'
+    """
     decoder = UNetPlusPlusDecoder(
         tuple(reversed(decoder_channels)),
         _chosen("decoder_interpolation", decoder_interpolation, INTERPOLATIONS),
@@ -115,7 +127,13 @@ def smp_manet(
     decoder_interpolation: str = "nearest",
     **ends: Unpack[Ends],
 ) -> Segmenter:
-    """Its MAnet, whose position attention is `PositionAttention(joint=True)`."""
+    """Its MAnet, whose position attention is `PositionAttention(joint=True)`.
+
+    Examples:
+        >>> model = models.smp_manet(encoders.named("mobilenet_v2"), num_classes=3)
+        >>> type(model.decoder).__name__
+        'MANetDecoder'
+    """
     decoder = MANetDecoder(
         tuple(reversed(decoder_channels)),
         attention=partial(PositionAttention, width=decoder_pab_channels, joint=True),
@@ -128,7 +146,13 @@ def smp_manet(
 def smp_linknet(
     encoder: nn.Module, num_classes: int = 1, *, decoder_use_norm: str | bool = "batchnorm", **ends: Unpack[Ends]
 ) -> Segmenter:
-    """Its Linknet."""
+    """Its Linknet.
+
+    Examples:
+        >>> model = models.smp_linknet(encoders.named("mobilenet_v2"), num_classes=3)
+        >>> type(model.decoder).__name__
+        'LinkNetDecoder'
+    """
     return _segmenter(num_classes, encoder, LinkNetDecoder(block=block(decoder_use_norm)), ends)
 
 
@@ -144,7 +168,13 @@ def smp_fpn(
     upsampling: int = 4,
     **ends: Unpack[Ends],
 ) -> Segmenter:
-    """Its FPN, whose convolutions are normalised by groups."""
+    """Its FPN, whose convolutions are normalised by groups.
+
+    Examples:
+        >>> model = models.smp_fpn(encoders.named("mobilenet_v2"), num_classes=3)
+        >>> type(model.decoder).__name__
+        'FPNDecoder'
+    """
     decoder = FPNDecoder(
         decoder_pyramid_channels,
         decoder_segmentation_channels,
@@ -167,7 +197,13 @@ def smp_pspnet(
     upsampling: int = 8,
     **ends: Unpack[Ends],
 ) -> Segmenter:
-    """Its PSPNet, of an encoder whose depth is 3."""
+    """Its PSPNet, of an encoder whose depth is 3.
+
+    Examples:
+        >>> model = models.smp_pspnet(encoders.named("mobilenet_v2"), num_classes=3)
+        >>> type(model.decoder).__name__
+        'PSPNetDecoder'
+    """
     decoder = PSPNetDecoder(
         width=psp_out_channels, dropout=psp_dropout, block=block(decoder_use_norm), align_corners=True
     )
@@ -185,7 +221,13 @@ def smp_deeplabv3(
     upsampling: int | None = None,
     **ends: Unpack[Ends],
 ) -> Segmenter:
-    """Its DeepLabV3, of an encoder whose output stride is 8 or 16, with `dilate_first`."""
+    """Its DeepLabV3, of an encoder whose output stride is 8 or 16, with `dilate_first`.
+
+    Examples:
+        >>> model = models.smp_deeplabv3(encoders.named("mobilenet_v2"), num_classes=3)
+        >>> type(model.decoder).__name__
+        'DeepLabV3Decoder'
+    """
     ends_at = getattr(encoder, "output_stride", 8)
     decoder = DeepLabV3Decoder(
         decoder_channels, tuple(decoder_atrous_rates), decoder_aspp_separable, decoder_aspp_dropout, ends_at
@@ -203,7 +245,13 @@ def smp_deeplabv3plus(
     upsampling: int = 4,
     **ends: Unpack[Ends],
 ) -> Segmenter:
-    """Its DeepLabV3Plus, of an encoder whose output stride is 16 or 8, with `dilate_first`."""
+    """Its DeepLabV3Plus, of an encoder whose output stride is 16 or 8, with `dilate_first`.
+
+    Examples:
+        >>> model = models.smp_deeplabv3plus(encoders.named("mobilenet_v2"), num_classes=3)
+        >>> type(model.decoder).__name__
+        'DeepLabV3PlusDecoder'
+    """
     decoder = DeepLabV3PlusDecoder(
         decoder_channels, rates=tuple(decoder_atrous_rates), dropout=decoder_aspp_dropout, upsample=_ALIGNED
     )
@@ -213,7 +261,13 @@ def smp_deeplabv3plus(
 def smp_pan(
     encoder: nn.Module, num_classes: int = 1, *, decoder_channels: int = 32, upsampling: int = 4, **ends: Unpack[Ends]
 ) -> Segmenter:
-    """Its PAN, of an encoder whose output stride is 16 or 32, with `dilate_first`."""
+    """Its PAN, of an encoder whose output stride is 16 or 32, with `dilate_first`.
+
+    Examples:
+        >>> model = models.smp_pan(encoders.named("mobilenet_v2"), num_classes=3)
+        >>> type(model.decoder).__name__
+        'PANDecoder'
+    """
     decoder = PANDecoder(decoder_channels, align_corners=True, upsample=_ALIGNED)
     return _segmenter(num_classes, encoder, decoder, ends, head=_THREE, stride=_stride(4, upsampling))
 
@@ -221,7 +275,13 @@ def smp_pan(
 def smp_upernet(
     encoder: nn.Module, num_classes: int = 1, *, decoder_channels: int = 256, upsampling: int = 4, **ends: Unpack[Ends]
 ) -> Segmenter:
-    """Its UPerNet."""
+    """Its UPerNet.
+
+    Examples:
+        >>> model = models.smp_upernet(encoders.named("mobilenet_v2"), num_classes=3)
+        >>> type(model.decoder).__name__
+        'UPerNetDecoder'
+    """
     return _segmenter(num_classes, encoder, UPerNetDecoder(decoder_channels), ends, stride=_stride(4, upsampling))
 
 
@@ -233,7 +293,13 @@ def smp_segformer(
     upsampling: int = 4,
     **ends: Unpack[Ends],
 ) -> Segmenter:
-    """Its Segformer, which also reads a level of stride 2 where the encoder has one."""
+    """Its Segformer, which also reads a level of stride 2 where the encoder has one.
+
+    Examples:
+        >>> model = models.smp_segformer(encoders.named("mobilenet_v2"), num_classes=3)
+        >>> type(model.decoder).__name__
+        'SegFormerDecoder'
+    """
     decoder = SegFormerDecoder(decoder_segmentation_channels, finer=True)
     return _segmenter(num_classes, encoder, decoder, ends, stride=_stride(4, upsampling))
 
@@ -246,7 +312,13 @@ def smp_dpt(
     decoder_fusion_channels: int = 256,
     **ends: Unpack[Ends],
 ) -> Segmenter:
-    """Its DPT with the readout "cat", of a plain ViT of stride 16."""
+    """Its DPT with the readout "cat", of a plain ViT of stride 16.
+
+    Examples:
+        >>> model = models.smp_dpt(encoders.VisionTransformer(32, 2, 4), num_classes=3)
+        >>> type(model.decoder).__name__
+        'DPTDecoder'
+    """
     decoder = DPTDecoder(tuple(decoder_intermediate_channels), decoder_fusion_channels)
     return _segmenter(num_classes, encoder, decoder, ends)
 

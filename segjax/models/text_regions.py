@@ -51,6 +51,12 @@ class CRAFT(nn.Module):
     """Character region awareness for text detection (Baek et al. 2019): VGG-16 and a climb to half of the image.
 
     Pooling rounds sizes up; where 16 divides the image's it is the authors' network to the last cell.
+
+    Examples:
+        >>> module = models.CRAFT()
+        >>> run = lambda x: module.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 64, 64, 3))).shape
+        (1, 32, 32, 2)
     """
 
     dtype: DTypeLike = jnp.float32
@@ -92,7 +98,12 @@ class _Up(nn.Module):
 
 
 def craft() -> Normalized:
-    """CRAFT behind ImageNet's normalisation, so that it takes uint8 images as they are. 20,770,466 parameters."""
+    """CRAFT behind ImageNet's normalisation, so that it takes uint8 images as they are. 20,770,466 parameters.
+
+    Examples:
+        >>> type(models.craft().model).__name__
+        'CRAFT'
+    """
     return Normalized(CRAFT(), **RECORD.statistics)
 
 

@@ -23,6 +23,11 @@ class PoolIndices:
     """Where `max_pool_with_argmax` found each maximum: which cell of each window, and how the windows lie.
 
     A pytree of one array and static geometry: it goes through `jit`, `vmap`, `grad`, `scan`, `device_put`, `tree.map`.
+
+    Examples:
+        >>> _, indices = ops.max_pool_with_argmax(jnp.arange(16.0).reshape(1, 4, 4, 1), window=2)
+        >>> indices.flat().ravel().tolist()
+        [5, 7, 13, 15]
     """
 
     offsets: Integer[Array, "*n oh ow c"]

@@ -25,6 +25,10 @@ class Preset:
     """An experiment function's knobs under a name of their own: `segjax train NAME`.
 
     A file has them in a table, `PRESETS = {"land_cover": Preset("What it is, and what it scores.", data=...)}`.
+
+    Examples:
+        >>> runs.Preset("A smaller one.", steps=100, base=8).knobs
+        {'steps': 100, 'base': 8}
     """
 
     def __init__(self, about: str, **knobs: Any) -> None:

@@ -1,16 +1,18 @@
 """A trained model back from its run folder."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from flax import linen as nn
 
 from segjax.errors import ExperimentError
+from segjax.progress import Bar
 from segjax.runs.knobs import located
 from segjax.runs.per_image import write_per_image
 from segjax.runs.run import experiment_of, open_run
+from segjax.tasks.task import Batch
 from segjax.train.checkpoints import Progress, complete_steps, read_variables
 from segjax.train.devices import Layout, Placement
 from segjax.train.evaluate import make_evaluation_step, measure, split_batches
@@ -86,11 +88,18 @@ def score(
     placement = Placement(Layout(1 if per_image else None), experiment.batch_size)
     source = experiment.data.open(split)
     evaluation_step = make_evaluation_step(model, task, placement)
-    batches = split_batches(experiment, source)
-    (measured,) = measure(evaluation_step, [placement.replicate(variables)], batches, placement)
+    with Bar("images", len(source)) as bar:
+        batches = _shown(split_batches(experiment, source), bar, experiment.batch_size, len(source))
+        (measured,) = measure(evaluation_step, [placement.replicate(variables)], batches, placement)
     if per_image is not None:
         write_per_image(per_image, task, model, variables, source, measured)
     return task.scores(measured)
+
+
+def _shown(batches: Iterable[Batch], bar: Bar, size: int, most: int) -> Iterator[Batch]:
+    for number, batch in enumerate(batches, start=1):
+        yield batch
+        bar.reached(min(number * size, most))  # the last batch of every size of images is filled up
 
 
 def _decided(run: Run, experiment: Experiment, step: int) -> Experiment:

@@ -42,6 +42,11 @@ class MultiTask:
     """What `Localization` compares and scores, and the `mask` (n h w 1 + k) of the outputs as `Segmentation` does.
 
     The classes of the mask are the background and those of the data set. `size` is that of `Localization`.
+
+    Examples:
+        >>> data_set = data.Dataset("mine", ("ground", "tree"), ((0, 0, 0), (0, 255, 0)), open=lambda split: [])
+        >>> tasks.MultiTask(data_set).headline
+        'localization_accuracy'
     """
 
     headline = "localization_accuracy"

@@ -17,6 +17,10 @@ class Options:
 
     Raises:
         InferenceError: a score that is not in 0..1.
+
+    Examples:
+        >>> tasks.Options(inference.Tiling(tile=512), probabilities="npy").tiling.tile
+        512
     """
 
     tiling: Tiling = field(default_factory=Tiling)

@@ -55,6 +55,11 @@ class SigmoidSegmentation:
 
     Raises:
         ExperimentError: classes that do not overlap, and are not two.
+
+    Examples:
+        >>> data_set = data.Dataset("mine", ("ground", "tree"), ((0, 0, 0), (0, 255, 0)), open=lambda split: [])
+        >>> tasks.SigmoidSegmentation(data_set).headline
+        'miou'
     """
 
     headline = "miou"

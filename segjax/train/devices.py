@@ -22,7 +22,12 @@ Strategy = Literal["jit", "pmap"]
 
 @dataclass(frozen=True)
 class Layout:
-    """How a run is laid out over devices. It decides speed and memory, and no number beyond rounding."""
+    """How a run is laid out over devices. It decides speed and memory, and no number beyond rounding.
+
+    Examples:
+        >>> train.Layout(devices=8, space=2).strategy
+        'jit'
+    """
 
     devices: int | None = None
     """How many each process uses; None for all."""

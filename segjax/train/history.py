@@ -1,10 +1,9 @@
 """The rows that stay of one run, and what they say of its checkpoints."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from tensorboardX import SummaryWriter
-
+from segjax.train.loggers import Loggers
 from segjax.train.run import Run
 
 Row = dict[str, Any]
@@ -12,17 +11,19 @@ Row = dict[str, Any]
 
 
 class History:
-    """The rows of metrics.jsonl up to now; with `writes`, they go there and to TensorBoard.
+    """The rows of metrics.jsonl up to now; with `writes`, they go there and to the run's loggers.
 
-    What depends on the machine's speed goes to TensorBoard alone, so that metrics.jsonl is the same bits every time.
+    What depends on the machine's speed goes to loggers alone, so that metrics.jsonl is the same bits every time.
+    `warn` is told what becomes of a logger that fails.
     """
 
-    def __init__(self, run: Run, headline: str, *, writes: bool) -> None:
+    def __init__(self, run: Run, headline: str, *, writes: bool, warn: Callable[[str], None]) -> None:
         self.rows: list[Row] = []
         self._run = run
         self._headline = headline
         self._writes = writes
-        self._events: SummaryWriter | None = None
+        self._warn = warn
+        self._loggers: Loggers | None = None
 
     def read(self, step: int) -> None:
         """Read the rows up to that step back."""
@@ -33,8 +34,7 @@ class History:
         self.read(step)
         if self._writes:
             self._run.forget_metrics_after(step)
-            self.close()
-            self._events = SummaryWriter(str(self._run.path), purge_step=step + 1 if step else None)
+            self._loggers = Loggers(self._run, step, self._warn)
 
     def keep(self, step: int, parts: dict[str, dict[str, Any]]) -> None:
         """Add a row; it is on disk when this returns."""
@@ -42,19 +42,17 @@ class History:
         self.rows.append(row)
         if self._writes:
             self._run.append_metrics([row])
-            for part, scores in parts.items():
-                self.show(step, _flat(scores, f"{part}/"))
+            self.show(step, {name: value for part in parts for name, value in _flat(parts[part], f"{part}/").items()})
 
     def show(self, step: int, numbers: dict[str, float]) -> None:
-        """Numbers for TensorBoard alone."""
-        if self._events is not None:
-            for name, value in numbers.items():
-                self._events.add_scalar(name, value, step)
+        """Numbers for loggers alone."""
+        if self._loggers is not None:
+            self._loggers.show(step, numbers)
 
     def close(self) -> None:
-        """Let go of TensorBoard's file."""
-        if self._events is not None:
-            self._events.close()
+        """Let go of the loggers."""
+        if self._loggers is not None:
+            self._loggers.close(finished=self.row_with("test") is self.rows[-1] if self.rows else False)
 
     def row_of(self, step: int, part: str) -> Row | None:
         """The row of that step with that part."""

@@ -36,6 +36,11 @@ def normalized(model: nn.Module, data: Dataset, start: Start | None = None) -> n
 
     Normalisation belongs to weights: where a start knows how its images were normalised, these are, too, unless they
     have other channels. A model that is `Normalized` or `Standardized` already stays as it is.
+
+    Examples:
+        >>> data_set = data.Dataset("mine", ("ground", "tree"), ((0, 0, 0), (0, 255, 0)), open=lambda split: [])
+        >>> type(train.normalized(models.unet(2), data_set)).__name__
+        'Standardized'
     """
     if isinstance(model, Normalized | Standardized):
         return model
@@ -46,7 +51,13 @@ def normalized(model: nn.Module, data: Dataset, start: Start | None = None) -> n
 
 
 def cropped(data: Dataset, side: int | None) -> Augment | None:
-    """The data set's own augmentation, with square crops of another size where one is given."""
+    """The data set's own augmentation, with square crops of another size where one is given.
+
+    Examples:
+        >>> data_set = data.Dataset("mine", ("ground", "tree"), ((0, 0, 0), (0, 255, 0)), open=lambda split: [])
+        >>> train.cropped(data_set, 64).crop
+        (64, 64)
+    """
     if side is None:
         return data.augment
     return dataclasses.replace(data.augment or Augment(), crop=(side, side))

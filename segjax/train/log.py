@@ -2,7 +2,6 @@
 
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -11,8 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-QUIET_SECONDS = 30.0
-"""How long a log that is no terminal, such as a file, says nothing."""
+from segjax.progress import NeverSilent, clock
 
 
 class Log:
@@ -42,20 +40,20 @@ class Log:
         self._started = False
         self._loss = ""
         self._scores = ""
-        self._since = self._spoke = time.monotonic()
+        self._since = time.monotonic()
         self._first = 0
-        self._ended = threading.Event()
+        self._never_silent = NeverSilent(self._state, self.say)
 
     def __enter__(self) -> "Log":
         self._progress.start()
-        if self._speaks and not self._console.is_terminal:
-            threading.Thread(target=self._break_silence, daemon=True).start()
+        if self._speaks:
+            self._never_silent.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
+        self._never_silent.stop()
         self._progress.stop()
 
     def waiting(self, what: str) -> None:
@@ -71,7 +69,7 @@ class Log:
 
     def say_here(self, sentence: str) -> None:
         """Print a line about what this process alone can know."""
-        self._spoke = time.monotonic()
+        self._never_silent.spoke()
         self._console.print(sentence, soft_wrap=True, markup=False, highlight=False)
 
     def start(self, step: int, what: str) -> None:
@@ -98,25 +96,14 @@ class Log:
         self.say(f"step {step:>6}/{self._steps}  {self._scores}{self._loss}")
         self._progress.update(self._task, description="Training", completed=step, numbers=self._scores + self._loss)
 
-    def _break_silence(self) -> None:
-        while not self._ended.wait(max(self._spoke + QUIET_SECONDS - time.monotonic(), 0.0)):
-            if time.monotonic() - self._spoke >= QUIET_SECONDS:
-                self.say(self._state())
-
     def _state(self) -> str:
         """What the bar would show."""
         (bar,) = self._progress.tasks
         if not self._started:
-            return f"{bar.description}, for {_clock(time.monotonic() - self._since)} so far ..."
+            return f"{bar.description}, for {clock(time.monotonic() - self._since)} so far ..."
         step = int(bar.completed)
         said = f"step {step:>6}/{self._steps}  {self._scores}{self._loss}"
         if step > self._first:
             took = (time.monotonic() - self._since) / (step - self._first)
-            said += f"  {_clock(took * (self._steps - step))} left"
+            said += f"  {clock(took * (self._steps - step))} left"
         return said if bar.description == "Training" else f"{said}  ({bar.description} ...)"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

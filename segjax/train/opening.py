@@ -1,7 +1,7 @@
 """From run folders to runs that are ready for their next step."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import jax
@@ -26,6 +26,7 @@ from segjax.train.team import Member, Team, training_batches
 
 Pairs = Sequence[tuple[Experiment, Run]]
 """Experiments that differ in their seed alone, with the folders that they are trained in."""
+Warn = Callable[[str], None]
 
 
 @contextlib.contextmanager
@@ -46,7 +47,7 @@ def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
         damaged = Damaged(splits.train, log.say_here)
         image = _image(experiment, damaged)
         devices.check_rows(experiment.model, jax.ShapeDtypeStruct(image.shape, image.dtype), layout.space)
-        teams = _teams(pairs, layout, image)
+        teams = _teams(pairs, layout, image, log.say)
         members = [member for team in teams for member in team.members]
         for member in members:
             stack.callback(member.history.close)
@@ -79,23 +80,25 @@ def _image(experiment: Experiment, damaged: Damaged) -> Num[np.ndarray, "1 h w c
     return np.zeros((1, *image.shape), image.dtype)
 
 
-def _teams(pairs: Pairs, layout: Layout, image: Num[np.ndarray, "1 h w c"]) -> list[Team]:
+def _teams(pairs: Pairs, layout: Layout, image: Num[np.ndarray, "1 h w c"], warn: Warn) -> list[Team]:
     """The runs at their first step, by the devices that they share."""
     waiting = iter(pairs)
     return [
-        Team([_member(*next(waiting), placement, image) for _ in range(count)], placement)
+        Team([_member(*next(waiting), placement, image, warn) for _ in range(count)], placement)
         for placement, count in devices.spread(layout, pairs[0][0].batch_size, len(pairs))
     ]
 
 
-def _member(experiment: Experiment, run: Run, placement: Placement, image: Num[np.ndarray, "1 h w c"]) -> Member:
+def _member(
+    experiment: Experiment, run: Run, placement: Placement, image: Num[np.ndarray, "1 h w c"], warn: Warn
+) -> Member:
     key = jax.random.key(experiment.seed)
     variables = initial_variables(experiment.model, image, key)
     return Member(
         experiment=experiment,
         run=run,
         checkpoints=Checkpoints(run.checkpoints, run.configuration()),
-        history=History(run, experiment.task_of_data.headline, writes=devices.is_first_process()),
+        history=History(run, experiment.task_of_data.headline, writes=devices.is_first_process(), warn=warn),
         key=placement.replicate(key),
         state=placement.state(_first_state(experiment, variables)),
     )

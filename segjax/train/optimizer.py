@@ -22,6 +22,11 @@ def schedule(kind: Schedule, learning_rate: float, steps: int, warmup: int = 0) 
     "one_cycle" rises and falls by cosines (Smith and Topin 2019) and has a warm-up of its own; "cosine" falls to 0
     (Loshchilov and Hutter 2017); "poly" falls as (1 - step / steps) ** 0.9 (Chen et al. 2018); "constant" stays. Before
     the last three, `warmup` steps rise linearly from 0. Raises ValueError where those are not fewer than `steps`.
+
+    Examples:
+        >>> rate = train.schedule("poly", 0.1, steps=100)
+        >>> [round(float(rate(step)), 3) for step in (0, 50, 100)]
+        [0.1, 0.054, 0.0]
     """
     if not 0 <= warmup < steps:
         raise ValueError(f"warmup is {warmup} steps of {steps}; give it fewer than there are.")
@@ -40,6 +45,10 @@ def kernels(params: Any) -> Any:
     """True for the kernels of convolutions and dense layers, which weight decay is for; False for biases and scales.
 
     Give it to Optax as a mask: `optax.adamw(rate, weight_decay=1e-4, mask=kernels)`.
+
+    Examples:
+        >>> train.kernels({"conv": {"kernel": jnp.zeros((3, 3, 2, 4)), "bias": jnp.zeros(4)}})
+        {'conv': {'bias': False, 'kernel': True}}
     """
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 

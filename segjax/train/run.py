@@ -41,6 +41,12 @@ class Run:
     report.html     all of it to be looked at, in one file
     per_image.jsonl the scores of each test image that the report looks at
     details.json    what else the report shows of them together
+
+    Examples:
+        >>> from pathlib import Path
+        >>> run = train.Run.create(Path("run"), {"knobs": {"steps": 10}})
+        >>> run.configuration()["knobs"]
+        {'steps': 10}
     """
 
     path: Path
@@ -135,6 +141,14 @@ class Run:
         }
         kept = self.configuration()
         self.write_json("run.json", kept | {"machines": [*kept.get("machines", []), here]})
+
+    def loggers(self) -> dict[str, str | None]:
+        """Where its numbers go beside its files: names, and what the run is found again by there."""
+        return self.configuration().get("loggers", {"tensorboard": None})
+
+    def note_loggers(self, loggers: dict[str, str | None]) -> None:
+        """Keep that in run.json."""
+        self.write_json("run.json", self.configuration() | {"loggers": loggers})
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file whole or not at all."""

@@ -1,6 +1,7 @@
 """Training from Python, without an experiment file: `segjax.train(experiment, out=...)`."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,19 @@ from segjax.errors import ExperimentError
 from segjax.train import distributed
 from segjax.train.devices import Layout
 from segjax.train.experiment import Experiment
+from segjax.train.loggers import check_loggers, log_to
 from segjax.train.loop import train
 from segjax.train.run import Run
 
 
-def train_in(experiment: Experiment, out: str | Path, layout: Layout = Layout(), *, profile: bool = False) -> Run:
+def train_in(
+    experiment: Experiment,
+    out: str | Path,
+    layout: Layout = Layout(),
+    *,
+    profile: bool = False,
+    log: Sequence[str] | None = None,
+) -> Run:
     """Train an experiment in the folder `out`, and return the run; the same call goes on with one that was stopped.
 
     The run's `report()` has the scores, and `segjax.load(run.path, experiment=experiment)` the trained model.
@@ -22,22 +31,23 @@ def train_in(experiment: Experiment, out: str | Path, layout: Layout = Layout(),
         out: The run folder; made where there is none.
         layout: Which devices share the work, and how.
         profile: Whether five steps are traced, for TensorBoard and Perfetto.
+        log: Where the numbers go beside the run's files: tensorboard, wandb, mlflow; None for where they went before,
+            or TensorBoard.
 
     Raises:
-        ExperimentError: the folder holds something else, or a run of other settings.
+        ExperimentError: the folder holds something else, or a run of other settings, or a logger is not there.
         DataError: the data set cannot be read.
         Interrupted: it was asked to stop, by Ctrl-C or SIGTERM, and what it had learned is saved.
     """
+    check_loggers(log or ())
     path, settings = Path(out), _settings(experiment)
-    run = Run(Path(distributed.agree(lambda: str(_opened(path, settings).path))))
+    run = Run(Path(distributed.agree(lambda: str(_opened(path, settings, log).path))))
     train(experiment, run, layout, profile=profile)
     return run
 
 
-def _opened(path: Path, settings: dict[str, Any]) -> Run:
-    if not (path / "run.json").exists():
-        return Run.create(path, {"knobs": settings})
-    run = Run(path)
+def _opened(path: Path, settings: dict[str, Any], log: Sequence[str] | None) -> Run:
+    run = Run(path) if (path / "run.json").exists() else Run.create(path, {"knobs": settings})
     kept = run.configuration()
     if "experiment" in kept:
         raise ExperimentError(f"{path} was made from an experiment file; go on by `segjax train --resume {path}`.")
@@ -48,6 +58,8 @@ def _opened(path: Path, settings: dict[str, Any]) -> Run:
     ]
     if changed:
         raise ExperimentError(f"{path} goes on as it began: {'; '.join(changed)}. Change it back, or give another out.")
+    if log is not None:
+        log_to([run], log)
     return run
 
 

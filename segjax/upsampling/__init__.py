@@ -57,6 +57,10 @@ def named(upsample: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
 
     Raises:
         ExperimentError: there is none of that name; it offers the nearest.
+
+    Examples:
+        >>> upsampling.named("dysample").__name__
+        'DySample'
     """
     return by_name(upsample, BY_NAME, "upsampler") if isinstance(upsample, str) else upsample
 

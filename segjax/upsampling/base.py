@@ -17,6 +17,10 @@ class Upsampling(nn.Module):
 
     Raises:
         ValueError: `x` of any other size, when called.
+
+    Examples:
+        >>> issubclass(upsampling.DySample, upsampling.Upsampling)
+        True
     """
 
     features: int | None = None

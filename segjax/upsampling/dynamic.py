@@ -18,6 +18,13 @@ class Carafe(Upsampling):
 
     The weights come from `x` itself: a 1x1 convolution to `compressed` channels, one of `encoder_window` to
     `window**2` logits for each of the `factor**2` new pixels, and a softmax. The defaults are the paper's.
+
+    Examples:
+        >>> x, to = jnp.zeros((1, 4, 4, 8)), level.Level(None, (7, 8), stride=1)
+        >>> up = upsampling.Carafe(features=4)
+        >>> run = lambda x: up.init_with_output(jax.random.key(0), x, to)[0]
+        >>> jax.eval_shape(run, x).shape
+        (1, 7, 8, 4)
     """
 
     window: int = 5
@@ -39,6 +46,13 @@ class DySample(Upsampling):
 
     A 1x1 convolution predicts how far from its own place each new pixel looks, per group of channels, times `reach`
     (the paper's static scope factor), so that neighbours hardly overlap. It starts as bilinear interpolation.
+
+    Examples:
+        >>> x, to = jnp.zeros((1, 4, 4, 8)), level.Level(None, (7, 8), stride=1)
+        >>> up = upsampling.DySample(features=4)
+        >>> run = lambda x: up.init_with_output(jax.random.key(0), x, to)[0]
+        >>> jax.eval_shape(run, x).shape
+        (1, 7, 8, 4)
     """
 
     groups: int = 4

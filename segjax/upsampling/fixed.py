@@ -12,7 +12,15 @@ from segjax.upsampling.base import Upsampling
 
 
 class Nearest(Upsampling):
-    """Every pixel repeated `factor` times along rows and columns."""
+    """Every pixel repeated `factor` times along rows and columns.
+
+    Examples:
+        >>> x, to = jnp.zeros((1, 4, 4, 8)), level.Level(None, (7, 8), stride=1)
+        >>> up = upsampling.Nearest(features=4)
+        >>> run = lambda x: up.init_with_output(jax.random.key(0), x, to)[0]
+        >>> jax.eval_shape(run, x).shape
+        (1, 7, 8, 4)
+    """
 
     def grow(self, x: Float[Array, "n h w c"], to: Level) -> Float[Array, "n big_h big_w d"]:
         """Repeated pixels."""
@@ -21,7 +29,15 @@ class Nearest(Upsampling):
 
 
 class Bilinear(Upsampling):
-    """Bilinear interpolation between pixel centres."""
+    """Bilinear interpolation between pixel centres.
+
+    Examples:
+        >>> x, to = jnp.zeros((1, 4, 4, 8)), level.Level(None, (7, 8), stride=1)
+        >>> up = upsampling.Bilinear(features=4)
+        >>> run = lambda x: up.init_with_output(jax.random.key(0), x, to)[0]
+        >>> jax.eval_shape(run, x).shape
+        (1, 7, 8, 4)
+    """
 
     align_corners: bool = False
     """Whether the centres of the corner pixels stay where they are, as torch's `align_corners=True` has it."""
@@ -42,6 +58,12 @@ class MaxUnpool(Upsampling):
 
     Raises:
         ValueError: a level without indices, or with those of a pooling that is not by `factor`, when called.
+
+    Examples:
+        >>> x, indices = ops.max_pool_with_argmax(jnp.arange(56.0).reshape(1, 7, 8, 1), window=2, ceil_mode=True)
+        >>> to = level.Level(None, (7, 8), stride=1, indices=indices)
+        >>> upsampling.MaxUnpool().apply({}, x, to).shape
+        (1, 7, 8, 1)
     """
 
     of_skip: bool = False

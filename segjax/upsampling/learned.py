@@ -22,6 +22,10 @@ def bilinear_init(
 
     The stride is that whose support the window is: 2 for 3 and 4, 8 for 16. Each channel goes to itself where there
     are as many outputs as inputs; otherwise a random LeCun-normal matrix mixes them.
+
+    Examples:
+        >>> upsampling.bilinear_init(jax.random.key(0), (4, 4, 1, 1))[1, :, 0, 0].tolist()
+        [0.1875, 0.5625, 0.5625, 0.1875]
     """
     *window, inputs, outputs = shape
     taps = []
@@ -37,6 +41,11 @@ def icnr_init(factor: int, init: Initializer = lecun_normal()) -> Initializer:
 
     All factor**2 phases of an output channel start from one kernel drawn by `init`, so there is no checkerboard to be
     unlearned.
+
+    Examples:
+        >>> kernel = upsampling.icnr_init(2)(jax.random.key(0), (1, 1, 3, 4))
+        >>> bool((kernel == kernel[..., :1]).all())  # the four of a pixel begin alike
+        True
     """
 
     def initialise(key, shape, dtype=jnp.float32, **kwargs):
@@ -53,6 +62,13 @@ class ConvTranspose(Upsampling):
 
     Raises:
         ValueError: a negative overlap, which would leave pixels that nothing reaches, when called.
+
+    Examples:
+        >>> x, to = jnp.zeros((1, 4, 4, 8)), level.Level(None, (7, 8), stride=1)
+        >>> up = upsampling.ConvTranspose(features=4)
+        >>> run = lambda x: up.init_with_output(jax.random.key(0), x, to)[0]
+        >>> jax.eval_shape(run, x).shape
+        (1, 7, 8, 4)
     """
 
     overlap: int | None = 0
@@ -91,6 +107,13 @@ class PixelShuffle(Upsampling):
     """A convolution to `factor**2` times the channels, which then become space (Shi et al. 2016).
 
     With `icnr` all phases of a pixel start from one kernel, see `icnr_init`.
+
+    Examples:
+        >>> x, to = jnp.zeros((1, 4, 4, 8)), level.Level(None, (7, 8), stride=1)
+        >>> up = upsampling.PixelShuffle(features=4)
+        >>> run = lambda x: up.init_with_output(jax.random.key(0), x, to)[0]
+        >>> jax.eval_shape(run, x).shape
+        (1, 7, 8, 4)
     """
 
     window: int = 3
@@ -107,7 +130,15 @@ class PixelShuffle(Upsampling):
 
 
 class ResizeConv(Upsampling):
-    """Nearest-neighbour upsampling and then a convolution, which leaves no checkerboard (Odena et al. 2016)."""
+    """Nearest-neighbour upsampling and then a convolution, which leaves no checkerboard (Odena et al. 2016).
+
+    Examples:
+        >>> x, to = jnp.zeros((1, 4, 4, 8)), level.Level(None, (7, 8), stride=1)
+        >>> up = upsampling.ResizeConv(features=4)
+        >>> run = lambda x: up.init_with_output(jax.random.key(0), x, to)[0]
+        >>> jax.eval_shape(run, x).shape
+        (1, 7, 8, 4)
+    """
 
     window: int = 3
     kernel_init: Initializer = lecun_normal()

@@ -207,6 +207,10 @@ def named(name: str) -> Record:
 
     Raises:
         DataError: there are none; it offers the nearest.
+
+    Examples:
+        >>> weights.named("mobilenet_v2.imagenet").parameters
+        3504872
     """
     if name not in RECORDS:
         raise DataError(f"There are no weights named {name}: {offered(name, RECORDS)}.")
@@ -218,6 +222,10 @@ def of_encoder(encoder: str) -> Record:
 
     Raises:
         DataError: there are none; it offers the nearest.
+
+    Examples:
+        >>> weights.of_encoder("mobilenet_v2").name
+        'mobilenet_v2.imagenet'
     """
     for name in (f"{encoder}.imagenet", *(record.name for record in RECORDS.values() if record.encoder == encoder)):
         if name in RECORDS:

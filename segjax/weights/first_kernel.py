@@ -22,6 +22,10 @@ def fit_first_kernel(
 
     Raises:
         ValueError: the kernel is not of three channels, or `rgb` does not name three different bands.
+
+    Examples:
+        >>> weights.fit_first_kernel(np.ones((8, 3, 7, 7), np.float32), channels=5).shape
+        (8, 5, 7, 7)
     """
     if kernel.shape[1] != 3:
         raise ValueError(f"The kernel has shape {kernel.shape}; give one of red, green and blue, (d, 3, h, w).")

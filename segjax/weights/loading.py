@@ -41,6 +41,15 @@ def load(module: nn.Module, variables: Variables, name: str | Path, rgb: Sequenc
 
     Raises:
         DataError: they cannot be had or read, or are those of another encoder; the sentence says what to do.
+
+    Examples:
+        >>> model = models.unet(2, base=2, depth=1)
+        >>> image = jnp.zeros((1, 8, 8, 3))
+        >>> shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
+        >>> variables = jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), shapes)
+        >>> weights.save("mine.safetensors", variables)
+        >>> sorted(weights.load(model, variables, "mine.safetensors"))
+        ['params']
     """
     place = place_of_encoder(variables)
     state, names, unused = found(name)
@@ -70,6 +79,11 @@ def save(
 
     Raises:
         DataError: the folder cannot be written, or a value is none of safetensors' types.
+
+    Examples:
+        >>> weights.save("mine.safetensors", {"params": {"conv": {"kernel": np.zeros((3, 3, 2, 4), np.float32)}}})
+        >>> {name: array.shape for name, array in weights.read("mine.safetensors").items()}
+        {'conv.weight': (4, 2, 3, 3)}
     """
     metadata = {"format": "pt"}  # what transformers asks for
     if fields is not None:

@@ -87,7 +87,12 @@ class Hub:
 
 @dataclass(frozen=True)
 class Record:
-    """A set of weights."""
+    """A set of weights.
+
+    Examples:
+        >>> weights.named("mobilenet_v2.imagenet").encoder
+        'mobilenet_v2'
+    """
 
     name: str
     """Such as "mobilenet_v2.imagenet"."""

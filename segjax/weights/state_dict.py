@@ -33,6 +33,11 @@ def read(path: str | Path, part: str | None = None) -> dict[str, np.ndarray]:
 
     Raises:
         DataError: It is no such file, is damaged, hostile, or holds no arrays by name; the sentence says what to do.
+
+    Examples:
+        >>> weights.save("mine.safetensors", {"params": {"conv": {"kernel": np.zeros((3, 3, 2, 4), np.float32)}}})
+        >>> sorted(weights.read("mine.safetensors"))
+        ['conv.weight']
     """
     with opened(Path(path)) as file:
         return keras_file.read_at(Path(path)) if file[:4] == b"\x89HDF" else unwrap(_content(file), part)

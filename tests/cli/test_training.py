@@ -28,5 +28,8 @@ def test_what_fails_before_it_is_saved_stands_in_nobodys_way(
     assert main(command) == 1
     assert "segjax: this loss wants to be mended." in capsys.readouterr().err
     assert not Path("runs/new").exists()
+    monkeypatch.setattr("segjax.launch.local.start", lambda command, count: 1)  # as its processes would say
+    assert main(["launch", *command[1:], "--local", "2"]) == 1
+    assert not Path("runs/new").exists()
     Path("mended").touch()
     assert main(command) == 0

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def rows(*scores: float | None, **more: list[float]) -> list[dict[str, Any]]:
 def test_patience_counts_looks_without_a_better_score(
     tmp_path: Path, scores: tuple[float | None, ...], best: int | None, since: int
 ):
-    history = History(Run(tmp_path), "miou", writes=False)
+    history = History(Run(tmp_path), "miou", writes=False, warn=pytest.fail)
     for row in rows(*scores):
         history.keep(row["step"], {"val": row["val"]})
     history.keep(40, {"test": {"miou": 1.0}})  # which nobody chooses by
@@ -45,12 +44,12 @@ def test_the_averaged_weights_are_chosen_by_where_there_are_any_and_only_of_step
 
 
 def test_rows_after_the_step_that_is_gone_on_from_are_forgotten(tmp_path: Path):
-    written = rows(0.1, 0.2, 0.3)
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in written))
-    history = History(Run(tmp_path), "miou", writes=True)
+    run, written = Run.create(tmp_path / "run", {"knobs": {}}), rows(0.1, 0.2, 0.3)
+    run.append_metrics(written)
+    history = History(run, "miou", writes=True, warn=pytest.fail)
     history.read(20)
-    assert (history.rows, len(Run(tmp_path).metrics())) == (written[:2], 3)
+    assert (history.rows, len(run.metrics())) == (written[:2], 3)
     history.go_on_from(10)
     history.keep(20, {"val": {"miou": 0.7}})
     history.close()
-    assert Run(tmp_path).metrics() == history.rows == [written[0], {"step": 20, "val": {"miou": 0.7}}]
+    assert run.metrics() == history.rows == [written[0], {"step": 20, "val": {"miou": 0.7}}]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from segjax import progress
 from segjax.train import log
 
 
@@ -20,7 +21,7 @@ def said(capsys: pytest.CaptureFixture[str], enough: Callable[[str], object]) ->
 def test_a_log_that_is_a_file_is_never_quiet_for_long(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(log, "QUIET_SECONDS", 0.02)
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.02)
     with log.Log(200, "miou", speaks=True) as shown:
         shown.waiting("Compiling the training step")
         said(capsys, lambda text: "Compiling the training step, for 0 s so far ..." in text)
@@ -37,12 +38,8 @@ def test_a_log_that_is_a_file_is_never_quiet_for_long(
 
 
 def test_a_log_of_another_process_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(log, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
     with log.Log(200, "miou", speaks=False) as shown:
         shown.start(0, "a small model.")
         shown.trained(10, [None], 80.0)
     assert not capsys.readouterr().err
-
-
-def test_times_are_short():
-    assert [log._clock(seconds) for seconds in (4.4, 61, 3700)] == ["4 s", "1 min 1 s", "1 h 1 min"]

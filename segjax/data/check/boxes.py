@@ -6,9 +6,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 
-from rich.console import Console
-from rich.progress import track
-
 from segjax.data.check.box_examples import draw_boxes_of
 from segjax.data.check.box_report import BoxReport, SeenBoxes
 from segjax.data.check.report import duplicates
@@ -17,6 +14,7 @@ from segjax.data.formats.box_layouts import FoundBoxes
 from segjax.data.formats.images import read_image, shown
 from segjax.data.formats.problems import Problem
 from segjax.errors import DataError
+from segjax.progress import Bar
 
 
 def check_boxes(
@@ -28,8 +26,8 @@ def check_boxes(
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         reading = pool.map(_read, pictures)
-        terminal = Console(stderr=True)
-        seen = list(track(reading, "Reading", len(pictures), console=terminal, disable=not terminal.is_terminal))
+        with Bar("images", len(pictures)) as bar:
+            seen = list(bar.each(reading))
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for what has not begun
     reading_order = iter(seen)

@@ -11,8 +11,6 @@ from hashlib import blake2b
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from rich.console import Console
-from rich.progress import track
 
 from segjax.data.check.image_files import bands_of, doubts, mean_and_deviation, note_frames_and_gaps
 from segjax.data.check.label_bands import check_labels, meaning_of_labels, soft_edged
@@ -31,6 +29,7 @@ from segjax.data.formats.rasters import WHITE, Depth, depth_of
 from segjax.data.formats.splits import Splits, split
 from segjax.data.record import IGNORE
 from segjax.errors import DataError
+from segjax.progress import Bar
 
 _SMALLEST = 8
 """A side, in pixels, below which an image is more likely a mistake than one to learn from."""
@@ -78,8 +77,8 @@ def check_masks(
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         reading = pool.map(lambda pair: _read(pair, colours, found.channels, chosen, labels), pairs)
-        terminal = Console(stderr=True)
-        seen = list(track(reading, "Reading", len(pairs), console=terminal, disable=not terminal.is_terminal))
+        with Bar("images", len(pairs)) as bar:
+            seen = list(bar.each(reading))
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for what has not begun
     for one in seen:

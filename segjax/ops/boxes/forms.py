@@ -26,6 +26,10 @@ def convert(boxes: Real[ArrayLike, "*n 4"], source: Form, target: Form) -> Float
 
     Raises:
         ValueError: where the last axis is not 4 or a form is none of "xywh", "xyxy" and "cxcywh".
+
+    Examples:
+        >>> ops.boxes.convert(jnp.array([[1.0, 2.0, 3.0, 4.0]]), "xywh", "xyxy").tolist()
+        [[1.0, 2.0, 4.0, 6.0]]
     """
     for form in (source, target):
         if form not in get_args(Form):
@@ -53,6 +57,10 @@ def clip(boxes: Real[ArrayLike, "*n 4"], size: tuple[ArrayLike, ArrayLike]) -> F
 
     Raises:
         ValueError: where the last axis is not 4.
+
+    Examples:
+        >>> ops.boxes.clip(jnp.array([[-2.0, 1.0, 5.0, 9.0]]), (8, 10)).tolist()  # into 8 rows and 10 columns
+        [[0.0, 1.0, 3.0, 7.0]]
     """
     boxes = checked(boxes)
     corner, extent = boxes[..., :2], boxes[..., 2:]
@@ -68,6 +76,10 @@ def area(boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, " *n"]:
 
     Raises:
         ValueError: where the last axis is not 4.
+
+    Examples:
+        >>> ops.boxes.area(jnp.array([[1.0, 2.0, 3.0, 4.0]])).tolist()
+        [12.0]
     """
     width, height = jnp.moveaxis(sizes(checked(boxes)), -1, 0)
     return width * height

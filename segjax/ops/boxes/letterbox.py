@@ -82,6 +82,11 @@ def letterbox(input_size: int | Sequence[int], output_size: int | Sequence[int])
 
     Raises:
         ValueError: where a size is below 1.
+
+    Examples:
+        >>> fit = ops.boxes.letterbox((100, 200), 64)
+        >>> fit
+        Letterbox(input_size=(100, 200), inner_size=(32, 64), corner=(16, 0), output_size=(64, 64))
     """
     before, after = pair(input_size, "input_size"), pair(output_size, "output_size")
     scale = min(after[0] / before[0], after[1] / before[1])

@@ -14,6 +14,11 @@ def from_mask(mask: Bool[Array, "*n h w"]) -> Float[Array, "*n 4"]:
 
     Raises:
         ValueError: where the mask has no rows and columns or is not boolean.
+
+    Examples:
+        >>> mask = jnp.zeros((1, 6, 6), bool).at[0, 1:3, 2:6].set(True)
+        >>> ops.boxes.from_mask(mask).tolist()
+        [[2.0, 1.0, 4.0, 2.0]]
     """
     if mask.ndim < 2 or 0 in mask.shape[-2:] or mask.dtype != bool:
         raise ValueError(f"the mask has shape {mask.shape} and dtype {mask.dtype}: expected (..., h, w) of booleans.")
@@ -39,6 +44,11 @@ def from_probabilities(probability: Float[Array, "*n h w"]) -> Float[Array, "*n 
 
     Raises:
         ValueError: where there are no rows and columns.
+
+    Examples:
+        >>> probability = jnp.zeros((1, 6, 6)).at[0, 1:3, 2:6].set(1.0)
+        >>> ops.boxes.from_probabilities(probability).tolist()
+        [[2.0, 1.0, 4.0, 2.0]]
     """
     if probability.ndim < 2 or 0 in probability.shape[-2:]:
         raise ValueError(f"the probabilities have shape {probability.shape}: expected (..., h, w).")

@@ -25,6 +25,11 @@ def nms(
 
     Raises:
         ValueError: where the shapes do not match or `max_boxes` is below 1.
+
+    Examples:
+        >>> found = jnp.array([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 3.0], [8.0, 8.0, 2.0, 2.0]])
+        >>> ops.boxes.nms(found, jnp.array([0.9, 0.8, 0.7]), max_boxes=3).tolist()  # -1 where there is none
+        [0, 2, -1]
     """
     boxes, scores = checked(boxes), jnp.asarray(scores)
     labels = jnp.zeros(scores.shape, jnp.int32) if labels is None else jnp.asarray(labels)

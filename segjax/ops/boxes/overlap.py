@@ -25,6 +25,11 @@ def iou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float 
 
     Raises:
         ValueError: where the last axis is not 4, or the shapes do not broadcast.
+
+    Examples:
+        >>> a, b = jnp.array([[0.0, 0.0, 4.0, 4.0]]), jnp.array([[2.0, 0.0, 4.0, 4.0]])
+        >>> round(float(ops.boxes.iou(a, b)[0]), 3)
+        0.333
     """
     return _iou(_together(a, b), eps)
 
@@ -34,6 +39,11 @@ def giou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float
 
     Raises:
         ValueError: where the last axis is not 4, or the shapes do not broadcast.
+
+    Examples:
+        >>> a, b = jnp.array([[0.0, 0.0, 4.0, 4.0]]), jnp.array([[2.0, 0.0, 4.0, 4.0]])
+        >>> round(float(ops.boxes.giou(a, b)[0]), 3)
+        0.333
     """
     pair = _together(a, b)
     hull = pair.hull[..., 0] * pair.hull[..., 1]
@@ -45,6 +55,11 @@ def diou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float
 
     Raises:
         ValueError: where the last axis is not 4, or the shapes do not broadcast.
+
+    Examples:
+        >>> a, b = jnp.array([[0.0, 0.0, 4.0, 4.0]]), jnp.array([[2.0, 0.0, 4.0, 4.0]])
+        >>> round(float(ops.boxes.diou(a, b)[0]), 3)
+        0.256
     """
     return _diou(_together(a, b), eps)
 
@@ -56,6 +71,11 @@ def ciou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float
 
     Raises:
         ValueError: where the last axis is not 4, or the shapes do not broadcast.
+
+    Examples:
+        >>> a, b = jnp.array([[0.0, 0.0, 4.0, 4.0]]), jnp.array([[2.0, 0.0, 4.0, 4.0]])
+        >>> round(float(ops.boxes.ciou(a, b)[0]), 3)
+        0.256
     """
     pair = _together(a, b)
     v = 4 / np.pi**2 * (_aspect(pair.size_a) - _aspect(pair.size_b)) ** 2
@@ -70,6 +90,11 @@ def pairwise(
 
     Raises:
         ValueError: where the last axis is not 4, or the leading axes do not broadcast.
+
+    Examples:
+        >>> a = jnp.array([[0.0, 0.0, 4.0, 4.0], [9.0, 9.0, 1.0, 1.0]])
+        >>> ops.boxes.pairwise(a, a).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
     """
     return overlap(checked(a)[..., :, None, :], checked(b)[..., None, :, :])
 
