@@ -23,5 +23,7 @@ def test_a_run_is_exported_with_what_it_knows_of_its_classes(
         found = json.loads(archive.read("metadata.json"))
     assert (found["class_names"], found["palette"]) == (["ground", "square"], [[40, 40, 40], [240, 180, 60]])
     assert found["trained_on"] == "squares"
+    assert main([*command, "--int8"]) == 1
+    assert "stablehlo has no 8 bits here" in capsys.readouterr().err
     assert main([*command, "--images", str(tmp_path / "absent.png")]) == 1
     assert "absent.png" in capsys.readouterr().err
