@@ -44,6 +44,8 @@ LAZY = {  # of an extra: imported by the one function that needs it
     "export/onnx_gather.py": {"onnx"},
     "export/onnx_graph.py": {"onnx"},
     "export/onnx_ops.py": {"onnx"},
+    "export/onnx_rules.py": {"onnx"},
+    "export/onnx_simplify.py": {"onnx"},
     "export/tflite.py": {"litert_converter", "ai_edge_litert"},
 }
 

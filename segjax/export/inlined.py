@@ -21,7 +21,8 @@ _CALLS = {
 """What calls another program, and the parameter in which that is."""
 _LOOPS = ("while", "scan", "cond")
 Rule = Callable[..., Any]
-"""Called with the arrays that a primitive is given, and its parameters by name: what it gives."""
+"""Called with the arrays that a primitive is given, and its parameters by name: what it gives, or None where the rule
+is not for it."""
 
 
 def inlined(run: Callable[..., Any], rules: Mapping[str, Rule] = {}) -> Callable[..., Any]:
@@ -65,8 +66,8 @@ def _evaluated(program: ClosedJaxpr, arrays: Sequence[Any], rules: Mapping[str, 
 
 def _applied(equation: Any, given: list[Any], rules: Mapping[str, Rule]) -> Sequence[Any]:
     name, parameters = equation.primitive.name, equation.params
-    if name in rules:
-        return jax.tree.leaves(rules[name](*given, **parameters))
+    if name in rules and (found := rules[name](*given, **parameters)) is not None:
+        return jax.tree.leaves(found)
     if name in _CALLS:
         called = parameters[_CALLS[name]]
         return _evaluated(called if isinstance(called, ClosedJaxpr) else ClosedJaxpr(called, ()), given, rules)

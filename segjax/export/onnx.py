@@ -1,7 +1,8 @@
 """ONNX, written from the function that jax traces: it needs no converter, and any jax does.
 
-What jax knows is worked out here; arrays that are only repeated are left to ONNX, which broadcasts them; and a node is
-written once. Layouts stay jax's, with transpositions around convolutions, which ONNX Runtime takes out again.
+What jax knows is worked out here; arrays that are only repeated are left to ONNX, which broadcasts them; a node is
+written once; and what ONNX has one node for is one. Layouts stay jax's, with transpositions around convolutions, which
+ONNX Runtime takes out again.
 """
 
 import importlib.util
@@ -10,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array, lax
-from jax.extend.core import Literal
+from jax.extend.core import Literal, Primitive
 
 from segjax.errors import ExportError
 from segjax.export.inlined import inlined
@@ -18,6 +19,7 @@ from segjax.export.metadata import KEY
 from segjax.export.process import run_alone
 from segjax.export.program import Program
 from segjax.ops.pool_geometry import PoolGeometry
+from segjax.ops.resize import Taps
 from segjax.strict_json import as_json
 
 OPSET, IR = 18, 9
@@ -30,6 +32,9 @@ onnxruntime.set_default_logger_severity(3)
 session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 outputs = dict(zip((each.name for each in session.get_outputs()), session.run(None, {"image": images})))
 """
+resize_linear = Primitive("resize_linear")
+"""A bilinear resizing of rows and columns, which only nodes are made of: it runs nowhere else."""
+resize_linear.def_abstract_eval(lambda x, rows, columns, **_: x.update(shape=(x.shape[0], rows, columns, x.shape[3])))
 _OF_SHAPES = ("shape", "new_sizes", "limit_indices", "slice_sizes", "lhs_shape", "rhs_shape", "sharding")
 """The parameters of primitives that may depend on the batch."""
 _LARGEST = 2**20
@@ -47,10 +52,11 @@ def convert(program: Program) -> bytes:
 
         from segjax.export.onnx_graph import Graph, Value
         from segjax.export.onnx_ops import OPS, Equation
+        from segjax.export.onnx_rules import simplified
     except ModuleNotFoundError as error:
         raise ExportError(f"ONNX needs {error.name}: `{INSTALL}`.") from error
 
-    run = inlined(program.run, {"known_multilinear": _pooled})
+    run = inlined(program.run, {"known_multilinear": _pooled, "multilinear": _resized})
     traced = [jax.make_jaxpr(run)(program.image(batch)) for batch in (2, 3)]
     jaxprs = [each.jaxpr for each in traced]
     graph, values = Graph(), {}
@@ -92,7 +98,8 @@ def convert(program: Program) -> bytes:
     for (name, like), variable in zip(outputs, jaxprs[0].outvars, strict=True):
         graph.nodes.append(helper.make_node("Identity", [graph.full(read(variable))], [name], name))
         infos.append(_info(name, like))
-    nodes, constants = graph.needed([name for name, _ in outputs])
+    names = [name for name, _ in outputs]
+    nodes, constants = simplified(graph, names).needed(names)
     made = helper.make_graph(nodes, "segjax", [_info("image", program.image(1))], infos, constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
     checker.check_model(model)
@@ -151,6 +158,19 @@ def _pooled(value: Array, *others: Array, form: Any, by: int) -> Array:
         [(0, 0), *geometry.edges, (0, 0)],
         window_dilation=(1, *geometry.dilation, 1),
     )
+
+
+def _resized(x: Array, *others: Array, form: Any, by: int) -> Array | None:
+    """A bilinear resizing or the means of cells, as one: jax has them as weighted rows and columns."""
+    match getattr(form, "static", None):
+        case (Taps() as rows, Taps() as columns) if by == 1 and x.dtype == np.float32:
+            if rows.linear:
+                sizes = {"rows": rows.index.shape[1], "columns": columns.index.shape[1]}
+                return resize_linear.bind(x, **sizes, corners=rows.linear)
+            if rows.averages and columns.averages:
+                cell = (1, len(rows.index), len(columns.index), 1)
+                return lax.reduce_window(x, 0.0, lax.add, cell, cell, "VALID") / (cell[1] * cell[2])
+    return None
 
 
 def _worked_out(equation: Any, ours: Any, given: list[Any]) -> list[np.ndarray] | None:

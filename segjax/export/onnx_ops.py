@@ -18,6 +18,7 @@ from segjax.export.onnx_shapes import (
     iota,
     pad,
     reshape,
+    resize_linear,
     reverse,
     split,
     squeeze,
@@ -193,5 +194,6 @@ OPS: dict[str, Op] = {
     "reduce_window_max": partial(windows, "MaxPool"),
     "reduce_window_sum": partial(windows, "AveragePool"),
     "gather": gather,
+    "resize_linear": resize_linear,
 }
 """By the primitive's name."""

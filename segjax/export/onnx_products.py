@@ -59,6 +59,7 @@ def windows(op: str, graph: Graph, equation: Equation, x: Value) -> Value:
     settings["pads"] = [low for low, _ in pads[1:3]] + [high for _, high in pads[1:3]]
     settings |= {"dilations": list(p["window_dilation"][1:3])} if op == "MaxPool" else {"count_include_pad": 1}
     found = graph.add(op, graph.transposed(graph.full(x), (0, 3, 1, 2)), **settings)[0]
+    found = graph.transposed(found, (0, 2, 3, 1))
     if op != "MaxPool":
         found = graph.add("Mul", found, graph.constant(np.float32(math.prod(window))))[0]
-    return Value(shape, shape, graph.transposed(found, (0, 2, 3, 1)))
+    return Value(shape, shape, found)

@@ -1,6 +1,7 @@
 """What changes where elements are, as nodes of an ONNX graph."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,9 +36,42 @@ def iota(graph: Graph, equation: Equation) -> Value:
 
 
 def reshape(graph: Graph, equation: Equation, x: Value) -> Value:
-    """In another shape."""
+    """In another shape; where rows and columns are repeated, they are resized to those nearest."""
     shape = equation.shapes[0]
+    if equation.types[0] == np.float32 and x.array is None and _repeats(x, shape):
+        small = (*x.held[:2], x.held[3], x.held[5])
+        name = graph.add("Squeeze", graph.name(x), graph.constant([2, 4]))[0]
+        return _resized(graph, equation, Value(small, small, name), "asymmetric", mode="nearest", nearest_mode="floor")
     return Value(shape, shape, graph.reshaped(graph.full(x), shape))
+
+
+def _repeats(x: Value, shape: Shape) -> bool:
+    """Whether an array (n, h, a, w, b, c) repeats its rows a times and its columns b times, to (n, a h, b w, c)."""
+    if len(x.shape) != 6 or len(shape) != 4:
+        return False
+    n, h, a, w, b, c = x.shape
+    whole = (n, (h[0] * a[0],) * 2, (w[0] * b[0],) * 2, c)
+    return shape == whole and x.held == (n, h, ONE, w, ONE, c) and (a, b) != (ONE, ONE)
+
+
+def resize_linear(graph: Graph, equation: Equation, x: Value) -> Value:
+    """Rows and columns of another number, interpolated."""
+    return _resized(graph, equation, x, equation.parameters["corners"], mode="linear")
+
+
+def _resized(graph: Graph, equation: Equation, x: Value, corners: str, **settings: Any) -> Value:
+    shape, sides = equation.shapes[0], [(x.shape[axis][0], equation.shapes[0][axis][0]) for axis in (1, 2)]
+    moved = graph.transposed(graph.full(x), (0, 3, 1, 2))
+    settings["coordinate_transformation_mode"] = corners
+    scales = graph.constant(np.array([1, 1, *(_scale(*side) for side in sides)], np.float32))
+    found = graph.add("Resize", moved, "", scales, **settings)[0]
+    return Value(shape, shape, graph.transposed(found, (0, 2, 3, 1)))
+
+
+def _scale(size: int, out: int) -> np.float32:
+    """What a size is multiplied by, so that it is not below another before it is rounded down."""
+    scale = np.float32(out / size)
+    return scale if size * float(scale) >= out else np.nextafter(scale, np.float32(np.inf))
 
 
 def squeeze(graph: Graph, equation: Equation, x: Value) -> Value:

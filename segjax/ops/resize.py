@@ -97,15 +97,17 @@ def _resized_when_run(x: Array, size: Sequence[int], method: ResizeMethod, align
 
 
 @dataclass(frozen=True, eq=False)
-class _Taps:
+class Taps:
     """Where each output position of one axis reads: `out[o] = sum over t of weight[t, o] * in[index[t, o]]`."""
 
     index: np.ndarray  # -1 where a position reads fewer than the most
     weight: np.ndarray
     size: int  # of the input axis
+    linear: Literal["half_pixel", "align_corners"] | None = None
+    """Where it is bilinear, whether corners of the image or centres of corner pixels coincide."""
 
     @cached_property
-    def transposed(self) -> "_Taps":
+    def transposed(self) -> "Taps":
         """Where the gradient of each input position reads among the outputs."""
         out = self.index.shape[1]
         entry, which = np.unique(self.index * out + np.arange(out), return_inverse=True)
@@ -116,7 +118,7 @@ class _Taps:
         index, weights = np.full((count.max(), self.size), -1), np.zeros((count.max(), self.size))
         rank = np.arange(len(source)) - start[source]
         index[rank, source], weights[rank, source] = reader, weight[weight != 0]
-        return _Taps(index, weights, out)
+        return Taps(index, weights, out)
 
     @property
     def repeats(self) -> bool:
@@ -126,20 +128,30 @@ class _Taps:
             taps == 1 and out % self.size == 0 and bool((self.index[0] == np.arange(out) // (out // self.size)).all())
         )
 
+    @property
+    def averages(self) -> bool:
+        """Whether each output position is the mean of as many neighbours, and each input position is of one mean."""
+        taps, out = self.index.shape
+        return (
+            taps * out == self.size
+            and bool((self.index.T.ravel() == np.arange(self.size)).all())
+            and bool((self.weight == 1 / taps).all())
+        )
+
 
 @lru_cache(maxsize=256)
-def _taps(size: int, out: int, method: ResizeMethod, align_corners: bool, dtype: np.dtype) -> _Taps:
+def _taps(size: int, out: int, method: ResizeMethod, align_corners: bool, dtype: np.dtype) -> Taps:
     position = np.arange(out)
     if method == "area":
         first, last = position * size // out, -(-(position + 1) * size // out)
         index = first + np.arange((last - first).max())[:, None]
-        return _Taps(np.where(index < last, index, -1), (index < last) / (last - first), size)
+        return Taps(np.where(index < last, index, -1), (index < last) / (last - first), size)
     if method in ("nearest", "nearest-exact"):
         # torch scales in float32 whatever the dtype, and is off by one pixel in places because of it (29 of 64 x 64).
         centre = np.float32(0.5 if method == "nearest-exact" else 0)
         source = (position.astype(np.float32) + centre) * (np.float32(size) / np.float32(out))
         index = np.minimum(np.floor(source).astype(int), size - 1)
-        return _Taps(index[None], np.ones((1, out)), size)
+        return Taps(index[None], np.ones((1, out)), size)
 
     # The source position, like torch's, is rounded to the dtype of the sum, once (a fused multiply-add): weights made
     # in float64 would differ from its own by more than 1e-6.
@@ -162,7 +174,8 @@ def _taps(size: int, out: int, method: ResizeMethod, align_corners: bool, dtype:
         offset, weight = np.arange(-1, 3), np.stack([_polynomial(c, _rounded(d, real), real) for c, d in pieces])
     index = np.clip(floor.astype(int) + offset[:, None], 0, size - 1)
     used = weight.any(axis=1)  # one tap alone, where the size stays
-    return _Taps(index[used], weight[used], size)
+    linear = ("align_corners" if align_corners else "half_pixel") if method == "bilinear" else None
+    return Taps(index[used], weight[used], size, linear)
 
 
 def _rounded(value: np.ndarray, real: type[np.floating]) -> np.ndarray:
@@ -177,17 +190,17 @@ def _polynomial(coefficients: Sequence[float], x: np.ndarray, real: type[np.floa
     return value
 
 
-def _repeat(x: Array, rows: _Taps, columns: _Taps) -> Array:
+def _repeat(x: Array, rows: Taps, columns: Taps) -> Array:
     n, h, w, c = x.shape
     height, width = rows.index.shape[1], columns.index.shape[1]
     return jnp.broadcast_to(x[:, :, None, :, None], (n, h, height // h, w, width // w, c)).reshape(n, height, width, c)
 
 
-def _interpolate(x: Array, rows: _Taps, columns: _Taps) -> Array:
+def _interpolate(x: Array, rows: Taps, columns: Taps) -> Array:
     return derivative(Multilinear((_transposed, _interpolated), (rows, columns)), 1, x)
 
 
-def _interpolated(x: Array, taps: tuple[_Taps, _Taps]) -> Array:
+def _interpolated(x: Array, taps: tuple[Taps, Taps]) -> Array:
     """Both axes in turn."""
     rows, columns = taps
     between = _along(x, rows, 1)
@@ -198,13 +211,13 @@ def _interpolated(x: Array, taps: tuple[_Taps, _Taps]) -> Array:
     return _along(between, columns, 2)
 
 
-def _transposed(y: Array, taps: tuple[_Taps, _Taps]) -> Array:
+def _transposed(y: Array, taps: tuple[Taps, Taps]) -> Array:
     """The same thing over the transposed taps."""
     rows, columns = taps
     return _interpolated(y, (rows.transposed, columns.transposed))
 
 
-def _along(x: Array, taps: _Taps, axis: int) -> Array:
+def _along(x: Array, taps: Taps, axis: int) -> Array:
     """Weighted takes, unrolled: faster on a CPU than a matrix product, even with 74 taps.
 
     Beyond 16 taps a scan over blocks of them keeps the program small.
