@@ -16,7 +16,7 @@ from segjax.data.padding import padded
 from segjax.data.record import IGNORE, Record, Source
 from segjax.errors import InferenceError
 from segjax.inference.prediction import Variables, refuse_other_depth
-from segjax.inference.together import together
+from segjax.inference.together import of_batch, together
 from segjax.ops import boxes
 from segjax.ops.boxes import Detections
 
@@ -193,4 +193,4 @@ def _compiled(
         outputs: Any = model.apply(variables, images, train=False)
         return outputs.detections(max_boxes), outputs.mask if masked else None
 
-    return jax.jit(read)
+    return jax.jit(lambda variables, images: of_batch(functools.partial(read, variables), images))

@@ -16,7 +16,7 @@ from segjax.data.padding import padded, side_for
 from segjax.errors import InferenceError
 from segjax.inference.receptive_field import receptive_radius
 from segjax.inference.tiling import Span, Tiling, View, spans
-from segjax.inference.together import together
+from segjax.inference.together import of_batch, together
 
 Variables = Mapping[str, Any]
 Image = Num[np.ndarray, "h w c"]
@@ -71,7 +71,8 @@ def predict_each(
 ) -> list[Float[np.ndarray, "h w k"]]:
     """What `predict` gives of each of several images; those that are seen whole and in one size go in one pass.
 
-    The numbers are those of one image at a time but for how floating point rounds, and raises what `predict` raises.
+    The numbers are those of one image at a time: on a CPU exactly, elsewhere but for how floating point rounds. Raises
+    what `predict` raises.
     """
     found: list[Any] = [None] * len(images)
     seen: dict[int, np.ndarray] = {}
@@ -256,13 +257,15 @@ def _of_batch(
 def _compiled(
     model: nn.Module, shape: tuple[int, ...], size: tuple[int, int], activation: Activation
 ) -> Callable[[Variables, Any], Float[Array, "n h w k"]]:
-    count, *own, channels = shape
+    own = shape[1:3]
+
+    def resized(images: Num[Array, "n h w c"], size: tuple[int, ...]) -> Float[Array, "n h2 w2 c"]:
+        return jax.image.resize(images.astype(jnp.float32), (len(images), *size, images.shape[-1]), "bilinear")
 
     def probabilities(variables: Variables, images: Num[Array, "n h w c"]) -> Float[Array, "n h w k"]:
-        if size != tuple(own):
-            images = jax.image.resize(images.astype(jnp.float32), (count, *size, channels), "bilinear")
+        images = images if size == own else resized(images, size)
         logits: Any = model.apply(variables, images, train=False)
         result = getattr(jax.nn, activation)(logits.astype(jnp.float32))
-        return result if size == tuple(own) else jax.image.resize(result, (count, *own, result.shape[-1]), "bilinear")
+        return result if size == own else resized(result, own)
 
-    return jax.jit(probabilities)
+    return jax.jit(lambda variables, images: of_batch(functools.partial(probabilities, variables), images))

@@ -1,6 +1,12 @@
-"""Which images go through a model in one pass, so that few programs are compiled for batches of many sizes."""
+"""Several images in one program: which of them, and how."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, TypeVar
+
+import jax
+from jaxtyping import Array
+
+Outputs = TypeVar("Outputs")
 
 
 def together(shapes: Iterable[Hashable]) -> list[list[int]]:
@@ -18,3 +24,18 @@ def together(shapes: Iterable[Hashable]) -> list[list[int]]:
             batches.append(numbers[:size])
             numbers = numbers[size:]
     return batches
+
+
+def of_batch(run: Callable[[Array], Outputs], images: Array) -> Outputs:
+    """What `run` gives of a batch (n h w c), as arrays that begin with n.
+
+    On a CPU, where a batch is no faster than its images one after the other, they are: so that what is found in an
+    image does not depend, by how floating point rounds, on what it is in a batch with.
+    """
+    if len(images) == 1:
+        return run(images)
+
+    def one_by_one(images: Array) -> Any:
+        return jax.lax.map(lambda image: jax.tree.map(lambda values: values[0], run(image[None])), images)
+
+    return jax.lax.platform_dependent(images, cpu=one_by_one, default=run)

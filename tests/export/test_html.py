@@ -101,6 +101,9 @@ def test_pixels_in_the_browser_are_those_that_are_predicted(tab: Tab, photo: Pat
     assert {path.name for path in (tmp_path / "page").iterdir()} == {
         "index.html", "model.onnx", "ort.wasm.min.js", "ort-wasm-simd-threaded.js", "ort-wasm-simd-threaded.wasm",
     }  # fmt: skip
+    tab.tell("Page.navigate", url=(tmp_path / "page" / "index.html").as_uri())
+    status = "document.getElementById('status')?.textContent ?? ''"
+    assert any("Browsers run no model from a file" in tab.run(status) for _ in range(1000))
     shares = predict(*segmenter(), PHOTO)
     first, second = np.sort(shares)[..., :-3:-1].transpose(2, 0, 1)
     with given_out(tmp_path / "page") as address:

@@ -121,6 +121,21 @@ def test_each_label_has_a_mask_and_json_has_all(tmp_path: Path):
     ]
 
 
+def test_images_of_other_numbers_and_bands_are_read_as_they_are(tmp_path: Path):
+    bands = Bands("uint16", 5, (5, 4, 3, 2, 1), low=(0,) * 5, high=(300,) * 5)
+    data_set = dataclasses.replace(CLASSES, bands=bands)
+    pixels, file = RNG.integers(0, 300, (20, 30, 6)).astype(np.uint16), io.BytesIO()
+    np.save(file, pixels)
+    files = written(Segmentation(data_set), Levels(3), file.getvalue(), tmp_path, Options())
+    served = Served("bands", Segmentation(data_set), Levels(3), {})
+    assert served.predict([served.images.blank((8, 16))])[0].mask.shape == (8, 16)  # type: ignore[union-attr]
+    with serving(served) as address:
+        assert address.predict(file.getvalue(), Content_Type="application/x-npy").body == files[".png"]
+        refused = address.predict(IMAGES["a PNG"])
+    assert refused.status == 422
+    assert b"band 5 is asked for" in refused.body
+
+
 def test_boxes_are_those_that_are_predicted(tmp_path: Path):
     data_set = dataclasses.replace(DATA, attribute_names=("wide", "tall"))
     task = Detection(data_set)

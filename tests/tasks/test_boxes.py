@@ -9,6 +9,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from read_off import Bright, bright
 
+from segjax.data.formats.rasters import Raster
 from segjax.tasks import Options
 from segjax.tasks.boxes import BoxPredictions
 
@@ -22,6 +23,13 @@ def test_boxes_come_back_from_the_size_that_the_model_sees(tmp_path: Path):
     coco = COCO(tmp_path / "out" / "boxes.json")
     (found,) = coco.loadAnns(coco.getAnnIds())
     np.testing.assert_allclose(found["bbox"], BOX, atol=0.01)
+    others = [Raster(bright(96, 128, BOX)), Raster(bright(64, 64, (4, 8, 20, 32)), missing=np.ones((64, 64), bool))]
+    one, none = predictions.of_images(Bright(), {}, others, Options(score=0.5))
+    assert one.objects is not None
+    assert none.objects is not None
+    np.testing.assert_allclose(one.objects.boxes, [BOX], atol=0.01)
+    assert not len(none.objects.boxes)  # as there is no data
+    assert predictions.tells.described()["fitted"] == [32, 32]
     predictions.write_files(Bright(), {}, [tmp_path / "a.png"], tmp_path / "out", Options(score=1.0))
     assert COCO(tmp_path / "out" / "boxes.json").getAnnIds() == []
 

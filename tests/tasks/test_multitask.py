@@ -13,8 +13,10 @@ from pycocotools.coco import COCO
 
 import segjax
 from segjax.cli import main
+from segjax.data.formats.images import read_raster
 from segjax.runs import create_run, experiment_of
-from segjax.tasks import MultiTask
+from segjax.runs.saved import open_predictor
+from segjax.tasks import MultiTask, Options
 from segjax.train import train
 
 
@@ -40,6 +42,10 @@ def test_one_object_from_training_to_prediction(coloured: Path, tmp_path: Path, 
     for number in range(3):  # three times as large, which a localizer sees in the size that it knows
         Image.fromarray(source[number]["image"].repeat(3, 0).repeat(3, 1)).save(tmp_path / "pictures" / f"{number}.png")
     assert main(["predict", str(run.path), str(tmp_path / "pictures"), "--out", str(tmp_path / "out")]) == 0
+    task, model, variables, _ = open_predictor(str(run.path))
+    read = [read_raster(tmp_path / "pictures" / f"{number}.png") for number in range(3)]
+    in_memory: Any = task.predict_images(model, variables, read, Options())
+    objects: Any = task.tells().objects
     coco = COCO(tmp_path / "out" / "boxes.json")
     assert {category["name"] for category in coco.loadCats(coco.getCatIds())} == {"red", "blue"}
     right, agree = 0, []
@@ -47,12 +53,15 @@ def test_one_object_from_training_to_prediction(coloured: Path, tmp_path: Path, 
         assert (picture["file_name"], picture["width"], picture["height"]) == (f"{number}.png", 72, 72)
         (found,) = coco.loadAnns(coco.getAnnIds(picture["id"]))
         truth = source[number]
+        (of_memory,) = objects.rows(in_memory[number].objects)
+        assert found["bbox"] == of_memory["box"]
         assert found["category_id"] == truth["labels"][0] + 1
         right += np.abs(np.array(found["bbox"]) - 3 * truth["boxes"][0]).max() < 6
         assert (tmp_path / "out" / f"{number}_boxes.png").exists()
         assert (tmp_path / "out" / f"{number}_overlay.png").exists()
         with Image.open(tmp_path / "out" / f"{number}.png") as mask:
             assert mask.mode == "P"
+            np.testing.assert_array_equal(mask, in_memory[number].mask)
             expected = truth["mask"].repeat(3, 0).repeat(3, 1)
             inside = np.array(mask)[expected > 0] == expected[expected > 0]
             agree.append((np.array(mask) == expected).mean())
