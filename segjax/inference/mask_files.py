@@ -10,7 +10,7 @@ from typing import Literal
 import jax
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
 from segjax.data.formats.bands import Bands
@@ -22,6 +22,7 @@ from segjax.inference.outputs import Add, indexed, npy_writer, png_writer, repla
 from segjax.inference.prediction import Variables, most_probable, predict_strips
 from segjax.inference.tiff_file import tiff_writer
 from segjax.inference.tiling import Tiling
+from segjax.inference.windowed import Windowed
 
 Probabilities = Literal["npy", "png"]
 """How class probabilities are written."""
@@ -73,7 +74,7 @@ def predict_mask_files(
         strips = predict_strips(model, variables, opened.image, tiling=tiling, activation=activation)
         return results.write(opened, strips)
 
-    return for_each_image(write, paths, out, results.endings, bands)
+    return for_each_image(write, paths, out, results.endings, bands, by_windows=True)
 
 
 class MaskResults:
@@ -87,6 +88,10 @@ class MaskResults:
     `a_<number>_<class>.png` for each class, grey and 16 bits deep, in which 65535 is one; with either of an image that
     is placed, `a_probabilities.tif` of float32, a band for each class. All of them show the image upright, as its EXIF
     orientation says. Where the image has no data, a mask is 255, and says so; probabilities are NaN, and 0 in PNG.
+
+    Of an image that is read by windows there are no PNGs of the mask or of probabilities: `a.tif`, those of labels and
+    `a_probabilities.tif` are written as they are predicted, placed where the image is, and `a_overlay.png` is of every
+    so many pixels.
     """
 
     def __init__(
@@ -114,20 +119,16 @@ class MaskResults:
         Raises:
             InferenceError: probabilities of more or fewer classes than have names.
         """
+        if isinstance(opened.image, Windowed):
+            return self._write_by_windows(opened, opened.image, strips)
         height, width, _ = opened.image.shape
         place, count = place_of(opened.file), len(self._class_names)
         mask = np.empty((height, width, count) if self._overlap else (height, width), np.uint8)
         with ExitStack() as stack:
             adds = [stack.enter_context(writer) for writer in self._writers(opened.stem, (height, width, count), place)]
             for row, strip in strips:
-                self._check_classes(strip.shape[-1])
-                mask[row : row + len(strip)] = self._decided(strip)
-                if self._one_logit:
-                    strip = np.concatenate([1 - strip, strip], axis=-1)
-                if opened.missing is not None:
-                    gone = opened.missing[row : row + len(strip)]
-                    mask[row : row + len(strip)][gone] = NODATA
-                    strip = np.where(gone[..., None], np.float32(np.nan), strip)
+                gone = None if opened.missing is None else opened.missing[row : row + len(strip)]
+                mask[row : row + len(strip)], strip = self._decided(strip, gone)
                 for add in adds:
                     add(row, strip)
                 opened.advance(len(strip) / height)
@@ -139,11 +140,51 @@ class MaskResults:
         write_image(Path(f"{opened.stem}_overlay.png"), overlay)
         return Path(f"{opened.stem}{self._masks[0]}.png")
 
-    def _decided(self, strip: Float32[np.ndarray, "rows w k"]) -> UInt8[np.ndarray, "rows w *k"]:
-        if self._thresholds is None:
-            return most_probable(strip)
-        has = (strip >= self._thresholds).astype(np.uint8)
-        return has[..., 0] if self._one_logit else has
+    def _write_by_windows(
+        self, opened: Opened, image: Windowed, strips: Iterable[tuple[int, Float32[np.ndarray, "rows w k"]]]
+    ) -> Path:
+        """Masks and probabilities as they come, into TIFFs alone, and an overlay of every so many pixels."""
+        height, width, _ = image.shape
+        place = place_of(opened.file)
+        tags = {} if place is None else place.tags
+        paths, small = [Path(f"{opened.stem}{name}.tif") for name in self._masks], []
+        named = self._class_names if self._overlap else ["class"]
+        with ExitStack() as stack:
+            adds = [
+                stack.enter_context(tiff_writer(path, (height, width, 1), [name], tags, np.uint8))
+                for path, name in zip(paths, named, strict=True)
+            ]
+            shares: Add | None = None
+            if self._probabilities is not None:
+                of_shares, shape = Path(f"{opened.stem}_probabilities.tif"), (height, width, len(self._class_names))
+                shares = stack.enter_context(tiff_writer(of_shares, shape, self._class_names, tags))
+            for row, strip in strips:
+                mask, strip = self._decided(strip, image.missing(row, len(strip)))
+                for label, add in enumerate(adds):
+                    add(row, mask[..., label, None] if self._overlap else mask[..., None])
+                if shares is not None:
+                    shares(row, strip)
+                small.append(mask[-row % image.step :: image.step, :: image.step].copy())
+                opened.advance(len(strip) / height)
+        for path in paths:
+            if place is not None:
+                _write_system(path, place)
+        overlay = draw_overlay(opened.shown, np.concatenate(small), self._class_names, self._palette)
+        write_image(Path(f"{opened.stem}_overlay.png"), overlay)
+        return paths[0]
+
+    def _decided(
+        self, strip: Float32[np.ndarray, "rows w k"], gone: Bool[np.ndarray, "rows w"] | None
+    ) -> tuple[UInt8[np.ndarray, "rows w *k"], Float32[np.ndarray, "rows w k"]]:
+        """The mask of some rows, and the probabilities of all classes, with nothing where there is no data."""
+        self._check_classes(strip.shape[-1])
+        mask = most_probable(strip) if self._thresholds is None else (strip >= self._thresholds).astype(np.uint8)
+        if self._one_logit:
+            mask, strip = mask[..., 0], np.concatenate([1 - strip, strip], axis=-1)
+        if gone is not None:
+            mask[gone] = NODATA
+            strip = np.where(gone[..., None], np.float32(np.nan), strip)
+        return mask, strip
 
     def _writers(
         self, stem: Path, shape: tuple[int, int, int], place: Place | None
@@ -171,9 +212,14 @@ def _write_mask(stem: str, mask: Image.Image, place: Place | None) -> None:
     if place is not None:
         tags = place.tiff_tags(nodata=str(NODATA))
         write_image(Path(f"{stem}.tif"), mask, tiffinfo=tags, compression="tiff_deflate")
-        if system := place.aux_xml():
-            with replacing(Path(f"{stem}.tif.aux.xml")) as file:
-                file.write(system)
+        _write_system(Path(f"{stem}.tif"), place)
+
+
+def _write_system(path: Path, place: Place) -> None:
+    """Write beside a TIFF what its tags do not say of its reference system."""
+    if system := place.aux_xml():
+        with replacing(path.with_name(f"{path.name}.aux.xml")) as file:
+            file.write(system)
 
 
 def _in_file_name(class_name: str) -> str:

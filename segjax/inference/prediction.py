@@ -16,9 +16,10 @@ from segjax.data.padding import padded, side_for
 from segjax.errors import InferenceError
 from segjax.inference.receptive_field import receptive_radius
 from segjax.inference.tiling import Span, Tiling, View, spans
+from segjax.inference.windowed import Windowed
 
 Variables = Mapping[str, Any]
-Image = Num[np.ndarray, "h w c"]
+Image = Num[np.ndarray, "h w c"] | Windowed
 Activation = Literal["softmax", "sigmoid"]
 """What makes probabilities of logits: of classes of which a pixel has one, or of labels that may overlap."""
 
@@ -104,7 +105,7 @@ def predict_strips(
     For whoever writes probabilities somewhere as they come, and never wants to hold them all. A strip is only valid
     until the next one is asked for.
     """
-    image = np.asarray(image)
+    image = image if isinstance(image, Windowed) else np.asarray(image)
     if image.ndim != 3 or not image.size:
         raise InferenceError(f"predict takes one image (h, w, c) with pixels in it, but got shape {image.shape}.")
     refuse_other_depth(model, image)
@@ -139,15 +140,16 @@ def refuse_other_depth(model: nn.Module, image: Image) -> None:
     """Raise InferenceError where an image is not in the numbers, or has not the bands, that a model normalises."""
     stored, mean = getattr(model, "stored", None), getattr(model, "mean", None)
     if stored is not None and image.dtype != stored:
+        there = "" if isinstance(image, Windowed) else f" with values {image.min():g} to {image.max():g}"
         raise InferenceError(
-            f"the model was trained on images of {stored}, and this one is of {image.dtype} with values "
-            f"{image.min():g} to {image.max():g}: give it as the images that trained are stored."
+            f"the model was trained on images of {stored}, and this one is of {image.dtype}{there}: give it as the "
+            "images that trained are stored."
         )
     if mean is not None and image.shape[2] != len(mean):
         raise InferenceError(
             f"the model was trained on images of {len(mean)} bands, and this one has {image.shape[2]}."
         )
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
+    if not isinstance(image, Windowed) and image.dtype.kind == "f" and not np.isfinite(image).all():
         raise InferenceError("the image has NaN or infinity, which would spread over the mask: fill these pixels.")
 
 

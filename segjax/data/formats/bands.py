@@ -11,6 +11,7 @@ from jaxtyping import Num, UInt8
 from segjax.data.formats.channels import read_channels
 from segjax.data.formats.images import shown
 from segjax.data.formats.rasters import WHITE, Depth, Raster
+from segjax.data.formats.scenes import Window, open_scene
 from segjax.errors import DataError
 
 NAMES_FILE = "bands.txt"
@@ -43,13 +44,17 @@ class Bands:
             return red, green, blue
         return (0, 1, 2) if self.count >= 3 else (0, 0, 0)
 
-    def read(self, path: str | os.PathLike[str]) -> Raster:
-        """Read an image file as those of the set.
+    def read(self, path: str | os.PathLike[str], window: Window | None = None) -> Raster:
+        """Read an image file as those of the set, or a window of one of which `open_scene` gives such.
 
         Raises:
             DataError: it cannot be read, or has another depth or number of bands.
         """
-        found = read_channels(path, self.channels, self.chosen)
+        scene = None if window is None else open_scene(path)
+        if scene is None or window is None:
+            found = read_channels(path, self.channels, self.chosen)
+        else:
+            found = scene.read(window).bands(self.chosen, shown(path))
         self.refuse_others(found.pixels, shown(path))
         return found
 
