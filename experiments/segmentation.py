@@ -69,8 +69,8 @@ def experiment(
     Args:
         data: The data set by its name, as `segjax data list` has it.
         root: The folder of your images and masks, or where a set of TFDS is kept.
-        bands: Of a folder or of labelled: which bands of its images, by number from 1 or by the names of its bands.txt; all
-            without opacity where none is named.
+        bands: Of a folder or of labelled: which bands of its images, by number from 1 or by the names of its
+            bands.txt; all without opacity where none is named.
         classes: Of a folder or of labelled: the classes to keep, "car" or "vehicle=car+truck" for two as one; all where
             none is named. What else is in the masks of a folder is ignored.
         fold: Of a folder: which of the folds that `segjax data split PATH --folds K` wrote.

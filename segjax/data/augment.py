@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Num
 
+from segjax.data.blemishes import as_jpeg, blurred, noisy, smooth_displacement, with_gamma
 from segjax.data.record import IGNORE, Record
+from segjax.errors import DataError
 
 LUMA = (0.299, 0.587, 0.114)
 """How bright red, green and blue look (ITU-R BT.601)."""
@@ -24,10 +26,13 @@ Affine = Float[np.ndarray, "2 3"]
 class Augment:
     """Random scale, rotation, crop, flips and colour, called as `augment(record, rng)`; the defaults change nothing.
 
-    All of the geometry is one affine map, so that a pixel is interpolated once: linearly in the image, to the nearest
+    All of the geometry is one map, so that a pixel is interpolated once: linearly in the image, to the nearest
     pixel in the mask. What comes from outside the image repeats its edge there and is 255 in the mask. A box becomes
     the upright box around its moved corners, clipped to the result; it is dropped, with its label and attributes, where
-    less than half of it is left. Colour changes neither mask nor boxes.
+    less than half of it is left. Colour, noise, blur and JPEG change neither mask nor boxes, and are for any depth and
+    number of bands but where it is said. What is drawn for one knob does not change what others draw.
+
+    `mixup`, `cutmix`, `copy_paste` and `mosaic` are of several records: `segjax.data.train_batches` draws the others.
 
     Examples:
         >>> augment = data.Augment(crop=(8, 8), flip_horizontal=True)
@@ -54,6 +59,29 @@ class Augment:
     """c multiplies the distance from the image's mean grey by a factor in [1 - c, 1 + c]."""
     saturation: float = 0.0
     """s multiplies the distance from each pixel's own grey by a factor in [1 - s, 1 + s]. RGB images only."""
+    rare_crops: float = 0.0
+    """The share of crops that are placed on a pixel of a class, or of a label, that is drawn of those that the mask
+    has, each as likely as the others, however small it is there."""
+    elastic: float = 0.0
+    """How many pixels the image is bent by at most, smoothly. For masks, not for boxes."""
+    gamma: float = 0.0
+    """g raises the image, between 0 and its greatest number, to a power in [1 / (1 + g), 1 + g], log-uniform."""
+    blur: float = 0.0
+    """The greatest deviation of a Gaussian in pixels, in half of the records."""
+    noise: float = 0.0
+    """The greatest deviation of Gaussian noise, as a share of the deviation of every band by itself."""
+    jpeg: int | None = None
+    """The least quality, in 1 to 100, that half of the records are brought to, as JPEG does; of 8 bits, grey or RGB."""
+    mixup: float = 0.0
+    """a makes every image of a batch the mean of two, weighted by a share that is drawn from Beta(a, a) for the batch,
+    and its loss that of both masks, weighted alike (Zhang et al. 2018); such as 0.2. For masks."""
+    cutmix: float = 0.0
+    """The share of records of which a rectangle is another record's (Yun et al. 2019)."""
+    copy_paste: float = 0.0
+    """The share of records upon which half of another one's objects are pasted: boxes with what is in them, or all
+    pixels of classes but the first, or of labels."""
+    mosaic: float = 0.0
+    """The share of records that are put together of four (Bochkovskiy et al. 2020)."""
 
     def __post_init__(self) -> None:
         """Refuses what cannot be meant."""
@@ -63,7 +91,14 @@ class Augment:
             raise ValueError(f"Augment's scale is the least and the greatest factor, both positive, not {self.scale}.")
         if self.quarter_turns and self.crop is not None and self.crop[0] != self.crop[1]:
             raise ValueError(f"Augment's quarter_turns need a square crop, not {self.crop}.")
-        for name in ("brightness", "contrast", "saturation"):
+        for name in ("elastic", "gamma", "blur", "noise", "mixup"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"Augment's {name} is a number from 0 on, not {getattr(self, name)}.")
+        if self.jpeg is not None and not 1 <= self.jpeg <= 100:
+            raise ValueError(f"Augment's jpeg is a quality between 1 and 100, not {self.jpeg}.")
+        if self.rare_crops and self.crop is None:
+            raise ValueError("Augment's rare_crops says where crops are taken: give a crop, too.")
+        for name in ("brightness", "contrast", "saturation", "rare_crops", "cutmix", "copy_paste", "mosaic"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"Augment's {name} is between 0 and 1, not {getattr(self, name)}.")
 
@@ -71,18 +106,53 @@ class Augment:
         """A new record, a pure function of the old one and of the state of `rng`."""
         source = record["image"].shape[:2]
         size = self.crop or source
-        moved = warp(record, self._draw_map(source, size, rng), size)
+        # Generators of their own, so that these knobs leave what others draw as it is.
+        more = self.rare_crops or self.elastic or self.gamma or self.blur or self.noise or self.jpeg
+        placing, bending, spoiling = rng.spawn(3) if more else (rng,) * 3
+        onto = None
+        if self.rare_crops and "mask" in record and placing.random() < self.rare_crops:
+            onto = _pixel_of_a_class(record, placing)
+        to_source = self._draw_map(source, size, rng, onto)
+        bent = None
+        if self.elastic:
+            if "boxes" in record:
+                raise DataError("Elastic deformation is for masks: leave elastic out where there are boxes.")
+            bent = smooth_displacement(size, self.elastic, bending)
+        moved = warp(record, to_source, size, bent)
         brightness, contrast, saturation = (
             1 + rng.uniform(-most, most) for most in (self.brightness, self.contrast, self.saturation)
         )
-        moved["image"] = recolor(moved["image"], brightness, contrast, saturation)
+        moved["image"] = self._spoilt(recolor(moved["image"], brightness, contrast, saturation), spoiling)
         return moved
 
-    def _draw_map(self, source: tuple[int, ...], size: tuple[int, ...], rng: np.random.Generator) -> Affine:
+    def _spoilt(self, image: Num[np.ndarray, "h w c"], rng: np.random.Generator) -> Num[np.ndarray, "h w c"]:
+        """Through light, lens, sensor and file, in this order."""
+        if self.gamma:
+            image = with_gamma(image, (1 + self.gamma) ** rng.uniform(-1, 1))
+        if self.blur and rng.random() < 0.5 and (sigma := rng.uniform(0, self.blur)) > 0.1:
+            image = blurred(image, sigma)
+        if self.noise:
+            image = noisy(image, rng.uniform(0, self.noise), rng)
+        if self.jpeg is not None and rng.random() < 0.5:
+            image = as_jpeg(image, int(rng.integers(self.jpeg, 100, endpoint=True)))
+        return image
+
+    def _draw_map(
+        self,
+        source: tuple[int, ...],
+        size: tuple[int, ...],
+        rng: np.random.Generator,
+        onto: tuple[float, float] | None = None,
+    ) -> Affine:
         scale = np.exp(rng.uniform(*np.log(self.scale)))
         # Whole pixels, so that a crop alone copies pixels. Negative where the result is the larger one.
         slack = np.trunc(np.array(source) * scale - size).astype(int)
-        top, left = rng.integers(np.minimum(slack, 0), np.maximum(slack, 0), endpoint=True)
+        low, high = np.minimum(slack, 0), np.maximum(slack, 0)
+        if onto is not None:  # the crop, before it is rotated, has this pixel of the source in it
+            pixel = np.array(onto) * scale
+            low = np.ceil(pixel - size).astype(int).clip(low, high)
+            high = np.floor(pixel).astype(int).clip(low, high)
+        top, left = rng.integers(low, high, endpoint=True)
         angle = np.radians(rng.uniform(-self.rotate, self.rotate))
         mirror = [
             -1.0 if wanted and rng.random() < 0.5 else 1.0 for wanted in (self.flip_horizontal, self.flip_vertical)
@@ -95,9 +165,32 @@ class Augment:
         return np.column_stack([linear, (np.array([left, top]) + middle) / scale - linear @ middle])
 
 
-def warp(record: Record, to_source: Affine, size: tuple[int, ...]) -> Record:
+def _pixel_of_a_class(record: Record, rng: np.random.Generator) -> tuple[float, float] | None:
+    """Row and column of a random pixel of a random class of the mask, or of a random label; None without any."""
+    assert "mask" in record
+    mask = record["mask"]
+    if mask.ndim == 3:
+        there = np.flatnonzero((mask == 1).any(axis=(0, 1)))
+        inside = mask[..., rng.choice(there)] == 1 if len(there) else np.zeros(mask.shape[:2], bool)
+    else:
+        there = np.unique(mask[mask != IGNORE])
+        inside = mask == rng.choice(there) if len(there) else np.zeros(mask.shape, bool)
+    rows, columns = np.nonzero(inside)
+    if not len(rows):
+        return None
+    place = int(rng.integers(len(rows)))
+    return rows[place] + 0.5, columns[place] + 0.5
+
+
+def warp(
+    record: Record,
+    to_source: Affine,
+    size: tuple[int, ...],
+    bent: Float[np.ndarray, "h w 2"] | None = None,
+) -> Record:
     """The record seen through an affine map from the result, of `size` (height, width), to the record.
 
+    With `bent` each pixel of the result is moved by so much in x and y before that; boxes are not.
     Pixel (0, 0) is the unit square from (0, 0) to (1, 1), so its centre is at (0.5, 0.5), for boxes and images alike.
     """
     import cv2
@@ -106,17 +199,25 @@ def warp(record: Record, to_source: Affine, size: tuple[int, ...]) -> Record:
     # OpenCV counts from the centre of the first pixel.
     centred = np.column_stack([linear, linear @ (0.5, 0.5) + shift - 0.5])
     height, width = size
+    if bent is not None:
+        across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        places = np.stack([across, down, np.ones_like(across)], axis=2)
+        places[..., :2] += bent
+        places = (places @ centred.T.astype(np.float32)).astype(np.float32)
+
+    def moved_bands(pixels: np.ndarray, flags: int, border: int) -> np.ndarray:
+        value = (IGNORE,) * _TOGETHER
+        if bent is not None:
+            return cv2.remap(pixels, places, None, flags, borderMode=border, borderValue=value)  # type: ignore[call-overload]
+        return cv2.warpAffine(
+            pixels, centred, (width, height), flags=flags | cv2.WARP_INVERSE_MAP, borderMode=border, borderValue=value
+        )
 
     def bands(pixels: np.ndarray, flags: int, border: int) -> np.ndarray:
         channels = pixels.shape[2]
         parts = [
-            cv2.warpAffine(
-                pixels[..., first : first + _TOGETHER] if channels > _TOGETHER else pixels,
-                centred,
-                (width, height),
-                flags=flags | cv2.WARP_INVERSE_MAP,
-                borderMode=border,
-                borderValue=(IGNORE,) * _TOGETHER,
+            moved_bands(
+                pixels[..., first : first + _TOGETHER] if channels > _TOGETHER else pixels, flags, border
             ).reshape(height, width, -1)
             for first in range(0, channels, _TOGETHER)
         ]

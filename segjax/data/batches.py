@@ -4,13 +4,14 @@ import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, TypeVar, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Num, UInt8
 
 from segjax.data.augment import Augment
 from segjax.data.checked import checked
+from segjax.data.mixing import mixed, mixup
 from segjax.data.padding import padded, side_for
 from segjax.data.record import IGNORE, Record, Source
 from segjax.errors import DataError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import grain
 
 Element = TypeVar("Element")
+Use = Literal["order", "augment", "mix", "share"]
+"""What random numbers are for; the place in this list is part of their seed."""
 
 MAX_BOXES = 128
 """How many boxes of an image a batch has room for, unless told."""
@@ -40,6 +43,10 @@ class Batch(TypedDict):
     """With boxes: whether there is a record in this place, which may well have no box."""
     size: NotRequired[Int32[np.ndarray, "n 2"]]
     """With boxes: height and width of the record's image, which the batch may have room around; 0 without a record."""
+    other_mask: NotRequired[UInt8[np.ndarray, "n h w *k"]]
+    """Of MixUp: the mask of what is mixed into each image."""
+    share: NotRequired[Float32[np.ndarray, " n"]]
+    """Of MixUp: the weight of `mask`, the same for all of a batch; that of `other_mask` is what is left of 1."""
     attributes: NotRequired[Float32[np.ndarray, "n m a"]]
     """NaN where nobody gave a score and where there is no box."""
 
@@ -98,23 +105,38 @@ def train_batches(
         # Grain's own shuffle is slow for sets of less than a few thousand records.
         return _generator(seed, "order", epoch).permutation(len(source))
 
-    def read(number: int) -> tuple[int, Record]:
-        epoch, place = divmod(number, len(source))
+    def read(epoch: int, place: int) -> tuple[int, Record]:
         for next_place in itertools.chain(range(place, len(source)), range(place)):
             index = int(order(epoch)[next_place])
             try:
-                record = source[index]
+                return index, source[index]
             except DataError as error:
                 if damaged is None:
                     raise
                 damaged(index, error)
-            else:
-                return index, record if augment is None else augment(record, _generator(seed, "augment", number))
         raise DataError("No record of the training split can be read.")
+
+    def made(number: int) -> tuple[int, Record, Record | None]:
+        """A record as it trains, and the one that MixUp mixes into it."""
+        epoch, place = divmod(number, len(source))
+        index, record = read(epoch, place)
+        if augment is None:
+            return index, record, None
+        change, drawing = augment, _generator(seed, "mix", number)
+        record = change(record, _generator(seed, "augment", number))
+
+        def another() -> Record:
+            return change(read(epoch, int(drawing.integers(len(source))))[1], drawing)
+
+        record = mixed(record, another, augment, drawing, max_boxes)
+        return index, record, mixed(another(), another, augment, drawing, max_boxes) if augment.mixup else None
 
     def part(number: int) -> Batch:
         first = number * batch_size + index * size
-        records = [read(first + i) for i in range(size)]
+        together = [made(first + i) for i in range(size)]
+        records = [(index, record) for index, record, _ in together]
+        if augment is not None and augment.mixup:
+            return _mixed_up(together, _generator(seed, "share", number).beta(augment.mixup, augment.mixup), max_boxes)
         shapes = {record["image"].shape for _, record in records}
         if len(shapes) > 1:
             raise DataError(
@@ -198,6 +220,16 @@ def _of_one_size(
         yield _fill(_empty(example, size, shape, max_boxes), part)
 
 
+def _mixed_up(together: Sequence[tuple[int, Record, Record | None]], share: float, max_boxes: int) -> Batch:
+    """A batch of pairs of records by MixUp."""
+    pairs = [(index, record, other) for index, record, other in together if other is not None]
+    records = [(index, mixup(record, other, share)) for index, record, other in pairs]
+    batch = _fill(_empty(records[0][1], len(records), records[0][1]["image"].shape, max_boxes), records)
+    batch["other_mask"] = np.stack([other["mask"] for _, _, other in pairs])
+    batch["share"] = np.full(len(records), share, np.float32)
+    return batch
+
+
 def _check(source: Source, batch_size: int, shard: tuple[int, int]) -> tuple[int, int]:
     index, count = shard
     if not 0 <= index < count:
@@ -209,8 +241,8 @@ def _check(source: Source, batch_size: int, shard: tuple[int, int]) -> tuple[int
     return index, count
 
 
-def _generator(seed: int, use: Literal["order", "augment"], number: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(("order", "augment").index(use), number)))
+def _generator(seed: int, use: Use, number: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(get_args(Use).index(use), number)))
 
 
 def _in_threads(elements: "grain.MapDataset[Element]", threads: int, ahead: int | None = None) -> Iterator[Element]:

@@ -70,6 +70,7 @@ def predict_box_files(
     results = BoxResults(Objects(class_names, palette, attribute_names), annotations)
 
     def write(opened: Opened) -> Path:
+        assert isinstance(opened.image, np.ndarray)  # windows were not asked for
         found = predict_boxes(model, variables, opened.image, size=size, max_boxes=max_boxes, least=least)
         return results.write(opened, found)
 

@@ -12,9 +12,11 @@ from jaxtyping import Bool, Num, UInt8
 
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.images import read_raster, shown
+from segjax.data.formats.scenes import open_scene
 from segjax.drawing import brightened
 from segjax.errors import DataError, InferenceError
 from segjax.inference.image_files import find_images, name_images, name_results
+from segjax.inference.windowed import Windowed
 from segjax.progress import Bar
 
 
@@ -38,10 +40,10 @@ class Opened(NamedTuple):
     """Its path below what it was found in, or below what holds all of them: different for every file."""
     stem: Path
     """What its results are called, without their endings."""
-    image: Num[np.ndarray, "h w c"]
+    image: "Num[np.ndarray, 'h w c'] | Windowed"
     """As the model takes it: upright, as its EXIF orientation says."""
     missing: Bool[np.ndarray, "h w"] | None
-    """Where the file has no data; None where it has everywhere."""
+    """Where the file has no data; None where it has everywhere, and where the image is read by windows."""
     shown: UInt8[np.ndarray, "h w 3"]
     """As people look at it."""
     advance: Callable[[float], None]
@@ -54,6 +56,8 @@ def for_each_image(
     out: str | os.PathLike[str],
     endings: Sequence[str],
     bands: Bands | None = None,
+    *,
+    by_windows: bool = False,
 ) -> Summary:
     """Read image files of any size and mode, and have the results of each written.
 
@@ -65,6 +69,7 @@ def for_each_image(
         out: the folder of all results.
         endings: of the names of all results that a file can have.
         bands: what the images must be, as `Dataset.images` has it; None takes them as they are stored.
+        by_windows: whether `write` takes images larger than memory, which it is given `Windowed`.
 
     Raises:
         InferenceError: a result that would overwrite one of the image files, or cannot be written.
@@ -81,9 +86,15 @@ def for_each_image(
         named = zip(images, name_images(images), stems, strict=True)
         for number, ((file, _), name, stem) in enumerate(named, start=1):
             try:
-                read = read_raster(file) if bands is None else bands.read(file)
-                shown_image = brightened(read.pixels) if bands is None else bands.shown(read.pixels)
-                opened = Opened(file, name, stem, read.pixels, read.missing, shown_image, bar.advance)
+                scene = open_scene(file) if by_windows and not (bands and bands.channels) else None
+                if scene is not None:
+                    image, missing = Windowed(scene, shown(file), bands), None
+                    shown_image = image.small()
+                else:
+                    read = read_raster(file) if bands is None else bands.read(file)
+                    image, missing = read.pixels, read.missing
+                    shown_image = brightened(image) if bands is None else bands.shown(image)
+                opened = Opened(file, name, stem, image, missing, shown_image, bar.advance)
                 done.append(write(opened))
             except DataError as error:
                 failed.append(str(error))

@@ -71,8 +71,10 @@ def place_of(path: Path) -> Place | None:
     Raises:
         DataError: a world file without its six numbers.
     """
+    if path.is_dir():  # a Zarr
+        return None
     with image_stream(path, None) as stream:
-        pages = tiff_pages(stream, shown(path))
+        pages = tiff_pages(stream, shown(path), most=None)
         tags = {tag: _plain(pages[0].tags[tag]) for tag in _TYPES if tag in pages[0].tags} if pages else {}
     if tags.keys() & {_SCALE, _TIE_POINTS, _MATRIX}:
         affine, wkt = _of_tags(tags), None

@@ -26,7 +26,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ImageFile
     images: dict[str, ImageFile] = {}
     problems: list[str] = []
     for path in map(Path, paths):
-        if os.path.isdir(path):
+        if os.path.isdir(path) and not _is_image(str(path)):
             found = _in_folder(path, problems)
             nothing = f"{shown(path)} holds no images ({' '.join(SUFFIXES)})."
         elif os.path.lexists(path):
@@ -93,8 +93,9 @@ def _in_folder(folder: Path, problems: list[str]) -> list[ImageFile]:
 
     found = []
     for parent, folders, files in os.walk(folder, onerror=unlisted):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [ImageFile(Path(parent, name), folder) for name in sorted(files) if _is_image(name)]
+        arrays = [name for name in folders if _is_image(name)]
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in arrays)
+        found += [ImageFile(Path(parent, name), folder) for name in sorted([*files, *arrays]) if _is_image(name)]
     return found
 
 
@@ -106,7 +107,7 @@ def _matching(pattern: Path, problems: list[str]) -> list[ImageFile]:
         fixed /= part
     found = []
     for match in sorted(glob.glob(str(pattern), recursive=True)):
-        if os.path.isdir(match):
+        if os.path.isdir(match) and not _is_image(match):
             found += [ImageFile(file, fixed) for file, _ in _in_folder(Path(match), problems)]
         elif _is_image(match):
             found.append(ImageFile(Path(match), fixed))

@@ -22,6 +22,7 @@ from segjax.inference.outputs import Add, npy_writer, png_writer, replacing, wri
 from segjax.inference.prediction import Variables, predict_strips
 from segjax.inference.tiff_file import tiff_writer
 from segjax.inference.tiling import Tiling
+from segjax.inference.windowed import Windowed
 
 Probabilities = Literal["npy", "png"]
 """How class probabilities are written."""
@@ -71,7 +72,7 @@ def predict_mask_files(
         strips = predict_strips(model, variables, opened.image, tiling=tiling, activation=labels.activation)
         return results.write(opened, strips)
 
-    return for_each_image(write, paths, out, results.endings, bands)
+    return for_each_image(write, paths, out, results.endings, bands, by_windows=True)
 
 
 class MaskResults:
@@ -85,6 +86,10 @@ class MaskResults:
     `a_<number>_<class>.png` for each class, grey and 16 bits deep, in which 65535 is one; with either of an image that
     is placed, `a_probabilities.tif` of float32, a band for each class. All of them show the image upright, as its EXIF
     orientation says. Where the image has no data, a mask is 255, and says so; probabilities are NaN, and 0 in PNG.
+
+    Of an image that is read by windows there are no PNGs of the mask or of probabilities: `a.tif`, those of labels and
+    `a_probabilities.tif` are written as they are predicted, placed where the image is, and `a_overlay.png` is of every
+    so many pixels.
     """
 
     def __init__(self, labels: Labels, probabilities: Probabilities | None = None) -> None:
@@ -102,6 +107,8 @@ class MaskResults:
         Raises:
             InferenceError: probabilities of more or fewer classes than have names.
         """
+        if isinstance(opened.image, Windowed):
+            return self._write_by_windows(opened, opened.image, strips)
         height, width, _ = opened.image.shape
         labels, place = self._labels, place_of(opened.file)
         count = len(labels.class_names)
@@ -120,6 +127,39 @@ class MaskResults:
             Path(f"{opened.stem}_overlay.png"), draw_overlay(opened.shown, mask, labels.class_names, labels.palette)
         )
         return Path(f"{opened.stem}{self._masks[0]}.png")
+
+    def _write_by_windows(
+        self, opened: Opened, image: Windowed, strips: Iterable[tuple[int, Float32[np.ndarray, "rows w k"]]]
+    ) -> Path:
+        """Masks and probabilities as they come, into TIFFs alone, and an overlay of every so many pixels."""
+        labels, (height, width, _) = self._labels, image.shape
+        place = place_of(opened.file)
+        tags = {} if place is None else place.tags
+        paths, small = [Path(f"{opened.stem}{name}.tif") for name in self._masks], []
+        named = labels.class_names if labels.overlap else ["class"]
+        with ExitStack() as stack:
+            adds = [
+                stack.enter_context(tiff_writer(path, (height, width, 1), [name], tags, np.uint8))
+                for path, name in zip(paths, named, strict=True)
+            ]
+            shares: Add | None = None
+            if self._probabilities is not None:
+                of_shares, shape = Path(f"{opened.stem}_probabilities.tif"), (height, width, len(labels.class_names))
+                shares = stack.enter_context(tiff_writer(of_shares, shape, labels.class_names, tags))
+            for row, strip in strips:
+                mask, strip = labels.decided(strip, image.missing(row, len(strip)))
+                for label, add in enumerate(adds):
+                    add(row, mask[..., label, None] if labels.overlap else mask[..., None])
+                if shares is not None:
+                    shares(row, strip)
+                small.append(mask[-row % image.step :: image.step, :: image.step].copy())
+                opened.advance(len(strip) / height)
+        for path in paths:
+            if place is not None:
+                _write_system(path, place)
+        overlay = draw_overlay(opened.shown, np.concatenate(small), labels.class_names, labels.palette)
+        write_image(Path(f"{opened.stem}_overlay.png"), overlay)
+        return paths[0]
 
     def _writers(
         self, stem: Path, shape: tuple[int, int, int], place: Place | None
@@ -140,9 +180,14 @@ def _write_mask(stem: str, mask: Image.Image, place: Place | None) -> None:
     if place is not None:
         tags = place.tiff_tags(nodata=str(NODATA))
         write_image(Path(f"{stem}.tif"), mask, tiffinfo=tags, compression="tiff_deflate")
-        if system := place.aux_xml():
-            with replacing(Path(f"{stem}.tif.aux.xml")) as file:
-                file.write(system)
+        _write_system(Path(f"{stem}.tif"), place)
+
+
+def _write_system(path: Path, place: Place) -> None:
+    """Write beside a TIFF what its tags do not say of its reference system."""
+    if system := place.aux_xml():
+        with replacing(path.with_name(f"{path.name}.aux.xml")) as file:
+            file.write(system)
 
 
 def _in_file_name(class_name: str) -> str:

@@ -1,6 +1,7 @@
 """Results on disk: whole or not there at all."""
 
 import io
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -9,18 +10,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Num, UInt8
 from PIL import Image
 
-Add = Callable[[int, Float32[np.ndarray, "rows w k"]], Any]
-"""Takes the probabilities of some rows, and the number of the first of them."""
+Add = Callable[[int, Num[np.ndarray, "rows w k"]], Any]
+"""Takes the probabilities, or the classes, of some rows, and the number of the first of them."""
+
+
+_numbers = itertools.count()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when all of it is written; where that fails, no trace of it is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".segjax-{os.getpid()}{path.suffix}.partial")  # of one image several may be open
+    # Of one image several results may be open.
+    partial = path.with_name(f".segjax-{os.getpid()}-{next(_numbers)}{path.suffix}.partial")
     try:
         with partial.open("wb") as file:
             yield file

@@ -17,9 +17,10 @@ from segjax.errors import InferenceError
 from segjax.inference.receptive_field import receptive_radius
 from segjax.inference.tiling import Span, Tiling, View, spans
 from segjax.inference.together import of_batch, together
+from segjax.inference.windowed import Windowed
 
 Variables = Mapping[str, Any]
-Image = Num[np.ndarray, "h w c"]
+Image = Num[np.ndarray, "h w c"] | Windowed
 Activation = Literal["softmax", "sigmoid"]
 """What makes probabilities of logits: of classes of which a pixel has one, or of labels that may overlap."""
 
@@ -67,7 +68,11 @@ def predict(
 
 
 def predict_each(
-    model: nn.Module, variables: Variables, images: Sequence[Image], *, activation: Activation = "softmax"
+    model: nn.Module,
+    variables: Variables,
+    images: Sequence[Num[np.ndarray, "h w c"]],
+    *,
+    activation: Activation = "softmax",
 ) -> list[Float[np.ndarray, "h w k"]]:
     """What `predict` gives of each of several images; those that are seen whole and in one size go in one pass.
 
@@ -157,7 +162,7 @@ def predict_strips(
         >>> [(top, strip.shape) for top, strip in inference.predict_strips(model, variables, image)]
         [(0, (20, 30, 3))]
     """
-    image = np.asarray(image)
+    image = image if isinstance(image, Windowed) else np.asarray(image)
     if image.ndim != 3 or not image.size:
         raise InferenceError(f"predict takes one image (h, w, c) with pixels in it, but got shape {image.shape}.")
     refuse_other_depth(model, image)
@@ -192,15 +197,16 @@ def refuse_other_depth(model: nn.Module, image: Image) -> None:
     """Raise InferenceError where an image is not in the numbers, or has not the bands, that a model normalises."""
     stored, mean = getattr(model, "stored", None), getattr(model, "mean", None)
     if stored is not None and image.dtype != stored:
+        there = "" if isinstance(image, Windowed) else f" with values {image.min():g} to {image.max():g}"
         raise InferenceError(
-            f"the model was trained on images of {stored}, and this one is of {image.dtype} with values "
-            f"{image.min():g} to {image.max():g}: give it as the images that trained are stored."
+            f"the model was trained on images of {stored}, and this one is of {image.dtype}{there}: give it as the "
+            "images that trained are stored."
         )
     if mean is not None and image.shape[2] != len(mean):
         raise InferenceError(
             f"the model was trained on images of {len(mean)} bands, and this one has {image.shape[2]}."
         )
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
+    if not isinstance(image, Windowed) and image.dtype.kind == "f" and not np.isfinite(image).all():
         raise InferenceError("the image has NaN or infinity, which would spread over the mask: fill these pixels.")
 
 

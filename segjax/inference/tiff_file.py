@@ -9,7 +9,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Num
 
 from segjax.data.formats import tiff
 from segjax.inference.outputs import Add, replacing
@@ -24,26 +24,31 @@ _CLASSIC = 4 * 10**9
 
 @contextmanager
 def tiff_writer(
-    path: Path, shape: tuple[int, int, int], band_names: Sequence[str], place: dict[int, Any]
+    path: Path, shape: tuple[int, int, int], band_names: Sequence[str], place: dict[int, Any], depth: Any = np.float32
 ) -> Iterator[Add]:
-    """Probabilities (h w k) as float32 in one GeoTIFF of k named bands, deflated, NaN where there is no data."""
+    """Numbers (h w k) in one GeoTIFF of k named bands, deflated.
+
+    Floating point is NaN where there is no data, as in probabilities; whole numbers, as in masks, are 255.
+    """
     height, width, bands = shape
-    big = 4 * height * width * bands > _CLASSIC
-    rows = max(1, min(height, _STRIP_BYTES // (4 * width * bands)))
+    dtype = np.dtype(depth).newbyteorder("<")
+    of_floats = dtype.kind == "f"
+    big = dtype.itemsize * height * width * bands > _CLASSIC
+    rows = max(1, min(height, _STRIP_BYTES // (dtype.itemsize * width * bands)))
     offsets: list[int] = []
     sizes: list[int] = []
-    waiting: list[Float32[np.ndarray, "w k"]] = []
+    waiting: list[np.ndarray] = []
     with replacing(path) as file:
         file.write(b"\0" * 16)
 
         def flush() -> None:
-            packed = zlib.compress(np.ascontiguousarray(np.stack(waiting), "<f4").tobytes(), 1)
+            packed = zlib.compress(np.ascontiguousarray(np.stack(waiting), dtype).tobytes(), 1)
             offsets.append(file.tell())
             sizes.append(len(packed))
             file.write(packed)
             waiting.clear()
 
-        def add(row: int, strip: Float32[np.ndarray, "rows w k"]) -> None:
+        def add(row: int, strip: Num[np.ndarray, "rows w k"]) -> None:
             for line in strip:
                 waiting.append(line.copy())  # a strip is only valid until the next
                 if len(waiting) == rows:
@@ -59,7 +64,7 @@ def tiff_writer(
         tags: dict[int, tuple[int, Any]] = {
             tiff.WIDTH: (_LONG, [width]),
             tiff.HEIGHT: (_LONG, [height]),
-            tiff.BITS: (_SHORT, [32] * bands),
+            tiff.BITS: (_SHORT, [8 * dtype.itemsize] * bands),
             tiff.COMPRESSION: (_SHORT, [8]),
             tiff.PHOTOMETRIC: (_SHORT, [1]),
             273: (_LONG_8 if big else _LONG, offsets),
@@ -67,9 +72,9 @@ def tiff_writer(
             tiff.ROWS: (_LONG, [rows]),
             279: (_LONG_8 if big else _LONG, sizes),
             tiff.PLANAR: (_SHORT, [1]),
-            tiff.FORMAT: (_SHORT, [3] * bands),
+            tiff.FORMAT: (_SHORT, [3 if of_floats else 1] * bands),
             _METADATA: (_TEXT, f"<GDALMetadata>{items}</GDALMetadata>"),
-            tiff.NODATA: (_TEXT, "nan"),
+            tiff.NODATA: (_TEXT, "nan" if of_floats else "255"),
         }
         if bands > 1:
             tags[tiff.EXTRA] = (_SHORT, [0] * (bands - 1))

@@ -126,6 +126,7 @@ class MultiTask:
         boxes = BoxResults(self._objects, options.annotations)
 
         def write(opened: Opened) -> Path:
+            assert isinstance(opened.image, np.ndarray)  # windows were not asked for
             found, probabilities = predict_boxes_and_mask(
                 model, variables, opened.image, size=self._size, least=options.least
             )

@@ -85,7 +85,7 @@ class Placement:
         """This process's part of a batch (n ...), as arrays over all devices."""
         rows = PartitionSpec("data", "space")
         shardings = {
-            name: NamedSharding(self.mesh, rows if name in ("image", "mask") else PartitionSpec("data"))
+            name: NamedSharding(self.mesh, rows if name in ("image", "mask", "other_mask") else PartitionSpec("data"))
             for name in batch
         }
         return {name: jax.make_array_from_process_local_data(shardings[name], x) for name, x in batch.items()}

@@ -73,6 +73,42 @@ class Recipe:
     layer_decay: float = 1.0
     """The learning rate in each of the encoder's stages, as a factor of that in the stage after it, and in its last
     stage of that of the rest."""
+    flip_horizontal: bool | None = None
+    """This and on: how images are augmented, as `segjax.data.Augment` says; None for the data set's own."""
+    flip_vertical: bool | None = None
+    """Whether up and down change places in half of the images."""
+    quarter_turns: bool | None = None
+    """Whether images are turned by 0, 90, 180 or 270 degrees."""
+    scale: tuple[float, float] | None = None
+    """The least and the greatest magnification."""
+    rotate: float | None = None
+    """The greatest rotation to either side, in degrees."""
+    brightness: float | None = None
+    """0.2 for a factor in 0.8 to 1.2."""
+    contrast: float | None = None
+    """The same about the image's mean grey."""
+    saturation: float | None = None
+    """The same about each pixel's own grey, of RGB."""
+    gamma: float | None = None
+    """0.5 for a power between 1/1.5 and 1.5."""
+    blur: float | None = None
+    """The greatest deviation of a Gaussian in pixels, in half of the images."""
+    noise: float | None = None
+    """The greatest deviation of noise, as a share of that of each band."""
+    jpeg: int | None = None
+    """The least quality that half of the images are brought to by JPEG."""
+    elastic: float | None = None
+    """How many pixels images are bent by at most, for masks."""
+    rare_crops: float | None = None
+    """The share of crops that are taken where a class is, each of the mask's classes as often."""
+    mixup: float | None = None
+    """a of Beta(a, a) by whose shares pairs of images are averaged, for masks."""
+    cutmix: float | None = None
+    """The share of images of which a rectangle is another's."""
+    copy_paste: float | None = None
+    """The share of images upon which objects of others are pasted."""
+    mosaic: float | None = None
+    """The share of images that are put together of four."""
     seed: int = 0
     """Decides initial parameters, order of the data, augmentation and dropout."""
 
@@ -145,7 +181,7 @@ class Recipe:
             optimizer=self.optimizer(model),
             steps=self.steps,
             batch_size=self.batch_size,
-            augment=augment,
+            augment=self.augmented(augment),
             evaluate_every=self.evaluate_every,
             patience=self.patience,
             seed=self.seed,
@@ -156,6 +192,19 @@ class Recipe:
             start=None if start is None else partial(start.take, model),
             unfreezing=unfreezing,
         )
+
+    def augmented(self, augment: Augment | None) -> Augment | None:
+        """The data set's own augmentation, with what the recipe says instead.
+
+        Raises:
+            ExperimentError: what cannot be meant.
+        """
+        fields = {field.name for field in dataclasses.fields(Augment)} & vars(self).keys()
+        said = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
+        try:
+            return dataclasses.replace(augment or Augment(), **said) if said else augment
+        except ValueError as error:
+            raise ExperimentError(str(error)) from None
 
     def _check_encoder_knobs(self) -> None:
         if self.encoder_rate < 0:

@@ -94,6 +94,10 @@ def _loss(
         # A loss is not always the mean of its parts: ignored pixels and Dice's sums belong to the whole batch.
         outputs, batch = jax.tree.map(lambda x: jax.lax.all_gather(x, axis, axis=0, tiled=True), (outputs, dict(batch)))
     loss = experiment.loss(outputs, task.targets(batch))
+    if "other_mask" in batch:  # MixUp
+        other = experiment.loss(outputs, task.targets({**batch, "mask": batch["other_mask"]}))
+        share = batch["share"][0]
+        loss = share * loss + (1 - share) * other
     return loss, ({**collections, **updated}, task.count(jax.lax.stop_gradient(outputs), batch))
 
 

@@ -9,6 +9,7 @@ import pytest
 from flax import linen as nn
 
 from segjax import encoders
+from segjax.data import Augment
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError
 from segjax.layers import Frozen
@@ -54,7 +55,8 @@ def test_every_knob_of_a_recipe_reaches_the_experiment_or_its_model():
     for_model = {"dtype", "remat", "freeze", "unfreeze_at", "start"}
     recipe = Recipe(steps=12, batch_size=6, ema=0.5, accumulate=3, evaluate_every=4, seed=5)
     built: Any = recipe.experiment(None, None, None)  # type: ignore[arg-type]
-    names = {field.name for field in dataclasses.fields(Recipe)} - for_optimizer - for_model
+    for_augment = {field.name for field in dataclasses.fields(Augment)}
+    names = {field.name for field in dataclasses.fields(Recipe)} - for_optimizer - for_model - for_augment
     assert names <= {field.name for field in dataclasses.fields(Experiment)}
     default = Recipe()
     for name in names:
@@ -183,3 +185,12 @@ def test_parts_are_named_as_torch_names_them():
     assert frozen_parts("features.conv0, features_denseblock1", model) == ("features_conv0", "features_denseblock1")
     assert frozen_parts("1", model) == ("features_conv0", "features_norm0")
     assert frozen_parts("all", model) is None
+
+
+def test_a_recipe_says_how_images_are_augmented():
+    own = Augment(crop=(8, 8), rotate=10, brightness=0.2)
+    changed = Recipe(rotate=0.0, mixup=0.2, scale=(0.5, 2.0)).augmented(own)
+    assert changed == Augment(crop=(8, 8), brightness=0.2, scale=(0.5, 2.0), mixup=0.2)
+    assert Recipe().augmented(own) is own
+    with pytest.raises(ExperimentError, match="mosaic is between 0 and 1, not 2"):
+        Recipe(mosaic=2.0).augmented(own)

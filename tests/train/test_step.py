@@ -114,3 +114,13 @@ def test_numbers_are_float32_whatever_is_computed_in():
     kept = (state.params, state.collections, state.opt_state, state.tally.loss)
     assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
     assert np.isfinite(state.tally.loss)
+
+
+def test_the_loss_of_mixup_is_that_of_both_masks():
+    other = RNG.integers(0, 2, (6, 8, 8)).astype(np.uint8)
+    batch = {**BATCH, "other_mask": other, "share": np.full(6, 0.25, np.float32)}
+    [state] = steps(0)
+    experiment = Experiment(Plain(), DATA, losses.cross_entropy, optax.sgd(0.1, 0.9), steps=1, batch_size=6)
+    step = jax.jit(partial(one_step, key=KEY, experiment=experiment, task=Segmentation(DATA)))
+    mixed, one, two = (step(state, b).tally.loss for b in (batch, BATCH, {**BATCH, "mask": other}))
+    np.testing.assert_allclose(mixed, 0.25 * one + 0.75 * two, rtol=1e-5)

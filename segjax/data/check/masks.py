@@ -26,7 +26,9 @@ from segjax.data.formats.layouts import FoundImages, ImageAndMask, find
 from segjax.data.formats.opened import stored_orientation
 from segjax.data.formats.problems import Problem
 from segjax.data.formats.rasters import WHITE, Depth, depth_of
+from segjax.data.formats.scenes import Window, open_scene, windows
 from segjax.data.formats.splits import Splits, split
+from segjax.data.formats.tools.marks import stored_size
 from segjax.data.record import IGNORE
 from segjax.errors import DataError
 from segjax.progress import Bar
@@ -118,12 +120,53 @@ def _read(
     chosen: tuple[int, ...] | None,
     labels: Sequence[str],
 ) -> Seen:
+    try:
+        scene = None if channels or labels else open_scene(pair.image)
+        if scene is None:
+            return _read_part(pair, colours, channels, chosen, labels)
+        size = scene.shape[:2]
+        of_mask = open_scene(pair.mask)
+        mask_size = stored_size(pair.mask) if of_mask is None else of_mask.shape[:2]
+        if size != mask_size:
+            raise DataError(size_sentence(pair, size, mask_size))
+    except DataError as error:
+        problem = Problem("unreadable", "error", shown(pair.image), str(error))
+        return Seen(pair, None, "uint8", np.zeros(3), np.zeros(3), 0, b"", np.zeros(256, np.int64), False, (problem,))
+    parts = [_read_part(pair, colours, channels, chosen, labels, window) for window in windows(scene.shape)]
+    pixels = np.array([math.prod(one.size or (0,)) - one.missing for one in parts])
+    means, stds = np.array([one.mean for one in parts]), np.array([one.std for one in parts])
+    mean = np.average(means, axis=0, weights=np.maximum(pixels, 1))
+    square = np.average(means**2 + stds**2, axis=0, weights=np.maximum(pixels, 1))
+    return replace(
+        parts[0],
+        size=size,
+        mean=mean,
+        std=np.sqrt(np.maximum(square - mean**2, 0)),
+        missing=sum(one.missing for one in parts),
+        digest=blake2b(b"".join(one.digest for one in parts), digest_size=16).digest(),
+        counts=np.sum([one.counts for one in parts], axis=0),
+        problems=tuple(dict.fromkeys(problem for one in parts for problem in one.problems if problem.kind != "small")),
+    )
+
+
+def _read_part(
+    pair: ImageAndMask,
+    colours: Colours,
+    channels: Sequence[str],
+    chosen: tuple[int, ...] | None,
+    labels: Sequence[str],
+    window: Window | None = None,
+) -> Seen:
     problems: list[Problem] = []
     depth: Depth = "uint8"
     size, mean, std, digest, missing = None, np.zeros(3), np.zeros(3), b"", None
     counts, coloured, mask_size = np.zeros((len(labels), 256) if labels else 256, np.int64), False, None
     try:
-        found = read_channels(pair.image, channels, chosen)
+        scene = None if window is None else open_scene(pair.image)
+        if scene is None or window is None:
+            found = read_channels(pair.image, channels, chosen)
+        else:
+            found = scene.read(window).bands(chosen, shown(pair.image))
         image, missing = found.pixels, found.missing
         size, depth = (image.shape[0], image.shape[1]), depth_of(image)
         mean, std = (values / WHITE[depth] for values in mean_and_deviation(image, missing))
@@ -134,7 +177,7 @@ def _read(
     except DataError as error:
         problems.append(Problem("unreadable", "error", shown(pair.image), str(error)))
     try:
-        stored = read_labels(pair, labels) if labels else decode_mask(pair.mask)
+        stored = read_labels(pair, labels) if labels else decode_mask(pair.mask, window=window)
         mask_size = stored.shape[0], stored.shape[1]
         coloured = not labels and stored.ndim == 3 and bool(colours)
         mask = stored if labels else mask_classes(stored, pair.mask, colours=colours)

@@ -11,6 +11,7 @@ from jaxtyping import Num, UInt8
 from segjax.data.formats.channels import read_channels
 from segjax.data.formats.images import read_raster, shown
 from segjax.data.formats.rasters import WHITE, Depth, Raster
+from segjax.data.formats.scenes import Window, open_scene
 from segjax.errors import DataError
 
 NAMES_FILE = "bands.txt"
@@ -43,16 +44,21 @@ class Bands:
             return red, green, blue
         return (0, 1, 2) if self.count >= 3 else (0, 0, 0)
 
-    def read(self, path: str | os.PathLike[str], data: bytes | None = None) -> Raster:
+    def read(self, path: str | os.PathLike[str], data: bytes | None = None, window: Window | None = None) -> Raster:
         """Read an image file as those of the set, or its bytes where they are already in memory.
+
+        A window is of a file of which `open_scene` gives such.
 
         Raises:
             DataError: it cannot be read, or has another depth or number of bands.
         """
-        if data is None:
+        scene = None if window is None else open_scene(path)
+        if data is not None:
+            found = read_raster(path, bands=self.chosen, data=data)
+        elif scene is None or window is None:
             found = read_channels(path, self.channels, self.chosen)
         else:
-            found = read_raster(path, bands=self.chosen, data=data)
+            found = scene.read(window).bands(self.chosen, shown(path))
         self.refuse_others(found.pixels, shown(path))
         return found
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import cv2
@@ -17,15 +18,17 @@ from segjax.data.formats.opened import (
     open_image,
     orientation,
     read_header,
+    refuse_large,
     shown,
     tiff_pages,
     upright_pixels,
 )
 from segjax.data.formats.rasters import Raster, raster
+from segjax.data.formats.scenes import ZARR, Window, ZarrScene, open_scene, whole
 from segjax.data.record import IGNORE
 from segjax.errors import DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", *arrays.SUFFIXES)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", *arrays.SUFFIXES, ZARR)
 """Endings of files that are taken for images; what is inside decides how they are read."""
 
 Colours = Mapping[tuple[int, int, int], int]
@@ -59,13 +62,15 @@ def read_raster(path: FilePath, *, bands: tuple[int, ...] | None = None, data: b
         DataError: the file cannot be read, is damaged, has over 400 megapixels, several frames, or fewer bands.
     """
     name = shown(path)
+    if data is None and Path(path).suffix.lower() == ZARR:
+        return _whole(ZarrScene(Path(path))).bands(bands, name)
     with image_stream(path, data) as stream:
         start = stream.read(12)
         stream.seek(0)
         if is_array_file(start):
             return raster(read_array(stream, name), name).bands(bands, name)
         pages = tiff_pages(stream, name)
-        if pages and not pages[0].plain:
+        if pages and (not pages[0].plain or sum(page.is_image for page in pages) > 1):
             return _tiff(stream, pages, name).bands(bands, name)
         with open_image(stream, name, pages) as image:
             if ";16" in str(image.tile):
@@ -126,6 +131,7 @@ def read_mask(
     colours: Colours | None = None,
     levels: UInt8[np.ndarray, " 256"] | None = None,
     data: bytes | None = None,
+    window: Window | None = None,
 ) -> UInt8[np.ndarray, "h w"]:
     """Read a mask file as the class of every pixel, 255 where it is ignored.
 
@@ -137,17 +143,28 @@ def read_mask(
         colours: the class of every colour.
         levels: the class of every grey level or palette index, where it is not that number itself.
         data: the file's bytes, where they are already in memory.
+        window: the rows and columns to read; all by default.
 
     Raises:
         DataError: as `read_image`; and a value that is no class number, a coloured mask without `colours`, or a colour
             that is not among them.
     """
-    return mask_classes(decode_mask(path, data=data), path, colours=colours, levels=levels)
+    return mask_classes(decode_mask(path, data=data, window=window), path, colours=colours, levels=levels)
 
 
-def decode_mask(path: FilePath, *, data: bytes | None = None) -> UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]:
+def decode_mask(
+    path: FilePath, *, data: bytes | None = None, window: Window | None = None
+) -> UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]:
     """Read a mask file as it was written: the numbers of a grey or palette mask, the colours of a coloured one."""
     name = shown(path)
+    if window is not None:
+        scene = open_scene(path)
+        if scene is None:
+            return decode_mask(path)[window]
+        return _label_array(scene.stored(window), path, scene.nodata)
+    if data is None and Path(path).suffix.lower() == ZARR:
+        array = ZarrScene(Path(path))
+        return _label_array(array.stored(whole(array.shape)), path)
     with image_stream(path, data) as stream:
         start = stream.read(12)
         stream.seek(0)
@@ -211,9 +228,15 @@ def mask_classes(
     return classes[position]
 
 
+def _whole(scene: ZarrScene) -> Raster:
+    refuse_large(scene.shape[0] * scene.shape[1], shown(scene.path))
+    return scene.read(whole(scene.shape))
+
+
 def _tiff(stream: BinaryIO, pages: list[tiff.Page], name: str) -> Raster:
     page = pages[0]
-    pixels = tiff.read_pixels(stream, page, name)
+    images = [tiff.read_pixels(stream, one, name) for one in pages if one.is_image]
+    pixels = images[0] if len(images) == 1 else np.concatenate(images, axis=2)  # channels of an OME-TIFF
     opaque = tiff.opaque(stream, pages, page, name)
     turned = page.number(tiff.ORIENTATION)
     if page.number(tiff.PHOTOMETRIC) == 0 and pixels.dtype.kind == "u":

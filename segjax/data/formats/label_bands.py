@@ -13,6 +13,7 @@ from segjax.data.formats.arrays import is_array_file, read_array
 from segjax.data.formats.classes import ClassList, bright_palette
 from segjax.data.formats.images import decode_mask, mask_classes, read_mask, whole_labels
 from segjax.data.formats.opened import FilePath, image_stream, shown, tiff_pages, upright_pixels
+from segjax.data.formats.scenes import Window
 from segjax.data.record import IGNORE
 from segjax.errors import DataError
 
@@ -79,7 +80,12 @@ def _of_colours(found: "FoundImages", files: list[Path]) -> bool:
 
 
 def read_truth(
-    pair: "ImageAndMask", classes: ClassList, levels: UInt8[np.ndarray, " 256"] | None, *, multilabel: bool
+    pair: "ImageAndMask",
+    classes: ClassList,
+    levels: UInt8[np.ndarray, " 256"] | None,
+    *,
+    multilabel: bool,
+    window: Window | None = None,
 ) -> UInt8[np.ndarray, "h w *k"]:
     """The mask of an image, a band for each label where they may overlap; `levels` is what numbers stand for.
 
@@ -87,8 +93,9 @@ def read_truth(
         DataError: as `read_labels`, or as `read_mask`.
     """
     if not multilabel:
-        return read_mask(pair.mask, colours=classes.colours, levels=levels)
+        return read_mask(pair.mask, colours=classes.colours, levels=levels, window=window)
     bands = read_labels(pair, classes.names)
+    bands = bands if window is None else bands[window]
     return bands if levels is None else levels[bands]
 
 

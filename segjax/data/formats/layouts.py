@@ -18,6 +18,7 @@ from segjax.data.formats.classes import (
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.formats.label_bands import by_label, name_labels
 from segjax.data.formats.problems import Problem
+from segjax.data.formats.scenes import ZARR
 from segjax.errors import DataError
 
 ROBOFLOW_CLASSES = "_classes.csv"
@@ -252,12 +253,15 @@ def _images_below(top: Path, found: FoundImages) -> Iterator[tuple[str, Path]]:
             elif inner.startswith("."):
                 folders.remove(inner)
             seen.add(real)
-        for file in sorted(files):
+        arrays = [inner for inner in folders if inner.lower().endswith(ZARR)]
+        folders[:] = [inner for inner in folders if inner not in arrays]
+        for file in sorted([*files, *arrays]):
             path = Path(folder, file)
             if file.startswith(".") or path.suffix.lower() not in SUFFIXES:
                 continue
             # macOS writes an accented letter as two characters, other systems as one: the two names must meet.
             key = unicodedata.normalize("NFC", path.relative_to(top).with_suffix("").as_posix())
+            key = key.removesuffix(".ome")  # a.ome.tif and a.ome.zarr
             if key in kept:
                 found.error("double", path, f"has the same name as {shown(kept[key].name)}: keep one of the two")
             else:

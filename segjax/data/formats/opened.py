@@ -50,8 +50,11 @@ def image_stream(path: FilePath, data: bytes | None) -> Iterator[BinaryIO]:
         raise DataError(f"{name} is damaged or cut short ({error}): copy or save it again.") from error
 
 
-def tiff_pages(stream: BinaryIO, name: str) -> list[tiff.Page]:
-    """The pages of a TIFF file, its one image first; none where it is of another format."""
+def tiff_pages(stream: BinaryIO, name: str, most: int | None = MAX_PIXELS) -> list[tiff.Page]:
+    """The pages of a TIFF file, its one image first; none where it is of another format.
+
+    Of an OME-TIFF the pages of all channels come first. `most` is how many pixels there may be, None for any number.
+    """
     start = stream.read(4)
     stream.seek(0)
     if start[:2] not in (b"II", b"MM"):
@@ -61,10 +64,13 @@ def tiff_pages(stream: BinaryIO, name: str) -> list[tiff.Page]:
     except (struct.error, ValueError):
         raise UnidentifiedImageError from None
     images = [page for page in pages if page.is_image]
-    if pages and len(images) != 1:
+    if pages and len(images) != 1 and len(images) != tiff.channels_of_ome(images[0].description if images else b""):
         raise DataError(f"{name} holds {len(images)} frames (animation or stack): save each as a file of its own.")
-    for page in pages:
-        _refuse_large(page.pixels, name)
+    if most is not None:
+        for page in pages:
+            refuse_large(page.pixels, name)
+    if any(page.shape != images[0].shape for page in images):
+        raise DataError(f"{name} has channels of different sizes: save each as a file of its own.")
     stream.seek(0)
     return [*images, *(page for page in pages if not page.is_image)]
 
@@ -99,12 +105,13 @@ def read_header(stream: BinaryIO, name: str, formats: Sequence[str] = _FORMATS) 
             image = factory(stream, "")
         except (SyntaxError, IndexError, TypeError, struct.error):  # how Pillow says that it is another format
             continue
-        _refuse_large(image.width * image.height, name)
+        refuse_large(image.width * image.height, name)
         return image
     raise UnidentifiedImageError
 
 
-def _refuse_large(pixels: int, name: str) -> None:
+def refuse_large(pixels: int, name: str) -> None:
+    """Raise DataError where an image has more than `MAX_PIXELS`."""
     if pixels > MAX_PIXELS:
         size, most = pixels // 10**6, MAX_PIXELS // 10**6
         raise DataError(f"{name} has {size} megapixels, over the limit of {most}: cut it up.")

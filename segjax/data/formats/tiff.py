@@ -6,9 +6,11 @@ Pillow, only unpacks what is compressed here. The tags are those of TIFF 6.0 (Ad
 """
 
 import io
+import itertools
 import struct
 import zlib
 from typing import BinaryIO, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 from jaxtyping import Bool, Num, Shaped
@@ -17,7 +19,17 @@ from PIL import Image
 from segjax.errors import DataError
 
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 254, 256, 257, 258, 259, 262, 266
-ORIENTATION, SAMPLES, ROWS, PLANAR, PREDICTOR, EXTRA, FORMAT, NODATA = 274, 277, 278, 284, 317, 338, 339, 42113
+DESCRIPTION, ORIENTATION, SAMPLES, ROWS, PLANAR, PREDICTOR, EXTRA, FORMAT, NODATA = (
+    270,
+    274,
+    277,
+    278,
+    284,
+    317,
+    338,
+    339,
+    42113,
+)
 _STRIPS, _TILES = (273, 279), (324, 325)  # where they are, and how many bytes they have
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _OVERVIEW, _MASK = 1, 4  # bits of SUBFILE
@@ -73,6 +85,17 @@ class Page(NamedTuple):
             return None if text is None else float(text.tobytes().rstrip(b"\0 ").decode("ascii").replace(",", "."))
         except ValueError:
             return None
+
+    @property
+    def is_unpacked(self) -> bool:
+        """Whether its compression and its colours are read here."""
+        return self.number(COMPRESSION) in _UNPACKED and self.number(PHOTOMETRIC, 1) in (*_NUMBERS, 4)
+
+    @property
+    def description(self) -> bytes:
+        """What its writer says of it, as OME-TIFF does in XML."""
+        text = self.tags.get(DESCRIPTION)
+        return b"" if text is None else text.tobytes().rstrip(b"\0 ")
 
     @property
     def plain(self) -> bool:
@@ -135,8 +158,12 @@ def _directory(stream: BinaryIO, at: int, order: str, big: bool) -> tuple[dict[i
     return tags, struct.unpack(offset, after)[0] if len(after) == room else 0
 
 
-def read_pixels(stream: BinaryIO, page: Page, name: str) -> Num[np.ndarray, "h w s"]:
-    """All samples of a page as they are stored, in the numbers that hold them.
+def read_pixels(
+    stream: BinaryIO, page: Page, name: str, window: tuple[slice, slice] | None = None
+) -> Num[np.ndarray, "h w s"]:
+    """All samples of a page, or of some rows and columns, as they are stored, in the numbers that hold them.
+
+    Of strips and tiles those are read that the window touches.
 
     Raises:
         DataError: it is coded in a way that is not read; the sentence says which.
@@ -164,26 +191,37 @@ def read_pixels(stream: BinaryIO, page: Page, name: str) -> Num[np.ndarray, "h w
     dtype = np.dtype(f"{kind}{bits // 8}" if bits in (8, 16, 32, 64) else "u1" if bits < 8 else "u2")
     nodata = page.nodata
     fill = nodata if nodata is not None and _holds(dtype, nodata) else 0
-    pixels = np.empty((height, width, samples), dtype)
-    for number in range(chunks):
-        plane, place = divmod(number, across * down)
-        top, left = place // across * rows, place % across * columns
-        target = pixels[top : top + rows, left : left + columns, plane : plane + 1 if separate else samples]
+    high, wide = window or (slice(0, height), slice(0, width))
+    pixels = np.empty((high.stop - high.start, wide.stop - wide.start, samples), dtype)
+    touched = itertools.product(
+        range(samples if separate else 1),
+        range(high.start // rows, -(-high.stop // rows)),
+        range(wide.start // columns, -(-wide.stop // columns)),
+    )
+    for plane, y, x in touched:
+        number = (plane * down + y) * across + x
+        top, left = y * rows - high.start, x * columns - wide.start  # in the window
+        target = pixels[
+            max(top, 0) : top + rows, max(left, 0) : left + columns, plane : plane + 1 if separate else samples
+        ]
         if not counts[number]:
             target[...] = fill  # GDAL leaves out what is empty
             continue
         stream.seek(int(offsets[number]))
         packed = stream.read(int(counts[number]))
-        here = rows if tiled else len(target)
-        target[...] = _chunk(packed, page, (here, columns, of_chunk), bits, dtype)[: len(target), : target.shape[1]]
+        here = rows if tiled else min(rows, height - y * rows)
+        chunk = _chunk(packed, page, (here, columns, of_chunk), bits, dtype)[max(-top, 0) :, max(-left, 0) :]
+        target[...] = chunk[: len(target), : target.shape[1]]
     return pixels
 
 
-def opaque(stream: BinaryIO, pages: list[Page], image: Page, name: str) -> Bool[np.ndarray, "h w"] | None:
+def opaque(
+    stream: BinaryIO, pages: list[Page], image: Page, name: str, window: tuple[slice, slice] | None = None
+) -> Bool[np.ndarray, "h w"] | None:
     """Where an image has pixels, as a mask in the same file says (GDAL's internal one); None without a mask."""
     for page in pages:
         if page.number(SUBFILE, 0) & _MASK and page.shape[:2] == image.shape[:2]:
-            return read_pixels(stream, page, name)[..., 0] != 0
+            return read_pixels(stream, page, name, window)[..., 0] != 0
     return None
 
 
@@ -258,3 +296,13 @@ def _holds(dtype: np.dtype, value: float) -> bool:
     if dtype.kind == "f":
         return True
     return value == int(value) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max if np.isfinite(value) else False
+
+
+def channels_of_ome(description: bytes) -> int:
+    """How many bands the pages of an OME-TIFF are, by the XML in its first one; 0 where they are none of one image."""
+    try:
+        pixels = next(one for one in ElementTree.fromstring(description).iter() if one.tag.endswith("}Pixels"))
+        depth, times, channels = (int(pixels.get(f"Size{axis}", 1)) for axis in "ZTC")
+    except (ElementTree.ParseError, StopIteration, ValueError):
+        return 0
+    return channels if depth == times == 1 else 0

@@ -88,6 +88,8 @@ def _of_objects(images: Any) -> Images:
 def _of_masks(data: Dataset, split: str, skipped: int) -> Images:
     source = checked(data.open(split)).source
     assert isinstance(source, FolderSource)
+    if len(source) != len(source.pairs):
+        raise DataError("Images that are read by windows are not converted: cut them up.")
     for index, pair in enumerate(source.pairs):
         mask = source[index]["mask"]
         height, width = mask.shape[:2]

@@ -20,6 +20,7 @@ from segjax.data.formats.kept_classes import kept_classes
 from segjax.data.formats.label_bands import read_truth
 from segjax.data.formats.layouts import CLASS_LISTS, ImageAndMask, find
 from segjax.data.formats.once import read_once
+from segjax.data.formats.scenes import Window, open_scene, windows
 from segjax.data.formats.splits import split as split_images
 from segjax.data.formats.splits import write_lists
 from segjax.data.record import IGNORE, Record, refuse_unknown_split
@@ -131,16 +132,21 @@ class FolderSource:
 
         `kept` has the number of every class among those that are kept, where they are others or in another order.
         """
+        self._parts: list[tuple[ImageAndMask, Window | None]] = []
+        for pair in pairs:
+            scene = None if multilabel or bands.channels else open_scene(pair.image)
+            self._parts += [(pair, None)] if scene is None else [(pair, window) for window in windows(scene.shape)]
         self.pairs, self.classes, self.levels, self.bands, self.multilabel = pairs, classes, levels, bands, multilabel
         self.kept = kept
 
     def __len__(self) -> int:
-        """How many pairs there are."""
-        return len(self.pairs)
+        """How many pairs there are, and windows of those that are read by windows."""
+        return len(self._parts)
 
     def name_of(self, index: int) -> str:
-        """The path of a pair below its folder, without the ending."""
-        return self.pairs[index].key
+        """The path of a pair below its folder, without the ending, and where the window begins, if it is one."""
+        pair, window = self._parts[index]
+        return pair.key if window is None else f"{pair.key}@{window[0].start},{window[1].start}"
 
     def __getitem__(self, index: int) -> Record:
         """The record of one pair.
@@ -148,9 +154,9 @@ class FolderSource:
         Raises:
             DataError: a file is no longer what it was when it was checked.
         """
-        pair = self.pairs[index]
-        image, _, missing, *_ = self.bands.read(pair.image)
-        mask = read_truth(pair, self.classes, self.levels, multilabel=self.multilabel)
+        pair, window = self._parts[index]
+        image, _, missing, *_ = self.bands.read(pair.image, window)
+        mask = read_truth(pair, self.classes, self.levels, multilabel=self.multilabel, window=window)
         count = 2 if self.multilabel else len(self.classes.names)
         if image.shape[:2] != mask.shape[:2]:
             raise DataError(size_sentence(pair, image.shape, mask.shape))

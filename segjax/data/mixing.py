@@ -1,0 +1,150 @@
+"""New records made of several: mosaic, copy-paste, CutMix and MixUp.
+
+What is pasted brings its own mask, 255 included, and its own boxes; of a box of which less than half is left, nothing
+is.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from jaxtyping import Bool
+
+from segjax.data.augment import LEAST_OF_BOX, Augment
+from segjax.data.record import IGNORE, Record
+from segjax.errors import DataError
+
+Another = Callable[[], Record]
+"""Draws another record of the split, augmented alike."""
+
+
+def mixed(record: Record, another: Another, augment: Augment, rng: np.random.Generator, max_boxes: int) -> Record:
+    """The record with what `augment` has of others put into it, at random; not where that makes too many boxes.
+
+    Raises:
+        DataError: the records differ in size, or have boxes where only masks can be mixed.
+    """
+    for share, mix, count in (
+        (augment.mosaic, mosaic, 3),
+        (augment.copy_paste, copy_paste, 1),
+        (augment.cutmix, cutmix, 1),
+    ):
+        if share and rng.random() < share:
+            changed = mix(record, [another() for _ in range(count)], rng)
+            if "boxes" not in changed or len(changed["boxes"]) <= max_boxes:
+                record = changed
+    return record
+
+
+def mosaic(record: Record, others: list[Record], rng: np.random.Generator) -> Record:
+    """Four records, each seen in one of the four parts around a point of the image (Bochkovskiy et al. 2020)."""
+    height, width = record["image"].shape[:2]
+    y, x = (int(rng.uniform(0.25, 0.75) * side) for side in (height, width))
+    parts = ((0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height))
+    for other, (left, top, right, bottom) in zip(others, parts[1:], strict=True):
+        record = _with_rectangle(record, other, left, top, right, bottom)
+    return record
+
+
+def cutmix(record: Record, others: list[Record], rng: np.random.Generator) -> Record:
+    """One rectangle of another record in its place, of an area of up to all (Yun et al. 2019)."""
+    (other,), (height, width) = others, record["image"].shape[:2]
+    side = np.sqrt(rng.random())  # so that its share of the area is uniform
+    y, x = rng.integers(height), rng.integers(width)
+    down, across = side * height / 2, side * width / 2
+    left, right = int(max(x - across, 0)), int(min(x + across, width))
+    top, bottom = int(max(y - down, 0)), int(min(y + down, height))
+    return _with_rectangle(record, other, left, top, right, bottom)
+
+
+def copy_paste(record: Record, others: list[Record], rng: np.random.Generator) -> Record:
+    """Half of the objects of another record upon this one, or one where it has one.
+
+    Objects are boxes with all that is in them (Ghiasi et al. 2021, with boxes for their masks); of records without
+    boxes they are all pixels of a class (Olsson et al. 2021) but the first, or of a label.
+    """
+    (other,) = others
+    if "boxes" in other:
+        boxes = [box for row, box in enumerate(other["boxes"]) if not ("crowd" in other and other["crowd"][row])]
+        for place in _half(len(boxes), rng):
+            x, y, w, h = boxes[place]
+            corners = int(np.floor(x)), int(np.floor(y)), int(np.ceil(x + w)), int(np.ceil(y + h))
+            record = _with_rectangle(record, other, *corners, only=boxes[place])
+        return record
+    mask = other["mask"]
+    if mask.ndim == 3:
+        there = np.flatnonzero((mask == 1).any(axis=(0, 1)))
+        inside = (mask[..., there[_half(len(there), rng)]] == 1).any(axis=2)
+    else:
+        there = np.setdiff1d(mask, (0, IGNORE))
+        inside = np.isin(mask, there[_half(len(there), rng)])
+    return _pasted(record, other, inside)
+
+
+def mixup(record: Record, other: Record, share: float) -> Record:
+    """The image as a weighted mean of two (Zhang et al. 2018); its mask stays, and `other`'s is for the loss.
+
+    Raises:
+        DataError: there are boxes, or the two differ in size.
+    """
+    _refuse_other_sizes(record, other)
+    if "boxes" in record:
+        raise DataError("MixUp is of masks: leave mixup out where there are boxes.")
+    image = cv2.addWeighted(record["image"], share, other["image"], 1 - share, 0)
+    return {**record, "image": image.reshape(record["image"].shape)}
+
+
+def _half(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Which of so many: half of them, at least one of any."""
+    return rng.permutation(count)[: (count + 1) // 2]
+
+
+def _with_rectangle(
+    record: Record, other: Record, left: int, top: int, right: int, bottom: int, only: np.ndarray | None = None
+) -> Record:
+    """With what `other` has in a rectangle there; of its boxes `only` one where it is given."""
+    inside = np.zeros(record["image"].shape[:2], bool)
+    inside[top:bottom, left:right] = True
+    pasted = _pasted(record, other, inside)
+    if "boxes" not in record or "boxes" not in other:
+        return pasted
+    own = record["boxes"].astype(np.float64)
+    area = own[:, 2:].prod(axis=1)
+    hidden = _overlap(own, left, top, right, bottom).prod(axis=1)
+    stays = area - hidden >= LEAST_OF_BOX * area
+    if only is not None:
+        comes, moved = (other["boxes"] == only).all(axis=1), other["boxes"]
+    else:
+        theirs = other["boxes"].astype(np.float64)
+        extent = _overlap(theirs, left, top, right, bottom)
+        low = theirs[:, :2].clip((left, top), (right, bottom))
+        comes = (extent.prod(axis=1) > 0) & (extent.prod(axis=1) >= LEAST_OF_BOX * theirs[:, 2:].prod(axis=1))
+        moved = np.concatenate([low, extent], axis=1).astype(np.float32)
+    rows = {"boxes": np.concatenate([record["boxes"][stays], moved[comes]])}
+    for name in ("labels", "crowd", "attributes"):
+        if name in record and name in other:
+            rows[name] = np.concatenate([record[name][stays], other[name][comes]])
+    return {**pasted, **rows}  # type: ignore[typeddict-item]
+
+
+def _overlap(boxes: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+    """Width and height of what of each box lies in a rectangle."""
+    low, high = boxes[:, :2].clip((left, top), (right, bottom)), boxes[:, :2] + boxes[:, 2:]
+    return high.clip((left, top), (right, bottom)) - low
+
+
+def _pasted(record: Record, other: Record, inside: Bool[np.ndarray, "h w"]) -> Record:
+    _refuse_other_sizes(record, other)
+    changed: Record = {**record, "image": np.where(inside[..., None], other["image"], record["image"])}
+    if "mask" in record:
+        of_mask = inside if record["mask"].ndim == 2 else inside[..., None]
+        changed["mask"] = np.where(of_mask, other["mask"], record["mask"])
+    return changed
+
+
+def _refuse_other_sizes(record: Record, other: Record) -> None:
+    if record["image"].shape != other["image"].shape or record["image"].dtype != other["image"].dtype:
+        raise DataError(
+            f"Images of {record['image'].shape} and {other['image'].shape} cannot be mixed: bring them to one size "
+            "by a crop."
+        )
