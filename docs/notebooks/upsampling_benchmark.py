@@ -3,7 +3,7 @@
 #
 # The same encoder, the same decoder, the same data and the same seeds; only the upsampler differs. With three seeds
 # an interval says what of a difference is chance. `python -m benchmarks.upsampling` does it in every decoder, with
-# matched parameters, boundaries and times, and writes [the report](../benchmarks/upsampling/quick/report.md).
+# matched parameters, boundaries and times, and writes [the report](../../benchmarks/upsampling/quick/report.md).
 
 # %%
 import statistics
