@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jupytext
+import nbformat
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -31,8 +33,10 @@ _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """Put a page for every room into the navigation."""
+    """Put the notebooks, and a page for every room, into the navigation."""
     assert config.nav is not None
+    guides = next(entry["Guides"] for entry in config.nav if isinstance(entry, dict) and "Guides" in entry)
+    guides.append({"Notebooks": [f"notebooks/{path.stem}.md" for path in notebooks()]})
     config.nav[-1] = {"Reference": [{room: f"reference/{room}.md"} for room in ROOMS]}
 
 
@@ -45,6 +49,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, f"{folder}/{path.name}", abs_src_path=str(path)))
     for room in ROOMS:
         add(files, config, f"reference/{room}.md", reference(room))
+    for path in notebooks():
+        opened = jupytext.read(path)
+        opened.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        nbformat.validate(opened)
+        add(files, config, f"notebooks/{path.stem}.ipynb", nbformat.writes(opened))
+        add(files, config, f"notebooks/{path.stem}.md", page_of(opened, path.stem))
     add(files, config, "weights.md", weights())
     return files
 
@@ -72,6 +82,20 @@ def place(path: str) -> str:
 def add(files: Files, config: MkDocsConfig, place: str, text: str) -> None:
     """Add a page that no file of docs/ has."""
     files.append(File.generated(config, place, content=text))
+
+
+def notebooks() -> list[Path]:
+    """The sources of the notebooks."""
+    return sorted((ROOT / "docs" / "notebooks").glob("*.py"))
+
+
+def page_of(notebook: Any, name: str) -> str:
+    """A notebook to be read, with where it is to be had."""
+    cells = [
+        cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```" for cell in notebook.cells
+    ]
+    title, _, rest = "\n\n".join(cells).partition("\n")
+    return f"{title}\n\n[{name}.ipynb]({name}.ipynb) is this page as a notebook.\n{rest}\n"
 
 
 def reference(room: str) -> str:

@@ -73,7 +73,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
         raise ServeError(
-            f"{host}, port {port}, cannot be listened on ({error.strerror}): name another --port or --host."
+            f"{host}, port {port}, cannot be listened on ({why}): name another --port or --host."
         ) from error

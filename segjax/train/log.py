@@ -26,6 +26,7 @@ class Log:
         self._headline = headline
         self._speaks = speaks
         self._console = Console(file=sys.stderr)
+        self._draws = speaks and self._console.is_terminal
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -34,7 +35,7 @@ class Log:
             TextColumn("{task.fields[numbers]}"),
             TimeRemainingColumn(),
             console=self._console,
-            disable=not (speaks and self._console.is_terminal),
+            disable=not self._draws,
         )
         self._task = self._progress.add_task("Starting", total=None, numbers="")
         self._started = False
@@ -45,7 +46,8 @@ class Log:
         self._never_silent = NeverSilent(self._state, self.say)
 
     def __enter__(self) -> "Log":
-        self._progress.start()
+        if self._draws:
+            self._progress.start()
         if self._speaks:
             self._never_silent.start()
         return self
@@ -54,7 +56,8 @@ class Log:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._never_silent.stop()
-        self._progress.stop()
+        if self._draws:  # or older versions of rich end a line that was never begun
+            self._progress.stop()
 
     def waiting(self, what: str) -> None:
         """Say what the run is waiting for."""

@@ -11,6 +11,8 @@ from forks import Forks
 from PIL import Image
 
 from segjax.cli import main
+from segjax.errors import ServeError
+from segjax.serve.running import listen
 
 
 def test_a_run_is_served_until_it_is_told_to_stop(squares: Path, tmp_path: Path, forks: Forks):
@@ -44,12 +46,11 @@ def test_a_run_is_served_until_it_is_told_to_stop(squares: Path, tmp_path: Path,
 
 
 def test_an_address_that_is_taken_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    from segjax.errors import ServeError
-    from segjax.serve.running import listen
-
     with listen("127.0.0.1", 0) as taken, pytest.raises(ServeError, match=r"cannot be listened on \(Address already"):
         listen("127.0.0.1", taken.getsockname()[1])
     with pytest.raises(ServeError, match=r"no.where, port 1, cannot be listened on"):
         listen("no.where", 1)
+    with pytest.raises(ServeError, match=r"port 99999, cannot be listened on"):
+        listen("127.0.0.1", 99999)
     assert main(["serve", str(tmp_path), "--batch", "2"]) == 1
     assert "segjax:" in capsys.readouterr().err

@@ -65,6 +65,19 @@ def segmenter() -> tuple[nn.Module, dict[str, Any]]:
     return with_variables(models.unet(3, 4, depth=1, convs=1, upsample=upsampling.Bilinear, block=ConvBlock))
 
 
+class Conv(nn.Module):
+    """One, which is quick to trace."""
+
+    @nn.compact
+    def __call__(self, image, *, train: bool):
+        return nn.Conv(3, (3, 3))(image)
+
+
+@functools.cache
+def labeller() -> tuple[nn.Module, dict[str, Any]]:
+    return with_variables(Conv())
+
+
 @functools.cache
 def detector() -> tuple[nn.Module, dict[str, Any]]:
     encoder = encoders.ConvEncoder(((4,), (8,)), ConvBlock)
@@ -136,8 +149,8 @@ def test_pixels_in_the_browser_are_those_that_are_predicted(tab: Tab, photo: Pat
 
 def test_labels_that_overlap_are_those_that_are_predicted(tab: Tab, photo: Path, tmp_path: Path):
     data = Dataset("three", NAMES, PALETTE, lambda split: [], multilabel=True)
-    write(tmp_path, SigmoidSegmentation(data, THRESHOLDS), segmenter, thresholds=THRESHOLDS)
-    beyond = predict(*segmenter(), PHOTO, activation="sigmoid") - np.array(THRESHOLDS)
+    write(tmp_path, SigmoidSegmentation(data, THRESHOLDS), labeller, thresholds=THRESHOLDS)
+    beyond = predict(*labeller(), PHOTO, activation="sigmoid") - np.array(THRESHOLDS)
     with given_out(tmp_path) as address:
         tab.open(address)
         found = tab.choose(photo)
@@ -163,12 +176,11 @@ def test_boxes_in_the_browser_are_those_that_are_predicted(tab: Tab, photo: Path
 
 def test_the_page_of_a_server_shows_what_it_answers(tab: Tab, photo: Path):
     task = Segmentation(Dataset("three", NAMES, PALETTE, lambda split: []))
-    with serving(Served("three", task, *segmenter())) as address:
+    with serving(Served("three", task, *labeller())) as address:
         tab.open(f"http://{address.host}:{address.port}/")
         found = tab.choose(photo)
-    np.testing.assert_array_equal(
-        np.reshape(found["masks"][0], PHOTO.shape[:2]), predict(*segmenter(), PHOTO).argmax(-1)
-    )
+    expected = predict(*labeller(), PHOTO).argmax(-1)
+    np.testing.assert_array_equal(np.reshape(found["masks"][0], expected.shape), expected)
 
 
 def test_what_no_browser_shows_is_one_sentence(tmp_path: Path):
