@@ -57,10 +57,11 @@ ELSEWHERE = {
         "wider_face",
     },
     "drawing": {"draw_box_grid", "draw_mask_grid", "notes"},
-    "export": {"Exported", "export_model", "read_metadata"},
+    "export": {"Exported", "export_model", "export_page", "read_metadata"},
     "inference": {
-        "BoxResults", "FittedSource", "MaskResults", "Summary", "for_each_image", "predict_box_files", "predict_boxes",
-        "predict_boxes_and_mask", "predict_mask_files", "predict_video",
+        "BoxResults", "FittedSource", "MaskResults", "Objects", "Summary", "for_each_image", "predict_box_files",
+        "predict_boxes", "predict_boxes_and_mask", "predict_boxes_and_mask_of_each", "predict_boxes_of_each",
+        "predict_mask_files", "predict_video",
     },
     "runs": {
         "ExperimentFile", "about_run", "create_run", "evaluate_run", "experiment", "experiment_of", "known_labelled",

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from types import GenericAlias, UnionType
@@ -46,6 +46,8 @@ def checked(function: Callable) -> Callable:
 
 def _seen(arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...] | None:
     """All that a signature can speak of; None where something cannot be told from its equals."""
+    if any(isinstance(each, Iterator) for each in (*arguments, *options.values())):
+        return None
     leaves, tree = jax.tree.flatten((arguments, options))
     seen = (
         tree,

@@ -31,7 +31,13 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Labels:
-    """What a model labels pixels with: classes of which each has one or, with a threshold for each, labels."""
+    """What a model labels pixels with: classes of which each has one or, with a threshold for each, labels.
+
+    Examples:
+        >>> labels = inference.Labels(("ground", "tree"), ((0, 0, 0), (0, 200, 0)))
+        >>> labels.decided(np.array([[[0.2, 0.8], [0.7, 0.3]]], np.float32))[0].tolist()
+        [[1, 0]]
+    """
 
     class_names: Sequence[str]
     palette: Palette
@@ -143,7 +149,15 @@ def _legend(told: Labels | Objects) -> list[dict[str, str]]:
 
 
 def where_there_is_data(found: Detections, missing: Bool[np.ndarray, "h w"] | None) -> Detections:
-    """The objects whose middle lies where the image has data."""
+    """The objects whose middle lies where the image has data.
+
+    Examples:
+        >>> boxes = np.array([[0.0, 0.0, 2.0, 2.0], [2.0, 0.0, 2.0, 2.0]])
+        >>> found = ops.boxes.Detections(boxes, np.array([0, 0]), np.array([0.9, 0.8]), np.array([[0.9], [0.8]]))
+        >>> missing = np.array([[True, True, False, False]] * 2)
+        >>> inference.where_there_is_data(found, missing).boxes.tolist()
+        [[2.0, 0.0, 2.0, 2.0]]
+    """
     if missing is None:
         return found
     boxes = np.asarray(found.boxes)

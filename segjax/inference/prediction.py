@@ -78,6 +78,13 @@ def predict_each(
 
     The numbers are those of one image at a time: on a CPU exactly, elsewhere but for how floating point rounds. Raises
     what `predict` raises.
+
+    Examples:
+        >>> model = models.FullResolutionCNN(3, widths=(2,))
+        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
+        >>> images = [np.zeros(shape, np.float32) for shape in ((20, 30, 3), (16, 16, 3))]
+        >>> [found.shape for found in inference.predict_each(model, variables, images)]
+        [(20, 30, 3), (16, 16, 3)]
     """
     found: list[Any] = [None] * len(images)
     seen: dict[int, np.ndarray] = {}

@@ -78,6 +78,10 @@ def selfie() -> Normalized:
 
     One logit for every pixel, of its being the person's. Normalisation was folded into the kernels. On sizes that 16
     divides it is the published network. 106,401 parameters.
+
+    Examples:
+        >>> type(models.selfie().model).__name__
+        'Segmenter'
     """
     encoder = EfficientNet(
         _STAGES,
