@@ -41,9 +41,11 @@ def serving(served: Served, limits: Limits = Limits()) -> Iterator[Address]:
     """Its address; the server runs in a thread."""
     listening = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(make_app(served, limits), log_level="critical"))
-    thread = threading.Thread(target=server.run, args=([listening],))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
-    yield Address("127.0.0.1", listening.getsockname()[1])
-    server.should_exit = True
-    thread.join(30)
+    try:
+        yield Address("127.0.0.1", listening.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(30)
     assert not thread.is_alive()

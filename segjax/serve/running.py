@@ -70,11 +70,12 @@ def compile_ahead(served: Served, limits: Limits, sizes: Sequence[tuple[int, int
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens on an address; raises `ServeError` where it cannot be had."""
+    if not 0 <= port < 2**16:
+        raise ServeError(f"--port is {port}: a port is a number from 0 to 65535.")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
+    except OSError as error:
         raise ServeError(
-            f"{host}, port {port}, cannot be listened on ({why}): name another --port or --host."
+            f"{host}, port {port}, cannot be listened on ({error.strerror}): name another --port or --host."
         ) from error
