@@ -110,7 +110,9 @@ class Augment:
         more = self.rare_crops or self.elastic or self.gamma or self.blur or self.noise or self.jpeg
         placing, bending, spoiling = rng.spawn(3) if more else (rng,) * 3
         onto = None
-        if self.rare_crops and "mask" in record and placing.random() < self.rare_crops:
+        if self.rare_crops and "mask" not in record:
+            raise DataError("Crops are taken where classes of a mask are: leave rare_crops out where there are boxes.")
+        if self.rare_crops and placing.random() < self.rare_crops:
             onto = _pixel_of_a_class(record, placing)
         to_source = self._draw_map(source, size, rng, onto)
         bent = None

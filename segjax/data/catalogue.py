@@ -87,7 +87,7 @@ CATALOGUE = (
     ),
     Entry(
         "labelled",
-        "Your images as labelme, VIA, Label Studio, Supervisely or YOLO left them; `segjax data check PATH` looks.",
+        "Your images as labelme, VIA, Label Studio, Labelbox, Supervisely or YOLO left them; `segjax data check PATH`.",
         "segjax train detection --data labelled --root PATH; segjax train segmentation --data labelled --root PATH",
         labelled,
     ),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32
 
 from segjax.data.augment import LEAST_OF_BOX, Augment
 from segjax.data.record import IGNORE, Record
@@ -65,12 +65,12 @@ def copy_paste(record: Record, others: list[Record], rng: np.random.Generator) -
     """
     (other,) = others
     if "boxes" in other:
-        boxes = [box for row, box in enumerate(other["boxes"]) if not ("crowd" in other and other["crowd"][row])]
+        counted = ~other["crowd"] if "crowd" in other else np.ones(len(other["boxes"]), bool)
+        boxes = other["boxes"][counted]
+        inside = np.zeros(record["image"].shape[:2], bool)
         for place in _half(len(boxes), rng):
-            x, y, w, h = boxes[place]
-            corners = int(np.floor(x)), int(np.floor(y)), int(np.ceil(x + w)), int(np.ceil(y + h))
-            record = _with_rectangle(record, other, *corners, only=boxes[place])
-        return record
+            inside[_pixels_of(boxes[place])] = True
+        return _pasted(record, other, inside)
     mask = other["mask"]
     if mask.ndim == 3:
         there = np.flatnonzero((mask == 1).any(axis=(0, 1)))
@@ -99,47 +99,49 @@ def _half(count: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(count)[: (count + 1) // 2]
 
 
-def _with_rectangle(
-    record: Record, other: Record, left: int, top: int, right: int, bottom: int, only: np.ndarray | None = None
-) -> Record:
-    """With what `other` has in a rectangle there; of its boxes `only` one where it is given."""
+def _with_rectangle(record: Record, other: Record, left: int, top: int, right: int, bottom: int) -> Record:
     inside = np.zeros(record["image"].shape[:2], bool)
     inside[top:bottom, left:right] = True
-    pasted = _pasted(record, other, inside)
-    if "boxes" not in record or "boxes" not in other:
-        return pasted
-    own = record["boxes"].astype(np.float64)
-    area = own[:, 2:].prod(axis=1)
-    hidden = _overlap(own, left, top, right, bottom).prod(axis=1)
-    stays = area - hidden >= LEAST_OF_BOX * area
-    if only is not None:
-        comes, moved = (other["boxes"] == only).all(axis=1), other["boxes"]
-    else:
-        theirs = other["boxes"].astype(np.float64)
-        extent = _overlap(theirs, left, top, right, bottom)
-        low = theirs[:, :2].clip((left, top), (right, bottom))
-        comes = (extent.prod(axis=1) > 0) & (extent.prod(axis=1) >= LEAST_OF_BOX * theirs[:, 2:].prod(axis=1))
-        moved = np.concatenate([low, extent], axis=1).astype(np.float32)
-    rows = {"boxes": np.concatenate([record["boxes"][stays], moved[comes]])}
-    for name in ("labels", "crowd", "attributes"):
-        if name in record and name in other:
-            rows[name] = np.concatenate([record[name][stays], other[name][comes]])
-    return {**pasted, **rows}  # type: ignore[typeddict-item]
-
-
-def _overlap(boxes: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:
-    """Width and height of what of each box lies in a rectangle."""
-    low, high = boxes[:, :2].clip((left, top), (right, bottom)), boxes[:, :2] + boxes[:, 2:]
-    return high.clip((left, top), (right, bottom)) - low
+    return _pasted(record, other, inside)
 
 
 def _pasted(record: Record, other: Record, inside: Bool[np.ndarray, "h w"]) -> Record:
+    """With what `other` has there: its pixels, its mask, and all of its boxes that are seen, crowds too."""
     _refuse_other_sizes(record, other)
     changed: Record = {**record, "image": np.where(inside[..., None], other["image"], record["image"])}
     if "mask" in record:
         of_mask = inside if record["mask"].ndim == 2 else inside[..., None]
         changed["mask"] = np.where(of_mask, other["mask"], record["mask"])
+    if "boxes" in record:
+        (own, stays), (theirs, comes) = _seen(record["boxes"], ~inside), _seen(other["boxes"], inside)
+        changed["boxes"] = np.concatenate([own, theirs])
+        for name in ("labels", "crowd", "attributes"):
+            if name in record:
+                changed[name] = np.concatenate([record[name][stays], other[name][comes]])
     return changed
+
+
+def _seen(
+    boxes: Float32[np.ndarray, "m 4"], visible: Bool[np.ndarray, "h w"]
+) -> tuple[Float32[np.ndarray, "k 4"], Bool[np.ndarray, " m"]]:
+    """Boxes around what of each is visible, and which those are."""
+    found, kept = [], np.zeros(len(boxes), bool)
+    for row, box in enumerate(boxes):
+        part = visible[_pixels_of(box)]
+        kept[row] = bool(part.size) and part.mean() >= LEAST_OF_BOX
+        if kept[row]:
+            ys, xs = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+            corner = np.floor(box[:2])
+            low = np.maximum(box[:2], corner + np.array([xs[0], ys[0]]))
+            high = np.minimum(box[:2] + box[2:], corner + np.array([xs[-1], ys[-1]]) + 1)
+            found.append(np.concatenate([low, high - low]))
+    return np.array(found, np.float32).reshape(-1, 4), kept
+
+
+def _pixels_of(box: Float32[np.ndarray, " 4"]) -> tuple[slice, slice]:
+    """The rows and columns that a box touches."""
+    (left, top), (right, bottom) = np.floor(box[:2]).astype(int), np.ceil(box[:2] + box[2:]).astype(int)
+    return slice(max(int(top), 0), int(bottom)), slice(max(int(left), 0), int(right))
 
 
 def _refuse_other_sizes(record: Record, other: Record) -> None:

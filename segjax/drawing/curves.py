@@ -67,6 +67,27 @@ def draw_curves(
     save(figure, folder, "curves.png")
 
 
+def draw_reliability(folder: Path, bins: Sequence[Sequence[float]], error: float) -> None:
+    """Write calibration.png: how often a probability is right (Guo et al. 2017).
+
+    Args:
+        folder: where to.
+        bins: for each of equally wide bins of probability how many, their sum, and how many are right.
+        error: the expected calibration error.
+    """
+    figure = Figure(figsize=(4.3, 4.0), layout="constrained")
+    axes = figure.subplots()
+    width = 1 / len(bins)
+    there = [(place, count, right) for place, (count, _, right) in enumerate(bins) if count]
+    heights = [right / count for _, count, right in there]
+    axes.bar([place * width for place, *_ in there], heights, width, align="edge", color="#1f4e79", edgecolor="white")
+    axes.plot([0, 1], [0, 1], color="#444444", linewidth=1, linestyle="dashed")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability", ylabel="share that is right")
+    axes.set_title(f"expected calibration error {error:.3f}")
+    despine(axes)
+    save(figure, folder, "calibration.png")
+
+
 def _draw_score(axes: Axes, of: Mapping[str, Points], name: str, title: str) -> None:
     if any(name in scores for _, scores in of["train"]):
         axes.plot(*_curve(of["train"], name), color="#bbbbbb", linewidth=1, label="train")

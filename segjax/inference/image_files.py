@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segjax.data.formats.images import SUFFIXES, shown
+from segjax.data.formats.scenes import ZARR
 from segjax.errors import InferenceError
 
 
@@ -26,7 +27,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ImageFile
     images: dict[str, ImageFile] = {}
     problems: list[str] = []
     for path in map(Path, paths):
-        if os.path.isdir(path) and not _is_image(str(path)):
+        if os.path.isdir(path) and path.suffix.lower() != ZARR:
             found = _in_folder(path, problems)
             nothing = f"{shown(path)} holds no images ({' '.join(SUFFIXES)})."
         elif os.path.lexists(path):
@@ -93,7 +94,7 @@ def _in_folder(folder: Path, problems: list[str]) -> list[ImageFile]:
 
     found = []
     for parent, folders, files in os.walk(folder, onerror=unlisted):
-        arrays = [name for name in folders if _is_image(name)]
+        arrays = [name for name in folders if name.lower().endswith(ZARR)]
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in arrays)
         found += [ImageFile(Path(parent, name), folder) for name in sorted([*files, *arrays]) if _is_image(name)]
     return found
@@ -107,7 +108,7 @@ def _matching(pattern: Path, problems: list[str]) -> list[ImageFile]:
         fixed /= part
     found = []
     for match in sorted(glob.glob(str(pattern), recursive=True)):
-        if os.path.isdir(match) and not _is_image(match):
+        if os.path.isdir(match) and Path(match).suffix.lower() != ZARR:
             found += [ImageFile(file, fixed) for file, _ in _in_folder(Path(match), problems)]
         elif _is_image(match):
             found.append(ImageFile(Path(match), fixed))

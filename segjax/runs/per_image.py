@@ -9,7 +9,9 @@ from flax import linen as nn
 
 from segjax.data import Record, Source
 from segjax.data.checked import checked
+from segjax.drawing import draw_reliability
 from segjax.errors import ExperimentError
+from segjax.metrics import expected_calibration_error
 from segjax.strict_json import as_json
 from segjax.tasks import Segmentation
 from segjax.tasks.task import Task
@@ -27,6 +29,7 @@ def write_per_image(
     images.json     the same as a list
     worst.png       the worst of them by the headline score, as predictions.png of a run
     confusion.csv   of masks: the pixels of every true class (row) by predicted class (column)
+    calibration.json, calibration.png   of masks: how often a probability is right, of up to 200 images
 
     Args:
         out: The folder; made where it is missing.
@@ -55,12 +58,27 @@ def write_per_image(
             table.writerows(flat)
         if isinstance(task, Segmentation):
             task.write_confusion(out, measured)
+        if (seen := task.draw_predictions(out, model, variables, source)) and "calibration" in seen.details:
+            _write_calibration(out, seen.details["calibration"])
         task.draw_predictions(out, model, variables, _Some(source, order[:_DRAWN]))
         (out / "predictions.png").replace(out / "worst.png")
     except OSError as error:
         raise ExperimentError(
             f"{out} cannot be written ({error.strerror or error}): make room, or give --per-image a folder of yours."
         ) from error
+
+
+def _write_calibration(out: Path, bins: Sequence[Sequence[float]]) -> None:
+    """The expected calibration error, and for each bin of probability its pixels, their mean, and the share right."""
+    error = expected_calibration_error(bins)
+    rows = [
+        {"pixels": int(count), "probability": total / count, "right": right / count}
+        for count, total, right in bins
+        if count
+    ]
+    text = as_json({"expected_calibration_error": error, "bins": rows}, indent=1)
+    (out / "calibration.json").write_text(text + "\n")
+    draw_reliability(out, bins, error)
 
 
 class _Some:

@@ -118,3 +118,19 @@ def test_a_mix_that_makes_too_many_boxes_is_left_out():
     mixes = Augment(copy_paste=1.0, mosaic=1.0)
     batch = next(train_batches(source, 4, seed=0, augment=mixes, max_boxes=3))
     assert batch["labels"].shape == (4, 3)
+
+
+def test_all_that_is_seen_of_what_is_pasted_has_its_box():
+    """A small object within the one that is pasted, and a crowd that it touches; own boxes are cut to what is left."""
+    other = plain(2, [(8, 8, 16, 16), (10, 10, 4, 4), (8, 8, 10, 10)])
+    other["crowd"] = np.array([False, True, True])
+    one = plain(1, [(0, 0, 32, 32), (9, 9, 2, 2)])
+    one["crowd"] = np.zeros(2, bool)
+    pasted = copy_paste(one, [other], rng())
+    assert pasted["boxes"].tolist() == [[0, 0, 32, 32], [8, 8, 16, 16], [10, 10, 4, 4], [8, 8, 10, 10]]
+    assert pasted["labels"].tolist() == [1, 2, 2, 2]
+    assert pasted["crowd"].tolist() == [False, False, True, True]
+    whole = mosaic(plain(1, [(0, 0, 14, 2)]), [plain(number, []) for number in (2, 3, 4)], rng(3))
+    width = int((whole["image"][0, :, 0] == 10).sum())
+    assert 7 <= width < 14
+    assert whole["boxes"].tolist() == [[0, 0, width, 2]]

@@ -233,6 +233,8 @@ def _meaning(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, UInt8[np.
     total = sum((one.counts for one in seen if not one.coloured), np.zeros(256, np.int64))
     values = set(np.flatnonzero(total).tolist())
     classes = found.classes
+    if classes and found.levels is not None:
+        return classes, found.levels
     levels = np.arange(256, dtype=np.uint8)
     if classes:
         greys = {red: number for (red, green, blue), number in classes.colours.items() if red == green == blue}
@@ -294,6 +296,9 @@ def _check_labels(
     if read and np.count_nonzero(sum(pixels.values())) < 2:
         found.error("labels", found.root, "has masks of a single class: there is nothing to tell apart")
         return
+    for name, counts in pixels.items() if read else ():
+        if not counts.any():
+            found.error("ignored", found.root, f"has not one pixel of a class in its {name} masks: take them away")
     for number, name in enumerate(classes.names):
         where = [split for split, counts in pixels.items() if not counts[number]]
         if where:

@@ -43,7 +43,7 @@ def find_boxes(root: str | os.PathLike[str]) -> FoundBoxes | None:
         DataError: there are annotations that cannot be read at all.
     """
     root = Path(root)
-    if root.suffix.lower() == ".json" and not root.is_dir():
+    if root.suffix.lower() in (".json", ".ndjson") and not root.is_dir():
         labelled = None if _looks_like_coco(root) else read_labelled(root)
         return _labelled(root, *labelled) if labelled else _coco(root, [root])
     for place in JSON_PLACES:

@@ -25,3 +25,13 @@ def read_json(path: str | os.PathLike[str], instead: str = "copy it again") -> A
         raise DataError(f"{shown(path)} cannot be read ({error.strerror}): {instead}.") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{shown(path)} is no JSON, or cut short ({error}): export or copy it again.") from None
+
+
+def read_json_lines(path: str | os.PathLike[str]) -> list[Any]:
+    """What each line of a file of NDJSON holds, blank ones left out; raises `DataError` as `read_json`."""
+    try:
+        return [json.loads(line) for line in Path(path).read_text("utf-8-sig").splitlines() if line.strip()]
+    except OSError as error:
+        raise DataError(f"{shown(path)} cannot be read ({error.strerror}): copy it again.") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{shown(path)} is no JSON, or cut short ({error}): export or copy it again.") from None

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import UInt8
+
 from segjax.data.formats.classes import (
     ClassList,
     read_classes,
@@ -17,13 +20,22 @@ from segjax.data.formats.classes import (
 )
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.formats.label_bands import by_label, name_labels
+from segjax.data.formats.numberings import (
+    ADE_CLASSES,
+    IDS,
+    TRAIN_IDS,
+    ade_levels,
+    cityscapes_classes,
+    cityscapes_levels,
+    read_ade_classes,
+)
 from segjax.data.formats.problems import Problem
 from segjax.data.formats.scenes import ZARR
 from segjax.errors import DataError
 
 ROBOFLOW_CLASSES = "_classes.csv"
-CLASS_LISTS = ("classes.txt", "dataset.json", "labelmap.txt", f"train/{ROBOFLOW_CLASSES}")
-"""Files of a folder that say what its classes are: ours, nnU-Net's, CVAT's and Roboflow's."""
+CLASS_LISTS = ("classes.txt", "dataset.json", "labelmap.txt", f"train/{ROBOFLOW_CLASSES}", ADE_CLASSES)
+"""Files of a folder that say what its classes are: ours, nnU-Net's, CVAT's, Roboflow's and ADE20K's."""
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("val", "valid", "validation")
 TEST_NAMES = ("test", "testing")
@@ -63,7 +75,7 @@ LAYOUTS = (
     Layout("MMSegmentation", "img_dir", "ann_dir"),
     Layout("nnU-Net", "imagesTr", "labelsTr", image_end="_0000"),
     Layout("Pascal VOC", "JPEGImages", "SegmentationClass", lists="ImageSets/Segmentation"),
-    Layout("Cityscapes", "leftImg8bit", "gtFine", "_leftImg8bit", ("_gtFine_labelTrainIds",)),
+    Layout("Cityscapes", "leftImg8bit", "gtFine", "_leftImg8bit", (TRAIN_IDS, IDS)),
     Layout("images and masks in each split", "{split}/images", "{split}/masks"),
     Layout("images and labels in each split", "{split}/images", "{split}/labels"),
     Layout("CamVid", "{split}", "{split}annot"),
@@ -96,6 +108,8 @@ class FoundImages:
     masks: dict[str, Path] = field(default_factory=dict)
     """By the key of the image that it belongs to, or by its own where there is none."""
     classes: ClassList | None = None
+    levels: UInt8[np.ndarray, " 256"] | None = None
+    """The class of every number of the masks, where the tool has numbers of its own."""
     channels: tuple[str, ...] = ()
     """What the names of the files of an image's channels end with, where each is a file of its own."""
     labels: tuple[str, ...] = ()
@@ -131,6 +145,8 @@ def find(root: str | os.PathLike[str]) -> FoundImages:
         if image_folder == mask_folder:
             masks = {name: path for name, path in masks.items() if name.endswith(layout.mask_ends)}
             images = {name: path for name, path in images.items() if name not in masks}
+        if any(name.endswith(TRAIN_IDS) for name in masks):
+            masks = {name: path for name, path in masks.items() if not name.endswith(IDS)}
         for folder, files in ((image_folder, images), (mask_folder, masks)):
             if not files and (tool := _labelling_tool(root)):
                 raise DataError(f"{shown(root)} has {tool}.")
@@ -278,7 +294,7 @@ def _images_below(top: Path, found: FoundImages) -> Iterator[tuple[str, Path]]:
 
 
 def _read_class_list(found: FoundImages) -> None:
-    text, nnunet, cvat, roboflow = (found.root / name for name in CLASS_LISTS)
+    text, nnunet, cvat, roboflow, ade = (found.root / name for name in CLASS_LISTS)
     try:
         if text.exists():
             found.classes = read_classes(text)
@@ -286,6 +302,15 @@ def _read_class_list(found: FoundImages) -> None:
             text, found.classes = cvat, read_labelmap(cvat)
         elif found.layout.tool == "nnU-Net" and nnunet.exists():
             found.classes = read_nnunet_classes(nnunet)
+        elif found.layout.tool == "Cityscapes":
+            found.classes = cityscapes_classes()
+            if any(path.stem.endswith(IDS) for path in found.masks.values()):
+                found.levels = cityscapes_levels()
+                found.notes.append("Masks of Cityscapes' ids: its 19 classes are kept, and all else is ignored.")
+        elif found.layout.masks == "annotations" and ade.exists():
+            text, found.classes = ade, read_ade_classes(ade)
+            found.levels = ade_levels(len(found.classes.names))
+            found.notes.append("Masks of ADE20K: 0 is ignored, and its class 1 is class 0 here.")
         elif found.layout.tool == "Roboflow":
             text, found.classes = roboflow, read_roboflow_classes(roboflow)
     except DataError as error:

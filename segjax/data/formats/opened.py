@@ -64,7 +64,8 @@ def tiff_pages(stream: BinaryIO, name: str, most: int | None = MAX_PIXELS) -> li
     except (struct.error, ValueError):
         raise UnidentifiedImageError from None
     images = [page for page in pages if page.is_image]
-    if pages and len(images) != 1 and len(images) != tiff.channels_of_ome(images[0].description if images else b""):
+    of_ome = tiff.channels_of_ome(images[0].description) if len(images) > 1 else 0
+    if pages and len(images) != 1 and (not of_ome or len(images) * images[0].shape[2] != of_ome):
         raise DataError(f"{name} holds {len(images)} frames (animation or stack): save each as a file of its own.")
     if most is not None:
         for page in pages:

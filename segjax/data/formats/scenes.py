@@ -159,7 +159,10 @@ class ZarrScene:
             array, axes = (found, "") if hasattr(found, "dtype") else _first_of_pyramid(found)
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
             raise DataError(f"{shown(self.path)} is no Zarr of one image ({error}): write it again.") from None
-        axes = axes or {2: "yx", 3: "cyx" if array.shape[0] <= min(array.shape[1:]) else "yxc"}.get(array.ndim, "")
+        named = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS") or ()
+        axes = axes or "".join(str(name).lower()[:1] for name in named)
+        bands_first = array.ndim == 3 and array.shape[0] <= min(array.shape[1:])
+        axes = axes.replace("b", "c") or {2: "yx", 3: "cyx" if bands_first else "yxc"}.get(array.ndim, "")
         others = [side for axis, side in zip(axes, array.shape, strict=False) if axis not in "yxc"]
         if len(axes) != array.ndim or not {"y", "x"} <= set(axes) or any(side != 1 for side in others):
             raise DataError(

@@ -63,7 +63,9 @@ def labelled(
     class_names: Sequence[str] = (),
     masks: bool | Literal["multilabel"] = False,
 ) -> Dataset:
-    """Make a data set of what labelme, VIA, Label Studio, Supervisely, YOLO, COCO or Pascal VOC say of images.
+    """Make a data set of what labelling tools, COCO or Pascal VOC say of images.
+
+    The tools are labelme, VIA, Label Studio, Labelbox, Supervisely and YOLO.
 
     Splits are those of the tool or of folders called train, val and test; without them, the images whose names have the
     lowest hashes validate and test. With `masks` records have no boxes but a mask drawn of the outlines: 0 is the
@@ -167,8 +169,8 @@ def _found(root: str | os.PathLike[str]) -> FoundBoxes:
     found = read_once(("boxes", os.path.realpath(root)), files, lambda: find_boxes(root), _is_whole)
     if found is None:
         raise DataError(
-            f"{shown(root)} has nothing that is understood of labelme, VIA, Label Studio, Supervisely, YOLO, COCO or "
-            "Pascal VOC: give the folder that holds the images and what the tool exported."
+            f"{shown(root)} has nothing that is understood of labelme, VIA, Label Studio, Labelbox, Supervisely, YOLO, "
+            "COCO or Pascal VOC: give the folder that holds the images and what the tool exported."
         )
     for one in found.read:
         one.refuse()

@@ -63,6 +63,9 @@ WRITERS = {
     "lerc.tif": lambda path, image: cog(path, image, compress="LERC_DEFLATE"),
     "a.ome.tif": ome_tiff,
     "a.ome.zarr": ome_zarr,
+    "named.zarr": lambda path, image: zarr.create_array(
+        path, data=image.transpose(1, 0, 2), chunks=(64, 64, image.shape[2]), dimension_names=("x", "y", "band")
+    ),
     "a.zarr": lambda path, image: zarr.create_array(path, data=image, chunks=(64, 64, image.shape[2])),
 }
 

@@ -120,10 +120,29 @@ def yolo(root: Path) -> None:
         text(root / "labels" / split / f"{n}.txt", f"0 {dog}\n1 {cat}\n")
 
 
+def labelbox(root: Path) -> None:
+    """As Labelbox exports: the rows of NDJSON, an image by its external id."""
+    rows = []
+    x, y, width, height = BOX
+    for n in range(COUNT):
+        image(root / "images" / f"{n}.png", n)
+        polygon = [{"x": x, "y": y} for x, y in corners(n)]
+        dog = {"name": "dog", "annotation_kind": "ImagePolygon", "polygon": polygon}
+        box = {"top": y, "left": x, "height": height, "width": width}
+        cat = {"name": "cat", "annotation_kind": "ImageBoundingBox", "bounding_box": box}
+        point = {"name": "nose", "annotation_kind": "ImagePoint", "point": {"x": 3, "y": 4}}
+        row = {"id": f"cl{n}", "external_id": f"{n}.png", "row_data": f"https://storage.labelbox.com/cl{n}?token=1"}
+        labels = [{"label_kind": "Default", "annotations": {"objects": [dog, cat, point], "classifications": []}}]
+        size = {"height": SIZE[0], "width": SIZE[1], "mime_type": "image/png"}
+        rows.append({"data_row": row, "media_attributes": size, "projects": {"cl9": {"labels": labels}}})
+    text(root / "export.ndjson", "\n".join(map(json.dumps, rows)))
+
+
 TOOLS: dict[str, Callable[[Path], None]] = {
     "labelme": labelme,
     "VIA": via,
     "Label Studio": label_studio,
+    "Labelbox": labelbox,
     "Supervisely": supervisely,
     "YOLO": yolo,
 }

@@ -1,12 +1,12 @@
-"""What labelling tools leave, as annotations: labelme, VIA, Label Studio, Supervisely and YOLO."""
+"""What labelling tools leave, as annotations: labelme, VIA, Label Studio, Labelbox, Supervisely and YOLO."""
 
 import itertools
 from pathlib import Path
 from typing import Any
 
 from segjax.data.formats.annotations import Annotations
-from segjax.data.formats.json_files import read_json
-from segjax.data.formats.tools import label_studio, labelme, supervisely, via, yolo
+from segjax.data.formats.json_files import read_json, read_json_lines
+from segjax.data.formats.tools import label_studio, labelbox, labelme, supervisely, via, yolo
 from segjax.data.formats.tools.marks import Reading
 
 __all__ = ["read_labelled"]
@@ -29,13 +29,21 @@ def _read(root: Path) -> Reading | None:
     if root.is_dir() and (reading := yolo.read(root)):
         return reading
     folder = root if root.is_dir() else root.parent
-    paths = sorted(itertools.islice(root.rglob("*.json"), _MOST)) if root.is_dir() else [root] * root.is_file()
-    files = {path: _without_pixels(read_json(path)) for path in paths if path.name != "meta.json"}
-    readings = [reading for tool in (supervisely, labelme, via, label_studio) if (reading := tool.read(folder, files))]
+    below = (path for ending in ("*.json", "*.ndjson") for path in root.rglob(ending))
+    paths = sorted(itertools.islice(below, _MOST)) if root.is_dir() else [root] * root.is_file()
+    files = {path: _without_pixels(_content(path)) for path in paths if path.name != "meta.json"}
+    readings = [
+        reading for tool in (supervisely, labelme, via, labelbox, label_studio) if (reading := tool.read(folder, files))
+    ]
     for other in readings[1:]:
         found, first = readings[0].found, readings[0].tool
         found.error("second tool", "", f"has files of {first} and of {other.tool}: put those of one of them elsewhere")
     return readings[0] if readings else None
+
+
+def _content(path: Path) -> Any:
+    """What a file of JSON holds, or of NDJSON as a list of its lines."""
+    return read_json_lines(path) if path.suffix.lower() == ".ndjson" else read_json(path)
 
 
 def _without_pixels(data: Any) -> Any:

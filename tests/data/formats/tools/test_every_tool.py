@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from tool_folders import BOX, COUNT, SIZE, TOOLS, corners, image, text
 
 from segjax.data import LabelledDefaults, check, folder, labelled, labelled_defaults
@@ -106,7 +107,7 @@ def test_a_file_that_is_cut_short_is_named(left: tuple[str, Path]):
     path = (
         root / "data.yaml"
         if tool == "YOLO"
-        else next(file for file in sorted(root.rglob("*.json")) if file.name != "meta.json")
+        else next(file for file in sorted(root.rglob("*json")) if file.name != "meta.json")
     )
     path.write_text(path.read_text()[:-9] + ": [")
     with pytest.raises(DataError, match=rf"{path.name} is no (JSON|YAML), or cut short"):
@@ -238,3 +239,25 @@ def test_images_keep_their_depth_and_bands(left: tuple[str, Path]):
     some = labelled_defaults(root, ("infrared", "red"))
     assert (some.bands.chosen, some.bands.names) == ((4, 3), ("infrared", "red"))
     np.testing.assert_array_equal(labelled(root, some).open("train")[0]["image"], image[..., [3, 2]])
+
+
+def test_masks_of_labelbox_are_files_and_are_not_fetched(tmp_path: Path):
+    TOOLS["Labelbox"](tmp_path)
+    file = tmp_path / "export.ndjson"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    inside = np.zeros(SIZE, np.uint8)
+    inside[5:9, 20:30] = 255
+    Image.fromarray(inside).save(tmp_path / "images" / "mask-1.png")
+    Image.fromarray(np.where(inside[..., None], (9, 8, 7), (1, 1, 1)).astype(np.uint8)).save(tmp_path / "all.png")
+    one = {"name": "dog", "annotation_kind": "ImageSegmentationMask", "mask": {"url": "https://there/mask-1.png?key=2"}}
+    two = {"name": "cat", "composite_mask": {"url": "https://there/all.png", "color_rgb": [9, 8, 7]}}
+    for row, found in zip(rows, (one, two), strict=False):
+        row["projects"]["cl9"]["labels"][0]["annotations"]["objects"] = [found]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    data = labelled(tmp_path)
+    sources = [checked(data.open(split)) for split in SPLITS]
+    boxes = {source.name_of(i): source[i]["boxes"] for source in sources for i in range(len(source))}
+    assert boxes["0.png"].tolist() == boxes["1.png"].tolist() == [[20, 5, 10, 4]]
+    (tmp_path / "images" / "mask-1.png").unlink()
+    with pytest.raises(DataError, match=r"row 1 object 0 has its mask at https://there/mask-1\.png.* is not fetched"):
+        labelled(tmp_path)
