@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from segjax import decoders as decoders
     from segjax import drawing as drawing
     from segjax import encoders as encoders
+    from segjax import errors as errors
     from segjax import export as export
     from segjax import inference as inference
     from segjax import layers as layers
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from segjax import metrics as metrics
     from segjax import models as models
     from segjax import ops as ops
+    from segjax import report as report
     from segjax import runs as runs
     from segjax import serve as serve
     from segjax import tasks as tasks
@@ -46,6 +48,7 @@ _MODULES = {
     "decoders",
     "drawing",
     "encoders",
+    "errors",
     "export",
     "inference",
     "layers",
@@ -54,6 +57,7 @@ _MODULES = {
     "metrics",
     "models",
     "ops",
+    "report",
     "runs",
     "serve",
     "tasks",
@@ -73,12 +77,20 @@ _FUNCTIONS = {
 
 def __getattr__(name: str) -> Any:
     # Imported when first asked for, so that `segjax --help` is quick and `segjax.ops` never needs an extra.
-    if name in _MODULES:
-        return importlib.import_module(f"segjax.{name}")
-    if name in _FUNCTIONS:
-        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+    try:
+        if name in _MODULES:
+            return importlib.import_module(f"segjax.{name}")
+        if name in _FUNCTIONS:
+            return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "segjax":
+            raise
+        # So that `help(segjax)` and editors, which ask for every name, go on.
+        raise AttributeError(
+            f"segjax.{name} needs {error.name}; install it with `pip install 'segjax[train]'`."
+        ) from error
     raise AttributeError(f"module 'segjax' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_FUNCTIONS})
+    return sorted({*_MODULES, *_FUNCTIONS, *(name for name in globals() if name.startswith("__"))})

@@ -60,10 +60,15 @@ class NeverSilent:
 
 
 class Bar:
-    """How many of some images or frames are done, how fast, and how long the rest will take; `total` may be unknown."""
+    """How many of some images or frames are done, how fast, and how long the rest will take; `total` may be unknown.
 
-    def __init__(self, unit: str, total: int | None) -> None:
+    Where there is no terminal, `sums_up` says at the end how many there were.
+    """
+
+    def __init__(self, unit: str, total: int | None, *, sums_up: bool = False) -> None:
         self._unit = unit
+        self._sums_up = sums_up
+        self._draws = sys.stderr.isatty()
         self._progress = Progress(
             BarColumn(),
             MofNCompleteColumn(),
@@ -75,7 +80,8 @@ class Bar:
         self._never_silent = NeverSilent(self._state, self.say)
 
     def __enter__(self) -> "Bar":
-        self._progress.start()
+        if self._draws:
+            self._progress.start()
         self._never_silent.start()
         return self
 
@@ -83,7 +89,10 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._never_silent.stop()
-        self._progress.stop()
+        if self._draws:
+            self._progress.stop()
+        elif self._sums_up:
+            self.say(self._state())
 
     def advance(self, share: float = 1.0) -> None:
         """Move on by one, or by a share of one."""
@@ -110,7 +119,7 @@ class Bar:
         said = f"{task.completed:.0f}{of} {self._unit}"
         if task.completed and task.elapsed:
             said += f"  {task.completed / task.elapsed:.3g} {self._unit}/s"
-            if task.total is not None:
+            if task.total is not None and task.completed < task.total:
                 left = task.elapsed / task.completed * (task.total - task.completed)
                 said += f"  {clock(left)} left"
         return said

@@ -92,6 +92,16 @@ def test_an_unknown_argument_is_named(capsys: pytest.CaptureFixture[str]):
     assert "unknown argument --fast" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [(["trian"], "train"), (["data", "lst"], "list"), (["export", "run", "--format", "onx"], "onnx")],
+)
+def test_the_nearest_command_or_choice_is_offered(arguments: list[str], meant: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert capsys.readouterr().err.endswith(f"; did you mean {meant}?\n")
+
+
 def test_resume_without_its_command_is_a_wrong_usage(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as stop:
         main(["--resume"])

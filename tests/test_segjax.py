@@ -17,6 +17,18 @@ def test_dir_names_every_room_and_each_can_be_had():
         assert getattr(segjax, name) is not None
 
 
+def test_what_an_extra_lacks_is_said_and_stops_nobody_who_asks_for_every_name():
+    code = (
+        "import sys; sys.modules['optax'] = None\n"
+        "import inspect, segjax\n"
+        "inspect.getmembers(segjax)  # as help() does\n"
+        "try: segjax.train\n"
+        "except AttributeError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "segjax.train needs optax; install it with `pip install 'segjax[train]'`.\n"
+
+
 def test_editors_see_what_dir_names():
     text = Path(segjax.__file__).read_text()
     seen = set(re.findall(r"import \w+ as (\w+)$", text, re.MULTILINE)) | {"train"}

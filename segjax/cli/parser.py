@@ -1,9 +1,10 @@
 """The whole command line."""
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from segjax import __version__
 from segjax.cli.doctor import doctor
@@ -15,11 +16,20 @@ from segjax.cli.runs import data_check, data_convert, data_list, data_split, eva
 from segjax.cli.serve import serve
 from segjax.cli.training import launch, new, sweep, train
 from segjax.cli.weights import weights_check, weights_list
+from segjax.errors import near
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if wrong and (meant := near(wrong[1], re.findall(r"[\w|-]+", wrong[2]))):
+            message += f"; did you mean {' or '.join(meant)}?"
+        super().error(message)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line, for `main` and for shell completion."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="segjax", description="Semantic segmentation and object localization in JAX.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"segjax {__version__}")

@@ -80,7 +80,7 @@ def for_each_image(
         images = [image for image in images if not image[0].stem.endswith(bands.channels[1:])]
     stems = name_results(images, endings, Path(out))
     done: list[Path] = []
-    with Bar("images", len(images)) as bar:
+    with Bar("images", len(images), sums_up=True) as bar:
         for problem in failed:
             bar.say(problem)
         named = zip(images, name_images(images), stems, strict=True)

@@ -60,7 +60,7 @@ def predict_video(
     try:
         total = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
         rate = reader.get(cv2.CAP_PROP_FPS) or 25.0
-        with Bar("frames", total if total > 0 else None) as bar:
+        with Bar("frames", total if total > 0 else None, sums_up=True) as bar:
             while True:
                 there, frame = reader.read()
                 if not there:

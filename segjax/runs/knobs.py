@@ -169,4 +169,8 @@ def _sentence(box: str) -> str:
     lines = [line.strip("│ ").strip() for line in box.splitlines()]
     words = " ".join(line for line in lines if line and not re.match(r"[╭╰─]", line) and "full helptext" not in line)
     words = re.sub(r" segjax train \S+ --help\s*$", "", words)
+    if wrong := re.search(r"invalid choice '(.*?)' for argument '--(.*?)'\. Expected one of \((.*?)\)", words):
+        name, knob, choices = wrong.groups()
+        known = sorted(re.findall("'(.*?)'", choices))
+        return f"{name} is no {knob}; name one, such as {nearest(name, known)}."
     return re.sub(r"\.? Argument helptext:", ". Expected", words).rstrip(".") + "."

@@ -104,3 +104,8 @@ def test_two_knobs_of_one_name_are_refused(file: Path):
 def test_a_name_that_is_no_choice_is_refused_from_python_too(file: Path, knobs: dict[str, Any], sentence: str):
     with pytest.raises(ExperimentError, match=f"^{re.escape(sentence)}$"):
         read_experiment(file).build(knobs)
+
+
+def test_the_nearest_choice_is_offered_on_the_command_line(file: Path):
+    with pytest.raises(ExperimentError, match=r"one_cycl is no schedule; name one, such as one_cycle\. `segjax train"):
+        read_experiment(file).knobs(["--schedule", "one_cycl"])
