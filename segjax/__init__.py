@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segjax import cache as cache
     from segjax import data as data
     from segjax import decoders as decoders
     from segjax import drawing as drawing
