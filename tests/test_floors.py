@@ -39,6 +39,7 @@ LAZY = {  # of an extra: imported by the one function that needs it
     "cache/hub.py": {"huggingface_hub"},
     "weights/keras_file.py": {"h5py"},
     "weights/parity.py": {"PIL"},
+    "export/int8.py": {"ai_edge_litert", "onnxruntime"},
     "export/metadata.py": {"onnx"},
     "export/onnx.py": {"onnx"},
     "export/onnx_gather.py": {"onnx"},
@@ -46,7 +47,7 @@ LAZY = {  # of an extra: imported by the one function that needs it
     "export/onnx_ops.py": {"onnx"},
     "export/onnx_rules.py": {"onnx"},
     "export/onnx_simplify.py": {"onnx"},
-    "export/tflite.py": {"litert_converter", "ai_edge_litert"},
+    "export/tflite.py": {"litert_converter", "ai_edge_litert", "flatbuffers"},
 }
 
 

@@ -11,11 +11,15 @@ from segjax.errors import ExportError
 from segjax.strict_json import as_json
 
 if TYPE_CHECKING:
+    from segjax.export import Calibration
     from segjax.models import About
     from segjax.tasks import Task
+    from segjax.train import Experiment
 
 _LOOKED_AT = 3
 """Images of the test split that an export is compared on."""
+_CALIBRATED_ON = 64
+"""Images of the training split, at most, that ranges of 8 bits are had from."""
 
 
 def export(parsed: argparse.Namespace, _: list[str]) -> int:
@@ -42,17 +46,26 @@ def export(parsed: argparse.Namespace, _: list[str]) -> int:
         max_boxes=parsed.max_boxes,
         thresholds=opened.about.thresholds or None,
         about=opened.about,
+        dtype=parsed.dtype,
+        calibration=_calibration(parsed, opened) if parsed.int8 else None,
     )
     if parsed.json:
         print(as_json({"file": parsed.out, "bytes": written.bytes} | written.metadata, indent=2))
         return 0
     check, shape = written.metadata["check"], " ".join(map(str, written.metadata["input"]["shape"]))
+    allowed = "" if check["tolerance"] is None else f", of {check['tolerance']:.0e} allowed"
     print(f"{parsed.out}: {written.bytes:,} bytes, images ({shape}) of {written.metadata['input']['type']}")
     print(f"  gives    {', '.join(written.metadata['outputs'])}")
     print(
         f"  checked  in {check['runtime']} on {check['images']} images: the largest difference from the model is "
-        f"{check['largest_difference']:.1e}, of {check['tolerance']:.0e} allowed"
+        f"{check['largest_difference']:.1e}{allowed}"
     )
+    if "int8" in written.metadata:
+        eight = written.metadata["int8"]
+        print(
+            f"  in 8 bits, calibrated on {eight['calibrated_on']}: {eight['score']} on val {eight['int8']:.4f} instead "
+            f"of {eight['model']:.4f}: {eight['lost']:.4f} lost, of {eight['lost_at_most']} allowed"
+        )
     return 0
 
 
@@ -63,6 +76,8 @@ def _page(parsed: argparse.Namespace, opened: "_Opened", size: Any) -> int:
 
     if size is None:
         raise ExportError("A page shows its model images of one size: leave --dynamic out, or say --size HEIGHT WIDTH.")
+    if parsed.int8 or parsed.dtype != "float32":
+        raise ExportError("A page has its model in float32: leave --int8 and --dtype out.")
     tells = opened.task.tells()
     shown = {"name": Path(parsed.run).name or parsed.run, "score": Options().least, **tells.described()}
     written = export_page(
@@ -92,6 +107,8 @@ class _Opened(NamedTuple):
     variables: Any
     about: "About"
     images: list[Any]
+    experiment: "Experiment | None" = None
+    """Of a run."""
 
 
 def _opened(parsed: argparse.Namespace) -> _Opened:
@@ -112,4 +129,24 @@ def _opened(parsed: argparse.Namespace) -> _Opened:
         source = task.seen(experiment.data.open("test"))
         images = [source[i]["image"] for i in range(min(_LOOKED_AT, len(source)))]
     about = dataclasses.replace(about_run(Path(parsed.run)), thresholds=thresholds_of(task))  # of that checkpoint
-    return _Opened(task, experiment.model, variables, about, images)
+    return _Opened(task, experiment.model, variables, about, images, experiment)
+
+
+def _calibration(parsed: argparse.Namespace, opened: _Opened) -> "Calibration":
+    """The run's training split, and its task's score on the validation split."""
+    from segjax.export import Calibration
+    from segjax.runs.load import score
+
+    experiment = opened.experiment
+    if experiment is None:
+        raise ExportError(
+            f"--int8 is calibrated on the training split of a run and judged on its val, which {parsed.run} has not: "
+            "name a run."
+        )
+    task = experiment.task_of_data
+    source = task.seen(experiment.data.open("train"))
+    step = max(1, len(source) // _CALIBRATED_ON)  # from all of it
+    images = [source[i]["image"] for i in range(0, len(source), step)][:_CALIBRATED_ON]
+    return Calibration(
+        images, lambda model, variables: score(experiment, model, variables, "val")[task.headline], task.headline
+    )

@@ -193,6 +193,11 @@ def make_parser() -> argparse.ArgumentParser:
     sizes.add_argument("--dynamic", action="store_true", help="images of any size: multiples of 32, in StableHLO")
     argument(command, "--argmax", action="store_true", help="give the class of every pixel, not all probabilities")
     argument(command, "--max-boxes", type=_count, default=100, metavar="N", help="boxes of an image at most [100]")
+    numbers = command.add_mutually_exclusive_group()
+    stored = "what kernels are stored in; they are computed with in float32 [float32]"
+    numbers.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help=stored)
+    eight = "quantise to 8 bits, calibrated on the run's training split; says what its score on val loses"
+    numbers.add_argument("--int8", action="store_true", help=eight)
     compared = "images to compare it with the model on [three of the run's test split]"
     argument(command, "--images", nargs="*", default=(), metavar="FILE", help=compared, complete=file)
     argument(command, "--json", action="store_true", help="print JSON")

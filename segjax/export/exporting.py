@@ -16,6 +16,8 @@ from jaxtyping import Num
 from segjax import __version__
 from segjax.errors import ExportError
 from segjax.export.compare import largest_difference
+from segjax.export.images import batches, fitted
+from segjax.export.int8 import LARGEST_LOSS, QUANTISE, Calibration, judged
 from segjax.export.metadata import with_archive
 from segjax.export.program import WHAT, Program, program_of
 from segjax.layers import inputs_of
@@ -23,8 +25,11 @@ from segjax.models.card import About
 from segjax.strict_json import as_json
 
 Format = Literal["stablehlo", "onnx", "tflite"]
+Stored = Literal["float32", "float16", "bfloat16"]
 TOLERANCE = 1e-4
 """The largest difference in probability, or for boxes in sides of the image, that an export may have."""
+TOLERANCES: dict[Stored, float] = {"float32": TOLERANCE, "float16": 1e-2, "bfloat16": 5e-2}
+"""The same by what kernels are stored in."""
 RUNTIMES = {"stablehlo": "jax in a process of its own", "onnx": "ONNX Runtime", "tflite": "LiteRT"}
 
 
@@ -55,6 +60,8 @@ def export_model(
     max_boxes: int = 100,
     thresholds: Sequence[float] | None = None,
     about: About = About(),
+    dtype: Stored = "float32",
+    calibration: Calibration | None = None,
 ) -> Exported:
     """Writes a model, with its normalisation, as one file for another runtime, if it gives the same there.
 
@@ -74,6 +81,8 @@ def export_model(
         max_boxes: How many boxes of an image at most.
         thresholds: One for each logit, where each is of a label by its sigmoid; None where they are of classes.
         about: Names and colours of the classes and the licence, which the file says, too.
+        dtype: What kernels are stored in; they are computed with in float32.
+        calibration: What quantises the network to 8 bits, and judges what its score loses by that.
 
     Raises:
         ExportError: the model or a part of it cannot be brought into the format, or gives other numbers there: nothing
@@ -84,58 +93,56 @@ def export_model(
         raise ExportError(f"{format} is no format; name one of {', '.join(get_args(Format))}.")
     if size is None and format != "stablehlo":
         raise ExportError(f"{format} takes images of one size alone: say --size HEIGHT WIDTH.")
+    _refuse_numbers(format, dtype, calibration)
     path = Path(path)
     settings: dict[str, Any] = {"max_boxes": max_boxes, "thresholds": thresholds}
-    program = program_of(model, variables, size, argmax=argmax, **settings)
-    reference = program_of(model, variables, size, **settings)
-    batches = _batches(images, program)
     way = importlib.import_module(f"segjax.export.{format}")
+    shorten = getattr(way, "stored_in", None)  # where kernels come to be within the format
+    program = program_of(model, variables, size, argmax=argmax, dtype="float32" if shorten else dtype, **settings)
+    reference = program_of(model, variables, size, **settings)
+    compared = batches(images, program)
     written = way.convert(program)
-    difference = _difference(written, path.suffix, way.outputs_of, reference, batches, thresholds)
-    if not difference <= TOLERANCE:
+    if shorten and dtype != "float32":
+        written = shorten(written, dtype)
+    if calibration is not None:
+        assert size is not None
+        written = QUANTISE[format](written, [fitted(image, size)[None] for image in calibration.images])
+    difference = _difference(written, path.suffix, way.outputs_of, reference, compared, thresholds)
+    tolerance = None if calibration is not None else TOLERANCES[dtype]
+    if tolerance is not None and not difference <= tolerance:
         raise ExportError(
             f"The {format} file gives other numbers than the model in {RUNTIMES[format]}: they differ by "
-            f"{difference:.1e}, and {TOLERANCE:.0e} is allowed; nothing was written."
+            f"{difference:.1e}, and {tolerance:.0e} is allowed; nothing was written."
         )
+    check = {"runtime": RUNTIMES[format], "images": sum(map(len, compared)), "largest_difference": difference}
+    numbers: dict[str, Any] = {"dtype": dtype}
+    if calibration is not None:
+        lost = judged(way.convert, format, model, variables, calibration)
+        numbers = {"dtype": "int8", "int8": lost}
+        if not lost["lost"] <= LARGEST_LOSS:
+            raise ExportError(
+                f"In 8 bits {lost['score']} on the validation split is {lost['int8']:.4f}, where the model has "
+                f"{lost['model']:.4f}: {LARGEST_LOSS} may be lost; nothing was written."
+            )
     metadata = _as_read(
-        _metadata(program, model, about, thresholds)
-        | {
-            "check": {
-                "runtime": RUNTIMES[format],
-                "images": sum(map(len, batches)),
-                "largest_difference": difference,
-                "tolerance": TOLERANCE,
-            }
-        }
+        _metadata(program, model, about, thresholds) | numbers | {"check": check | {"tolerance": tolerance}}
     )
     attach: Callable[[bytes, dict[str, Any]], bytes] = getattr(way, "with_metadata", with_archive)
     _replace(path, attach(written, metadata))
     return Exported(path, difference, metadata)
 
 
-def _batches(images: Sequence[np.ndarray], program: Program) -> list[np.ndarray]:
-    """The images in the program's size, in one batch; or each in its own size, up to multiples of 32."""
-    if not images:
-        raise ExportError("An export is compared with the model on real images: give at least one.")
-    for image in images:
-        if image.ndim != 3 or image.shape[2] != program.channels or image.dtype != program.stored:
-            raise ExportError(
-                f"The model takes images (h, w, {program.channels}) of {program.stored}, and one to compare on is "
-                f"{image.shape} of {image.dtype}: give such as it was trained on."
-            )
-    if program.size is None:
-        return [
-            _fitted(image, (-(-image.shape[0] // 32) * 32, -(-image.shape[1] // 32) * 32))[None] for image in images
-        ]
-    return [np.stack([_fitted(image, program.size) for image in images])]
-
-
-def _fitted(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The middle of the image, its edge repeated where it is smaller."""
-    for axis, length in enumerate(size):
-        start = max(0, image.shape[axis] - length) // 2
-        image = np.take(image, range(start, min(start + length, image.shape[axis])), axis)
-    return np.pad(image, [*((0, length - own) for length, own in zip(size, image.shape, strict=False)), (0, 0)], "edge")
+def _refuse_numbers(format: Format, dtype: Stored, calibration: Calibration | None) -> None:
+    if dtype not in TOLERANCES:
+        raise ExportError(f"{dtype} is no type that kernels are stored in; name one of {', '.join(TOLERANCES)}.")
+    if calibration is None:
+        return
+    if format not in QUANTISE:
+        raise ExportError(f"{format} has no 8 bits here: take one of {', '.join(QUANTISE)}.")
+    if dtype != "float32":
+        raise ExportError(f"A file of 8 bits stores no kernels in {dtype}: choose one of both.")
+    if not calibration.images:
+        raise ExportError("8 bits are calibrated on images of the training split, which has none: give at least one.")
 
 
 def _difference(

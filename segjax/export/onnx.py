@@ -9,6 +9,7 @@ import importlib.util
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.extend.core import Literal, Primitive
@@ -104,6 +105,25 @@ def convert(program: Program) -> bytes:
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
     checker.check_model(model)
     return model.SerializeToString()
+
+
+def stored_in(model: bytes, dtype: str) -> bytes:
+    """A model's bytes with the kernels of its convolutions and products in a shorter type, which a node widens."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    made = onnx.load_from_string(model)
+    kernels = {node.input[1] for node in made.graph.node if node.op_type in ("Conv", "MatMul")}
+    short = helper.np_dtype_to_tensor_dtype(jnp.dtype(dtype))
+    for tensor in made.graph.initializer:
+        if tensor.name in kernels and tensor.data_type == onnx.TensorProto.FLOAT:
+            name, values = tensor.name, numpy_helper.to_array(tensor).astype(jnp.dtype(dtype))
+            raw, dims = np.ascontiguousarray(values).tobytes(), values.shape
+            tensor.CopyFrom(helper.make_tensor(f"{name}_{dtype}", short, dims, raw, raw=True))
+            widen = helper.make_node("Cast", [tensor.name], [name], name=f"{name}_widened", to=onnx.TensorProto.FLOAT)
+            made.graph.node.insert(0, widen)
+    onnx.checker.check_model(made)
+    return made.SerializeToString()
 
 
 def outputs_of(path: str, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -32,7 +32,10 @@ def run_alone(run: str, path: str, images: np.ndarray) -> dict[str, np.ndarray]:
     command = [sys.executable, "-c", _AROUND.format(run=run.strip()), path]
     done = subprocess.run(command, input=sent.getvalue(), capture_output=True)
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        said = [line for line in lines if not line.startswith("INFO:")] or [
+            f"nothing, and ended with {done.returncode}"
+        ]
         raise ExportError(f"The file does not run where it was made for, which said: {said[-1][:300]}")
     with np.load(io.BytesIO(done.stdout)) as arrays:
         return dict(arrays)

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array
 
 from segjax.errors import ExportError
@@ -55,6 +56,7 @@ def program_of(
     argmax: bool = False,
     max_boxes: int = 100,
     thresholds: Sequence[float] | None = None,
+    dtype: str = "float32",
 ) -> Program:
     """The function of a model that gives logits of every pixel, or what has `detections(max_boxes)`.
 
@@ -65,15 +67,20 @@ def program_of(
         argmax: Whether the class of every pixel is given, instead of the probabilities of all.
         max_boxes: How many boxes at most.
         thresholds: One for each logit, where each is of a label by its sigmoid; None where they are of classes.
+        dtype: What its kernels are constants of; they are computed with in float32.
 
     Raises:
         ExportError: a model of one logit, or one of boxes alone where a map of classes is asked for.
         DataError: the variables are not the model's.
     """
     variables = jax.tree.map(np.asarray, dict(variables))
+    short = jax.tree.map(lambda x: x.ndim > 1 and x.dtype == np.float32 and dtype != "float32", variables)
+    kept = jax.tree.map(lambda x, is_short: x.astype(jnp.dtype(dtype)) if is_short else x, variables, short)
 
     def run(image: Array) -> Outputs:
-        outputs: Any = model.apply(variables, image, train=False)
+        # Widened where the program runs, so that it holds what is short.
+        wide = jax.tree.map(lambda x, is_short: lax.convert_element_type(x, np.float32) if is_short else x, kept, short)
+        outputs: Any = model.apply(wide, image, train=False)
         found: Outputs = {}
         if hasattr(outputs, "detections"):
             boxes = outputs.detections(max_boxes)

@@ -59,6 +59,44 @@ def convert(program: Program) -> bytes:
             raise ExportError(f"LiteRT's converter has no form of a part of the model: {why}") from error
 
 
+def stored_in(model: bytes, dtype: str) -> bytes:
+    """The flatbuffer with the kernels of its convolutions and products in float16, which an op of its own widens.
+
+    Raises:
+        ExportError: another type, of which LiteRT widens none.
+    """
+    if dtype != "float16":
+        raise ExportError(f"TFLite stores kernels in float32 or float16, and LiteRT widens no {dtype}.")
+    import flatbuffers
+
+    schema = importlib.import_module("ai_edge_litert.schema_py_generated")
+    made = schema.ModelT.InitFromPackedBuf(model, 0)
+    (graph,), operators, kinds = made.subgraphs, schema.BuiltinOperator, schema.TensorType
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = operators.DEQUANTIZE
+    code.version = 2  # the first that takes float16
+    made.operatorCodes.append(code)
+    of_kernels = (operators.CONV_2D, operators.DEPTHWISE_CONV_2D, operators.TRANSPOSE_CONV, operators.FULLY_CONNECTED)
+    codes = [max(each.builtinCode, each.deprecatedBuiltinCode) for each in made.operatorCodes]
+    users = [operator for operator in graph.operators if codes[operator.opcodeIndex] in of_kernels]
+    for place in sorted({int(operator.inputs[1]) for operator in users}):
+        tensor = graph.tensors[place]
+        stored = made.buffers[tensor.buffer].data
+        if tensor.type != kinds.FLOAT32 or stored is None or not len(stored):
+            continue
+        short, buffer, widen = schema.TensorT(), schema.BufferT(), schema.OperatorT()
+        buffer.data = np.frombuffer(np.asarray(stored, np.uint8).tobytes(), "<f4").astype("<f2").view(np.uint8)
+        short.name, short.type, short.shape = tensor.name + b"_float16", kinds.FLOAT16, tensor.shape
+        short.buffer, tensor.buffer = len(made.buffers), 0
+        widen.opcodeIndex, widen.inputs, widen.outputs = len(codes) - 1, [len(graph.tensors)], [place]
+        made.buffers.append(buffer)
+        graph.tensors.append(short)
+        graph.operators.insert(0, widen)
+    builder = flatbuffers.Builder(len(model))
+    builder.Finish(made.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def _product(x: Array, y: Array, **_: Any) -> Array:
     """TFLite multiplies arrays of up to five axes, and CARAFE's have seven: as rows of numbers."""
     if jnp.ndim(x) <= _AXES:

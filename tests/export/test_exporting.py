@@ -12,8 +12,8 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from segjax import decoders, encoders, models, upsampling
-from segjax.export import ExportError, Format, export_model, read_metadata
+from segjax import decoders, encoders, models, upsampling, weights
+from segjax.export import Calibration, ExportError, Format, export_model, read_metadata
 from segjax.export import exporting as module
 from segjax.export.process import run_alone
 from segjax.layers import ConvBlock, Normalized
@@ -83,6 +83,7 @@ def test_a_model_gives_the_same_in_the_runtime_it_was_exported_to(kind: str, for
     assert found["input"]["shape"] == ["n", 24, 40, 3]
     assert found["input"]["normalised_inside"]["mean"] == [0.5] * 3
     assert (found["class_names"], found["licence"]) == (["ground", "tree", "sky"], "CC0-1.0")
+    assert (found["palette"], found["dtype"]) == ([list(colour) for colour in ABOUT.palette], "float32")
     assert found["check"]["images"] == 2
     shapes = {name: (one["type"], *one["shape"]) for name, one in found["outputs"].items()}
     assert shapes == OUTPUTS[kind]
@@ -100,6 +101,65 @@ def test_what_gives_other_numbers_is_not_written(format: Format, tmp_path: Path,
     assert not any(tmp_path.iterdir())
 
 
+def kernel_types(file: Path, format: Format) -> set[str]:
+    """What the kernels in a file are of."""
+    if format == "tflite":
+        return {str(array.dtype) for array in weights.read(file).values() if array.ndim == 4}
+    if format == "stablehlo":
+        kernel = next(leaf for leaf in jax.tree.leaves(segmenter()[1]) if leaf.ndim == 4)
+        names, content = ("float32", "float16", "bfloat16"), file.read_bytes()
+        return {name for name in names if kernel.astype(jax.numpy.dtype(name)).tobytes() in content}
+    onnx = importlib.import_module("onnx")
+    tensors = [each for each in onnx.load(file).graph.initializer if len(each.dims) == 4 and max(each.dims[2:]) > 1]
+    return {str(onnx.helper.tensor_dtype_to_np_dtype(each.data_type)) for each in tensors} - {"int32"}  # of offsets
+
+
+@pytest.mark.parametrize(
+    ("format", "dtype"),
+    [("stablehlo", "bfloat16"), ("onnx", "float16"), ("onnx", "bfloat16"), ("tflite", "float16")],
+)
+def test_kernels_are_stored_in_16_bits(format: Format, dtype: Any, tmp_path: Path):
+    needed(format)
+    model, variables = segmenter()
+    out = export_model(model, variables, tmp_path / f"a.{format}", format, IMAGES, size=(32, 32), dtype=dtype)
+    assert 1e-6 < out.difference < 5e-2
+    assert (out.metadata["dtype"], out.metadata["check"]["tolerance"] > 1e-3) == (dtype, True)
+    assert kernel_types(out.path, format) == {dtype}
+
+
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_8_bits_are_judged_by_what_the_score_loses(format: Format, tmp_path: Path):
+    needed(format)
+    model, variables = with_variables(models.unet(3, 4, depth=1, upsample=upsampling.Bilinear, block=ConvBlock))
+    images = np.stack(IMAGES)[:, :24]
+    given = []
+
+    def score(model: nn.Module, variables: Any) -> float:
+        given.append(np.asarray(jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x, train=False)))(images)))  # type: ignore[arg-type]
+        return 1 - float(np.abs(given[-1] - given[0]).mean())
+
+    calibration = Calibration(IMAGES, score, "closeness")
+    file = tmp_path / f"a.{format}"
+    out = export_model(model, variables, file, format, IMAGES, size=(32, 32), about=ABOUT, calibration=calibration)
+    eight = read_metadata(file)["int8"]
+    assert eight["calibrated_on"] == "2 images of the training split"
+    assert (eight["model"], eight["score"], len(given)) == (1, "closeness", 2)
+    assert 0.98 < eight["int8"] < 1
+    assert eight["lost"] == pytest.approx(1 - eight["int8"])
+    assert 1e-3 < out.difference < 0.3
+    assert out.metadata["dtype"] == "int8"
+
+
+def test_8_bits_that_lose_too_much_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    needed("onnx")
+    monkeypatch.setitem(module.QUANTISE, "onnx", lambda written, images: written)
+    model, variables = segmenter()
+    calibration = Calibration(IMAGES, lambda other, _: float(other is model), "miou")
+    with pytest.raises(ExportError, match=r"In 8 bits miou .* is 0\.0000, where the model has 1\.0000: 0\.02 may"):
+        export_model(model, variables, tmp_path / "b", "onnx", IMAGES, size=(32, 32), calibration=calibration)
+    assert not any(tmp_path.iterdir())
+
+
 def test_bad_input_is_one_sentence(tmp_path: Path):
     def export(format: Any = "stablehlo", images: Any = IMAGES, size: Any = (32, 32), of: Any = segmenter, **more: Any):
         model, variables = of()
@@ -111,6 +171,15 @@ def test_bad_input_is_one_sentence(tmp_path: Path):
         export("tflite", size=None)
     with pytest.raises(ExportError, match="at least one"):
         export(images=[])
+    eight = Calibration(IMAGES, lambda model, variables: 1.0, "accuracy")
+    with pytest.raises(ExportError, match="stablehlo has no 8 bits here: take one of onnx, tflite"):
+        export(calibration=eight)
+    with pytest.raises(ExportError, match="stores no kernels in float16: choose one of both"):
+        export("onnx", calibration=eight, dtype="float16")
+    with pytest.raises(ExportError, match="has none: give at least one"):
+        export("onnx", calibration=eight._replace(images=[]))
+    with pytest.raises(ExportError, match="float7 is no type that kernels are stored in; name one of float32, "):
+        export(dtype="float7")
     with pytest.raises(ExportError, match=r"takes images \(h, w, 3\) of uint8, and one .* is \(8, 8, 1\) of float64"):
         export(images=[np.zeros((8, 8, 1))])
     with pytest.raises(ExportError, match="boxes alone"):

@@ -30,7 +30,8 @@ def test_equals_litert():
     reference.invoke()
     expected = reference.get_tensor(reference.get_output_details()[0]["index"])
     assert expected.std() > 0.1
-    np.testing.assert_allclose(jax.nn.sigmoid(logits), expected, rtol=0, atol=1e-4)
+    # Logits reach hundreds: LiteRT itself was 1e-4 from float64 on one photograph, where jax was 1e-5.
+    np.testing.assert_allclose(jax.nn.sigmoid(logits), expected, rtol=0, atol=5e-4)
 
 
 def test_sizes_that_16_does_not_divide_work():
