@@ -27,3 +27,13 @@ def test_a_run_is_exported_with_what_it_knows_of_its_classes(
     assert "stablehlo has no 8 bits here" in capsys.readouterr().err
     assert main([*command, "--images", str(tmp_path / "absent.png")]) == 1
     assert "absent.png" in capsys.readouterr().err
+
+
+def test_a_page_is_of_one_size_and_in_float32(squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = tmp_path / "run"
+    assert main(["train", str(squares), "--out", str(run), "--steps", "2"]) == 0
+    command = ["export", str(run), "--format", "html", "--out", str(tmp_path / "page")]
+    assert main([*command, "--dynamic"]) == 1
+    assert "A page shows its model images of one size" in capsys.readouterr().err
+    assert main([*command, "--dtype", "float16"]) == 1
+    assert "A page has its model in float32" in capsys.readouterr().err

@@ -18,8 +18,8 @@ class Fork:
 
     @property
     def said(self) -> str:
-        """What it printed."""
-        return self._output.read_text()
+        """What it printed, so far."""
+        return self._output.read_text() if self._output.exists() else ""
 
     @property
     def ended(self) -> bool:
