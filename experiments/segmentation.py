@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from flax import linen as nn
@@ -104,11 +104,7 @@ def experiment(
     if data == "folder":
         if root is None:
             raise ExperimentError("The data set folder needs a folder: give it by --root PATH.")
-        facts = FolderDefaults.from_json(
-            remember("folder", lambda: asdict(folder_defaults(root, bands, classes, fold)))
-        )
-        for note in facts.notes:
-            say_once(note)
+        facts = FolderDefaults.from_json(remember("folder", lambda: _found(root, bands, classes, fold)))
         data, crop = folder(root, facts), crop or facts.crop
         weights = np.array(facts.class_weights) if class_balance else None
     elif class_balance:
@@ -132,6 +128,13 @@ def experiment(
     task = SigmoidSegmentation if sigmoids else Segmentation
     model = normalized(model, data, start)
     return recipe.experiment(model, data, loss, augment=cropped(data, crop), task=task, start=start)
+
+
+def _found(root: str, bands: tuple[str, ...], classes: tuple[str, ...], fold: int | None) -> dict[str, Any]:
+    known = folder_defaults(root, bands, classes, fold)
+    for note in known.notes:  # now, and not whenever the run is opened again
+        say_once(note)
+    return asdict(known)
 
 
 def of_sigmoids(names: tuple[MaskLoss, ...], data: Dataset) -> bool:

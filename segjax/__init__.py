@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 _MODULES = {
+    "cache",
     "data",
     "decoders",
     "drawing",

@@ -40,3 +40,26 @@ def test_importing_segjax_imports_none_of_its_rooms():
     code = "import sys, segjax; dir(segjax); print([name for name in sys.modules if name.startswith('segjax.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_room_needs_what_linux_alone_has():
+    """Libraries are imported first: what they do on other systems is theirs."""
+    code = (
+        "import os, pkgutil, sys, importlib\n"
+        "import cv2, flax, grain, jinja2, matplotlib.pyplot, optax, orbax.checkpoint, pycocotools.mask, rich.progress\n"
+        "import jax.experimental.multihost_utils, scipy.ndimage, scipy.optimize, submitit, tensorboardX, tyro\n"
+        "for name in ('fcntl', 'resource', 'pwd', 'grp', 'termios', 'pty', 'curses', 'readline', 'syslog'):\n"
+        "    sys.modules[name] = None\n"
+        "for name in ('fork', 'sched_getaffinity', 'confstr', 'sysconf', 'getuid', 'setsid', 'killpg', 'mkfifo'):\n"
+        "    delattr(os, name)\n"
+        "sys.platform = 'win32'\n"
+        "import segjax\n"
+        "for module in pkgutil.walk_packages(segjax.__path__, 'segjax.'):\n"
+        "    if module.name != 'segjax.__main__' and not module.name.startswith('segjax.experiments'):\n"
+        "        importlib.import_module(module.name)\n"
+        "from segjax.cli import main\n"
+        "main(['data', 'list'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "land_cover" in done.stdout

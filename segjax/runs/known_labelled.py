@@ -1,6 +1,7 @@
 """What an experiment finds out about images of a labelling tool, remembered by its run."""
 
 from dataclasses import asdict
+from typing import Any
 
 from segjax.data import LabelledDefaults, labelled_defaults
 from segjax.data.formats.held_out import say_once
@@ -17,7 +18,11 @@ def known_labelled(root: str | None, bands: tuple[str, ...] = ()) -> LabelledDef
     """
     if root is None:
         raise ExperimentError("The data set labelled needs a folder, or the file of a tool: give it by --root PATH.")
-    known = LabelledDefaults.from_json(remember("labelled", lambda: asdict(labelled_defaults(root, bands))))
-    for note in known.notes:
-        say_once(note)
-    return known
+
+    def find() -> dict[str, Any]:
+        known = labelled_defaults(root, bands)
+        for note in known.notes:  # now, and not whenever the run is opened again
+            say_once(note)
+        return asdict(known)
+
+    return LabelledDefaults.from_json(remember("labelled", find))

@@ -155,7 +155,7 @@ class FolderSource:
             DataError: a file is no longer what it was when it was checked.
         """
         pair, window = self._parts[index]
-        image, _, missing, *_ = self.bands.read(pair.image, window)
+        image, _, missing, *_ = self.bands.read(pair.image, window=window)
         mask = read_truth(pair, self.classes, self.levels, multilabel=self.multilabel, window=window)
         count = 2 if self.multilabel else len(self.classes.names)
         if image.shape[:2] != mask.shape[:2]:
