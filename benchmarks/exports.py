@@ -29,8 +29,9 @@ SIZE = (96, 128)
 HEAD = """# Exports
 
 `segjax export RUN --format stablehlo|onnx|tflite --out FILE` writes a trained or a saved model as one file for another
-runtime; `segjax.export.export_model` does it in Python. The file takes images (n h w c) as they are stored, with the
-normalisation inside, and gives `probabilities` (n h w k), with `--argmax` a `mask` (n h w), or `boxes`, `labels` and
+runtime, `--format html` as [a page](serve.md) that runs it in the browser; `segjax.export.export_model` and
+`export_page` do it in Python. The file takes images (n h w c) as they are stored, with the normalisation inside, and
+gives `probabilities` (n h w k), with `--argmax` a `mask` (n h w), or `boxes`, `labels` and
 `scores`. It is compared with the model as it is made, on three images of the run's test split or those of `--images`,
 in the runtime it is for: where it differs by more than {tolerance:.0e} in probability, or in sides of the image for
 boxes, nothing is written.
@@ -40,12 +41,13 @@ boxes, nothing is written.
 | `stablehlo` | `segjax[export]` | jax on CPU, CUDA and TPU, without segjax | any | one size, or any |
 | `onnx` | `segjax[export]` | ONNX Runtime, opset 18 | any | one size |
 | `tflite` | `{litert}` | LiteRT | one | one size |
+| `html` | `segjax[export]`, npm | any browser | one | one size |
 
 ONNX is written from what jax traces, by segjax itself, in the nodes that runtimes have kernels for
-(`python -m benchmarks.export_latency` sets its files beside PyTorch's); TFLite by LiteRT's converter, without
-TensorFlow. What the file
-says of itself (input, outputs, class names, palette, licence, how it was compared) `segjax.export.read_metadata(file)`
-reads; without segjax it is in ONNX's `metadata_props`, and otherwise in a zip archive behind the model:
+(`python -m benchmarks.export_latency` sets its files [beside PyTorch's](results.md)); TFLite by LiteRT's
+converter, without TensorFlow. What the file says of itself (input, outputs, class names, palette, licence, how it was
+compared) `segjax.export.read_metadata(file)` reads; without segjax it is in ONNX's `metadata_props`, and otherwise in a
+zip archive behind the model:
 
 ```python
 import json, zipfile

@@ -48,6 +48,7 @@ def test_no_room_needs_what_linux_alone_has():
         "import os, pkgutil, sys, importlib\n"
         "import cv2, flax, grain, jinja2, matplotlib.pyplot, optax, orbax.checkpoint, pycocotools.mask, rich.progress\n"
         "import jax.experimental.multihost_utils, scipy.ndimage, scipy.optimize, submitit, tensorboardX, tyro\n"
+        "import uvicorn\n"
         "for name in ('fcntl', 'resource', 'pwd', 'grp', 'termios', 'pty', 'curses', 'readline', 'syslog'):\n"
         "    sys.modules[name] = None\n"
         "for name in ('fork', 'sched_getaffinity', 'confstr', 'sysconf', 'getuid', 'setsid', 'killpg', 'mkfifo'):\n"

@@ -43,7 +43,7 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     from segjax.tasks import Options
 
     keep_compiled_programs()
-    task, model, variables, _ = open_predictor(parsed.run, parsed.checkpoint)
+    task, model, variables = open_predictor(parsed.run, parsed.checkpoint)[:3]
     if not is_saved(parsed.run):
         say_unfinished(parsed.run)
     out = Path(parsed.out)

@@ -74,6 +74,12 @@ def draw_reliability(folder: Path, bins: Sequence[Sequence[float]], error: float
         folder: where to.
         bins: for each of equally wide bins of probability how many, their sum, and how many are right.
         error: the expected calibration error.
+
+    Examples:
+        >>> import pathlib
+        >>> drawing.draw_reliability(pathlib.Path(), [(10, 2.5, 3), (10, 7.5, 7)], error=0.05)
+        >>> pathlib.Path("calibration.png").exists()
+        True
     """
     figure = Figure(figsize=(4.3, 4.0), layout="constrained")
     axes = figure.subplots()

@@ -16,7 +16,7 @@ def test_each_file_is_opened_in_turn_and_what_cannot_be_read_is_left_out(tmp_pat
     seen = []
 
     def write(opened: Opened) -> Path:
-        seen.append((opened.name, opened.stem, opened.image.shape, opened.image.max()))
+        seen.append((opened.name, opened.stem, opened.image.shape, np.asarray(opened.image).max()))
         opened.advance(0.5)
         return opened.stem
 
