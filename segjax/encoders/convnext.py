@@ -146,10 +146,10 @@ class _ResponseNorm(nn.Module):
         return x + x * share.astype(self.dtype) * scale + bias
 
 
-convnext_tiny = partial(ConvNeXt, (96, 192, 384, 768), (3, 3, 9, 3))
-convnext_small = partial(ConvNeXt, (96, 192, 384, 768), (3, 3, 27, 3))
-convnext_base = partial(ConvNeXt, (128, 256, 512, 1024), (3, 3, 27, 3))
-convnext_large = partial(ConvNeXt, (192, 384, 768, 1536), (3, 3, 27, 3))
+convnext_tiny: partial[ConvNeXt] = partial(ConvNeXt, (96, 192, 384, 768), (3, 3, 9, 3))
+convnext_small: partial[ConvNeXt] = partial(ConvNeXt, (96, 192, 384, 768), (3, 3, 27, 3))
+convnext_base: partial[ConvNeXt] = partial(ConvNeXt, (128, 256, 512, 1024), (3, 3, 27, 3))
+convnext_large: partial[ConvNeXt] = partial(ConvNeXt, (192, 384, 768, 1536), (3, 3, 27, 3))
 
 _v2 = partial(ConvNeXt, response_norm=True)
 _small_v2 = partial(_v2, convolutional_mlp=True)

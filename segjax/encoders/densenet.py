@@ -127,7 +127,7 @@ class _Transition(nn.Module):
         return seen, ops.avg_pool(y, 2, ceil_mode=True)
 
 
-densenet121 = partial(DenseNet, 32, (6, 12, 24, 16))
-densenet161 = partial(DenseNet, 48, (6, 12, 36, 24))
-densenet169 = partial(DenseNet, 32, (6, 12, 32, 32))
-densenet201 = partial(DenseNet, 32, (6, 12, 48, 32))
+densenet121: partial[DenseNet] = partial(DenseNet, 32, (6, 12, 24, 16))
+densenet161: partial[DenseNet] = partial(DenseNet, 48, (6, 12, 36, 24))
+densenet169: partial[DenseNet] = partial(DenseNet, 32, (6, 12, 32, 32))
+densenet201: partial[DenseNet] = partial(DenseNet, 32, (6, 12, 48, 32))

@@ -24,7 +24,7 @@ tf_batch_norm = partial(batch_norm, momentum=0.99, epsilon=1e-3)
 """Batch normalisation with TensorFlow's momentum and epsilon."""
 
 
-squeeze_excite = partial(ChannelGate, activation=nn.silu, names=("conv_reduce", "conv_expand"))
+squeeze_excite: partial[ChannelGate] = partial(ChannelGate, activation=nn.silu, names=("conv_reduce", "conv_expand"))
 """The weights of channels, under timm's names."""
 
 
@@ -247,6 +247,6 @@ efficientnet_b4 = _scaled(1.4, 1.8)
 efficientnet_b5 = _scaled(1.6, 2.2)
 efficientnet_b6 = _scaled(1.8, 2.6)
 efficientnet_b7 = _scaled(2.0, 3.1)
-efficientnet_v2_s = partial(EfficientNet, stages=_stages(_V2_S, 24, nn.silu, True), stem=24)
-efficientnet_v2_m = partial(EfficientNet, stages=_stages(_V2_M, 24, nn.silu, True), stem=24)
-efficientnet_v2_l = partial(EfficientNet, stages=_stages(_V2_L, 32, nn.silu, True), stem=32)
+efficientnet_v2_s: partial[EfficientNet] = partial(EfficientNet, stages=_stages(_V2_S, 24, nn.silu, True), stem=24)
+efficientnet_v2_m: partial[EfficientNet] = partial(EfficientNet, stages=_stages(_V2_M, 24, nn.silu, True), stem=24)
+efficientnet_v2_l: partial[EfficientNet] = partial(EfficientNet, stages=_stages(_V2_L, 32, nn.silu, True), stem=32)

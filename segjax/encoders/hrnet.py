@@ -102,6 +102,6 @@ class _Exchange(nn.Module):
         return x
 
 
-hrnet_w18 = partial(HRNet, 18)
-hrnet_w32 = partial(HRNet, 32)
-hrnet_w48 = partial(HRNet, 48)
+hrnet_w18: partial[HRNet] = partial(HRNet, 18)
+hrnet_w32: partial[HRNet] = partial(HRNet, 32)
+hrnet_w48: partial[HRNet] = partial(HRNet, 48)

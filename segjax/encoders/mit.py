@@ -144,9 +144,9 @@ class _Depthwise(nn.Module):
         return Conv(width, 3, 1, groups=width, dtype=self.dtype, name="dwconv")(x)
 
 
-mit_b0 = partial(MixTransformer, (32, 64, 160, 256), (2, 2, 2, 2))
-mit_b1 = partial(MixTransformer, (64, 128, 320, 512), (2, 2, 2, 2))
-mit_b2 = partial(MixTransformer, (64, 128, 320, 512), (3, 4, 6, 3))
-mit_b3 = partial(MixTransformer, (64, 128, 320, 512), (3, 4, 18, 3))
-mit_b4 = partial(MixTransformer, (64, 128, 320, 512), (3, 8, 27, 3))
-mit_b5 = partial(MixTransformer, (64, 128, 320, 512), (3, 6, 40, 3))
+mit_b0: partial[MixTransformer] = partial(MixTransformer, (32, 64, 160, 256), (2, 2, 2, 2))
+mit_b1: partial[MixTransformer] = partial(MixTransformer, (64, 128, 320, 512), (2, 2, 2, 2))
+mit_b2: partial[MixTransformer] = partial(MixTransformer, (64, 128, 320, 512), (3, 4, 6, 3))
+mit_b3: partial[MixTransformer] = partial(MixTransformer, (64, 128, 320, 512), (3, 4, 18, 3))
+mit_b4: partial[MixTransformer] = partial(MixTransformer, (64, 128, 320, 512), (3, 8, 27, 3))
+mit_b5: partial[MixTransformer] = partial(MixTransformer, (64, 128, 320, 512), (3, 6, 40, 3))

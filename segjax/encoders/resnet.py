@@ -151,11 +151,11 @@ class ResNet(nn.Module):
         return nn.relu(conv(x, 64, 3, ("conv1_6", "bn1")))
 
 
-resnet18 = partial(ResNet, blocks=(2, 2, 2, 2), bottleneck=False)
-resnet34 = partial(ResNet, blocks=(3, 4, 6, 3), bottleneck=False)
-resnet50 = partial(ResNet, blocks=(3, 4, 6, 3))
-resnet101 = partial(ResNet, blocks=(3, 4, 23, 3))
-resnet152 = partial(ResNet, blocks=(3, 8, 36, 3))
+resnet18: partial[ResNet] = partial(ResNet, blocks=(2, 2, 2, 2), bottleneck=False)
+resnet34: partial[ResNet] = partial(ResNet, blocks=(3, 4, 6, 3), bottleneck=False)
+resnet50: partial[ResNet] = partial(ResNet, blocks=(3, 4, 6, 3))
+resnet101: partial[ResNet] = partial(ResNet, blocks=(3, 4, 23, 3))
+resnet152: partial[ResNet] = partial(ResNet, blocks=(3, 8, 36, 3))
 resnet18d = partial(resnet18, deep_stem=True)
 resnet34d = partial(resnet34, deep_stem=True)
 resnet50d = partial(resnet50, deep_stem=True)

@@ -210,6 +210,6 @@ def _regions(rows: int, columns: int, side: int, shift: int) -> np.ndarray:
     return regions.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(rows * columns, side**2)
 
 
-swinv2_tiny = partial(SwinV2, 96, (3, 6, 12, 24), (2, 2, 6, 2))
-swinv2_small = partial(SwinV2, 96, (3, 6, 12, 24), (2, 2, 18, 2))
-swinv2_base = partial(SwinV2, 128, (4, 8, 16, 32), (2, 2, 18, 2))
+swinv2_tiny: partial[SwinV2] = partial(SwinV2, 96, (3, 6, 12, 24), (2, 2, 6, 2))
+swinv2_small: partial[SwinV2] = partial(SwinV2, 96, (3, 6, 12, 24), (2, 2, 18, 2))
+swinv2_base: partial[SwinV2] = partial(SwinV2, 128, (4, 8, 16, 32), (2, 2, 18, 2))

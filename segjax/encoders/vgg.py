@@ -82,10 +82,10 @@ class VGG(nn.Module):
         return (*levels, level_at(image, 32, x))
 
 
-vgg11 = partial(VGG, convs=(1, 1, 2, 2, 2))
-vgg13 = partial(VGG, convs=(2, 2, 2, 2, 2))
-vgg16 = partial(VGG, convs=(2, 2, 3, 3, 3))
-vgg19 = partial(VGG, convs=(2, 2, 4, 4, 4))
+vgg11: partial[VGG] = partial(VGG, convs=(1, 1, 2, 2, 2))
+vgg13: partial[VGG] = partial(VGG, convs=(2, 2, 2, 2, 2))
+vgg16: partial[VGG] = partial(VGG, convs=(2, 2, 3, 3, 3))
+vgg19: partial[VGG] = partial(VGG, convs=(2, 2, 4, 4, 4))
 vgg11_bn = partial(vgg11, norm=batch_norm)
 vgg13_bn = partial(vgg13, norm=batch_norm)
 vgg16_bn = partial(vgg16, norm=batch_norm)

@@ -127,10 +127,10 @@ class _Block(nn.Module):
         return x
 
 
-vit_tiny = partial(VisionTransformer, 192, 3, 12)
-vit_small = partial(VisionTransformer, 384, 6, 12)
-vit_base = partial(VisionTransformer, 768, 12, 12)
-vit_large = partial(VisionTransformer, 1024, 16, 24)
+vit_tiny: partial[VisionTransformer] = partial(VisionTransformer, 192, 3, 12)
+vit_small: partial[VisionTransformer] = partial(VisionTransformer, 384, 6, 12)
+vit_base: partial[VisionTransformer] = partial(VisionTransformer, 768, 12, 12)
+vit_large: partial[VisionTransformer] = partial(VisionTransformer, 1024, 16, 24)
 
 _dinov2 = partial(VisionTransformer, patch=14, grid=37, layer_scale=1e-5, normalized=True)
 dinov2_small = partial(_dinov2, 384, 6, 12)

@@ -37,7 +37,7 @@ class BatchNorm(nn.BatchNorm):
         return super().__call__(x, use_running_average, mask=mask)
 
 
-batch_norm = partial(BatchNorm, momentum=0.9, epsilon=1e-5)
+batch_norm: partial[BatchNorm] = partial(BatchNorm, momentum=0.9, epsilon=1e-5)
 """Batch normalisation with torch's momentum and epsilon; its statistics stay float32 whatever is computed in."""
 
 

@@ -16,7 +16,7 @@ from segjax.upsampling import ConvTranspose, MaxUnpool, bilinear_conv_transpose
 
 Block = Callable[..., nn.Module]
 Upsample = Callable[..., nn.Module]
-plain_block = partial(ConvBlock, norm=None)
+plain_block: partial[ConvBlock] = partial(ConvBlock, norm=None)
 """Without normalisation, as before it was found."""
 
 

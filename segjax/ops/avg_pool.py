@@ -21,7 +21,7 @@ def avg_pool(
     window: int | Pair = 2,
     *,
     strides: int | Pair | None = None,
-    padding: str | int | Sequence = "VALID",
+    padding: str | int | Sequence[int | Pair] = "VALID",
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Float[Array, "n oh ow c"]:

@@ -28,7 +28,7 @@ def pair(value: SupportsInt | Sequence[SupportsInt], name: str, minimum: int = 1
     return int(values[0]), int(values[1])
 
 
-def padding_pairs(padding: str | int | Sequence) -> Padding:
+def padding_pairs(padding: str | int | Sequence[int | Pair]) -> Padding:
     """((top, bottom), (left, right)) from "VALID", an int, a pair (rows, columns) of ints or a pair of pairs."""
     if padding == "VALID":
         return (0, 0), (0, 0)

@@ -26,7 +26,7 @@ def max_pool_with_argmax(
     window: int | Pair = 2,
     *,
     strides: int | Pair | None = None,
-    padding: str | int | Sequence = "VALID",
+    padding: str | int | Sequence[int | Pair] = "VALID",
     dilation: int | Pair = 1,
     ceil_mode: bool = False,
 ) -> tuple[Num[Array, "n oh ow c"], PoolIndices]:

@@ -43,7 +43,7 @@ class PoolGeometry:
         input_size: Pair,
         window: int | Pair,
         strides: int | Pair | None,
-        padding: str | int | Sequence,
+        padding: str | int | Sequence[int | Pair],
         dilation: int | Pair,
         ceil_mode: bool,
     ) -> PoolGeometry:

@@ -55,7 +55,7 @@ class PoolIndices:
         window: int | Pair | None = 2,
         *,
         strides: int | Pair | None = None,
-        padding: str | int | Sequence = "VALID",
+        padding: str | int | Sequence[int | Pair] = "VALID",
         dilation: int | Pair = 1,
     ) -> PoolIndices:
         """The indices whose `flat()` is `flat`: positions `row * w + column` in a plane of `input_size` (h, w).

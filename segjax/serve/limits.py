@@ -38,4 +38,6 @@ class Refusal(Exception):
 
     def __init__(self, status: int, sentence: str, again: int | None = None) -> None:
         super().__init__(sentence)
-        self.status, self.sentence, self.again = status, sentence, again
+        self.status: int = status
+        self.sentence: str = sentence
+        self.again: int | None = again

@@ -99,7 +99,9 @@ class ConvTranspose(Upsampling):
         return y + self.param("bias", zeros, (width,), jnp.float32).astype(x.dtype)
 
 
-bilinear_conv_transpose = partial(ConvTranspose, overlap=None, use_bias=False, kernel_init=bilinear_init)
+bilinear_conv_transpose: partial[ConvTranspose] = partial(
+    ConvTranspose, overlap=None, use_bias=False, kernel_init=bilinear_init
+)
 """FCN's: a transposed convolution that starts as bilinear interpolation."""
 
 
