@@ -135,13 +135,13 @@ def train_batches(
         first = number * batch_size + index * size
         together = [made(first + i) for i in range(size)]
         records = [(index, record) for index, record, _ in together]
-        if augment is not None and augment.mixup:
-            return _mixed_up(together, _generator(seed, "share", number).beta(augment.mixup, augment.mixup), max_boxes)
         shapes = {record["image"].shape for _, record in records}
         if len(shapes) > 1:
             raise DataError(
                 f"Images of one batch have the sizes {shapes}: crop them to one size with Augment(crop=...)."
             )
+        if augment is not None and augment.mixup:
+            return _mixed_up(together, _generator(seed, "share", number).beta(augment.mixup, augment.mixup), max_boxes)
         return _fill(_empty(records[0][1], size, shapes.pop(), max_boxes), records)
 
     return _in_threads(grain.MapDataset.range(start, sys.maxsize // batch_size).map(part), threads)

@@ -29,8 +29,8 @@ def blurred(image: Image, sigma: float) -> Image:
 
 def noisy(image: Image, share: float, rng: np.random.Generator) -> Image:
     """The image with Gaussian noise, whose deviation is a share of that of each band."""
-    noise = rng.standard_normal(image.shape, np.float32)
-    return _as(image, image + noise * np.float32(share) * image.std(axis=(0, 1), dtype=np.float32))
+    deviation = cv2.meanStdDev(image)[1][:, 0].astype(np.float32)  # summed in float64, which NumPy's float32 is not
+    return _as(image, image + rng.standard_normal(image.shape, np.float32) * np.float32(share) * deviation)
 
 
 def as_jpeg(image: Image, quality: int) -> Image:
@@ -51,7 +51,8 @@ def smooth_displacement(
 ) -> Float32[np.ndarray, "h w 2"]:
     """How far each pixel of (height, width) is moved in x and y: cubic between random knots 32 pixels apart."""
     knots = rng.uniform(-greatest, greatest, (size[0] // 32 + 3, size[1] // 32 + 3, 2)).astype(np.float32)
-    return cv2.resize(knots, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
+    bent = cv2.resize(knots, (32 * knots.shape[1], 32 * knots.shape[0]), interpolation=cv2.INTER_CUBIC)
+    return bent[32 : 32 + size[0], 32 : 32 + size[1]].clip(-greatest, greatest)  # cubics go beyond their knots
 
 
 def _as(image: Image, values: np.ndarray) -> Image:

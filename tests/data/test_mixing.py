@@ -134,3 +134,10 @@ def test_all_that_is_seen_of_what_is_pasted_has_its_box():
     width = int((whole["image"][0, :, 0] == 10).sum())
     assert 7 <= width < 14
     assert whole["boxes"].tolist() == [[0, 0, width, 2]]
+
+
+def test_pairs_of_mixup_that_differ_in_size_are_refused_however_they_are_drawn():
+    source = [Record(image=np.zeros((n, n, 3), np.uint8), mask=np.zeros((n, n), np.uint8)) for n in (8, 16)]
+    for seed in range(12):  # of which some draw each record with itself
+        with pytest.raises(DataError, match="one size"):
+            next(train_batches(source, 2, seed=seed, augment=Augment(mixup=0.2)))

@@ -90,7 +90,7 @@ def read_raster(path: FilePath, *, bands: tuple[int, ...] | None = None, data: b
             pixels = np.array(upright)
             pixels = pixels if pixels.ndim == 3 else pixels[..., None]
             if pages and not alpha:
-                nodata, opaque = pages[0].nodata, tiff.opaque(stream, pages, pages[0], name)
+                nodata, opaque = pages[0].nodata_brightness, tiff.opaque(stream, pages, pages[0], name)
                 if nodata is not None or opaque is not None:
                     opaque = None if opaque is None else upright_pixels(opaque, turned)
                     found = raster(pixels, name, nodata=nodata, opaque=opaque)
@@ -239,13 +239,11 @@ def _tiff(stream: BinaryIO, pages: list[tiff.Page], name: str) -> Raster:
     pixels = images[0] if len(images) == 1 else np.concatenate(images, axis=2)  # channels of an OME-TIFF
     opaque = tiff.opaque(stream, pages, page, name)
     turned = page.number(tiff.ORIENTATION)
-    if page.number(tiff.PHOTOMETRIC) == 0 and pixels.dtype.kind == "u":
-        pixels = 2 ** page.number(tiff.BITS) - 1 - pixels  # white is 0
     found = raster(
-        upright_pixels(pixels, turned),
+        upright_pixels(page.brightness(pixels), turned),
         name,
         has_alpha=page.has_alpha,
-        nodata=page.nodata,
+        nodata=page.nodata_brightness,
         opaque=None if opaque is None else upright_pixels(opaque, turned),
     )
     return found._replace(orientation=turned)

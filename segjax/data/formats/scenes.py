@@ -129,10 +129,17 @@ class TiffScene:
 
     def read(self, window: Window) -> Raster:
         """The samples of a window, and where it has no data."""
-        stored, name, page = self.stored(window), shown(self.path), self.pages[0]
+        name, page = shown(self.path), self.pages[0]
+        if not page.is_of_numbers:
+            raise DataError(
+                f"{name} is a TIFF to be read by windows whose colours (photometric interpretation "
+                f"{page.number(tiff.PHOTOMETRIC)}) are neither grey nor RGB: convert it, as "
+                "`gdal_translate -expand rgb` does for a palette."
+            )
+        pixels = page.brightness(self.stored(window))
         with image_stream(self.path, None) as stream:
             there: Bool[np.ndarray, "h w"] | None = tiff.opaque(stream, self.pages, page, name, window)
-        return raster(stored, name, has_alpha=page.has_alpha, nodata=page.nodata, opaque=there)
+        return raster(pixels, name, has_alpha=page.has_alpha, nodata=page.nodata_brightness, opaque=there)
 
 
 def _by_rasterio(path: Path, window: Window) -> Shaped[np.ndarray, "h w s"]:

@@ -9,7 +9,7 @@ import io
 import itertools
 import struct
 import zlib
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 from xml.etree import ElementTree
 
 import numpy as np
@@ -42,6 +42,9 @@ _NUMBERS = (0, 1, 2, 34892)  # grey with white as 0, grey, RGB, linear: what nee
 _KINDS = {1: "u", 2: "i", 3: "f"}
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _MOST_PAGES = 10_000
+
+
+Stored = TypeVar("Stored", float, np.ndarray)
 
 
 class Page(NamedTuple):
@@ -86,10 +89,29 @@ class Page(NamedTuple):
         except ValueError:
             return None
 
+    def brightness(self, stored: Stored) -> Stored:
+        """What a sample, or all of them, are from black on: white may be stored as 0, and few bits go up to 255."""
+        white = 2 ** self.number(BITS) - 1
+        if self.number(FORMAT) != 1:
+            return stored
+        level = white - stored if self.number(PHOTOMETRIC) == 0 else stored
+        return level * (255 // white) if self.plain and white < 255 else level
+
+    @property
+    def nodata_brightness(self) -> float | None:
+        """The value of pixels without data among those of `brightness`."""
+        return None if self.nodata is None else self.brightness(self.nodata)
+
     @property
     def is_unpacked(self) -> bool:
         """Whether its compression and its colours are read here."""
         return self.number(COMPRESSION) in _UNPACKED and self.number(PHOTOMETRIC, 1) in (*_NUMBERS, 4)
+
+    @property
+    def is_of_numbers(self) -> bool:
+        """Whether its samples are grey, RGB or bands, once unpacked: JPEG makes RGB of its YCbCr."""
+        photometric = self.number(PHOTOMETRIC, 1)
+        return photometric in (*_NUMBERS, 4) or (photometric == 6 and self.number(COMPRESSION) == 7)
 
     @property
     def description(self) -> bytes:

@@ -107,6 +107,35 @@ def test_strips_and_tiles_are_read_where_a_window_touches_them(tmp_path: Path, i
     np.testing.assert_array_equal(part.pixels[~part.missing], image[33:290, 65:419][~part.missing])
 
 
+@pytest.mark.parametrize(("bits", "white"), [(1, 255), (2, 255), (8, 255), (16, 65535)])
+@pytest.mark.parametrize("white_is_0", [False, True])
+def test_windows_are_as_bright_as_the_whole(tmp_path: Path, bits: int, white: int, white_is_0: bool):
+    stored = (pixels(1, int) % 2**bits).astype(np.uint16 if bits == 16 else np.uint8)
+    settings = {"height": SIZE[0], "width": SIZE[1], "count": 1, "dtype": stored.dtype.name, "nbits": bits}
+    settings["photometric"] = "MINISWHITE" if white_is_0 else "MINISBLACK"
+    with rasterio.open(tmp_path / "a.tif", "w", nodata=1, **settings) as file:
+        file.write(stored[..., 0], 1)
+    level = stored * (white // (2**bits - 1))
+    scene = open_scene(tmp_path / "a.tif")
+    assert scene is not None
+    for found in (scene.read((slice(0, 300), slice(0, 420))), read_raster(tmp_path / "a.tif")):
+        assert found.missing is not None
+        np.testing.assert_array_equal(found.missing, stored[..., 0] == 1)
+        there = found.pixels[~found.missing]
+        np.testing.assert_array_equal(there[:, 0], (white - level if white_is_0 else level)[~found.missing][:, 0])
+
+
+def test_colours_of_a_palette_are_not_taken_for_grey(tmp_path: Path):
+    settings = {"height": SIZE[0], "width": SIZE[1], "count": 1, "dtype": "uint8", "photometric": "PALETTE"}
+    with rasterio.open(tmp_path / "a.tif", "w", **settings) as file:
+        file.write(pixels(1, np.uint8)[..., 0], 1)
+        file.write_colormap(1, {1: (9, 200, 3, 255)})
+    scene = open_scene(tmp_path / "a.tif")
+    assert scene is not None
+    with pytest.raises(DataError, match=r"photometric interpretation 3\) are neither grey nor RGB: convert it"):
+        scene.read((slice(0, 9), slice(0, 9)))
+
+
 def test_a_large_image_trains_by_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(scenes.windows, "__defaults__", (128,))
     image = pixels(4)
