@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from segjax.data.formats.annotations import Annotations, is_number
-from segjax.data.formats.images import decode_mask, shown
+from segjax.data.formats.images import decode_mask, read_image, shown
 from segjax.data.formats.tools.marks import (
     ImagesBelow,
     Labelled,
@@ -106,7 +106,11 @@ def _painted(
         return None
     colour = mask.get("color_rgb")
     if isinstance(colour, list) and len(colour) == 3:
-        inside = (stored == np.array(colour)).all(axis=2) if stored.ndim == 3 else stored == colour[0]
+        coloured = stored if stored.ndim == 3 else read_image(path)  # a palette's numbers are no colours
+        inside = (coloured == np.array(colour)).all(axis=2)
+        if not inside.any():
+            found.error("outline", where, f"has no pixel of its colour {colour} in {shown(path)}: export both again")
+            return None
     else:
         inside = stored.any(axis=2) if stored.ndim == 3 else stored > 0
     return bitmap(label, where, np.asarray(inside), 0, 0, size)
