@@ -1,9 +1,13 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+import segjax.data
 from segjax.cli import main
 
 
@@ -123,3 +127,13 @@ def test_a_folder_that_may_not_be_read_asks_for_permission(
     with pytest.raises(SystemExit):
         main(["data", "split", "set"])
     assert "set: Permission denied; what was saved before is whole. Give this user permission" in capfd.readouterr().err
+
+
+def test_ctrl_c_is_a_line_and_the_code_of_its_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    def press(*arguments: object, **options: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)  # which the signal ends
+
+    monkeypatch.setattr(segjax.data, "check", press)
+    assert main(["data", "check", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "\nStopped; what was written before is whole.\n"

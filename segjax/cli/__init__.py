@@ -1,6 +1,7 @@
 """The `segjax` command. Only arguments are parsed here; jax is imported inside the command that needs it."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         extra = {"submitit": "launch", "starlette": "serve", "uvicorn": "serve"}.get(error.name, "train")
         return fail(f"`segjax {arguments[0]}` needs {error.name}; install it with `pip install 'segjax[{extra}]'`.")
+    except KeyboardInterrupt:
+        print("\nStopped; what was written before is whole.", file=sys.stderr)
+        return 128 + signal.SIGINT
     except BrokenPipeError:  # who reads has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain of it at its exit
         return 128 + 13  # as if SIGPIPE had ended it
