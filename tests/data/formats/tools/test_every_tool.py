@@ -263,7 +263,7 @@ def test_masks_of_labelbox_are_files_and_are_not_fetched(tmp_path: Path):
     sources = [checked(data.open(split)) for split in SPLITS]
     again = {source.name_of(i): source[i]["boxes"] for source in sources for i in range(len(source))}
     assert again["1.png"].tolist() == [[20, 5, 10, 4]]
-    Image.new("RGB", SIZE[::-1], (1, 1, 1)).save(tmp_path / "all.png")
+    Image.new("RGB", (SIZE[1], SIZE[0]), (1, 1, 1)).save(tmp_path / "all.png")
     with pytest.raises(DataError, match=r"row 2 object 0 has no pixel of its colour \[9, 8, 7\] in .*all\.png"):
         labelled(tmp_path)
     Image.fromarray(np.where(inside[..., None], (9, 8, 7), (1, 1, 1)).astype(np.uint8)).save(tmp_path / "all.png")
