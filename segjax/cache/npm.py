@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from segjax.cache.store import data_dir, laid_folders, store, verify
+from segjax.cache.store import data_dir, laid_or_fetched, store, verify
 from segjax.errors import DataError
 
 
@@ -55,15 +55,12 @@ def _file(name: str, version: str) -> str:
 def _fetch(name: str, version: str, sha256: str) -> Path:
     """The path of the package, whose checksum was verified."""
     packages, file = data_dir() / "npm", _file(name, version)
-    for folder in laid_folders(packages):
-        if (laid := folder / file).is_file():
-            verify(laid, sha256, remedy=f"delete {laid} and run again")
-            return laid
-    return store(
+    return laid_or_fetched(
         packages,
+        "package",
+        lambda folder: folder / file if (folder / file).is_file() else None,
         lambda aside: _pack(name, version, aside, packages),
         sha256,
-        remedy=f"run again, or lay the right package in {packages}",
     )
 
 

