@@ -138,7 +138,7 @@ def train_batches(
         shapes = {record["image"].shape for _, record in records}
         if len(shapes) > 1:
             raise DataError(
-                f"Images of one batch have the sizes {shapes}: crop them to one size with Augment(crop=...)."
+                f"Images of one batch have the sizes {shapes}: crop them to one size by Augment(crop=...), on the host."
             )
         if augment is not None and augment.mixup:
             return _mixed_up(together, _generator(seed, "share", number).beta(augment.mixup, augment.mixup), max_boxes)

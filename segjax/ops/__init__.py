@@ -1,6 +1,7 @@
 """Pooling, unpooling and upsampling as pure functions over NHWC arrays, and boxes; needs jax and numpy alone."""
 
 from segjax.ops import boxes
+from segjax.ops.augment import Augmented, augment
 from segjax.ops.avg_pool import adaptive_avg_pool, avg_pool
 from segjax.ops.carafe import carafe
 from segjax.ops.conv import conv
@@ -15,12 +16,15 @@ from segjax.ops.resize import resize
 from segjax.ops.resize_conv import resize_conv
 from segjax.ops.shuffle import pixel_shuffle, pixel_unshuffle
 from segjax.ops.unpool import max_unpool
+from segjax.ops.warp import warp, warp_boxes
 
 __all__ = [
+    "Augmented",
     "CenterTargets",
     "Peaks",
     "PoolIndices",
     "adaptive_avg_pool",
+    "augment",
     "avg_pool",
     "boxes",
     "boxes_at_peaks",
@@ -40,4 +44,6 @@ __all__ = [
     "resize_conv",
     "soft_argmax",
     "values_at_peaks",
+    "warp",
+    "warp_boxes",
 ]

@@ -14,6 +14,7 @@ from segjax.data import MAX_BOXES, Augment, Dataset
 from segjax.errors import ExperimentError
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
+from segjax.train.augmented import refuse_host_only
 from segjax.train.state import Variables
 
 Loss = Callable[[Any, Any], Float[Array, ""]]
@@ -48,6 +49,8 @@ class Experiment:
     steps: int
     batch_size: int = 16
     augment: Augment | None = None
+    augment_on: Literal["host", "device"] = "host"
+    """Where: a device takes whole images, all of one size, and knows neither JPEG, elastic, rare crops nor mixes."""
     evaluate_every: int = 100
     """Steps between two looks at the validation split; a checkpoint is saved before each."""
     patience: int | None = None
@@ -78,6 +81,8 @@ class Experiment:
                 raise ExperimentError(f"{field} is {getattr(self, field)}; it must be at least 1.")
         if self.patience is not None and self.patience < 1:
             raise ExperimentError(f"patience is {self.patience}; it must be at least 1, or None to take all steps.")
+        if self.augment is not None and self.augment_on == "device":
+            refuse_host_only(self.augment)
         if self.batch_size % self.accumulate:
             raise ExperimentError(
                 f"batch_size is {self.batch_size}, which accumulate = {self.accumulate} parts cannot share evenly."

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Num
 
+from segjax.errors import ExperimentError
 from segjax.train import devices
 from segjax.train.checkpoints import Checkpoints
 from segjax.train.damaged import Damaged
@@ -46,6 +47,11 @@ def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
         splits = Splits(*(experiment.data.open(split) for split in Splits._fields))
         damaged = Damaged(splits.train, log.say_here)
         image = _image(experiment, damaged)
+        if experiment.augment_on == "device" and layout.space > 1:
+            raise ExperimentError(
+                f"space is {layout.space}, and augmentation on the device moves rows from one strip to another: "
+                "augment on the host."
+            )
         devices.check_rows(experiment.model, jax.ShapeDtypeStruct(image.shape, image.dtype), layout.space)
         teams = _teams(pairs, layout, image, log.say)
         members = [member for team in teams for member in team.members]

@@ -73,6 +73,9 @@ class Recipe:
     layer_decay: float = 1.0
     """The learning rate in each of the encoder's stages, as a factor of that in the stage after it, and in its last
     stage of that of the rest."""
+    augment: Literal["host", "device"] = "host"
+    """Where images are augmented: a device takes whole images, all of one size, and knows neither JPEG, elastic, rare
+    crops nor mixes."""
     flip_horizontal: bool | None = None
     """This and on: how images are augmented, as `segjax.data.Augment` says; None for the data set's own."""
     flip_vertical: bool | None = None
@@ -182,6 +185,7 @@ class Recipe:
             steps=self.steps,
             batch_size=self.batch_size,
             augment=self.augmented(augment),
+            augment_on=self.augment,
             evaluate_every=self.evaluate_every,
             patience=self.patience,
             seed=self.seed,

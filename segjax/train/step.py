@@ -8,8 +8,12 @@ import optax
 from jaxtyping import Array, Bool, Float, Key
 
 from segjax.tasks.task import Batch, Task
+from segjax.train.augmented import augmented
 from segjax.train.experiment import Experiment
 from segjax.train.state import Skipped, Tally, TrainState, Variables
+
+_AUGMENT = 2**31
+"""Folded into a step's key for what augments; parts of a batch are folded in by their number, from 0."""
 
 
 def one_step(
@@ -27,6 +31,8 @@ def one_step(
     axis that the batch is split over, where there is one; loss, gradient and counts are then those of the whole batch.
     """
     key = jax.random.fold_in(key, state.step)
+    if experiment.augment is not None and experiment.augment_on == "device":
+        batch = augmented(batch, jax.random.fold_in(key, _AUGMENT), experiment.augment, axis)
     loss, gradients, collections, counts = _accumulate(state, batch, key, experiment, task, axis)
     norm = optax.tree.norm(gradients)
     applied = jnp.isfinite(loss) & jnp.isfinite(norm)

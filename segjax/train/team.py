@@ -144,7 +144,7 @@ def training_batches(experiment: Experiment, source: Source, start: int, damaged
         source,
         experiment.batch_size,
         seed=experiment.seed,
-        augment=experiment.augment,
+        augment=experiment.augment if experiment.augment_on == "host" else None,
         start=start,
         shard=(jax.process_index(), jax.process_count()),
         max_boxes=experiment.max_boxes,

@@ -3,6 +3,7 @@
 `python layouts.py FOLDER LAYOUT,LAYOUT [PROCESS COUNT PORT]`
 """
 
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import optax
 
 from segjax import losses, metrics, upsampling
-from segjax.data import Dataset
+from segjax.data import Augment, Dataset
 from segjax.encoders import ConvEncoder
 from segjax.layers import ConvBlock, Normalized
 from segjax.tasks.segmentation import Segmentation
@@ -29,7 +30,8 @@ FLOAT = "float64" if jax.config.read("jax_enable_x64") else "float32"
 UPSAMPLERS = [name for name in upsampling.BY_NAME if name not in ("conv_transpose_bilinear", "pixel_shuffle_icnr")]
 """All but those that only start otherwise."""
 FEW = ["conv_transpose_2x2", "carafe"]
-"""Enough where images are whole, since no upsampler sees more than one."""
+"""Enough where images are whole, since no upsampler sees more than one. These are augmented on the devices."""
+AUGMENT = Augment(crop=(24, 16), flip_horizontal=True, scale=(0.8, 1.5), rotate=20, brightness=0.2, noise=0.1)
 LAYOUTS = {
     "one": (Layout(devices=1), UPSAMPLERS),
     "eight": (Layout(), UPSAMPLERS),
@@ -89,6 +91,8 @@ def main(folder: str, names: str, *processes: str) -> None:
         layout, upsamplers = LAYOUTS[name]
         model = Normalized(Everything(upsamplers), mean=(0.5,) * 3, std=(0.3,) * 3)
         experiment = Experiment(model, data, loss, optimizer, steps=2, batch_size=8, ema=0.9)
+        if upsamplers is FEW:
+            experiment = dataclasses.replace(experiment, augment=AUGMENT, augment_on="device")
         variables = jax.tree.map(lambda x: np.asarray(x, FLOAT), initial_variables(model, batch["image"][:1], key))
         state = jax.device_get(TrainState.initial(variables, optimizer, task.zero(), ema=True))
         step = partial(one_step, experiment=experiment, task=task)

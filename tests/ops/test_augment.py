@@ -1,0 +1,139 @@
+"""Augmentation on the device beside the host's, which `tests/data/test_augment.py` holds to numpy."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from segjax import ops
+from segjax.data import Augment, Record
+from segjax.data.augment import warp as host_warp
+from segjax.ops.augment import _as_map, _copied, _draw  # what is drawn, and the two ways to move pixels by it
+
+RNG = np.random.default_rng(0)
+RECORD: Record = {
+    "image": RNG.integers(0, 256, (37, 53, 3), dtype=np.uint8),
+    "mask": RNG.integers(0, 9, (37, 53), dtype=np.uint8),
+    "boxes": np.array([[3, 4, 20, 11], [40, 2, 12, 30], [0, 0, 53, 37]], np.float32),
+    "labels": np.arange(3, dtype=np.int32),
+}
+MANY = 1500
+KEYS = jax.random.split(jax.random.key(0), MANY)
+
+
+def arrays(record: Record):
+    assert "mask" in record
+    assert "boxes" in record
+    return record["image"], record["mask"], record["boxes"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_map_moves_image_mask_and_boxes_as_the_hosts_does(dtype):
+    turn, size = np.radians(20), (30, 41)
+    linear = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) / 1.3
+    to_source = np.column_stack([linear, [4.3, 9.1]])
+    record = RECORD | {"image": RECORD["image"].astype(dtype)}
+    expected = host_warp(record, to_source, size)
+    image, mask, boxes = arrays(record)
+    to_source = jnp.array(to_source, jnp.float32)
+    found = ops.warp(jnp.array(image), to_source, size)
+    assert found.dtype == dtype
+    error = np.abs(np.asarray(found, np.float64) - expected["image"])
+    assert error.max() <= 6, "OpenCV interpolates integers between 32 steps of a pixel"
+    assert error.mean() < 0.7
+    labels = ops.warp(jnp.array(mask)[..., None], to_source, size, "nearest", outside=255)[..., 0]
+    assert np.mean(np.asarray(labels) != expected["mask"]) < 0.01
+    moved, stays = ops.warp_boxes(jnp.array(boxes), to_source, size)
+    np.testing.assert_allclose(np.asarray(moved)[np.asarray(stays)], expected["boxes"], atol=1e-4)
+    assert not moved[~stays].any()
+
+
+def test_whole_pixels_are_copied_to_the_last_bit_whichever_way_they_are_moved():
+    """Crops, larger results, mirrors and quarter turns: by slices, by reading each pixel, and by the host."""
+    image, mask, _ = arrays(RECORD)
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def both(key, size):
+        drawn = _draw(key, image.shape, size, (1.0, 1.0), 0.0)
+        to_source = _as_map(drawn, size)
+        sliced = _copied(jnp.array(image), drawn, size, True, None), _copied(jnp.array(mask), drawn, size, True, 255)
+        read = ops.warp(jnp.array(image), to_source, size)
+        labels = ops.warp(jnp.array(mask)[..., None], to_source, size, "nearest", outside=255)
+        return sliced, (read, labels[..., 0]), to_source
+
+    for size in ((24, 24), (45, 45), (64, 64)):
+        for key in KEYS[:12]:
+            sliced, read, to_source = both(key, size)
+            expected = host_warp(RECORD, np.round(np.asarray(to_source, np.float64), 3), size)
+            np.testing.assert_array_equal(sliced[0], expected["image"])
+            np.testing.assert_array_equal(sliced[1], expected["mask"])
+            np.testing.assert_array_equal(read[0], sliced[0])
+            np.testing.assert_array_equal(read[1], sliced[1])
+
+
+def features(record_or_found) -> np.ndarray:
+    image = np.asarray(record_or_found, np.float64)
+    half = image.shape[1] // 2
+    return np.array([
+        image.mean(), image.std(), image[:, :half].mean() - image[:, half:].mean(),
+        image[:half].mean() - image[half:].mean(), image[..., 0].mean() - image[..., 2].mean(),
+        np.abs(np.diff(image, axis=0)).mean(),
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"flip_horizontal": True, "crop": (16, 16)},
+        {"quarter_turns": True, "flip_vertical": True, "crop": (16, 16)},
+        {"scale": (0.6, 1.7), "rotate": 35.0, "crop": (16, 16)},
+        {"brightness": 0.3, "contrast": 0.4, "saturation": 0.5},
+        {"gamma": 0.6},
+        {"blur": 1.5},
+        {"noise": 0.4},
+    ],
+    ids=lambda knobs: "-".join(knobs),
+)
+def test_what_is_drawn_is_distributed_as_the_hosts(knobs):
+    """Kolmogorov and Smirnov's test on six features of images with a gradient to the right and down."""
+    across, down = np.meshgrid(np.arange(24), np.arange(20))
+    texture = RNG.integers(0, 40, (20, 24, 3))
+    image = (np.stack([6 * across, 4 * down, 2 * across + 3 * down], axis=2) + texture).astype(np.uint8)
+    device = jax.jit(jax.vmap(lambda key: ops.augment(key, jnp.array(image), **knobs).image))
+    found = np.array([features(one) for one in np.asarray(device(KEYS))])
+    augment, rng = Augment(**knobs), np.random.default_rng(1)
+    expected = np.array([features(augment({"image": image}, rng)["image"]) for _ in range(MANY)])
+    likely = [float(np.asarray(stats.ks_2samp(a, b))[1]) for a, b in zip(found.T, expected.T, strict=True)]
+    assert min(likely) > 1e-4, likely
+
+
+def test_one_knob_leaves_what_others_draw():
+    image = jnp.array(RECORD["image"])
+    plain = ops.augment(KEYS[0], image, crop=(16, 16), flip_horizontal=True).image
+    brighter = ops.augment(KEYS[0], image, crop=(16, 16), flip_horizontal=True, brightness=0.5).image
+    ratio = np.asarray(brighter, float) / np.maximum(np.asarray(plain, float), 1)
+    inside = (np.asarray(brighter) < 255) & (np.asarray(plain) > 40)
+    assert ratio[inside].std() < 0.02
+
+
+def test_bands_of_labels_and_wide_masks_move_and_end_in_what_is_ignored():
+    bands = jnp.array(RNG.integers(0, 2, (20, 20, 3), dtype=np.uint8))
+    wide = bands[..., 0].astype(jnp.uint16) * 300
+    image = jnp.zeros((20, 20, 1), jnp.float32)
+    for rotate in (0.0, 10.0):
+        found = ops.augment(KEYS[1], image, bands, crop=(32, 32), rotate=rotate)
+        assert found.mask is not None
+        assert found.mask.shape == (32, 32, 3)
+        assert set(np.unique(found.mask)) == {0, 1, 255}
+        found = ops.augment(KEYS[1], image, wide, crop=(32, 32), rotate=rotate)
+        assert found.mask is not None
+        assert found.mask.dtype == jnp.uint16
+        assert set(np.unique(found.mask)) == {0, 300, 65535}
+
+
+def test_quarter_turns_of_what_is_not_square_are_refused():
+    with pytest.raises(ValueError, match="square result, not 37x53"):
+        ops.augment(KEYS[0], jnp.array(RECORD["image"]), quarter_turns=True)
