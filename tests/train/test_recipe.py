@@ -53,10 +53,11 @@ def test_every_knob_of_a_recipe_reaches_the_experiment_or_its_model():
     for_optimizer = {"learning_rate", "schedule", "warmup", "weight_decay", "decayed", "clip"}
     for_optimizer |= {"encoder_rate", "layer_decay"}
     for_model = {"dtype", "remat", "freeze", "unfreeze_at", "start"}
-    recipe = Recipe(steps=12, batch_size=6, ema=0.5, accumulate=3, evaluate_every=4, seed=5)
+    recipe = Recipe(steps=12, batch_size=6, ema=0.5, accumulate=3, evaluate_every=4, seed=5, augment="device")
     built: Any = recipe.experiment(None, None, None)  # type: ignore[arg-type]
     for_augment = {field.name for field in dataclasses.fields(Augment)}
-    names = {field.name for field in dataclasses.fields(Recipe)} - for_optimizer - for_model - for_augment
+    names = {field.name for field in dataclasses.fields(Recipe)} - for_optimizer - for_model - for_augment - {"augment"}
+    assert built.augment_on == recipe.augment  # `augment` is how, there
     assert names <= {field.name for field in dataclasses.fields(Experiment)}
     default = Recipe()
     for name in names:
