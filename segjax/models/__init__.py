@@ -28,20 +28,17 @@ from segjax.models.published import (
 from segjax.models.saved import save_pretrained
 from segjax.models.segmenter import DeeplySupervised, Segmented, Segmenter
 from segjax.models.selfie import selfie
-from segjax.models.smp import (
+from segjax.models.smp_pyramids import (
     smp_deeplabv3,
     smp_deeplabv3plus,
     smp_dpt,
     smp_fpn,
-    smp_linknet,
-    smp_manet,
     smp_pan,
     smp_pspnet,
     smp_segformer,
-    smp_unet,
-    smp_unetplusplus,
     smp_upernet,
 )
+from segjax.models.smp_unets import smp_linknet, smp_manet, smp_unet, smp_unetplusplus
 from segjax.models.text_regions import CRAFT, craft
 
 PUBLISHED: dict[str, Callable[..., nn.Module]] = {
