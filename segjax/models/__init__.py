@@ -9,7 +9,7 @@ from segjax.models.centernet import CenterNet, Centers
 from segjax.models.classifier import Classifier
 from segjax.models.edges import hed
 from segjax.models.full_resolution import FullResolutionCNN
-from segjax.models.heads import AuxiliaryHead, ImageHead, TwoClasses
+from segjax.models.heads import AuxiliaryHead, ImageHead, OfScores, TwoClasses
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
 from segjax.models.multihead import MultiHead, MultiHeadOutputs
 from segjax.models.pretrained import from_pretrained
@@ -69,6 +69,7 @@ __all__ = [
     "MaskBox",
     "MultiHead",
     "MultiHeadOutputs",
+    "OfScores",
     "RegressedBox",
     "Segmented",
     "Segmenter",
