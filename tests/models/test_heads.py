@@ -1,6 +1,7 @@
 """Heads beside that of the masks, with every decoder."""
 
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -66,6 +67,6 @@ def test_scores_are_the_sigmoids_of_their_logits():
         def __call__(self, image, *, train):
             return jnp.broadcast_to(jnp.array([0.0, 0.25, 1.0]), (*image.shape[:1], 2, 3, 3))
 
-    logits = OfScores(Scores()).apply({}, jnp.zeros((1, 4, 6, 3)), train=False)
+    logits: Any = OfScores(Scores()).apply({}, jnp.zeros((1, 4, 6, 3)), train=False)
     assert logits.shape == (1, 4, 6, 3)
     np.testing.assert_allclose(jax.nn.sigmoid(logits)[0, 1, 2], [0, 0.25, 1], atol=1e-5)
