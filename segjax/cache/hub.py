@@ -55,6 +55,7 @@ def asking_hub(repo_id: str, what: str, failed: str, otherwise: str = "") -> Ite
     """
     try:
         import huggingface_hub
+        import huggingface_hub.utils.logging  # whose import sets how much it says: it is silenced below
         from huggingface_hub import errors
     except ImportError:
         raise DataError(

@@ -103,6 +103,9 @@ class EfficientNet(nn.Module):
     """Of the stem."""
     padding: str = "SAME"
     """"SAME", of the actual size, as weights of TensorFlow need it, or "symmetric", as torch pads."""
+    symmetric_at: tuple[int, ...] = ()
+    """Strides of features that are strided over with symmetric padding all the same: segmentation_models_pytorch pads
+    its EfficientNets as for images of one size, which is odd there."""
     squeeze: Callable[..., nn.Module] = squeeze_excite
     """Called as `squeeze(width, dtype=..., name="se")(x)`, for a weight of each channel."""
     drop_path: float = 0.0
@@ -118,8 +121,9 @@ class EfficientNet(nn.Module):
     """Whether the level at stride 2 is the stem's, and not the last block's there: segmentation_models_pytorch takes
     the stem's."""
     first_block_at: tuple[int, ...] = ()
-    """Strides of which the level is that of the first block of the last stage, and not of its last block: torchvision
-    takes that of stride 8 in MobileNetV3, segmentation_models_pytorch that of stride 16 in EfficientNet-B0."""
+    """Strides, before any dilation, of which the level is that of the first block of the last stage, and not of its
+    last block: torchvision takes that of stride 8 in MobileNetV3, segmentation_models_pytorch that of stride 16 in
+    EfficientNet-B0. The other blocks belong to what comes after it, and with `dilate_first` dilate as that does."""
     norm: Callable[..., nn.Module] | None = tf_batch_norm
     """Called as `norm(use_running_average=..., dtype=..., name=...)`, as `nn.BatchNorm` is; None for none."""
     dtype: DTypeLike = jnp.float32
@@ -136,8 +140,9 @@ class EfficientNet(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """One level a resolution."""
-        shared = {"padding": self.padding, "norm": self.norm, "dtype": self.dtype}
-        x = normalized_conv(image, self.stem, 3, ("conv_stem", "bn1"), train=train, stride=2, **shared)
+        shared = {"norm": self.norm, "dtype": self.dtype}
+        stem = {"stride": 2, "padding": self._padding(1)} | shared
+        x = normalized_conv(image, self.stem, 3, ("conv_stem", "bn1"), train=train, **stem)
         x = self.activation(x)
         strides = [stage[0].stride for stage in self.stages]
         all_steps = dilated(strides, 2, self.output_stride, dilate_first=self.dilate_first)
@@ -147,11 +152,14 @@ class EfficientNet(nn.Module):
         for i, (stage, steps) in enumerate(zip(self.stages, all_steps, strict=True)):
             if len(levels) == self.depth:
                 break
+            tapped = 2 * math.prod(strides[: i + 1]) in self.first_block_at
+            following = [*all_steps, steps][i + 1] if tapped and self.dilate_first else steps
             blocks = [
                 partial(
                     MobileBlock,
                     block if j else replace(block, stride=steps.stride),
-                    dilation=steps.dilation if j else steps.first_dilation,
+                    dilation=following.dilation if j else steps.first_dilation,
+                    padding=self._padding(steps.output_stride // steps.stride),
                     squeeze=self.squeeze,
                     drop_path=self.drop_path * (number + j) / count,
                     name=f"blocks_{i}_{j}",
@@ -160,7 +168,7 @@ class EfficientNet(nn.Module):
                 for j, block in enumerate(stage)
             ]
             run, own = partial(in_sequence, self, train=train, remat=self.remat), None
-            if steps.output_stride in self.first_block_at:
+            if tapped:
                 x = own = run(blocks[:1], x)
                 blocks = blocks[1:]
             x = run(blocks, x)
@@ -168,6 +176,10 @@ class EfficientNet(nn.Module):
             if strides[i + 1 : i + 2] != [1] and not (self.stem_level and steps.output_stride == 2):
                 levels.append(level_at(image, steps.output_stride, x if own is None else own))
         return tuple(levels)
+
+    def _padding(self, stride: int) -> str:
+        """Of convolutions of features at that stride."""
+        return "symmetric" if stride in self.symmetric_at else self.padding
 
 
 Row = tuple[Kind, int, int, int, int, int]
@@ -223,7 +235,7 @@ def _stages(rows: Sequence[Row], before: int, activation: Activation, squeezed: 
     return tuple(stages)
 
 
-def _scaled(width: float, depth: float, lite: bool = False) -> Callable[..., EfficientNet]:
+def scaled(width: float, depth: float, lite: bool = False) -> Callable[..., EfficientNet]:
     """B0 by the compound scaling of widths and depths; Lite has relu6, no squeezing, and its ends keep their depth."""
     stem = 32 if lite else rounded(32 * width)
     activation = nn.relu6 if lite else nn.silu
@@ -234,19 +246,19 @@ def _scaled(width: float, depth: float, lite: bool = False) -> Callable[..., Eff
     return partial(EfficientNet, stages=_stages(rows, stem, activation, not lite), stem=stem, activation=activation)
 
 
-efficientnet_lite0 = _scaled(1.0, 1.0, lite=True)
-efficientnet_lite1 = _scaled(1.0, 1.1, lite=True)
-efficientnet_lite2 = _scaled(1.1, 1.2, lite=True)
-efficientnet_lite3 = _scaled(1.2, 1.4, lite=True)
-efficientnet_lite4 = _scaled(1.4, 1.8, lite=True)
-efficientnet_b0 = _scaled(1.0, 1.0)
-efficientnet_b1 = _scaled(1.0, 1.1)
-efficientnet_b2 = _scaled(1.1, 1.2)
-efficientnet_b3 = _scaled(1.2, 1.4)
-efficientnet_b4 = _scaled(1.4, 1.8)
-efficientnet_b5 = _scaled(1.6, 2.2)
-efficientnet_b6 = _scaled(1.8, 2.6)
-efficientnet_b7 = _scaled(2.0, 3.1)
+efficientnet_lite0 = scaled(1.0, 1.0, lite=True)
+efficientnet_lite1 = scaled(1.0, 1.1, lite=True)
+efficientnet_lite2 = scaled(1.1, 1.2, lite=True)
+efficientnet_lite3 = scaled(1.2, 1.4, lite=True)
+efficientnet_lite4 = scaled(1.4, 1.8, lite=True)
+efficientnet_b0 = scaled(1.0, 1.0)
+efficientnet_b1 = scaled(1.0, 1.1)
+efficientnet_b2 = scaled(1.1, 1.2)
+efficientnet_b3 = scaled(1.2, 1.4)
+efficientnet_b4 = scaled(1.4, 1.8)
+efficientnet_b5 = scaled(1.6, 2.2)
+efficientnet_b6 = scaled(1.8, 2.6)
+efficientnet_b7 = scaled(2.0, 3.1)
 efficientnet_v2_s: partial[EfficientNet] = partial(EfficientNet, stages=_stages(_V2_S, 24, nn.silu, True), stem=24)
 efficientnet_v2_m: partial[EfficientNet] = partial(EfficientNet, stages=_stages(_V2_M, 24, nn.silu, True), stem=24)
 efficientnet_v2_l: partial[EfficientNet] = partial(EfficientNet, stages=_stages(_V2_L, 32, nn.silu, True), stem=32)

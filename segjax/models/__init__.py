@@ -9,7 +9,7 @@ from segjax.models.centernet import CenterNet, Centers
 from segjax.models.classifier import Classifier
 from segjax.models.edges import hed
 from segjax.models.full_resolution import FullResolutionCNN
-from segjax.models.heads import AuxiliaryHead, ImageHead, TwoClasses
+from segjax.models.heads import AuxiliaryHead, ImageHead, OfScores, TwoClasses
 from segjax.models.localizer import ExtremePointBox, Localizer, Located, MaskBox, RegressedBox
 from segjax.models.multihead import MultiHead, MultiHeadOutputs
 from segjax.models.pretrained import from_pretrained
@@ -28,20 +28,17 @@ from segjax.models.published import (
 from segjax.models.saved import save_pretrained
 from segjax.models.segmenter import DeeplySupervised, Segmented, Segmenter
 from segjax.models.selfie import selfie
-from segjax.models.smp import (
+from segjax.models.smp_pyramids import (
     smp_deeplabv3,
     smp_deeplabv3plus,
     smp_dpt,
     smp_fpn,
-    smp_linknet,
-    smp_manet,
     smp_pan,
     smp_pspnet,
     smp_segformer,
-    smp_unet,
-    smp_unetplusplus,
     smp_upernet,
 )
+from segjax.models.smp_unets import smp_linknet, smp_manet, smp_unet, smp_unetplusplus
 from segjax.models.text_regions import CRAFT, craft
 
 PUBLISHED: dict[str, Callable[..., nn.Module]] = {
@@ -72,6 +69,7 @@ __all__ = [
     "MaskBox",
     "MultiHead",
     "MultiHeadOutputs",
+    "OfScores",
     "RegressedBox",
     "Segmented",
     "Segmenter",

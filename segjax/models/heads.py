@@ -1,10 +1,11 @@
-"""Heads beside that of a `Segmenter`'s masks: one that helps to train, and one for the whole image; and one logit as
-two."""
+"""Heads beside that of a `Segmenter`'s masks, one that helps to train and one for the whole image; and what makes
+logits of every class and pixel of one logit, or of scores."""
 
 from collections.abc import Callable
 from typing import Literal
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -99,3 +100,25 @@ class TwoClasses(nn.Module):
         """Logits whose softmax is the sigmoid of the one."""
         logit = self.model(image, train=train)
         return jnp.concatenate([jnp.zeros_like(logit), logit], axis=-1)
+
+
+class OfScores(nn.Module):
+    """A model of scores in 0..1, at any stride, as one of logits of every pixel, whose sigmoids are the scores.
+
+    Examples:
+        >>> model = models.OfScores(models.unet(2, base=4, depth=1))
+        >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 33, 47, 3))).shape
+        (1, 33, 47, 2)
+    """
+
+    model: nn.Module
+
+    def setup(self) -> None:
+        """Share the scope of the model, whose variables stay where they are."""
+        nn.share_scope(self, self.model)
+
+    def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w k"]:
+        """Logits, of scores that are held within a millionth of 0 and 1."""
+        scores = ops.resize(self.model(image, train=train), image.shape[1:3], method="bilinear")
+        return jax.scipy.special.logit(jnp.clip(scores, 1e-6, 1 - 1e-6))

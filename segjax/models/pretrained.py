@@ -98,6 +98,21 @@ def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
     return model, variables, about
 
 
+def holds_model(name: str | Path, revision: str = "main") -> bool:
+    """Whether `open_pretrained` takes it, a file or a repository of the hub, and it is not weights of an encoder alone.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    if Path(name).is_file():
+        return torchvision_file.is_known(read(name))
+    try:
+        settings = _settings(cache.fetch_hub(str(name), saved.CONFIG, revision))
+    except DataError:  # weights need none
+        return False
+    return saved.OWN in settings or "_model_class" in settings or settings.get("model_type") == "segformer"
+
+
 def _pulled(folder: Path) -> str | None:
     """Of which commit of the hub a folder is, where `pull_pretrained` made it."""
     if not (folder / saved.PULLED).is_file():

@@ -11,17 +11,18 @@ import numpy as np
 
 from segjax.errors import DataError
 from segjax.layers import ScSE
-from segjax.models import smp
+from segjax.models import smp_settings
 from segjax.models.described import describe
 from segjax.models.segmenter import Segmenter
-from segjax.models.smp_folder import ENCODERS, KINDS, Kind, name_of, taken_encoder
+from segjax.models.smp_encoders import ENCODERS, made
+from segjax.models.smp_folder import KINDS, Kind, name_of, taken_encoder
 
 _NOT_COMPUTED = ("dtype", "remat", "drop_path")
 """Fields that change how a model is trained or computed, and not what it is."""
 
 
 def settings_of(model: nn.Module, channels: int) -> dict[str, Any]:
-    """What config.json says of a model that one of the functions of `segjax.models.smp` makes.
+    """What config.json says of a model that one of the functions of `segjax.models` such as `smp_unet` makes.
 
     Raises:
         DataError: none of them makes it.
@@ -44,15 +45,15 @@ def _settings(model: Segmenter) -> dict[str, Any] | None:
         read = kind.read(model.decoder) | _ends(model)
         if "upsampling" in inspect.signature(kind.make).parameters:
             read["upsampling"] = model.decoder.finest_stride // model.stride  # type: ignore[attr-defined]
-        norms = list(smp.NORMS) if "decoder_use_norm" in inspect.signature(kind.make).parameters else [None]
+        norms = list(smp_settings.NORMS) if "decoder_use_norm" in inspect.signature(kind.make).parameters else [None]
         for norm in norms:
             settings = read | ({} if norm is None else {"decoder_use_norm": norm})
             try:
-                made = kind.make(model.encoder, model.num_classes, **settings)
+                network = kind.make(model.encoder, model.num_classes, **settings)
             except ValueError:
                 continue
             encoder = _name_of_encoder(model.encoder, kind)
-            if encoder is not None and _essence(describe(made)) == own:
+            if encoder is not None and _essence(describe(network)) == own:
                 stride = getattr(model.encoder, "output_stride", None) if "output_stride" in kind.encoder else None
                 dilated = {} if stride is None else {"encoder_output_stride": stride}
                 return {"_model_class": name, "encoder_name": encoder} | dict(kind.fixed) | dilated | settings
@@ -63,20 +64,21 @@ def _ends(model: Segmenter) -> dict[str, Any]:
     image: Any = model.image_head
     head = None
     if image is not None:
-        of_image = name_of(image.activation, smp.ACTIVATIONS)
+        of_image = name_of(image.activation, smp_settings.ACTIVATIONS)
         head = {"classes": image.num_classes, "pooling": image.pooling, "dropout": image.dropout}
         head["activation"] = of_image
-    return {"activation": name_of(model.activation, smp.ACTIVATIONS), "aux_params": head}
+    return {"activation": name_of(model.activation, smp_settings.ACTIVATIONS), "aux_params": head}
 
 
 def _name_of_encoder(encoder: nn.Module, kind: Kind) -> str | None:
-    own = _essence(describe(encoder))
-    shared = {field: getattr(encoder, field) for field in kind.encoder if hasattr(encoder, field)}
-    for name, taken in ENCODERS.items():
+    own, fields = _essence(describe(encoder)), dict(kind.encoder)
+    if "output_stride" in fields and hasattr(encoder, "output_stride"):
+        fields["output_stride"] = encoder.output_stride
+    for name in ENCODERS:
         try:
-            if _essence(describe(taken.make(**shared))) == own:
+            if _essence(describe(made(name, fields))) == own:
                 return name
-        except TypeError:
+        except ValueError:
             continue
     return None
 
@@ -114,7 +116,7 @@ def never_run(settings: Mapping[str, Any]) -> dict[str, Any]:
         name = "joined1" if settings["_model_class"] == "Unet" else "joined1_1"
         found["params"]["decoder"] = {name: _idle(attention)}
     if settings["_model_class"] == "UnetPlusPlus" and settings["encoder_name"].startswith("vgg"):
-        block = smp.block(settings["decoder_use_norm"])((512, 512))
+        block = smp_settings.block(settings["decoder_use_norm"])((512, 512))
         deepest = jax.ShapeDtypeStruct((1, 2, 2, 512), "float32")
         like = jax.eval_shape(partial(block.init, train=False), jax.random.key(0), deepest)
         for kind, tree in like.items():

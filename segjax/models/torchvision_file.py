@@ -17,6 +17,18 @@ from segjax.weights.smp_names import DECODERS
 _HIDDEN: Names = ((r"^0\.", "hidden.conv1."), (r"^1\.", "hidden.norm1."), (r"^4\.", "logits."))
 """A small fully convolutional head's."""
 _MOBILE = mobilenet_v3(("s", "ii", "III", "iiii", "II", "III", "c"))
+_MOBILE_STEM = "backbone.0.0.weight"
+_BY_BLOCKS = {6: encoders.resnet50, 23: encoders.resnet101}
+"""By how many blocks the third stage has."""
+
+
+def is_known(state: Mapping[str, np.ndarray]) -> bool:
+    """Whether they are the arrays of one of its segmentation networks, as `model_of` takes them."""
+    return _MOBILE_STEM in state or _blocks(state) in _BY_BLOCKS
+
+
+def _blocks(state: Mapping[str, np.ndarray]) -> int:
+    return len({name.split(".")[2] for name in state if name.startswith("backbone.layer3.")})
 
 
 def model_of(state: Mapping[str, np.ndarray], where: str) -> tuple[Segmenter, dict[str, np.ndarray]]:
@@ -25,17 +37,15 @@ def model_of(state: Mapping[str, np.ndarray], where: str) -> tuple[Segmenter, di
     Raises:
         DataError: they are those of another model.
     """
-    blocks = {name.split(".")[2] for name in state if name.startswith("backbone.layer3.")}
-    mobile = "backbone.0.0.weight" in state
-    depths = {6: encoders.resnet50, 23: encoders.resnet101}
-    if not mobile and len(blocks) not in depths:
+    if not is_known(state):
         raise DataError(
             f"{where} is of no FCN, DeepLabV3 or LRASPP of torchvision: name a folder or one of these files."
         )
+    mobile = _MOBILE_STEM in state
     if mobile:
         make = partial(encoders.mobilenet_v3_large, first_block_at=(8,), dilate_first=True)
     else:
-        make = depths[len(blocks)]
+        make = _BY_BLOCKS[_blocks(state)]
     if "classifier.cbr.0.weight" in state:
         decoder, output_stride = decoders.LRASPPDecoder(), 16
         found = _lraspp(state)
@@ -53,6 +63,8 @@ def model_of(state: Mapping[str, np.ndarray], where: str) -> tuple[Segmenter, di
             found[f"encoder.{rest}"] = value
         elif part == "aux_classifier":
             found[f"auxiliary.{renamed(rest, _HIDDEN)}"] = value
+    if "head.bias" not in found:
+        raise DataError(f"{where} has an encoder of torchvision's networks and no classifier: fetch it whole.")
     num_classes = len(found["head.bias"])
     level = 3 if mobile else -2  # of stride 8, after the image's place, 2 and 4
     auxiliary = AuxiliaryHead(num_classes, level) if "auxiliary.logits.bias" in found else None

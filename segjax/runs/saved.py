@@ -12,9 +12,10 @@ from segjax.data import Dataset
 from segjax.data.formats.classes import voc_palette
 from segjax.errors import ExperimentError
 from segjax.models.card import About
-from segjax.models.heads import TwoClasses
-from segjax.models.pretrained import NAMED, open_pretrained
+from segjax.models.heads import OfScores, TwoClasses
+from segjax.models.pretrained import NAMED, holds_model, open_pretrained
 from segjax.models.segmenter import Segmenter
+from segjax.models.text_regions import CRAFT
 from segjax.runs.knobs import located
 from segjax.runs.load import load_experiment, score
 from segjax.runs.run import experiment_of, open_run
@@ -35,23 +36,42 @@ class Predictor(NamedTuple):
 
 
 def is_saved(said: str) -> bool:
-    """Whether it names a model that `save_pretrained` wrote, here or on the hub, or one by its own name, and no run."""
-    folder = Path(said)
-    if said in NAMED and not folder.exists():
+    """Whether it names what `segjax.from_pretrained` takes, and no run: a folder that `save_pretrained` wrote, such a
+    repository as hub:OWNER/NAME, a file of torchvision's or a published model."""
+    path = Path(said)
+    if said in NAMED and not path.exists():
         return True
-    return said.startswith(HUB) or ((folder / "config.json").is_file() and not (folder / "run.json").exists())
+    of_folder = (path / "config.json").is_file() and not (path / "run.json").exists()
+    return said.startswith(HUB) or path.is_file() or of_folder
+
+
+def saved_model(said: str) -> nn.Module | None:
+    """The saved model of that name; None where it is a run, a set of weights by name, or weights of an encoder alone.
+
+    Raises:
+        DataError: as `open_saved`.
+    """
+    if not is_saved(said):
+        return None
+    alone = said.startswith(HUB) or Path(said).is_file()
+    return None if alone and not holds_model(*_at(said)) else open_saved(said)[0]
 
 
 def open_saved(said: str) -> tuple[nn.Module, dict[str, Any], About]:
-    """The saved model of a folder or of hub:OWNER/NAME@REVISION.
+    """The saved model of a folder, of hub:OWNER/NAME@REVISION, of a file of torchvision's, or by its own name.
 
     Raises:
         DataError: it cannot be had, or is a model that segjax does not have.
     """
+    return open_pretrained(*_at(said))
+
+
+def _at(said: str) -> tuple[str, str]:
+    """The name and the revision that a saved model has for `segjax.from_pretrained`."""
     if not said.startswith(HUB):
-        return open_pretrained(said)
+        return said, "main"
     repository, _, revision = said.removeprefix(HUB).partition("@")
-    return open_pretrained(repository, revision or "main")
+    return repository, revision or "main"
 
 
 def open_predictor(said: str, which: Which | None = None) -> Predictor:
@@ -89,6 +109,8 @@ def of_masks(model: nn.Module, said: str, *, sigmoids: bool = False) -> tuple[nn
     if isinstance(inside, nn.Module):
         changed, count = of_masks(inside, said, sigmoids=sigmoids)
         return model.clone(model=changed), count
+    if isinstance(model, CRAFT):
+        return OfScores(model), 2
     if not isinstance(model, Segmenter):
         raise ExperimentError(f"{said} holds a {type(model).__name__}, which gives no masks: name a run that predicts.")
     plain = model.clone(activation=None, image_head=None, auxiliary=None, stride=1)

@@ -13,11 +13,10 @@ from flax import traverse_util
 from segjax.data import Statistics
 from segjax.errors import ExperimentError
 from segjax.layers import inputs_of
-from segjax.models.pretrained import open_pretrained
 from segjax.runs.experiment_file import remember
 from segjax.runs.load import load_experiment
 from segjax.runs.run import experiment_of, open_run
-from segjax.runs.saved import is_saved
+from segjax.runs.saved import is_saved, open_saved, saved_model
 from segjax.train.checkpoints import read_variables
 from segjax.train.devices import is_first_process
 from segjax.train.experiment import Experiment
@@ -34,7 +33,8 @@ def start_from(said: str | None, encoder: str | nn.Module | None) -> Start | Non
 
     Args:
         said: imagenet, a name that `segjax weights` lists, a file of weights, hub:OWNER/NAME@REVISION, a run folder or
-            one of its checkpoints, or a folder of `segjax.save_pretrained`; None for no start.
+            one of its checkpoints, or what `segjax.from_pretrained` takes, a repository as hub:OWNER/NAME@REVISION;
+            None for no start.
         encoder: The encoder's name, whose own weights imagenet stands for.
 
     Raises:
@@ -52,9 +52,12 @@ def start_from(said: str | None, encoder: str | nn.Module | None) -> Start | Non
 
 def _facts(said: str, encoder: str | nn.Module | None) -> dict[str, Any]:
     """What is to be remembered: where the weights are, and how images were normalised for them."""
-    if Path(said).is_dir():
-        model = open_pretrained(said)[0] if is_saved(said) else _run(Path(said))[0].model
-        return {"source": str(Path(said).absolute()), "run": True, "inputs": inputs_of(model)}
+    model = saved_model(said)
+    if model is None and Path(said).is_dir():
+        model = _run(Path(said))[0].model
+    if model is not None:
+        source = str(Path(said).absolute()) if Path(said).exists() else said
+        return {"source": source, "run": True, "inputs": inputs_of(model)}
     if said == "imagenet" and not isinstance(encoder, str):
         raise ExperimentError(
             "There are ImageNet weights of encoders that have a name: give one, such as --encoder mobilenet_v2, or say "
@@ -96,9 +99,9 @@ def _from_run(source: str, model: nn.Module, variables: Variables) -> Variables:
 
 def _trained(source: str) -> Variables:
     """The variables of a saved model, a run, or one of its checkpoints."""
-    path = Path(source)
     if is_saved(source):
-        return open_pretrained(path)[1]
+        return open_saved(source)[1]
+    path = Path(source)
     experiment, step = _run(path)
     if step is None:
         return load_experiment(path, experiment=experiment)[1]

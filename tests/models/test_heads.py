@@ -1,7 +1,9 @@
 """Heads beside that of the masks, with every decoder."""
 
 from functools import partial
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from strided import KINDS, Strided
 
 from segjax import decoders
 from segjax.level import Level
-from segjax.models import AuxiliaryHead, DeeplySupervised, ImageHead, Segmented, Segmenter
+from segjax.models import AuxiliaryHead, DeeplySupervised, ImageHead, OfScores, Segmented, Segmenter
 
 KEYS = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
 IMAGE = jax.ShapeDtypeStruct((2, 33, 47, 3), jnp.float32)
@@ -58,3 +60,13 @@ def test_the_image_head_pools_each_channel(pooling, expected):
 def test_an_auxiliary_head_on_a_mere_place_says_so():
     with pytest.raises(ValueError, match="Level 0 of the encoder has no features: let the auxiliary head read another"):
         outputs(Segmenter(5, Strided((4, 8)), decoders.named("fpn"), auxiliary=AuxiliaryHead(5, level=0)), train=True)
+
+
+def test_scores_are_the_sigmoids_of_their_logits():
+    class Scores(nn.Module):
+        def __call__(self, image, *, train):
+            return jnp.broadcast_to(jnp.array([0.0, 0.25, 1.0]), (*image.shape[:1], 2, 3, 3))
+
+    logits: Any = OfScores(Scores()).apply({}, jnp.zeros((1, 4, 6, 3)), train=False)
+    assert logits.shape == (1, 4, 6, 3)
+    np.testing.assert_allclose(jax.nn.sigmoid(logits)[0, 1, 2], [0, 0.25, 1], atol=1e-5)

@@ -15,6 +15,7 @@ from smp import randomise_statistics, smp
 import segjax
 from segjax import encoders, models
 from segjax.errors import DataError
+from segjax.models import smp_folder
 
 # Compiled without optimisation: these programs run once.
 OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
@@ -81,7 +82,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Any:
     ("kind", "encoder", "size"),
     [
         ("Unet", "mit_b0", (64, 96)),
-        ("DeepLabV3Plus", "resnet18", (128, 96)),
+        ("DeepLabV3Plus", "efficientnet-b0", (64, 96)),  # dilates from within the stage at stride 16
+        ("Linknet", "efficientnet-b1", (64, 96)),  # pads as for 240 pixels
         ("PSPNet", "densenet121", (64, 96)),  # takes levels from within transitions
         ("FPN", "timm-mobilenetv3_small_100", (64, 96)),
     ],
@@ -96,6 +98,12 @@ def test_logits_are_those_of_smp(written: Any, kind: str, encoder: str, size: tu
         expected = reference(x).numpy().transpose(0, 2, 3, 1)
     found = jit(partial(model.apply, train=False))(variables, image)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * abs(expected).max())
+
+
+@pytest.mark.parametrize(("encoder", "first"), [("resnet18", True), ("tu-resnet18", False)])
+def test_the_first_block_of_a_dilated_stage_is_as_there(encoder: str, first: bool):
+    model = smp_folder.model_of({"_model_class": "DeepLabV3Plus", "encoder_name": encoder}, "config.json")
+    assert model.encoder.dilate_first is first  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_sizes_that_smp_refuses_work(written: Any):

@@ -99,6 +99,11 @@ AS_SMP: dict[str, tuple[str, str, dict[str, Any]]] = {
     "pan": ("PAN", "resnet18", {"activation": "softmax2d", "encoder_output_stride": 32}),
     "upernet": ("UPerNet", "resnet18", {"decoder_channels": 64}),
     "segformer": ("Segformer", "tu-regnety_002", {"decoder_segmentation_channels": 32}),
+    "of efficientnet_pytorch": ("Unet", "efficientnet-b2", {}),
+    "of timm, padded": ("DeepLabV3Plus", "tu-efficientnet_lite0", {}),
+    "of timm, dense": ("FPN", "tu-densenet121", {}),
+    "of timm, mobile": ("DeepLabV3Plus", "tu-mobilenetv2_100", {}),
+    "of groups": ("FPN", "resnext101_32x16d", {}),
 }
 
 

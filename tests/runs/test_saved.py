@@ -1,6 +1,7 @@
 """Saved models where a run is asked for."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from segjax.cli import main
 from segjax.data import Statistics
 from segjax.data.formats.images import read_mask
 from segjax.data.padding import padded
-from segjax.errors import ExperimentError
+from segjax.errors import DataError, ExperimentError
 from segjax.layers import Normalized
 from segjax.models import saved
 from segjax.runs import about_run, new_run, read_experiment, start_from
-from segjax.runs.saved import evaluate_saved, is_saved, open_predictor
+from segjax.runs.saved import evaluate_saved, is_saved, open_predictor, saved_model
 from segjax.tasks import Options, SigmoidSegmentation
+from segjax.weights import safetensors_file
 
 
 def filled(model: nn.Module) -> Any:
@@ -98,6 +100,32 @@ def test_a_start_knows_in_which_numbers_its_images_were_stored(tmp_path: Path):
     start = start_from(str(tmp_path), None)
     assert start is not None
     assert start.inputs == Statistics((0.3,) * 3, (0.3,) * 3, depth="uint16")
+
+
+def test_what_a_repository_holds_decides_how_it_is_started_from(
+    folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SEGJAX_DATA", str(tmp_path / "data"))
+    laid = tmp_path / "data" / "hub" / "me" / "both" / "main"
+    shutil.copytree(folder[0], laid)
+    start = start_from("hub:me/both", "small")
+    assert start is not None
+    assert start.inputs == Statistics((0.3,) * 3, (0.3,) * 3)
+    taken = start.take(folder[1], jax.tree.map(np.zeros_like, folder[2]))
+    jax.tree.map(np.testing.assert_array_equal, taken, folder[2])
+    (laid / "config.json").write_text(json.dumps({"architecture": "small"}))
+    weights = start_from("hub:me/both", "small")  # an encoder's alone
+    assert weights is not None
+    assert weights.inputs is None
+
+
+def test_files_of_torchvisions_networks_are_saved_models(tmp_path: Path):
+    safetensors_file.write(tmp_path / "fcn", {f"backbone.layer3.{i}.x": np.zeros(1, np.float32) for i in range(6)}, {})
+    safetensors_file.write(tmp_path / "resnet", {"layer3.5.x": np.zeros(1, np.float32)}, {})
+    assert is_saved(str(tmp_path / "fcn"))
+    with pytest.raises(DataError, match="and no classifier: fetch it whole"):  # it is opened
+        saved_model(str(tmp_path / "fcn"))
+    assert saved_model(str(tmp_path / "resnet")) is None
 
 
 def test_a_run_is_no_saved_model(squares: Path, tmp_path: Path):
