@@ -36,6 +36,7 @@ def experiment(
     hidden: int | None = None,
     crop: int | None = None,
     max_boxes: int | None = None,
+    attribute_weight: float = 1.0,
     recipe: Recipe = Recipe(steps=2000, weight_decay=1e-2, decayed="all", clip=10.0, evaluate_every=500),
 ) -> Experiment:
     """Detection: `segjax train detection --data NAME`, or one of the presets by its name.
@@ -61,6 +62,7 @@ def experiment(
         hidden: Channels of each head; twice the width where none are given.
         crop: Height and width of training crops in pixels; the data set's own where none is given.
         max_boxes: How many boxes of an image there is room for, and how many are found at most.
+        attribute_weight: How much the loss of the attributes, the mean of theirs, counts beside that of the boxes.
         recipe: How it is trained.
     """
     if data == "labelled":
@@ -92,7 +94,8 @@ def experiment(
         of_boxes = losses.center_loss(found.heatmap, found.size, found.offset, targets)
         if found.attributes is None or truth.attributes is None:
             return of_boxes
-        return of_boxes + losses.attribute_cross_entropy(found.attributes, targets.attributes(truth.attributes))
+        of_attributes = losses.attribute_cross_entropy(found.attributes, targets.attributes(truth.attributes))
+        return of_boxes + attribute_weight * of_attributes
 
     return recipe.experiment(
         normalized(model, data, start),
@@ -120,6 +123,7 @@ PRESETS = {
         "CenterNet with eight emotions a face on drawings of OpenMoji, scored on drawings that it was not trained on: "
         "`segjax train faces`.",
         data="faces",
+        attribute_weight=10.0,
         recipe=Recipe(steps=1200, weight_decay=1e-2, decayed="all", clip=10.0, evaluate_every=400),
     ),
     "wider_face": Preset(

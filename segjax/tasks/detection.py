@@ -102,7 +102,7 @@ class Detection:
             measured["attributes"] = attribute_counts(found, batch)
         return measured
 
-    def scores(self, measured: Iterable[dict[str, np.ndarray]]) -> dict[str, Any]:
+    def scores(self, measured: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """AP50, AP75, AP and AR over a split, and AP50 and AP of each class."""
         parts = list(measured)
         names = parts[0].keys() - {"attributes"}

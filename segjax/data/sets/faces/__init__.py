@@ -10,7 +10,7 @@ EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sad
 def faces() -> Dataset:
     """Drawn faces, not photographs of faces: 118 drawings of OpenMoji, composed into scenes of 192 x 192 pixels.
 
-    A scene has up to 24 drawings on a photo of a forest: faces of 24 to 72 pixels, each with a box around what is seen
+    A scene has up to 18 drawings on a photo of a forest: faces of 24 to 72 pixels, each with a box around what is seen
     of it and eight scores that sum to 1, and in between fruit, balls and signs, which have no box. They are turned,
     mirrored, in other colours, cover each other in part, and the whole is blurred and noisy. Scenes are composed when
     they are read, from their number alone: 3000 to train, 100 to validate and 200 to test.

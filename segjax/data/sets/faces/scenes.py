@@ -13,7 +13,7 @@ from segjax.data.sets.trees import trees
 
 SCENE = 192
 COUNTS: dict[Split, int] = {"train": 3000, "val": 100, "test": 200}
-DRAWN = (8, 24)
+DRAWN = (6, 18)
 """How many drawings are tried in a scene, at least and at most."""
 SHARE_OF_FACES = 0.7
 SIDES = (24, 72)
@@ -43,7 +43,7 @@ class Scenes:
     """The scenes of a split; the same number is always the same scene."""
 
     def __init__(self, split: str) -> None:
-        self._split = cast(Split, split)
+        self._split: Split = cast(Split, split)
         source = trees().open(split)
         self._photos = [source[i]["image"] for i in range(len(source))]
         self._faces = tuple(one for one in read_table() if one.split == split)
@@ -64,7 +64,7 @@ def background(photo: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> F
     """A part of a photo of forest, turned and in another light."""
     side = int(rng.integers(SCENE // 2, min(photo.shape[:2]), endpoint=True))
     top, left = (int(rng.integers(length - side + 1)) for length in photo.shape[:2])
-    part = np.rot90(photo[top : top + side, left : left + side], rng.integers(4))
+    part = np.rot90(photo[top : top + side, left : left + side], int(rng.integers(4)))
     part = cv2.resize(part, (SCENE, SCENE), interpolation=cv2.INTER_AREA if side > SCENE else cv2.INTER_LINEAR)
     return part * rng.uniform(0.6, 1.4, 3).astype(np.float32)
 
