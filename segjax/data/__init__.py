@@ -9,6 +9,7 @@ from segjax.data.formats.tfds import tfds_dataset
 from segjax.data.formats.tfds_boxes import tfds_boxes
 from segjax.data.formats.voc import voc
 from segjax.data.record import IGNORE, Record, Source
+from segjax.data.sets.faces import faces
 from segjax.data.sets.folder import FolderDefaults, folder, folder_defaults
 from segjax.data.sets.islands import islands
 from segjax.data.sets.labelled import LabelledDefaults, labelled, labelled_defaults
@@ -34,6 +35,7 @@ __all__ = [
     "Statistics",
     "check",
     "coco",
+    "faces",
     "folder",
     "folder_defaults",
     "islands",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from segjax.data.dataset import Dataset
 from segjax.data.formats.coco import coco
 from segjax.data.formats.voc import voc
+from segjax.data.sets.faces import faces
 from segjax.data.sets.folder import folder
 from segjax.data.sets.islands import islands
 from segjax.data.sets.labelled import labelled
@@ -58,6 +59,12 @@ CATALOGUE = (
         "951 boxes around tree crowns in four aerial photos, in tiles of 256x256; fetched by itself (21 MB).",
         "segjax train trees",
         trees,
+    ),
+    Entry(
+        "faces",
+        "Drawn faces with eight emotions each, composed over aerial photos, 192x192; fetched by itself (31 and 21 MB).",
+        "segjax train faces",
+        faces,
     ),
     Entry(
         "oxford_iiit_pet",

@@ -9,6 +9,7 @@ of mmsegmentation and of torchmetrics' macro averages; scikit-learn's `jaccard_s
 takes them at once.
 """
 
+from segjax.metrics.attributes import attribute_confusion, attribute_cross_entropy_counts
 from segjax.metrics.boundary_iou import boundary_iou, boundary_iou_counts, mean_boundary_iou
 from segjax.metrics.calibration import attribute_calibration_counts, calibration_counts, expected_calibration_error
 from segjax.metrics.checkerboard import checkerboard_score, power_spectrum
@@ -40,6 +41,8 @@ __all__ = [
     "LabelScores",
     "LocalizationScores",
     "attribute_calibration_counts",
+    "attribute_confusion",
+    "attribute_cross_entropy_counts",
     "best_thresholds",
     "boundary_f1",
     "boundary_f1_counts",

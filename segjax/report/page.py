@@ -174,11 +174,12 @@ def _tables(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _confusion(run: RunFiles) -> dict[str, Any] | None:
-    """The matrix as shares of each true class, and what is most often taken for what."""
+    """The matrix as shares of each true class or attribute, and what is most often taken for what."""
     counts = run.details.get("confusion")
     if counts is None:
         return None
-    names = list(run.details["colours"])
+    attributes = run.details.get("confused")
+    names = attributes or list(run.details["colours"])
     shares = [[value / sum(row) if sum(row) else None for value in row] for row in counts]
     total = sum(map(sum, counts))
     mistakes = sorted(
@@ -186,6 +187,8 @@ def _confusion(run: RunFiles) -> dict[str, Any] | None:
     )
     return {
         "names": names,
+        "of": "objects" if attributes else "pixels",
+        "kind": "attribute" if attributes else "class",
         "shares": shares if len(names) <= _MATRIX else None,
         "mistakes": [
             {"true": names[i], "found": names[j], "share": shares[i][j], "of_all": value / total}

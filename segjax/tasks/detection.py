@@ -16,6 +16,7 @@ from segjax.data.formats.rasters import Raster
 from segjax.drawing import draw_curves, notes
 from segjax.inference import Found, Summary, Tells, Variables, VideoSummary, predict_boxes
 from segjax.ops import boxes
+from segjax.tasks.attributes import attribute_counts, attribute_details, attribute_scores
 from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examined import Examined
 from segjax.tasks.examples import Shown, draw_box_predictions
@@ -25,6 +26,7 @@ from segjax.tasks.task import Batch
 _TOGETHER = 128
 """Boxes are compared in so many rows, or twice as many, and so on."""
 _pairwise = jax.jit(boxes.pairwise)
+_counted = jax.jit(attribute_counts)
 
 
 class Objects(NamedTuple):
@@ -43,9 +45,10 @@ class Objects(NamedTuple):
 class Detection:
     """What the `detections(max_boxes)` of a model's outputs are, against all boxes of each record, by COCO's scores.
 
-    Where the data set has attributes, the calibration of their scores is measured too: of the attributes at each true
-    box's best match of its class with an IoU of 0.5 or more. At most `max_boxes` of an image are predicted; images are
-    seen in their own size.
+    Where the data set has attributes, those found at each true box's best match of its class with an IoU of 0.5 or more
+    are compared with its own: how well their scores are calibrated, their cross-entropy and, where there are several,
+    how often the highest true one has the highest score. At most `max_boxes` of an image are predicted; images are seen
+    in their own size.
 
     Examples:
         >>> data_set = data.Dataset("mine", ("ground", "tree"), ((0, 0, 0), (0, 255, 0)), open=lambda split: [])
@@ -96,14 +99,13 @@ class Detection:
             "valid": batch["valid"],
         }
         if found.attributes is not None and "attributes" in batch:
-            measured["calibration"] = _attribute_counts(found, batch)
+            measured["attributes"] = attribute_counts(found, batch)
         return measured
 
-    def scores(self, measured: Iterable[dict[str, np.ndarray]]) -> dict[str, Any]:
+    def scores(self, measured: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """AP50, AP75, AP and AR over a split, and AP50 and AP of each class."""
         parts = list(measured)
-        calibration = [part["calibration"] for part in parts if "calibration" in part]
-        names = parts[0].keys() - {"calibration"}
+        names = parts[0].keys() - {"attributes"}
         whole = {name: np.concatenate([part[name] for part in parts]) for name in names}
         valid = whole.pop("valid")
         found = metrics.detection_scores(
@@ -114,10 +116,8 @@ class Detection:
         scores: dict[str, Any] = {name: _known(getattr(found, name)) for name in ("ap50", "ap75", "ap", "ar")}
         for name in ("class_ap50", "class_ap", "class_f1", "class_threshold"):
             scores[name] = dict(zip(self._data.class_names, map(_known, getattr(found, name)), strict=True))
-        if calibration:
-            counts = np.sum(np.asarray(calibration, np.float64), axis=0)
-            errors = (_known(metrics.expected_calibration_error(one)) for one in counts)
-            scores["calibration_error"] = dict(zip(self._data.attribute_names, errors, strict=True))
+        if "attributes" in parts[0]:
+            scores |= attribute_scores([part["attributes"] for part in parts], self._data.attribute_names)
         return scores
 
     def decided(self, scores: Mapping[str, Any]) -> "Detection":
@@ -142,6 +142,8 @@ class Detection:
             whole = self._scores_of(records, found)
             curves = zip(self._data.class_names, whole.class_precision, strict=True)
             details["precision"] = {name: curve.tolist() for name, curve in curves if not np.isnan(curve).any()}
+            if self._data.attribute_names and all(one.attributes is not None for one in found):
+                details.update(attribute_details(_counted(*_stacked(records, found)), self._data.attribute_names))
             least = np.where(np.isnan(whole.class_threshold), 0.3, whole.class_threshold)
             kept = [one._replace(labels=np.where(one.scores >= least[one.labels], one.labels, -1)) for one in found]
             alone = [self._scores_of([record], [one]) for record, one in zip(records, found, strict=True)]
@@ -174,23 +176,14 @@ class Detection:
 
     def _scores_of(self, records: list[Record], found: list[Any]) -> metrics.DetectionScores:
         """COCO's scores of what was found in some records."""
-        most = max(len(values) for r, one in zip(records, found, strict=True) for values in (r["boxes"], one.boxes))
-
-        def padded(values: np.ndarray, fill: float) -> np.ndarray:
-            return np.concatenate([values, np.full((most - len(values), *values.shape[1:]), fill, values.dtype)])
-
-        true = [
-            (padded(r["boxes"], 0), padded(r["labels"], -1), padded(r.get("crowd", np.zeros(len(r["boxes"]), bool)), 0))
-            for r in records
-        ]
-        true_boxes, true_labels, crowd = (np.stack(values) for values in zip(*true, strict=True))
+        one, true = _stacked(records, found)
         return metrics.detection_scores(
-            np.stack([padded(one.boxes, 0) for one in found]),
-            np.stack([padded(one.scores, 0) for one in found]),
-            np.stack([padded(one.labels, -1) for one in found]),
-            true_boxes,
-            true_labels,
-            crowd,
+            one.boxes,
+            one.scores,
+            one.labels,
+            true["boxes"],
+            true["labels"],
+            true["crowd"],
             num_classes=self._num_classes,
             max_boxes=self._max_boxes,
         )
@@ -211,6 +204,28 @@ class Detection:
         return Shown(record, drawn, (right + 1) / (len(true[0]) + wrong + 1), caption, scores)
 
 
+def _stacked(records: list[Record], found: list[Any]) -> tuple[Any, dict[str, np.ndarray]]:
+    """What was found in some records, and what is true of them, as a batch of all of them."""
+    most = max(len(values) for r, one in zip(records, found, strict=True) for values in (r["boxes"], one.boxes))
+
+    def stacked(each: Iterable[np.ndarray], fill: float) -> np.ndarray:
+        rows = [(values, np.full((most - len(values), *values.shape[1:]), fill, values.dtype)) for values in each]
+        return np.stack([np.concatenate(pair) for pair in rows])
+
+    def crowd(record: Record) -> np.ndarray:
+        return record.get("crowd", np.zeros(len(record["boxes"]), bool))
+
+    true = {
+        "boxes": stacked((r["boxes"] for r in records), 0),
+        "labels": stacked((r["labels"] for r in records), -1),
+        "crowd": stacked(map(crowd, records), 0),
+    }
+    if all("attributes" in r for r in records):
+        true["attributes"] = stacked((r["attributes"] for r in records), np.nan)
+    fills = {name: -1 if name == "labels" else 0 for name, one in found[0]._asdict().items() if one is not None}
+    return found[0]._replace(**{n: stacked((getattr(o, n) for o in found), fill) for n, fill in fills.items()}), true
+
+
 def _overlap(one: Float[np.ndarray, "n 4"], other: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "n m"]:
     """The IoU of all pairs; boxes are filled up, or every image of other counts would wait for a program of its own."""
     filled = [np.pad(x, ((0, _TOGETHER * (len(x) // _TOGETHER + 1) - len(x)), (0, 0))) for x in (one, other)]
@@ -221,17 +236,6 @@ def _inside(found: Any, size: Int[Array, "n 2"]) -> Any:
     """What is found within images of (height, width), as `predict_boxes` gives it: label -1 where nothing is."""
     within = boxes.clip(found.boxes, (size[:, None, 0], size[:, None, 1]))
     return found._replace(boxes=within, labels=jnp.where((within[..., 2:] > 0).all(-1), found.labels, -1))
-
-
-def _attribute_counts(found: Any, batch: Batch) -> Float[Array, "a bins 3"]:
-    """The calibration counts of what was found for true boxes: at the best overlap, if it is at least a half."""
-    overlap = boxes.pairwise(batch["boxes"], found.boxes)
-    alike = (batch["labels"][:, :, None] == found.labels[:, None]) & (batch["labels"] >= 0)[:, :, None]
-    overlap = jnp.where(alike & ~batch["crowd"][:, :, None], overlap, 0)
-    best = overlap.argmax(-1)
-    scores = jnp.take_along_axis(found.attributes, best[..., None], 1)
-    known = jnp.where((overlap.max(-1) >= 0.5)[..., None], batch["attributes"], jnp.nan)
-    return metrics.attribute_calibration_counts(scores, known)
 
 
 def _known(score: Any) -> float | None:

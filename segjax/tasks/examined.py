@@ -35,8 +35,9 @@ class Examined(NamedTuple):
     total: int
     """How many records the split has."""
     details: dict[str, Any]
-    """Of all that were looked at, as far as the task has them: `confusion` of pixels (a row for each true class),
-    `calibration` as `calibration_bins` has it, and `precision` by class at the recalls 0, 0.01 .. 1."""
+    """Of all that were looked at, as far as the task has them: `confusion` of pixels (a row for each true class), or of
+    objects by the attributes that `confused` names, `calibration` as `calibration_bins` has it, and `precision` by
+    class at the recalls 0, 0.01 .. 1."""
     worst: list[Example]
     median: list[Example]
     """Those in the middle, when all are ordered by their score."""

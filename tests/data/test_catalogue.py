@@ -9,7 +9,7 @@ from segjax.errors import DataError
 def test_a_set_by_its_name(name):
     dataset = by_name(name, root=None, groups=None)  # what is not given
     assert dataset.augment is not None
-    assert (dataset.statistics is None) == (name == "trees")
+    assert (dataset.statistics is None) == (name in ("trees", "faces"))
     assert len(dataset.palette) == len(dataset.class_names)
     with pytest.raises(ValueError, match="has the splits train, val and test, not 'other'"):
         dataset.open("other")

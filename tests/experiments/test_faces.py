@@ -42,7 +42,7 @@ def coco_set(folder: Path) -> list[str]:
         height, width = ((48, 64), (40, 40))[number % 2]
         Image.fromarray(rng.integers(0, 256, (height, width, 3)).astype(np.uint8)).save(folder / f"{number}.png")
         images.append({"id": number, "file_name": f"{number}.png", "height": height, "width": width})
-        scores = {"happy": 0.9, "sad": 0.1} if number % 2 else {"happy": 0.2}
+        scores = {"happiness": 0.9, "sadness": 0.1} if number % 2 else {"happiness": 0.2}
         face = {"id": number, "image_id": number, "category_id": 3, "bbox": [10, 8, 20, 24], "iscrowd": 0}
         annotations.append(face | {"area": 480, "attributes": scores})
     content = {"images": images, "annotations": annotations, "categories": [{"id": 3, "name": "face"}]}

@@ -53,6 +53,7 @@ MEASURED: dict[str, tuple[int, int, int, Augment, tuple[Any, ...] | None, int]] 
         1_206_870,
     ),
     "trees": (2000, 8, 500, Augment(crop=(128, 128), **FLIPS, **COLOUR, scale=(0.8, 1.25)), None, 1_204_629),
+    "faces": (1200, 8, 400, Augment(crop=(128, 128), flip_horizontal=True), None, 1_223_357),
     "wider_face": (
         50_000,
         16,

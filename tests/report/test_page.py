@@ -98,6 +98,13 @@ def test_it_says_what_the_files_say(tmp_path: Path, examined: Examined):
     assert "ground 75.0 25.0 <b> – –" in said  # no pixel is of that class
     assert "ground <b> 25.0% 25.0%" in said
     assert "Calibration: expected error 0.250" in said
+    assert "Pixels of each true class" in said
+    of_attributes = examined.details | {"confused": ["anger", "fear"]}
+    write_report(folder, "miou", DATA, examined._replace(details=of_attributes))
+    said = " ".join(Elements((folder / "report.html").read_text()).text.split())
+    assert "Objects of each true attribute (row) by predicted attribute (column)" in said
+    assert "anger 75.0 25.0 fear – –" in said
+    assert "taken for of the attribute of all objects anger fear 25.0% 25.0%" in said
     assert "width 8 instead of 4 loss dice seed 0" in said
     assert "Training 1 min 15 s Peak memory of a step 2 MiB" in said
     assert "segjax train halves --width 8" in said

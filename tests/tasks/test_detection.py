@@ -5,6 +5,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -86,9 +87,14 @@ def test_attributes_of_what_was_found_are_calibrated():
         np.array([[[0.25, 0.5], [0.75, 0.1], [0.9, 0.9]]], np.float32),
     )
     task = Detection(data)
-    measured = {name: np.asarray(value) for name, value in task.measure(Several(found), batch).items()}
+    measured = jax.device_get(jax.jit(lambda: task.measure(Several(found), batch))())
     # happy: 0.25 where 0 is true and 0.75 where 1 is; sad: 0.5 where 0.5 is, the other one is not known.
-    assert task.scores([measured])["calibration_error"] == {"happy": pytest.approx(0.25), "sad": pytest.approx(0.0)}
+    scores = task.scores([measured, measured])  # as of two batches
+    assert scores["calibration_error"] == {"happy": pytest.approx(0.25), "sad": pytest.approx(0.0)}
+    assert scores["attribute_cross_entropy"] == pytest.approx(-(2 * np.log(0.75) + np.log(0.5)) / 3)
+    # The second object alone has both: sad is true, and has the higher score.
+    assert scores["attribute_accuracy"] == 1
+    assert scores["attribute_recall"] == {"happy": None, "sad": 1}
 
 
 def test_many_objects_are_learned_and_scored_with_the_images_that_have_none(coloured: Path, tmp_path: Path):
