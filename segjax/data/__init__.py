@@ -20,6 +20,7 @@ from segjax.data.sets.trees import trees
 from segjax.data.sets.wider_face import wider_face
 from segjax.data.statistics import Statistics
 from segjax.errors import DataError
+from segjax.mask_numbers import ignored, mask_type
 
 __all__ = [
     "IGNORE",
@@ -38,10 +39,12 @@ __all__ = [
     "faces",
     "folder",
     "folder_defaults",
+    "ignored",
     "islands",
     "labelled",
     "labelled_defaults",
     "land_cover",
+    "mask_type",
     "nuclei",
     "oxford_iiit_pet",
     "test_batches",

@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from segjax.data.blemishes import as_jpeg, blurred, noisy, smooth_displacement, with_gamma
-from segjax.data.record import IGNORE, Record
+from segjax.data.record import Record
 from segjax.errors import DataError
+from segjax.mask_numbers import ignored_in
 
 LUMA = (0.299, 0.587, 0.114)
 """How bright red, green and blue look (ITU-R BT.601)."""
@@ -27,10 +28,10 @@ class Augment:
     """Random scale, rotation, crop, flips and colour, called as `augment(record, rng)`; the defaults change nothing.
 
     All of the geometry is one map, so that a pixel is interpolated once: linearly in the image, to the nearest
-    pixel in the mask. What comes from outside the image repeats its edge there and is 255 in the mask. A box becomes
-    the upright box around its moved corners, clipped to the result; it is dropped, with its label and attributes, where
-    less than half of it is left. Colour, noise, blur and JPEG change neither mask nor boxes, and are for any depth and
-    number of bands but where it is said. What is drawn for one knob does not change what others draw.
+    pixel in the mask. What comes from outside the image repeats its edge there and is ignored in the mask. A box
+    becomes the upright box around its moved corners, clipped to the result; it is dropped, with its label and
+    attributes, where less than half of it is left. Colour, noise, blur and JPEG change neither mask nor boxes, and are
+    for any depth and number of bands but where it is said. What is drawn for one knob does not change what others draw.
 
     `mixup`, `cutmix`, `copy_paste` and `mosaic` are of several records: `segjax.data.train_batches` draws the others.
 
@@ -175,7 +176,7 @@ def _pixel_of_a_class(record: Record, rng: np.random.Generator) -> tuple[float, 
         there = np.flatnonzero((mask == 1).any(axis=(0, 1)))
         inside = mask[..., rng.choice(there)] == 1 if len(there) else np.zeros(mask.shape[:2], bool)
     else:
-        there = np.unique(mask[mask != IGNORE])
+        there = np.unique(mask[mask != ignored_in(mask)])
         inside = mask == rng.choice(there) if len(there) else np.zeros(mask.shape, bool)
     rows, columns = np.nonzero(inside)
     if not len(rows):
@@ -207,8 +208,9 @@ def warp(
         places[..., :2] += bent
         places = (places @ centred.T.astype(np.float32)).astype(np.float32)
 
+    value = (ignored_in(record["mask"]) if "mask" in record else 0,) * _TOGETHER
+
     def moved_bands(pixels: np.ndarray, flags: int, border: int) -> np.ndarray:
-        value = (IGNORE,) * _TOGETHER
         if bent is not None:
             return cv2.remap(pixels, places, None, flags, borderMode=border, borderValue=value)  # type: ignore[call-overload]
         return cv2.warpAffine(

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, TypeVar, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Num, UInt8
+from jaxtyping import Bool, Float32, Int32, Num, UInt
 
 from segjax.data.augment import Augment
 from segjax.data.checked import checked
 from segjax.data.mixing import mixed, mixup
 from segjax.data.padding import padded, side_for
-from segjax.data.record import IGNORE, Record, Source
+from segjax.data.record import Record, Source
 from segjax.errors import DataError
+from segjax.mask_numbers import ignored_in
 
 if TYPE_CHECKING:
     import grain
@@ -32,7 +33,7 @@ class Batch(TypedDict):
 
     image: Num[np.ndarray, "n h w c"]
     """uint8, uint16 or float32, as the records have it."""
-    mask: NotRequired[UInt8[np.ndarray, "n h w *k"]]
+    mask: NotRequired[UInt[np.ndarray, "n h w *k"]]
     boxes: NotRequired[Float32[np.ndarray, "n m 4"]]
     """(x, y, w, h) in pixels."""
     labels: NotRequired[Int32[np.ndarray, "n m"]]
@@ -43,7 +44,7 @@ class Batch(TypedDict):
     """With boxes: whether there is a record in this place, which may well have no box."""
     size: NotRequired[Int32[np.ndarray, "n 2"]]
     """With boxes: height and width of the record's image, which the batch may have room around; 0 without a record."""
-    other_mask: NotRequired[UInt8[np.ndarray, "n h w *k"]]
+    other_mask: NotRequired[UInt[np.ndarray, "n h w *k"]]
     """Of MixUp: the mask of what is mixed into each image."""
     share: NotRequired[Float32[np.ndarray, " n"]]
     """Of MixUp: the weight of `mask`, the same for all of a batch; that of `other_mask` is what is left of 1."""
@@ -158,10 +159,10 @@ def test_batches(
     """All records once, those of like sizes together, in order among themselves.
 
     A model sees each image as `segjax.data.padding.padded` makes it, whatever it is in a batch with: its last row and
-    column are repeated until its sides are those of few sizes, for each of which one step is compiled. The mask is 255
-    there. Every batch is full; what is missing in the last one of a size is filled with black images whose mask is 255
-    and whose labels are -1 everywhere. Counts that ignore 255 are exact; where records have boxes, `valid` tells a
-    missing one from one without any, and `size` where an image ends.
+    column are repeated until its sides are those of few sizes, for each of which one step is compiled. The mask is
+    ignored there. Every batch is full; what is missing in the last one of a size is filled with black images whose mask
+    is ignored and whose labels are -1 everywhere. Counts without what is ignored are exact; where records have boxes,
+    `valid` tells a missing one from one without any, and `size` where an image ends.
 
     Args:
         source: At least one record; with several shards, all of one size, since each must know its batches' size.
@@ -261,7 +262,8 @@ def _empty(example: Record, batch_size: int, shape: tuple[int, ...], max_boxes: 
     """A batch of nothing, with room for records that have what the example has."""
     batch = Batch(image=np.zeros((batch_size, *shape), example["image"].dtype))
     if "mask" in example:
-        batch["mask"] = np.full((batch_size, *shape[:2], *example["mask"].shape[2:]), IGNORE, np.uint8)
+        mask = example["mask"]
+        batch["mask"] = np.full((batch_size, *shape[:2], *mask.shape[2:]), ignored_in(mask), mask.dtype)
     if "boxes" in example:
         batch["boxes"] = np.zeros((batch_size, max_boxes, 4), np.float32)
         batch["labels"] = np.full((batch_size, max_boxes), -1, np.int32)
@@ -278,9 +280,10 @@ def _fill(batch: Batch, records: Sequence[tuple[int, Record]]) -> Batch:
     """The batch with records, of which the source's numbers are given too, in its first places."""
     for place, (number, record) in enumerate(records):
         height, width = record["image"].shape[:2]
-        if record["image"].dtype != batch["image"].dtype:
-            types = f"{record['image'].dtype}, and others of its batch {batch['image'].dtype}"
-            raise DataError(f"Record {number} has an image of {types}: save all images of a set as one type.")
+        for what in ("image", "mask"):
+            if what in batch and record[what].dtype != batch[what].dtype:
+                types = f"{record[what].dtype}, and others of its batch {batch[what].dtype}"
+                raise DataError(f"Record {number} has its {what} in {types}: save all {what}s of a set as one type.")
         batch["image"][place] = padded(record["image"], batch["image"].shape[1:3])
         if "mask" in batch:
             batch["mask"][place, :height, :width] = record["mask"]

@@ -9,6 +9,7 @@ from segjax.data.formats.bands import Bands
 from segjax.data.formats.rasters import WHITE
 from segjax.data.record import IGNORE, Record, Source
 from segjax.errors import DataError
+from segjax.mask_numbers import ignored_in, mask_type
 
 
 @dataclass(frozen=True)
@@ -74,19 +75,22 @@ def _check_image(what: str, record: Record) -> None:
 
 def _check_mask(what: str, record: Record, num_classes: int | None) -> None:
     mask, size = record["mask"], record["image"].shape[:2]
-    if _dtype(mask) != "uint8" or mask.shape != size:
+    count = None if num_classes is None else num_classes + ("boxes" in record)
+    types = ("uint8", "uint16") if count is None else (mask_type(count).name,)
+    if _dtype(mask) not in types or mask.shape != size:
+        many = count is not None and types == ("uint16",)
         raise DataError(
-            f"{what} has a mask of {_described(mask)} for an image of {size[0]}x{size[1]}: give the class of every "
-            "pixel as uint8, 255 to ignore it."
+            f"{what} has a mask of {_described(mask)} for an image of {size[0]}x{size[1]}"
+            + (f" and {count} classes: " if many else ": ")
+            + "give the class of every pixel as "
+            + ("uint16, 65535 to ignore it." if many else "uint8, 255 to ignore it.")
         )
-    if num_classes is None:
-        return
-    count = num_classes + ("boxes" in record)
     # Most masks have no class out of range, and then one look at their greatest value is enough.
-    if mask.max() >= count and (strange := mask[(mask >= count) & (mask != IGNORE)]).size:
+    ignore = ignored_in(mask)
+    if count is not None and mask.max() >= count and (strange := mask[(mask >= count) & (mask != ignore)]).size:
         raise DataError(
-            f"{what} has a mask (uint8) with the class {strange.max()}, and there are {count} classes: name all of "
-            f"them, or write {IGNORE} where a pixel has none."
+            f"{what} has a mask ({mask.dtype}) with the class {strange.max()}, and there are {count} classes: name all "
+            f"of them, or write {ignore} where a pixel has none."
         )
 
 

@@ -1,5 +1,6 @@
 """A data set: what it is called, what its classes are, how its splits are opened, and what training wants to know."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -62,7 +63,8 @@ class Dataset:
         return brightened(image) if self.images is None else self.images.shown(image)
 
     def __post_init__(self) -> None:
-        if twice := next((name for name in self.class_names if self.class_names.count(name) > 1), None):
+        counts = Counter(self.class_names)
+        if twice := next((name for name in self.class_names if counts[name] > 1), None):
             raise DataError(
                 f"{self.name} has two classes called '{twice}': give each a name of its own; masks that are drawn of "
                 "objects have a background beside them."

@@ -1,7 +1,7 @@
 """New records made of several: mosaic, copy-paste, CutMix and MixUp.
 
-What is pasted brings its own mask, 255 included, and its own boxes; of a box of which less than half is left, nothing
-is.
+What is pasted brings its own mask, with what it ignores, and its own boxes; of a box of which less than half is left,
+nothing is.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from segjax.data.augment import LEAST_OF_BOX, Augment
-from segjax.data.record import IGNORE, Record
+from segjax.data.record import Record
 from segjax.errors import DataError
+from segjax.mask_numbers import ignored_in
 
 Another = Callable[[], Record]
 """Draws another record of the split, augmented alike."""
@@ -76,7 +77,7 @@ def copy_paste(record: Record, others: list[Record], rng: np.random.Generator) -
         there = np.flatnonzero((mask == 1).any(axis=(0, 1)))
         inside = (mask[..., there[_half(len(there), rng)]] == 1).any(axis=2)
     else:
-        there = np.setdiff1d(mask, (0, IGNORE))
+        there = np.setdiff1d(mask, (0, ignored_in(mask)))
         inside = np.isin(mask, there[_half(len(there), rng)])
     return _pasted(record, other, inside)
 

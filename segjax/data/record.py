@@ -3,10 +3,10 @@
 from typing import Literal, NotRequired, Protocol, TypedDict, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Num, UInt8
+from jaxtyping import Bool, Float32, Int32, Num, UInt
 
 IGNORE = 255
-"""The mask value of a pixel that neither trains nor scores."""
+"""The mask value of a pixel that neither trains nor scores; `ignored` says it of more than 255 classes."""
 
 Split = Literal["train", "val", "test"]
 """What trains; what is scored meanwhile and decides what is kept; what is scored once, at the end."""
@@ -17,9 +17,9 @@ class Record(TypedDict):
 
     image: Num[np.ndarray, "h w c"]
     """uint8, uint16 or float32, as it is stored: a model normalises it."""
-    mask: NotRequired[UInt8[np.ndarray, "h w *k"]]
-    """The class of every pixel; of a set whose labels may overlap, (h w k): 1 where a pixel has the label, 0 where not.
-    255 is ignored."""
+    mask: NotRequired[UInt[np.ndarray, "h w *k"]]
+    """The class of every pixel, uint8 in which 255 is ignored or, of more than 255 classes, uint16 in which 65535 is.
+    Of a set whose labels may overlap, uint8 (h w k): 1 where a pixel has the label, 0 where not, 255 where ignored."""
     boxes: NotRequired[Float32[np.ndarray, "m 4"]]
     """(x, y, w, h) in pixels: the top-left corner and the size, so that a whole image is (0, 0, w, h)."""
     labels: NotRequired[Int32[np.ndarray, " m"]]

@@ -1,5 +1,6 @@
 """What training wants to know of images and masks: normalisation, crop and class weights."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from jaxtyping import Float, Int, Int64
 
 from segjax.data.checked import checked
 from segjax.data.formats.rasters import WHITE, Depth, depth_of
-from segjax.data.record import IGNORE, Record, Source
+from segjax.data.record import Record, Source
 from segjax.errors import DataError
 
 CROPS = (32, 256)
@@ -54,13 +55,13 @@ def measure(source: Source, num_classes: int, *, gamma: float = 1.0, most: int =
     depth = _depth(records)
     white = WHITE[depth]
     images = [(record["image"].reshape(-1, record["image"].shape[-1]) / white) ** gamma for record in records]
-    counts = [np.bincount(record["mask"].ravel(), minlength=IGNORE + 1)[:num_classes] for record in records]
+    counts = (np.bincount(record["mask"].ravel(), minlength=num_classes)[:num_classes] for record in records)
     sizes = np.array([record["image"].shape[:2] for record in records])
     means, stds = np.array([image.mean(0) for image in images]), np.array([image.std(0) for image in images])
     return SourceStatistics(
         pooled(means, stds, sizes.prod(axis=1), depth, gamma),
         training_crop(sizes),
-        median_frequency_weights(np.array(counts)),
+        median_frequency_weights(counts),
     )
 
 
@@ -98,20 +99,22 @@ def training_crop(sizes: Int[np.ndarray, "n 2"]) -> int:
     return min(max(int(np.median(sizes.min(axis=1))) // least * least, least), most)
 
 
-def median_frequency_weights(counts: Int[np.ndarray, "n k"]) -> tuple[float, ...]:
+def median_frequency_weights(counts: Iterable[Int[np.ndarray, " k"]]) -> tuple[float, ...]:
     """Weights of classes (Eigen and Fergus, 2015) by the pixels that each mask has of each; at most 10, 1 for no pixel.
 
     A class's frequency is its share of the pixels of those masks that have it at all: it is not rare for being in few.
     """
-    seen = counts.sum(axis=0)
-    around = (counts.sum(axis=1, keepdims=True) * (counts > 0)).sum(axis=0)
+    seen = around = np.zeros(1, np.int64)
+    for of_mask in counts:  # one at a time: of many masks and classes together they would be gigabytes
+        seen = seen + of_mask
+        around = around + of_mask.sum() * (of_mask > 0)
     frequency = seen[seen > 0] / around[seen > 0]
     weights = np.ones(len(seen))
     weights[seen > 0] = np.minimum(np.median(frequency) / frequency, MOST_WEIGHT)
     return tuple(weights.tolist())
 
 
-def positive_weights(counts: Int[np.ndarray, "k 256"]) -> tuple[float, ...]:
+def positive_weights(counts: Int[np.ndarray, "k 2"]) -> tuple[float, ...]:
     """For each label that may overlap others, the pixels without it for each with it; in 1 to 10, and 1 for none."""
     without, having = counts[:, 0], counts[:, 1]
     weights = np.where(having > 0, without / np.maximum(having, 1), 1)

@@ -18,6 +18,8 @@ _STYLES: dict[str, dict[str, Any]] = {
     "val": {"color": "#c0392b", "marker": "o", "markersize": 3, "clip_on": False},
     "test": {"color": "#1f4e79", "marker": "D", "markersize": 5, "clip_on": False},
 }
+_LINES = 64
+"""Classes of which each has a line."""
 Points = list[tuple[int, Mapping[str, Any]]]
 """Steps, and what a row says of each."""
 
@@ -36,7 +38,7 @@ def draw_curves(
         folder: where to.
         rows: of a run's log: the scores of "train", "val" and "test", where a row has them, at its "step".
         scores: which to draw, and what each is called; those of training too where rows have them.
-        class_score: one that has a value for each class, and what it is called; drawn last.
+        class_score: one that has a value for each class, and what it is called; drawn last, of up to 64 classes.
         colours: of its classes, by name.
 
     Examples:
@@ -47,6 +49,8 @@ def draw_curves(
         True
     """
     of = {split: [(row["step"], row[split]) for row in rows if split in row] for split in ("train", *_SPLITS)}
+    if colours is not None and len(colours) > _LINES:
+        class_score = None
     count = 1 + len(scores) + (class_score is not None)
     figure = Figure(figsize=(4.3 * count, 3.6), layout="constrained")
     panels: list[Axes] = list(np.atleast_1d(figure.subplots(1, count)))

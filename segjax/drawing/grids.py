@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt, UInt8
 from matplotlib.figure import Figure
 
 from segjax.drawing.box_overlay import Note, draw_boxes
 from segjax.drawing.figures import bare, class_patches, rgb, save
 from segjax.drawing.palette import IGNORED, Palette, paint
 
+_NAMED = 64
+"""Classes that a legend names, at most."""
 _RIGHT, _WRONG, _TRUTH = (238, 238, 238), (204, 51, 63), (255, 255, 255)
 
 
@@ -19,8 +21,8 @@ class MaskExample(NamedTuple):
     """One record with the mask that was predicted for it."""
 
     image: UInt8[np.ndarray, "h w c"]
-    truth: UInt8[np.ndarray, "h w *k"]
-    prediction: UInt8[np.ndarray, "h w *k"]
+    truth: UInt[np.ndarray, "h w *k"]
+    prediction: UInt[np.ndarray, "h w *k"]
 
 
 class BoxExample(NamedTuple):
@@ -40,7 +42,7 @@ def draw_mask_grid(folder: Path, examples: Sequence[MaskExample], class_names: S
     figure = Figure(figsize=(2.0 * len(examples) + 0.4, 8.6), layout="constrained")
     grid = figure.subplots(4, len(examples), squeeze=False)
     for column, (image, truth, prediction) in zip(grid.T, examples, strict=True):
-        counted, right = truth != 255, truth == prediction
+        counted, right = truth != np.iinfo(truth.dtype).max, truth == prediction
         if truth.ndim == 3:  # of labels that may overlap
             counted, right = counted.any(axis=2), (right | ~counted).all(axis=2)
         error = np.where(right[..., None], _RIGHT, _WRONG)
@@ -54,6 +56,10 @@ def draw_mask_grid(folder: Path, examples: Sequence[MaskExample], class_names: S
             column[3].set_xlabel(f"{right[counted].mean():.0%} right", fontsize=9)
     for axes, title in zip(grid[:, 0], ("image", "truth", "prediction", "error"), strict=True):
         axes.set_ylabel(title, fontsize=11)
+    if len(class_names) > _NAMED and examples[0].truth.ndim == 2:  # the commonest of those that are to be seen
+        seen = np.concatenate([mask.ravel() for _, *masks in examples for mask in masks])
+        order = np.argsort(-np.bincount(seen, minlength=len(class_names))[: len(class_names)], kind="stable")[:_NAMED]
+        class_names, palette = [class_names[int(c)] for c in order], [palette[int(c)] for c in order]
     patches = class_patches(class_names, palette)
     figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 8), frameon=False, fontsize=9)
     save(figure, folder, "predictions.png")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from segjax.drawing.names import FONT, drawable
@@ -14,20 +14,22 @@ LONGEST = 2048
 """A larger image is drawn smaller: its longer side gets this many pixels."""
 SHORTEST = 384
 """A smaller image is drawn larger: its pixels are repeated while its longer side stays within this many."""
+_NAMED = 64
+"""Classes that the legend names, at most."""
 _MARGIN = 8
 _BACKGROUND, _BORDER = (250, 250, 250), (255, 255, 255)
 
 
 def draw_overlay(
     image: UInt8[np.ndarray, "h w 3"],
-    mask: UInt8[np.ndarray, "h w *k"],
+    mask: UInt[np.ndarray, "h w *k"],
     class_names: Sequence[str],
     palette: Palette,
 ) -> Image.Image:
     """Tint an image with the colours of its mask, draw where classes meet, and say below which colour is what.
 
-    The legend names the classes that occur, the most frequent first, with their share of the pixels. A mask (h w k) has
-    1 for each label of a pixel: where labels overlap their colours are stripes.
+    The legend names up to 64 classes that occur, the most frequent first, with their share of the pixels. A mask
+    (h w k) has 1 for each label of a pixel: where labels overlap their colours are stripes.
 
     Examples:
         >>> image, mask = np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.uint8)
@@ -47,7 +49,7 @@ def draw_overlay(
     return canvas
 
 
-def tint(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w *k"], palette: Palette) -> np.ndarray:
+def tint(image: UInt8[np.ndarray, "h w 3"], mask: UInt[np.ndarray, "h w *k"], palette: Palette) -> np.ndarray:
     """The image in its own size, tinted with the colours of its mask, and white where classes meet.
 
     Examples:
@@ -65,7 +67,7 @@ def tint(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w *k"], p
 
 
 def grey_overlay(
-    image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w *k"], palette: Palette
+    image: UInt8[np.ndarray, "h w 3"], mask: UInt[np.ndarray, "h w *k"], palette: Palette
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The colours of a mask laid over a greyed image, so that none is taken for its own; the ignored is white.
 
@@ -96,7 +98,9 @@ def _legend(width: int, shares: np.ndarray, class_names: Sequence[str], palette:
     size = max(14, width // 80)  # of the letters, in pixels
     font, names = ImageFont.truetype(FONT, size), drawable(class_names)
     order = [int(c) for c in np.argsort(-shares, kind="stable") if shares[c]]
-    texts = [f"{names[c]}  {shares[c]:.1%}" for c in order]
+    texts = [f"{names[c]}  {shares[c]:.1%}" for c in order[:_NAMED]]
+    if len(order) > _NAMED:
+        texts.append(f"and {len(order) - _NAMED} more")
     widths = [2 * _MARGIN + size + int(font.getlength(text)) for text in texts]
     width = max([width, *(_MARGIN + one for one in widths)])
     places, x, y = [], _MARGIN, _MARGIN
@@ -107,7 +111,8 @@ def _legend(width: int, shares: np.ndarray, class_names: Sequence[str], palette:
         x += one + _MARGIN
     legend = Image.new("RGB", (width, y + size + _MARGIN), _BACKGROUND)
     draw = ImageDraw.Draw(legend)
-    for c, text, (x, y) in zip(order, texts, places, strict=True):
-        draw.rectangle((x, y, x + size, y + size), fill=palette[c], outline=(120, 120, 120))
+    for number, (text, (x, y)) in enumerate(zip(texts, places, strict=True)):
+        if number < _NAMED:
+            draw.rectangle((x, y, x + size, y + size), fill=palette[order[number]], outline=(120, 120, 120))
         draw.text((x + size + 6, y + size // 2), text, (30, 30, 30), font, anchor="lm")
     return legend

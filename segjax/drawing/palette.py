@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt, UInt8
 
 Colour = tuple[int, int, int]
 """Red, green and blue in 0..255."""
@@ -19,9 +19,9 @@ _STRIPE = 3
 
 
 def paint(
-    mask: UInt8[np.ndarray, "h w *k"], palette: Palette, *, ignored: Colour = IGNORED
+    mask: UInt[np.ndarray, "h w *k"], palette: Palette, *, ignored: Colour = IGNORED
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """A mask in the colours of its classes, `ignored` where a value has none, as 255 does.
+    """A mask in the colours of its classes, `ignored` where a value has none, as 255 does (of 16 bits 65535).
 
     Of labels that may overlap, (h w k), a pixel with several is in stripes of their colours, and ignored where it is so
     for all.
@@ -32,7 +32,7 @@ def paint(
     """
     if mask.ndim == 3:
         return _striped(mask, palette, ignored)
-    table = np.full((256, 3), ignored, np.uint8)
+    table = np.full((np.iinfo(mask.dtype).max + 1, 3), ignored, np.uint8)
     table[: len(palette)] = palette
     return table[mask]
 

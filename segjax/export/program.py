@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 from segjax.errors import ExportError
 from segjax.layers.inputs import WHITE
+from segjax.mask_numbers import mask_type
 from segjax.models import Segmented
 from segjax.models.saved import channels_of
 
@@ -100,7 +101,7 @@ def program_of(
         if logits.shape[-1] == 1:
             raise ExportError("The model gives one logit and no choice of classes: wrap it in models.TwoClasses.")
         if argmax:
-            return found | {"mask": logits.argmax(-1).astype(jnp.uint8)}
+            return found | {"mask": logits.argmax(-1).astype(mask_type(logits.shape[-1]))}
         return found | {"probabilities": jax.nn.softmax(logits.astype(jnp.float32))}
 
     stored = getattr(model, "stored", "uint8")

@@ -13,10 +13,11 @@ from flax import linen as nn
 from jaxtyping import Float32, Num
 
 from segjax.data.padding import padded
-from segjax.data.record import IGNORE, Record, Source
+from segjax.data.record import Record, Source
 from segjax.errors import InferenceError
 from segjax.inference.prediction import Variables, refuse_other_depth
 from segjax.inference.together import of_batch, together
+from segjax.mask_numbers import ignored_in
 from segjax.ops import boxes
 from segjax.ops.boxes import Detections
 
@@ -157,7 +158,7 @@ class FittedSource:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Record:
-        """The record of that number, 255 around its mask; raises `DataError` where it cannot be read."""
+        """The record of that number, what is ignored around its mask; raises `DataError` where it cannot be read."""
         record = self.source[index]
         fitted = boxes.letterbox(record["image"].shape[:2], self.size)
         changed: Record = {**record, "image": _fit(record["image"], fitted)}
@@ -165,7 +166,7 @@ class FittedSource:
             changed["boxes"] = np.asarray(fitted.boxes(record["boxes"]))
         if "mask" in record:
             (height, width), (top, left) = fitted.inner_size, fitted.corner
-            changed["mask"] = np.full(self.size, IGNORE, np.uint8)
+            changed["mask"] = np.full(self.size, ignored_in(record["mask"]), record["mask"].dtype)
             inner = cv2.resize(record["mask"], (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
             changed["mask"][top : top + height, left : left + width] = inner
         return changed

@@ -6,23 +6,24 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, UInt
 from PIL import Image
 
 from segjax.data.formats.bands import Bands
 from segjax.drawing.palette import NOTHING, Palette, hexadecimal
 from segjax.errors import InferenceError
-from segjax.inference.georeference import NODATA
 from segjax.inference.outputs import indexed
 from segjax.inference.prediction import Activation, most_probable
+from segjax.mask_numbers import ignored_in, mask_type
 from segjax.ops.boxes import Detections
 
 
 class Found(NamedTuple):
     """What a model finds in one image; None where it does not look for such."""
 
-    mask: UInt8[np.ndarray, "h w *k"] | None = None
-    """The class of every pixel or, of labels that may overlap, 1 where a pixel has each; 255 where there is no data."""
+    mask: UInt[np.ndarray, "h w *k"] | None = None
+    """The class of every pixel or, of labels that may overlap, 1 where a pixel has each. Where there is no data, the
+    greatest number of its type: 255 or, beyond 255 classes, 65535."""
     probabilities: Float32[np.ndarray, "h w k"] | None = None
     """Of every class; NaN where there is no data."""
     objects: Detections | None = None
@@ -56,17 +57,22 @@ class Labels:
         return self.thresholds is not None and not self.one_logit
 
     @property
+    def mask_type(self) -> np.dtype:
+        """The type of its masks."""
+        return np.dtype(np.uint8) if self.overlap else mask_type(len(self.class_names))
+
+    @property
     def activation(self) -> Activation:
         """What makes probabilities of the model's logits."""
         return "softmax" if self.thresholds is None else "sigmoid"
 
     def decided(
         self, strip: Float32[np.ndarray, "rows w k"], missing: Bool[np.ndarray, "rows w"] | None = None
-    ) -> tuple[UInt8[np.ndarray, "rows w *k"], Float32[np.ndarray, "rows w classes"]]:
+    ) -> tuple[UInt[np.ndarray, "rows w *k"], Float32[np.ndarray, "rows w classes"]]:
         """The mask that probabilities stand for, and those of every class, both without what has no data.
 
         Raises:
-            InferenceError: more than 255 classes, or more or fewer than have names.
+            InferenceError: more than 65535 classes, or more or fewer than have names.
         """
         if strip.shape[-1] != (1 if self.one_logit else len(self.class_names)):
             raise InferenceError(
@@ -80,12 +86,15 @@ class Labels:
         if self.one_logit:
             mask, strip = mask[..., 0], np.concatenate([1 - strip, strip], axis=-1)
         if missing is not None:
-            mask[missing] = NODATA
+            mask[missing] = ignored_in(mask)
             strip = np.where(missing[..., None], np.float32(np.nan), strip)
         return mask, strip
 
-    def images(self, mask: UInt8[np.ndarray, "h w *k"]) -> list[Image.Image]:
-        """The mask as a palette image whose pixels are the classes; of labels that may overlap, one for each."""
+    def images(self, mask: UInt[np.ndarray, "h w *k"]) -> list[Image.Image]:
+        """The mask as an image whose pixels are the classes, of labels that may overlap one for each.
+
+        It has a palette or, beyond 255 classes, 16 bits and none.
+        """
         if not self.overlap:
             return [indexed(mask, self.palette)]
         bands = np.moveaxis(mask, 2, 0)

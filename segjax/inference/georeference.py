@@ -23,8 +23,6 @@ _TYPES = {_SCALE: 12, _TIE_POINTS: 12, _MATRIX: 12, _KEYS: 3, _DOUBLES: 12, _TEX
 _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072  # keys of GeoTIFF 1.1
 _POINT = 2  # a pixel's place is that of its middle
 _UNKNOWN = 32767
-NODATA = 255
-"""What a mask holds where its image has no data."""
 
 
 @dataclass(frozen=True)

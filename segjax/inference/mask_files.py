@@ -17,7 +17,7 @@ from segjax.data.formats.bands import Bands
 from segjax.drawing import Palette, draw_overlay
 from segjax.inference.files import Opened, Summary, for_each_image
 from segjax.inference.found import Labels
-from segjax.inference.georeference import NODATA, Place, place_of
+from segjax.inference.georeference import Place, place_of
 from segjax.inference.outputs import Add, npy_writer, png_writer, replacing, write_image
 from segjax.inference.prediction import Variables, predict_strips
 from segjax.inference.tiff_file import tiff_writer
@@ -79,13 +79,14 @@ class MaskResults:
     """What is written for the mask of each image file.
 
     For a file called a.jpg, with the path that it has below the folder or glob it was found by:
-    `a.png`, a palette image whose pixels are the classes; `a_overlay.png`, the image with the classes laid over it
-    and a legend; where tags, a world file or GDAL's .aux.xml place it on earth, `a.tif`, the mask again with the tags
-    that place it; of labels that may overlap `a_mask_<number>_<label>.png`, and `.tif`, for each: 1 where a pixel has
-    it, 0 where not; with `probabilities="npy"`, `a_probabilities.npy` (h w k float32); with `"png"`,
-    `a_<number>_<class>.png` for each class, grey and 16 bits deep, in which 65535 is one; with either of an image that
-    is placed, `a_probabilities.tif` of float32, a band for each class. All of them show the image upright, as its EXIF
-    orientation says. Where the image has no data, a mask is 255, and says so; probabilities are NaN, and 0 in PNG.
+    `a.png`, an image whose pixels are the classes, with a palette or, beyond 255 classes, of 16 bits; `a_overlay.png`,
+    the image with the classes laid over it and a legend; where tags, a world file or GDAL's .aux.xml place it on earth,
+    `a.tif`, the mask again with the tags that place it; of labels that may overlap `a_mask_<number>_<label>.png`, and
+    `.tif`, for each: 1 where a pixel has it, 0 where not; with `probabilities="npy"`, `a_probabilities.npy` (h w k
+    float32); with `"png"`, `a_<number>_<class>.png` for each class, grey and 16 bits deep, in which 65535 is one; with
+    either of an image that is placed, `a_probabilities.tif` of float32, a band for each class. All of them show the
+    image upright, as its EXIF orientation says. Where the image has no data, a mask is 255 (of 16 bits 65535), and says
+    so; probabilities are NaN, and 0 in PNG.
 
     Of an image that is read by windows there are no PNGs of the mask or of probabilities: `a.tif`, those of labels and
     `a_probabilities.tif` are written as they are predicted, placed where the image is, and `a_overlay.png` is of every
@@ -112,7 +113,7 @@ class MaskResults:
         height, width, _ = opened.image.shape
         labels, place = self._labels, place_of(opened.file)
         count = len(labels.class_names)
-        mask = np.empty((height, width, count) if labels.overlap else (height, width), np.uint8)
+        mask = np.empty((height, width, count) if labels.overlap else (height, width), labels.mask_type)
         with ExitStack() as stack:
             adds = [stack.enter_context(writer) for writer in self._writers(opened.stem, (height, width, count), place)]
             for row, strip in strips:
@@ -122,7 +123,7 @@ class MaskResults:
                     add(row, strip)
                 opened.advance(len(strip) / height)
         for name, image in zip(self._masks, labels.images(mask), strict=True):
-            _write_mask(f"{opened.stem}{name}", image, place)
+            _write_mask(f"{opened.stem}{name}", image, place, np.iinfo(labels.mask_type).max)
         write_image(
             Path(f"{opened.stem}_overlay.png"), draw_overlay(opened.shown, mask, labels.class_names, labels.palette)
         )
@@ -139,7 +140,7 @@ class MaskResults:
         named = labels.class_names if labels.overlap else ["class"]
         with ExitStack() as stack:
             adds = [
-                stack.enter_context(tiff_writer(path, (height, width, 1), [name], tags, np.uint8))
+                stack.enter_context(tiff_writer(path, (height, width, 1), [name], tags, labels.mask_type))
                 for path, name in zip(paths, named, strict=True)
             ]
             shares: Add | None = None
@@ -175,10 +176,10 @@ class MaskResults:
         return writers
 
 
-def _write_mask(stem: str, mask: Image.Image, place: Place | None) -> None:
+def _write_mask(stem: str, mask: Image.Image, place: Place | None, nodata: int) -> None:
     write_image(Path(f"{stem}.png"), mask)
     if place is not None:
-        tags = place.tiff_tags(nodata=str(NODATA))
+        tags = place.tiff_tags(nodata=str(nodata))
         write_image(Path(f"{stem}.tif"), mask, tiffinfo=tags, compression="tiff_deflate")
         _write_system(Path(f"{stem}.tif"), place)
 

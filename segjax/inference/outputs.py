@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from jaxtyping import Float32, Num, UInt8
+from jaxtyping import Float32, Num, UInt
 from PIL import Image
 
 Add = Callable[[int, Num[np.ndarray, "rows w k"]], Any]
@@ -54,9 +54,11 @@ def _encoded(image: Image.Image, format: str, **settings: Any) -> bytes:
     return encoded.getvalue()
 
 
-def indexed(mask: UInt8[np.ndarray, "h w"], palette: Sequence[Sequence[int]]) -> Image.Image:
-    """A palette image: its pixels hold the classes, its palette their colours."""
+def indexed(mask: UInt[np.ndarray, "h w"], palette: Sequence[Sequence[int]]) -> Image.Image:
+    """A palette image: its pixels hold the classes, its palette their colours. Of 16 bits there is none, but grey."""
     image = Image.fromarray(mask)
+    if mask.dtype != np.uint8:
+        return image
     image.putpalette(np.array(palette, np.uint8).tobytes().ljust(768, b"\0"))
     return image
 

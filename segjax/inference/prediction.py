@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, Num, UInt8
+from jaxtyping import Array, Float, Num, UInt, UInt8
 
 from segjax.data.padding import padded, side_for
 from segjax.errors import InferenceError
@@ -18,6 +18,7 @@ from segjax.inference.receptive_field import receptive_radius
 from segjax.inference.tiling import Span, Tiling, View, spans
 from segjax.inference.together import of_batch, together
 from segjax.inference.windowed import Windowed
+from segjax.mask_numbers import MOST_CLASSES, mask_type
 
 Variables = Mapping[str, Any]
 Image = Num[np.ndarray, "h w c"] | Windowed
@@ -110,10 +111,11 @@ def predict_mask(
     image: Image,
     *,
     tiling: Tiling = Tiling(),
-) -> UInt8[np.ndarray, "h w"]:
+) -> UInt[np.ndarray, "h w"]:
     """The most probable class of every pixel of one image; the arguments and errors are those of `predict`.
 
-    Probabilities only ever exist for a strip as high as a tile. Raises `InferenceError` for more than 255 classes, too.
+    uint8 or, beyond 255 classes, uint16. Probabilities only ever exist for a strip as high as a tile. Raises
+    `InferenceError` for more than 65535 classes, too.
 
     Examples:
         >>> model = models.FullResolutionCNN(3, widths=(2,))
@@ -121,9 +123,12 @@ def predict_mask(
         >>> inference.predict_mask(model, variables, np.zeros((20, 30, 3), np.float32)).shape
         (20, 30)
     """
-    mask = np.empty(np.shape(image)[:2], np.uint8)
+    mask = np.empty((0,), np.uint8)
     for row, strip in predict_strips(model, variables, image, tiling=tiling):
-        mask[row : row + len(strip)] = most_probable(strip)
+        classes = most_probable(strip)
+        if row == 0:
+            mask = np.empty(np.shape(image)[:2], classes.dtype)
+        mask[row : row + len(strip)] = classes
     return mask
 
 
@@ -217,11 +222,12 @@ def refuse_other_depth(model: nn.Module, image: Image) -> None:
         raise InferenceError("the image has NaN or infinity, which would spread over the mask: fill these pixels.")
 
 
-def most_probable(probabilities: Float[np.ndarray, "rows w k"]) -> UInt8[np.ndarray, "rows w"]:
-    """The class of the largest probability, the first of several; raises `InferenceError` beyond 255 classes."""
-    if probabilities.shape[-1] > 255:
-        raise InferenceError(f"a mask holds at most 255 classes, but the model gives {probabilities.shape[-1]}.")
-    return probabilities.argmax(-1).astype(np.uint8)
+def most_probable(probabilities: Float[np.ndarray, "rows w k"]) -> UInt[np.ndarray, "rows w"]:
+    """The class of the largest probability, the first of several; raises `InferenceError` beyond 65535 classes."""
+    count = probabilities.shape[-1]
+    if count > MOST_CLASSES:
+        raise InferenceError(f"a mask holds at most {MOST_CLASSES} classes, but the model gives {count}.")
+    return probabilities.argmax(-1).astype(mask_type(count))
 
 
 def _tile(

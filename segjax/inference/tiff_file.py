@@ -28,7 +28,8 @@ def tiff_writer(
 ) -> Iterator[Add]:
     """Numbers (h w k) in one GeoTIFF of k named bands, deflated.
 
-    Floating point is NaN where there is no data, as in probabilities; whole numbers, as in masks, are 255.
+    Floating point is NaN where there is no data, as in probabilities; whole numbers, as in masks, are the greatest of
+    their type.
     """
     height, width, bands = shape
     dtype = np.dtype(depth).newbyteorder("<")
@@ -74,7 +75,7 @@ def tiff_writer(
             tiff.PLANAR: (_SHORT, [1]),
             tiff.FORMAT: (_SHORT, [3 if of_floats else 1] * bands),
             _METADATA: (_TEXT, f"<GDALMetadata>{items}</GDALMetadata>"),
-            tiff.NODATA: (_TEXT, "nan" if of_floats else "255"),
+            tiff.NODATA: (_TEXT, "nan" if of_floats else str(np.iinfo(dtype).max)),
         }
         if bands > 1:
             tags[tiff.EXTRA] = (_SHORT, [0] * (bands - 1))

@@ -1,5 +1,7 @@
 """Losses: pure functions of logits (n h w k) and an integer mask (n h w), in which `ignore` and below 0 do not count.
 
+Without it that is 255 or, where there are more than 255 classes, 65535.
+
 What is named after the sigmoid, `binary_cross_entropy` and `lovasz_hinge` take a mask (n h w k) instead, yes or no for
 labels that may overlap, or one logit and a mask (n h w) of two classes; all others of masks go by the softmax.
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
 from segjax.losses.labels import labels, widen
+from segjax.mask_numbers import ignored
 
 # The square of a distance, in pixels, that no image has; with the square of its height added it is still an int32.
 _FAR = 2**30
@@ -15,7 +16,7 @@ def boundary_loss(
     mask: Integer[Array, "n h w"],
     *,
     distances: Float[Array, "n h w k"] | None = None,
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Float[Array, ""]:
     """Mean of probability times signed distance over counted pixels and classes (Kervadec et al. 2019), in pixels.
 
@@ -43,7 +44,7 @@ def boundary_loss(
 
 
 def signed_distance(
-    mask: Integer[Array, "n h w"], num_classes: int, *, ignore: int = 255
+    mask: Integer[Array, "n h w"], num_classes: int, *, ignore: int | None = None
 ) -> Float[Array, "n h w {num_classes}"]:
     """Exact Euclidean distance in pixels to each class, negative inside it, as the boundary loss's authors count it.
 
@@ -56,7 +57,7 @@ def signed_distance(
         [2.0, 1.0, 0.0]
     """
     mask = jnp.asarray(mask).astype(jnp.int32)
-    counted = mask != ignore
+    counted = mask != (ignored(num_classes) if ignore is None else ignore)
 
     def one_class(c: Array) -> Array:
         own = counted & (mask == c)

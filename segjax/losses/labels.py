@@ -6,11 +6,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Integer, Shaped
 
+from segjax.mask_numbers import ignored
+
 Weights = Float[ArrayLike, " k"] | Sequence[float]
 """One for each class."""
 
 
-def labels(logits: Float[Array, "n h w k"], mask: Integer[Array, "n h w"], ignore: int) -> Integer[Array, "n h w"]:
+def labels(
+    logits: Float[Array, "n h w k"], mask: Integer[Array, "n h w"], ignore: int | None
+) -> Integer[Array, "n h w"]:
     """The mask as int32 with -1 wherever a pixel is not counted.
 
     Raises:
@@ -25,7 +29,7 @@ def labels(logits: Float[Array, "n h w k"], mask: Integer[Array, "n h w"], ignor
     if not jnp.issubdtype(mask.dtype, jnp.integer):
         raise ValueError(f"the mask has dtype {mask.dtype}: expected an integer class for each pixel.")
     mask = mask.astype(jnp.int32)
-    return jnp.where(mask == ignore, -1, mask)
+    return jnp.where(mask == (ignored(logits.shape[-1]) if ignore is None else ignore), -1, mask)
 
 
 def widen(x: Float[Array, " ..."]) -> Float[Array, " ..."]:

@@ -17,7 +17,7 @@ def lovasz_softmax(
     *,
     per_image: bool = False,
     classes: Classes = "present",
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Float[Array, ""]:
     """Lovász extension of the Jaccard loss at the softmax's errors (Berman et al. 2018); 0 if nothing is counted.
 

@@ -14,7 +14,7 @@ def cross_entropy(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],
     *,
-    ignore: int = 255,
+    ignore: int | None = None,
     class_weights: Weights | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Array, ""]:
@@ -42,7 +42,7 @@ def cross_entropy_sums(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],
     *,
-    ignore: int = 255,
+    ignore: int | None = None,
     class_weights: Weights | None = None,
     label_smoothing: float = 0.0,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
@@ -75,7 +75,7 @@ def focal(
     mask: Integer[Array, "n h w"],
     *,
     gamma: float = 2.0,
-    ignore: int = 255,
+    ignore: int | None = None,
     class_weights: Weights | None = None,
 ) -> Float[Array, ""]:
     """Focal loss on the softmax (Lin et al. 2017), averaged over the counted pixels of the batch; 0 if there are none.
@@ -101,7 +101,7 @@ def focal_sums(
     mask: Integer[Array, "n h w"],
     *,
     gamma: float = 2.0,
-    ignore: int = 255,
+    ignore: int | None = None,
     class_weights: Weights | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """What `focal` divides: the weighted sum over pixels and the sum of weights, which add up over pieces.
@@ -131,7 +131,7 @@ def ohem_cross_entropy(
     *,
     threshold: float = 0.7,
     min_fraction: float = 1 / 16,
-    ignore: int = 255,
+    ignore: int | None = None,
     class_weights: Weights | None = None,
 ) -> Float[Array, ""]:
     """Cross-entropy averaged over the hard pixels of the batch (Shrivastava et al. 2016); 0 if no pixel is counted.

@@ -27,7 +27,7 @@ def dice(
     per_image: bool = False,
     classes: Classes = "present",
     smooth: float = 1.0,
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Float[Array, ""]:
     """1 - soft Dice, 2 sum(p g) / (sum(p) + sum(g)), averaged over classes (Sudre et al. 2017).
 
@@ -54,7 +54,7 @@ def jaccard(
     per_image: bool = False,
     classes: Classes = "present",
     smooth: float = 1.0,
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Float[Array, ""]:
     """1 - soft intersection over union, averaged over classes (Rahman & Wang 2016); 0 if nothing is counted.
 
@@ -81,7 +81,7 @@ def tversky(
     per_image: bool = False,
     classes: Classes = "present",
     smooth: float = 1.0,
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Float[Array, ""]:
     """1 - Tversky index (Salehi et al. 2017), averaged over classes; 0 if nothing is counted.
 
@@ -110,7 +110,7 @@ def focal_tversky(
     per_image: bool = False,
     classes: Classes = "present",
     smooth: float = 1.0,
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Float[Array, ""]:
     """(1 - Tversky index)^(1 / gamma), averaged over classes (Abraham & Khan 2019); 0 if nothing is counted.
 
@@ -152,7 +152,7 @@ def average(loss: Float[Array, "n k"], true: Real[Array, "n k"], classes: Classe
 
 
 def _overlaps(
-    logits: Array, mask: Array, ignore: int, per_image: bool
+    logits: Array, mask: Array, ignore: int | None, per_image: bool
 ) -> tuple[Float[Array, "n k"], Float[Array, "n k"], Float[Array, "n k"]]:
     sums = region_sums(logits, labels(logits, mask, ignore))
     inside, predicted, true = sums if per_image else (each.sum(0, keepdims=True) for each in sums)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Integer
 
 from segjax.losses.labels import Weights, widen
 from segjax.losses.pixelwise import cross_entropy_sums
+from segjax.mask_numbers import ignored
 from segjax.ops.resize import resize
 
 Sums = TypeVar("Sums")
@@ -21,7 +22,7 @@ def upsampled_cross_entropy(
     mask: Integer[Array, "n h w"],
     *,
     rows: int = 4,
-    ignore: int = 255,
+    ignore: int | None = None,
     class_weights: Weights | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Array, ""]:
@@ -50,7 +51,7 @@ def upsampled_sums(
     mask: Integer[Array, "n h w"],
     *,
     rows: int = 4,
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Sums:
     """`sums(logits, mask, ignore=ignore)` of logits resized to the mask, added up over pieces of `rows` rows.
 
@@ -78,6 +79,7 @@ def upsampled_sums(
             "height and width are whole multiples of the logits'; otherwise resize the logits and use cross_entropy."
         )
     n, height, width, num_classes = logits.shape
+    ignore = ignored(num_classes) if ignore is None else ignore
     factors = mask.shape[1] // height, mask.shape[2] // width
     pieces = -(-height // rows)
     missing = pieces * rows - height

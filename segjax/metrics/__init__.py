@@ -14,7 +14,9 @@ from segjax.metrics.boundary_iou import boundary_iou, boundary_iou_counts, mean_
 from segjax.metrics.calibration import attribute_calibration_counts, calibration_counts, expected_calibration_error
 from segjax.metrics.checkerboard import checkerboard_score, power_spectrum
 from segjax.metrics.confusion import (
+    ClassSums,
     class_accuracy,
+    class_sums,
     confusion_matrix,
     dice,
     frequency_weighted_iou,
@@ -37,6 +39,7 @@ from segjax.metrics.labels import LabelScores, best_thresholds, label_counts, la
 from segjax.metrics.localization import LocalizationScores, localization_counts, localization_scores
 
 __all__ = [
+    "ClassSums",
     "DetectionScores",
     "LabelScores",
     "LocalizationScores",
@@ -51,6 +54,7 @@ __all__ = [
     "calibration_counts",
     "checkerboard_score",
     "class_accuracy",
+    "class_sums",
     "confusion_matrix",
     "detection_scores",
     "dice",

@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
+from segjax.mask_numbers import ignored
 from segjax.metrics.averages import mean, ratio
 
 
@@ -17,7 +18,7 @@ def boundary_iou_counts(
     num_classes: int,
     *,
     dilation_ratio: float = 0.02,
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Integer[Array, "2 {num_classes}"]:
     """For each class, pixels in the intersection and in the union of the two boundary regions, int32; adds up.
 
@@ -39,6 +40,7 @@ def boundary_iou_counts(
     if prediction.shape != mask.shape:
         raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
     reach = max(1, round(dilation_ratio * math.hypot(*mask.shape[1:])))
+    ignore = ignored(num_classes) if ignore is None else ignore
     mask = jnp.asarray(mask, jnp.int32)
     prediction = jnp.where(mask == ignore, -1, jnp.asarray(prediction, jnp.int32))
     mask = jnp.where(mask == ignore, -1, mask)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
+from segjax.mask_numbers import ignored
 from segjax.metrics.averages import ratio
 
 
@@ -16,7 +17,7 @@ def calibration_counts(
     mask: Integer[Array | np.ndarray, "n h w"],
     *,
     bins: int = 15,
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Float[Array, "{bins} 3"]:
     """For each bin of confidence: pixels, their summed confidence and how many are right, in float32; adds up.
 
@@ -36,6 +37,7 @@ def calibration_counts(
         raise ValueError(
             f"logits have shape {logits.shape} and the mask {mask.shape}: expected (n, h, w, classes) and (n, h, w)."
         )
+    ignore = ignored(logits.shape[-1]) if ignore is None else ignore
     mask = jnp.asarray(mask, jnp.int32)
     confidence = jax.nn.softmax(logits.astype(jnp.float32), axis=-1).max(-1)
     right = logits.argmax(-1) == mask

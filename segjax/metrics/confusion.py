@@ -1,11 +1,29 @@
-"""The confusion matrix, and the scores that are read from it."""
+"""The confusion matrix, or its sums alone where there are many classes, and the scores that are read from them."""
+
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer, Num
 from numpy.typing import ArrayLike
 
+from segjax.mask_numbers import ignored
 from segjax.metrics.averages import mean, ratio
+
+
+class ClassSums(NamedTuple):
+    """The pixels of every class that are right, true and predicted: what scores need of a confusion matrix.
+
+    They take the place of a matrix that is too large: that of 65,000 classes has 17 GB.
+    """
+
+    right: Num[Array | np.ndarray, " k"]
+    true: Num[Array | np.ndarray, " k"]
+    predicted: Num[Array | np.ndarray, " k"]
+
+
+Confusion = ArrayLike | ClassSums
+"""A confusion matrix (k k), true classes in rows, or the sums of one."""
 
 
 def confusion_matrix(
@@ -13,7 +31,7 @@ def confusion_matrix(
     mask: Integer[Array | np.ndarray, "n h w"],
     num_classes: int,
     *,
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Integer[Array, "{num_classes} {num_classes}"]:
     """Pixels by true class (row) and predicted class (column), int32; works under `jit` with the batch sharded.
 
@@ -27,15 +45,57 @@ def confusion_matrix(
         >>> metrics.confusion_matrix(np.array([[[0, 1, 1]]]), np.array([[[0, 0, 255]]]), 2).tolist()
         [[1, 1], [0, 0]]
     """
-    if prediction.shape != mask.shape:
-        raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
-    prediction, mask = jnp.asarray(prediction, jnp.int32), jnp.asarray(mask, jnp.int32)
-    counted = (mask != ignore) & (mask >= 0) & (mask < num_classes) & (prediction >= 0) & (prediction < num_classes)
+    prediction, mask, counted = _counted(prediction, mask, num_classes, ignore)
     cell = jnp.where(counted, mask * num_classes + prediction, num_classes**2)
     return jnp.zeros(num_classes**2, jnp.int32).at[cell].add(1, mode="drop").reshape(num_classes, num_classes)
 
 
-def pixel_accuracy(confusion: ArrayLike) -> float:
+def class_sums(
+    prediction: Integer[Array | np.ndarray, "n h w"],
+    mask: Integer[Array | np.ndarray, "n h w"],
+    num_classes: int,
+    *,
+    ignore: int | None = None,
+) -> ClassSums:
+    """The sums of `confusion_matrix` without the matrix, int32; they add up over batches, class by class.
+
+    Raises:
+        ValueError: where the shapes differ.
+
+    Examples:
+        >>> found = metrics.class_sums(np.array([[[0, 300, 1]]]), np.array([[[0, 300, 65535]]]), 301)
+        >>> metrics.mean_iou(found)
+        1.0
+    """
+    prediction, mask, counted = _counted(prediction, mask, num_classes, ignore)
+
+    def count(label: Array, where: Array) -> Array:
+        return jnp.zeros(num_classes, jnp.int32).at[jnp.where(where, label, num_classes)].add(1, mode="drop")
+
+    right = counted & (prediction == mask)
+    return ClassSums(count(mask, right), count(mask, counted), count(prediction, counted))
+
+
+def _counted(
+    prediction: Array | np.ndarray, mask: Array | np.ndarray, num_classes: int, ignore: int | None
+) -> tuple[Integer[Array, "n h w"], Integer[Array, "n h w"], Bool[Array, "n h w"]]:
+    if prediction.shape != mask.shape:
+        raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
+    prediction, mask = jnp.asarray(prediction, jnp.int32), jnp.asarray(mask, jnp.int32)
+    ignore = ignored(num_classes) if ignore is None else ignore
+    counted = (mask != ignore) & (mask >= 0) & (mask < num_classes) & (prediction >= 0) & (prediction < num_classes)
+    return prediction, mask, counted
+
+
+def _sums(confusion: Confusion) -> ClassSums:
+    """In float64."""
+    if isinstance(confusion, ClassSums):
+        return ClassSums(*(np.asarray(part, np.float64) for part in confusion))
+    counts = np.asarray(confusion, np.float64)
+    return ClassSums(np.diag(counts), counts.sum(1), counts.sum(0))
+
+
+def pixel_accuracy(confusion: Confusion) -> float:
     """Share of the counted pixels whose class is right, in 0..1; NaN if none is counted.
 
     Examples:
@@ -43,11 +103,11 @@ def pixel_accuracy(confusion: ArrayLike) -> float:
         >>> metrics.pixel_accuracy(confusion)
         0.875
     """
-    counts = np.asarray(confusion, np.float64)
-    return float(ratio(np.trace(counts), counts.sum()))
+    sums = _sums(confusion)
+    return float(ratio(sums.right.sum(), sums.true.sum()))
 
 
-def class_accuracy(confusion: ArrayLike) -> Float[np.ndarray, " k"]:
+def class_accuracy(confusion: Confusion) -> Float[np.ndarray, " k"]:
     """For each class, the share of its true pixels that were found (recall); NaN if it is absent from the truth.
 
     Examples:
@@ -55,11 +115,11 @@ def class_accuracy(confusion: ArrayLike) -> Float[np.ndarray, " k"]:
         >>> metrics.class_accuracy(confusion).tolist()
         [0.75, 1.0]
     """
-    counts = np.asarray(confusion, np.float64)
-    return ratio(np.diag(counts), counts.sum(1))
+    sums = _sums(confusion)
+    return ratio(sums.right, sums.true)
 
 
-def mean_accuracy(confusion: ArrayLike) -> float:
+def mean_accuracy(confusion: Confusion) -> float:
     """Mean of `class_accuracy` over the classes that occur in the truth.
 
     Examples:
@@ -70,7 +130,7 @@ def mean_accuracy(confusion: ArrayLike) -> float:
     return mean(class_accuracy(confusion))
 
 
-def iou(confusion: ArrayLike) -> Float[np.ndarray, " k"]:
+def iou(confusion: Confusion) -> Float[np.ndarray, " k"]:
     """For each class, intersection over union (Jaccard index); NaN if it is absent from truth and prediction.
 
     Examples:
@@ -78,12 +138,11 @@ def iou(confusion: ArrayLike) -> Float[np.ndarray, " k"]:
         >>> metrics.iou(confusion).tolist()
         [0.75, 0.8]
     """
-    counts = np.asarray(confusion, np.float64)
-    hits = np.diag(counts)
-    return ratio(hits, counts.sum(0) + counts.sum(1) - hits)
+    sums = _sums(confusion)
+    return ratio(sums.right, sums.predicted + sums.true - sums.right)
 
 
-def mean_iou(confusion: ArrayLike) -> float:
+def mean_iou(confusion: Confusion) -> float:
     """Mean of `iou` over the classes that occur in truth or prediction.
 
     Examples:
@@ -94,7 +153,7 @@ def mean_iou(confusion: ArrayLike) -> float:
     return mean(iou(confusion))
 
 
-def frequency_weighted_iou(confusion: ArrayLike) -> float:
+def frequency_weighted_iou(confusion: Confusion) -> float:
     """Mean of `iou` weighted by each class's share of the true pixels (Long et al. 2015); NaN if none is counted.
 
     Examples:
@@ -102,11 +161,11 @@ def frequency_weighted_iou(confusion: ArrayLike) -> float:
         >>> metrics.frequency_weighted_iou(confusion)
         0.775
     """
-    true = np.asarray(confusion, np.float64).sum(1)
+    true = _sums(confusion).true
     return float(ratio(np.nansum(true * iou(confusion)), true.sum()))
 
 
-def dice(confusion: ArrayLike) -> Float[np.ndarray, " k"]:
+def dice(confusion: Confusion) -> Float[np.ndarray, " k"]:
     """For each class, the Dice coefficient, which is also F1; NaN if it is absent from truth and prediction.
 
     Examples:
@@ -114,11 +173,11 @@ def dice(confusion: ArrayLike) -> Float[np.ndarray, " k"]:
         >>> metrics.dice(confusion).round(3).tolist()
         [0.857, 0.889]
     """
-    counts = np.asarray(confusion, np.float64)
-    return ratio(2 * np.diag(counts), counts.sum(0) + counts.sum(1))
+    sums = _sums(confusion)
+    return ratio(2 * sums.right, sums.predicted + sums.true)
 
 
-def mean_dice(confusion: ArrayLike) -> float:
+def mean_dice(confusion: Confusion) -> float:
     """Mean of `dice` over the classes that occur in truth or prediction.
 
     Examples:

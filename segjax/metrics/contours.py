@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Integer, Shaped
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
+from segjax.mask_numbers import ignored
 from segjax.metrics.averages import mean, ratio
 
 
@@ -22,7 +23,7 @@ def boundary_f1_counts(
     num_classes: int,
     *,
     tolerance: float = 0.0075,
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Float[np.ndarray, "2 {num_classes+1}"]:
     """Sums of boundary F1, and how many values each adds up: over images for each class, and over images in all.
 
@@ -43,7 +44,7 @@ def boundary_f1_counts(
         (2, 3)
     """
     counts = np.zeros((2, num_classes + 1))
-    for one, true in _images(prediction, mask, ignore):
+    for one, true in _images(prediction, mask, ignored(num_classes) if ignore is None else ignore):
         limit = tolerance * math.hypot(*true.shape)
         scores = []
         for c, to_true, to_predicted in _classes(one, true, num_classes):
@@ -89,7 +90,7 @@ def hausdorff_95_counts(
     mask: Integer[Array | np.ndarray, "n h w"],
     num_classes: int,
     *,
-    ignore: int = 255,
+    ignore: int | None = None,
 ) -> Float[np.ndarray, "2 {num_classes}"]:
     """For each class, the sum over images of its 95% Hausdorff distance in pixels, and how many images it occurs in.
 
@@ -109,7 +110,7 @@ def hausdorff_95_counts(
         [[1.0, 1.0], [1.0, 1.0]]
     """
     counts = np.zeros((2, num_classes))
-    for one, true in _images(prediction, mask, ignore):
+    for one, true in _images(prediction, mask, ignored(num_classes) if ignore is None else ignore):
         for c, to_true, to_predicted in _classes(one, true, num_classes):
             apart = math.hypot(*true.shape)
             if to_true.size and to_predicted.size:

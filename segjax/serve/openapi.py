@@ -43,7 +43,7 @@ _MASK = {
     },
 }
 _MEANING = {
-    "mask": "A palette image whose pixels are the classes, 255 where the image has no data",
+    "mask": "An image whose pixels are the classes, the greatest number where there is no data; of 8 bits with a palette",
     "json": "Boxes, and masks as PNG in base64, as far as the model finds such",
     "probabilities": "NumPy's .npy of float32 (height, width, classes)",
 }

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import linen as nn
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
 from segjax.data import Dataset, Source
 from segjax.data.formats.rasters import Raster
@@ -111,7 +111,7 @@ class MaskPredictions:
 
     def _predict(
         self, model: nn.Module, variables: Variables, image: np.ndarray, tiling: Tiling = Tiling()
-    ) -> UInt8[np.ndarray, "h w *k"]:
+    ) -> UInt[np.ndarray, "h w *k"]:
         if self._thresholds is None:
             return predict_mask(model, variables, image, tiling=tiling)
         found = predict_labels(model, variables, image, self._thresholds, tiling=tiling)

@@ -30,6 +30,7 @@ from segjax.inference import (
     where_there_is_data,
 )
 from segjax.inference.files import Opened
+from segjax.inference.prediction import most_probable
 from segjax.inference.video import Frame
 from segjax.tasks.examined import Examined
 from segjax.tasks.localization import CURVES, Localization, OneObject
@@ -146,7 +147,7 @@ class MultiTask:
 
         def drawn(frame: Frame) -> Frame:
             found, probabilities = predict_boxes_and_mask(model, variables, frame, size=self._size, least=options.least)
-            tinted = tint(frame, probabilities.argmax(-1).astype(np.uint8), self._of_mask.palette)
+            tinted = tint(frame, most_probable(probabilities), self._of_mask.palette)
             return np.asarray(draw_boxes(tinted, notes(found, self._data.class_names), self._data.palette))
 
         return predict_video(drawn, video, out)

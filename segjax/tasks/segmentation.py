@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -17,10 +18,13 @@ from segjax.data.formats.rasters import Raster
 from segjax.drawing import draw_curves
 from segjax.inference import Found, Summary, Tells, Variables, VideoSummary
 from segjax.tasks.examined import Examined
-from segjax.tasks.mask_examples import look_at_classes
+from segjax.tasks.mask_examples import IN_MATRIX, look_at_classes
 from segjax.tasks.masks import MaskPredictions
 from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
+
+Counts = Int[Array, "k k"] | metrics.ClassSums
+"""A confusion matrix or, of more classes than a byte holds, its sums."""
 
 
 class Scores(TypedDict):
@@ -38,7 +42,8 @@ class Scores(TypedDict):
 class Segmentation:
     """Logits (n h w k) against a mask (n h w); a model that returns several logits in training is scored by the first.
 
-    The mask's 255 is neither trained on nor scored.
+    What the mask ignores, 255 or beyond 255 classes 65535, is neither trained on nor scored. Beyond 255 classes there
+    is no confusion matrix.
 
     Examples:
         >>> data_set = data.Dataset("mine", ("ground", "tree"), ((0, 0, 0), (0, 255, 0)), open=lambda split: [])
@@ -57,16 +62,19 @@ class Segmentation:
         """The mask."""
         return batch["mask"]
 
-    def zero(self) -> Int[Array, "k k"]:
+    def zero(self) -> Counts:
         """An empty confusion matrix."""
+        if self._num_classes > IN_MATRIX:
+            return metrics.ClassSums(*jnp.zeros((3, self._num_classes), jnp.int32))
         return jnp.zeros((self._num_classes, self._num_classes), jnp.int32)
 
-    def count(self, outputs: Any, batch: Batch) -> Int[Array, "k k"]:
+    def count(self, outputs: Any, batch: Batch) -> Counts:
         """The confusion matrix of a batch."""
         logits = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
-        return metrics.confusion_matrix(logits.argmax(-1), batch["mask"], self._num_classes)
+        count = metrics.class_sums if self._num_classes > IN_MATRIX else metrics.confusion_matrix
+        return count(logits.argmax(-1), batch["mask"], self._num_classes)
 
-    def summary(self, counts: Int[Array, "k k"]) -> dict[str, float]:
+    def summary(self, counts: Counts) -> dict[str, float]:
         """The mean IoU."""
         return {"miou": float(metrics.mean_iou(counts))}
 
@@ -76,7 +84,7 @@ class Segmentation:
 
     measure = count
 
-    def scores(self, measured: Iterable[Int[np.ndarray, "k k"]]) -> dict[str, Any]:
+    def scores(self, measured: Iterable[Any]) -> dict[str, Any]:
         """Scores of a split; the counts are summed as int64, so any number of pixels is exact."""
         confusion = self._sum(measured)
         scores: Scores = {
@@ -87,12 +95,18 @@ class Segmentation:
         }
         return dict(scores)
 
-    def write_confusion(self, folder: Path, measured: Iterable[Int[np.ndarray, "k k"]]) -> None:
-        """Write confusion.csv: the pixels of every true class, a row, that are predicted as each class, a column."""
+    def write_confusion(self, folder: Path, measured: Iterable[Any]) -> None:
+        """Write confusion.csv: the pixels of every true class, a row, that are predicted as each class, a column.
+
+        Of more than 255 classes there is none.
+        """
+        confusion = self._sum(measured)
+        if isinstance(confusion, metrics.ClassSums):
+            return
         with (folder / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(["true class", *self._data.class_names])
-            for name, row in zip(self._data.class_names, self._sum(measured).tolist(), strict=True):
+            for name, row in zip(self._data.class_names, confusion.tolist(), strict=True):
                 table.writerow([name, *row])
 
     def decided(self, scores: Mapping[str, Any]) -> "Segmentation":
@@ -132,11 +146,11 @@ class Segmentation:
         """Frames tinted with their masks; takes `--tile`, `--margin` and `--tta`."""
         return self._predictions.write_video(model, variables, video, out, options)
 
-    def _sum(self, measured: Iterable[Int[np.ndarray, "k k"]]) -> Int[np.ndarray, "k k"]:
-        confusion = np.zeros((self._num_classes, self._num_classes), np.int64)
+    def _sum(self, measured: Iterable[Any]) -> Int[np.ndarray, "k k"] | metrics.ClassSums:
+        total = jax.tree.map(lambda zero: np.zeros(zero.shape, np.int64), jax.eval_shape(self.zero))
         for part in measured:
-            confusion += part
-        return confusion
+            total = jax.tree.map(np.add, total, part)
+        return total
 
     def _by_class(self, scores: Any) -> dict[str, float | None]:
         return dict(zip(self._data.class_names, map(_known, np.asarray(scores)), strict=True))

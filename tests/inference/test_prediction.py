@@ -237,9 +237,9 @@ def test_bad_arguments(pixels: Trained, image: np.ndarray, arguments: dict[str, 
 
 
 def test_more_classes_than_a_mask_can_hold():
-    model, variables = initialised(PixelClassifier(num_classes=256))
-    assert predict(model, variables, NOISE[:2, :2]).shape == (2, 2, 256)
-    with pytest.raises(InferenceError, match="at most 255 classes, but the model gives 256"):
+    model, variables = initialised(PixelClassifier(num_classes=65536))
+    assert predict(model, variables, NOISE[:2, :2]).shape == (2, 2, 65536)
+    with pytest.raises(InferenceError, match="at most 65535 classes, but the model gives 65536"):
         predict_mask(model, variables, NOISE[:2, :2])
 
 

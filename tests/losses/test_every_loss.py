@@ -99,6 +99,18 @@ def test_a_model_of_one_class_and_an_image_of_one_pixel():
         assert np.all(np.asarray(gradient) == 0), name
 
 
+def test_beyond_255_classes_65535_is_ignored_and_255_is_one():
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(1, 2, 4, 256)).astype(np.float32)
+    mask = np.array([[[0, 255, 254, 65535], [65535, 255, 7, 8]]], np.uint16)
+    signed = np.where(mask == 65535, -1, mask.astype(np.int32))
+    ways = {name: LOSSES[name] for name in ("cross_entropy", "boundary_loss", "upsampled_cross_entropy")}
+    both = jax.jit(lambda masks: {name: jax.lax.map(partial(loss, logits), masks) for name, loss in ways.items()})
+    for name, (found, expected) in both(np.stack([mask, signed])).items():
+        np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=name)
+    assert losses.cross_entropy(logits, mask) != losses.cross_entropy(logits, np.where(mask == 255, 65535, mask))
+
+
 @pytest.mark.parametrize("name", [name for name in LOSSES if "upsampled" not in name])
 def test_shapes_that_do_not_match_are_refused(name):
     with pytest.raises(ValueError, match=r"\(2, 4, 4, 3\) and the mask \(2, 8, 8\)"):

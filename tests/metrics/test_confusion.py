@@ -75,6 +75,22 @@ def test_totals_beyond_int32_and_float32_stay_exact():
     assert metrics.pixel_accuracy(total) < 1
 
 
+def test_sums_of_classes_have_the_scores_of_the_matrix():
+    prediction, mask = example(3)
+    matrix, sums = counted(prediction, mask, CLASSES), metrics.class_sums(prediction, mask, CLASSES)
+    for score in (metrics.pixel_accuracy, metrics.class_accuracy, metrics.iou, metrics.dice):
+        np.testing.assert_array_equal(score(sums), score(matrix))
+    assert metrics.frequency_weighted_iou(sums) == metrics.frequency_weighted_iou(matrix)
+
+
+def test_beyond_255_classes_255_is_one():
+    mask = np.array([[[0, 255, 299, 65535]]], np.uint16)
+    assert metrics.confusion_matrix(np.array([[[0, 255, 255, 7]]]), mask, 300).sum() == 3
+    sums = metrics.class_sums(np.array([[[0, 255, 255, 7]]]), mask, 65_534)
+    assert [int(part.sum()) for part in sums] == [2, 3, 3]
+    assert metrics.mean_iou(sums) == pytest.approx((1 + 0.5 + 0) / 3)
+
+
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match=r"prediction has shape \(1, 4, 4\) and the mask \(1, 4, 5\)"):
         metrics.confusion_matrix(np.zeros((1, 4, 4), int), np.zeros((1, 4, 5), int), 3)

@@ -12,7 +12,9 @@ from segjax.data.record import IGNORE
 def meaning_of_labels(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, UInt8[np.ndarray, " 256"] | None]:
     """The labels, and what each number of a mask stands for where that is not itself: 0 no, 1 yes, 255 ignored."""
     assert found.classes is not None
-    total = sum((one.counts.sum(axis=0) for one in seen), np.zeros(256, np.int64))
+    nothing = np.zeros((len(found.labels), 256), np.int64)
+    by_label = sum((one.counts.dense(256) for one in seen), nothing)
+    total = by_label.sum(axis=0)
     levels = np.arange(256, dtype=np.uint8)
     if soft_edged(total):
         found.warn(
@@ -28,7 +30,6 @@ def meaning_of_labels(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, 
         found.notes.append("The masks hold only 0 and 255: 255 is taken for the label and not for pixels to ignore.")
         levels[IGNORE] = 1
         return found.classes, levels
-    by_label = sum((one.counts for one in seen), np.zeros((len(found.labels), 256), np.int64))
     for name, counts in zip(found.labels, by_label, strict=True):
         # More than is ignored where a label is known to be 1 was hardly meant to be ignored.
         if counts[IGNORE] > by_label[by_label[:, 1] > 0, IGNORE].max(initial=0) and not counts[1]:
@@ -39,7 +40,7 @@ def meaning_of_labels(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, 
                 "label, and 255 where it is ignored",
             )
     for one in seen:
-        for band, counts in enumerate(one.counts):
+        for band, counts in enumerate(one.counts.dense(256)):
             wrong = np.flatnonzero(counts[2:IGNORE]) + 2
             if len(wrong):
                 path = one.pair.labels[band] if one.pair.labels else one.pair.mask
@@ -56,11 +57,11 @@ def meaning_of_labels(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, 
 def check_labels(found: FoundImages, train: tuple[Seen, ...], val: tuple[Seen, ...], test: tuple[Seen, ...]) -> None:
     """Note labels that nothing teaches, and masks without anything to count."""
     for one in train + val + test:
-        if one.counts.any() and one.counts[:, IGNORE].sum() == one.counts.sum():
+        if len(one.counts.numbers) and (one.counts.numbers == IGNORE).all():
             found.warn("ignored", one.pair.mask, "has 255 in every pixel: nothing of it trains or scores")
-    nothing = np.zeros((len(found.labels), 256), np.int64)
+    nothing = np.zeros((len(found.labels), 2), np.int64)
     splits = (("training", train), ("validation", val), ("test", test))
-    having = {name: sum((one.counts for one in part), nothing)[:, 1] for name, part in splits}
+    having = {name: sum((one.counts.dense(2) for one in part), nothing)[:, 1] for name, part in splits}
     read = bool(train or val or test) and all(problem.severity == "warning" for problem in found.problems)
     if read and not any(counts.any() for counts in having.values()):
         found.error("labels", found.root, "has masks without any pixel of a label: there is nothing to learn")

@@ -9,8 +9,8 @@ import numpy as np
 from segjax.data.check.mask_report import Report, Seen
 from segjax.data.formats.images import shown
 from segjax.data.formats.label_bands import read_truth
-from segjax.data.record import IGNORE
 from segjax.errors import DataError
+from segjax.mask_numbers import ignored_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
         mask = read_truth(seen.pair, report.classes, report.levels, multilabel=report.multilabel)
         if read.missing is not None:
             mask = mask.copy()
-            mask[read.missing] = IGNORE
+            mask[read.missing] = ignored_in(mask)
         step = -(-max(mask.shape[:2]) // _SIDE)
         image, mask = image[::step, ::step], mask[::step, ::step]
         image_axes.imshow(image)
@@ -78,7 +78,7 @@ def _choose(report: Report, most: int) -> list[tuple[str, Seen]]:
     """Pairs spread evenly over the splits, of readable ones."""
 
     def some(split: str, seen: tuple[Seen, ...], count: int) -> list[tuple[str, Seen]]:
-        good = [one for one in seen if one.size and one.counts.any() and not one.errors]
+        good = [one for one in seen if one.size and len(one.counts.numbers) and not one.errors]
         places = np.linspace(0, len(good) - 1, min(count, len(good))).round().astype(int)
         return [(split, good[place]) for place in places]
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Float64, UInt
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from segjax.data.check.counts import Counts, added_up
 from segjax.data.check.report import problem_facts, say, size_facts, size_line
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.classes import ClassList
@@ -17,7 +18,11 @@ from segjax.data.formats.layouts import ImageAndMask
 from segjax.data.formats.problems import Problem, refuse
 from segjax.data.formats.rasters import Depth
 from segjax.data.formats.splits import Splits
-from segjax.data.record import IGNORE, Split
+from segjax.data.record import Split
+from segjax.mask_numbers import ignored
+
+_LISTED = 255
+"""Classes that the table has, at most."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Seen:
     """How many pixels have no data."""
     digest: bytes
     """Of the decoded image: equal images have equal ones, whatever format they are saved in."""
-    counts: Int64[np.ndarray, "*k 256"]
+    counts: Counts
     """How many pixels of the mask have each value, of each label where they may overlap."""
     coloured: bool
     """The values of the mask come from a table of colours."""
@@ -55,7 +60,7 @@ class Report:
     tool: str
     """Whose layout the folder has."""
     classes: ClassList
-    levels: UInt8[np.ndarray, " 256"] | None
+    levels: UInt[np.ndarray, " n"] | None
     """The class of every grey level, where it is not that number itself."""
     bands: Bands
     """What its images are."""
@@ -90,14 +95,16 @@ class Report:
     def frequencies(self, seen: Sequence[Seen]) -> Float64[np.ndarray, " k"]:
         """The share of every class in the pixels that are not ignored; zeros where there are none."""
         if self.multilabel:
-            of_labels = sum((one.counts for one in seen), np.zeros((len(self.classes.names), 256), np.int64))
-            return of_labels[:, 1] / np.maximum(1, of_labels[:, :2].sum(axis=1))
-        counts = sum((one.counts for one in seen), np.zeros(256, np.int64))[: len(self.classes.names)]
+            nothing = np.zeros((len(self.classes.names), 2), np.int64)
+            of_labels = sum((one.counts.dense(2) for one in seen), nothing)
+            return of_labels[:, 1] / np.maximum(1, of_labels.sum(axis=1))
+        counts = added_up([one.counts for one in seen]).dense(len(self.classes.names))
         return counts / max(1, counts.sum())
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the pairs themselves, ready for `json.dump`."""
         every = self.train + self.val + self.test
+        ignore = ignored(2 if self.multilabel else len(self.classes.names))
         shares = {split: self.frequencies(seen) for split, seen in self.by_split().items()}
         return {
             "root": self.root,
@@ -114,7 +121,7 @@ class Report:
                 name: {split: float(share[i]) for split, share in shares.items()}
                 for i, name in enumerate(self.classes.names)
             },
-            "ignored_pixels": int(sum(one.counts[..., IGNORE].sum() for one in every)),
+            "ignored_pixels": sum(one.counts.of(ignore) for one in every),
             **problem_facts(self),
         }
 
@@ -128,6 +135,10 @@ class Report:
             names = f" ({', '.join(self.bands.names)})" if self.bands.names else ""
             say(console, f"They have {self.bands.count} bands{names} of {self.bands.depth}.")
             table = Table("label" if self.multilabel else "class", "name", *self.by_split())
-            for number, (name, share) in enumerate(facts["class_frequencies"].items()):
+            rows = [*enumerate(facts["class_frequencies"].items())]
+            if len(rows) > _LISTED:
+                rows = sorted(rows, key=lambda row: -sum(row[1][1].values()))[:_LISTED]
+                say(console, f"Of {len(self.classes.names)} classes the {_LISTED} with the most pixels:")
+            for number, (name, share) in rows:
                 table.add_row(str(number), escape(name), *(f"{share[split]:.2%}" for split in self.by_split()))
             console.print(table)

@@ -10,27 +10,28 @@ from dataclasses import replace
 from hashlib import blake2b
 
 import numpy as np
-from jaxtyping import Int64, UInt8
 
+from segjax.data.check.class_numbers import check_numbers, meaning_of_numbers
+from segjax.data.check.counts import added_up, count_labels, count_numbers, no_counts
 from segjax.data.check.image_files import bands_of, doubts, mean_and_deviation, note_frames_and_gaps
-from segjax.data.check.label_bands import check_labels, meaning_of_labels, soft_edged
+from segjax.data.check.label_bands import check_labels, meaning_of_labels
 from segjax.data.check.mask_examples import draw_examples
 from segjax.data.check.mask_report import Report, Seen
 from segjax.data.check.report import duplicates
 from segjax.data.formats.bands import Bands, choose, read_names
 from segjax.data.formats.channels import read_channels
 from segjax.data.formats.classes import ClassList, numbered_classes
-from segjax.data.formats.images import Colours, decode_mask, mask_classes, shown
+from segjax.data.formats.images import decode_mask, shown, uncoloured
 from segjax.data.formats.label_bands import read_labels
-from segjax.data.formats.layouts import FoundImages, ImageAndMask, find
+from segjax.data.formats.layouts import ImageAndMask, find
 from segjax.data.formats.opened import stored_orientation
 from segjax.data.formats.problems import Problem
 from segjax.data.formats.rasters import WHITE, Depth, depth_of
 from segjax.data.formats.scenes import Window, open_scene, windows
 from segjax.data.formats.splits import Splits, split
 from segjax.data.formats.tools.marks import stored_size
-from segjax.data.record import IGNORE
 from segjax.errors import DataError
+from segjax.mask_numbers import MOST_CLASSES
 from segjax.progress import Bar
 
 _SMALLEST = 8
@@ -73,27 +74,26 @@ def check_masks(
         return Report(
             shown(root), "unknown", numbered_classes(0), None, Bands(), Splits(), (), (), (), (), (problem,), 0.0
         )
-    colours = found.classes.colours if found.classes else {}
     labels = found.labels
     pairs = splits.train + splits.val + splits.test
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
-        reading = pool.map(lambda pair: _read(pair, colours, found.channels, chosen, labels), pairs)
+        reading = pool.map(lambda pair: _read(pair, found.classes, found.channels, chosen, labels), pairs)
         with Bar("images", len(pairs)) as bar:
             seen = list(bar.each(reading))
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for what has not begun
     for one in seen:
         found.problems.extend(one.problems)
-    classes, levels = meaning_of_labels(found, seen) if labels else _meaning(found, seen)
-    if levels is not None:
-        seen = [one if one.coloured else replace(one, counts=moved(one.counts, levels)) for one in seen]
+    classes, levels = meaning_of_labels(found, seen) if labels else meaning_of_numbers(found, seen)
+    count = 2 if labels else len(classes.names)
+    seen = [replace(one, counts=one.counts.meant(None if one.coloured else levels, count)) for one in seen]
     reading_order = iter(seen)
     train, val, test = (tuple(itertools.islice(reading_order, len(part))) for part in splits[:3])
     if labels:
         check_labels(found, train, val, test)
     else:
-        _check_labels(found, classes, train, val, test)
+        check_numbers(found, classes, train, val, test)
     of_images = bands_of(found, seen, names, chosen)
     note_frames_and_gaps(found, seen)
     found.problems.extend(
@@ -115,7 +115,7 @@ def check_masks(
 
 def _read(
     pair: ImageAndMask,
-    colours: Colours,
+    classes: ClassList | None,
     channels: Sequence[str],
     chosen: tuple[int, ...] | None,
     labels: Sequence[str],
@@ -123,7 +123,7 @@ def _read(
     try:
         scene = None if channels or labels else open_scene(pair.image)
         if scene is None:
-            return _read_part(pair, colours, channels, chosen, labels)
+            return _read_part(pair, classes, channels, chosen, labels)
         size = scene.shape[:2]
         of_mask = open_scene(pair.mask)
         mask_size = stored_size(pair.mask) if of_mask is None else of_mask.shape[:2]
@@ -131,8 +131,8 @@ def _read(
             raise DataError(size_sentence(pair, size, mask_size))
     except DataError as error:
         problem = Problem("unreadable", "error", shown(pair.image), str(error))
-        return Seen(pair, None, "uint8", np.zeros(3), np.zeros(3), 0, b"", np.zeros(256, np.int64), False, (problem,))
-    parts = [_read_part(pair, colours, channels, chosen, labels, window) for window in windows(scene.shape)]
+        return Seen(pair, None, "uint8", np.zeros(3), np.zeros(3), 0, b"", no_counts(), False, (problem,))
+    parts = [_read_part(pair, classes, channels, chosen, labels, window) for window in windows(scene.shape)]
     pixels = np.array([math.prod(one.size or (0,)) - one.missing for one in parts])
     means, stds = np.array([one.mean for one in parts]), np.array([one.std for one in parts])
     mean = np.average(means, axis=0, weights=np.maximum(pixels, 1))
@@ -144,14 +144,14 @@ def _read(
         std=np.sqrt(np.maximum(square - mean**2, 0)),
         missing=sum(one.missing for one in parts),
         digest=blake2b(b"".join(one.digest for one in parts), digest_size=16).digest(),
-        counts=np.sum([one.counts for one in parts], axis=0),
+        counts=added_up([one.counts for one in parts]),
         problems=tuple(dict.fromkeys(problem for one in parts for problem in one.problems if problem.kind != "small")),
     )
 
 
 def _read_part(
     pair: ImageAndMask,
-    colours: Colours,
+    classes: ClassList | None,
     channels: Sequence[str],
     chosen: tuple[int, ...] | None,
     labels: Sequence[str],
@@ -160,7 +160,7 @@ def _read_part(
     problems: list[Problem] = []
     depth: Depth = "uint8"
     size, mean, std, digest, missing = None, np.zeros(3), np.zeros(3), b"", None
-    counts, coloured, mask_size = np.zeros((len(labels), 256) if labels else 256, np.int64), False, None
+    counts, coloured, mask_size = no_counts(len(labels)), False, None
     try:
         scene = None if window is None else open_scene(pair.image)
         if scene is None or window is None:
@@ -179,12 +179,12 @@ def _read_part(
     try:
         stored = read_labels(pair, labels) if labels else decode_mask(pair.mask, window=window)
         mask_size = stored.shape[0], stored.shape[1]
-        coloured = not labels and stored.ndim == 3 and bool(colours)
-        mask = stored if labels else mask_classes(stored, pair.mask, colours=colours)
+        coloured = not labels and stored.ndim == 3 and bool(classes and classes.colours)
+        mask = stored if labels else uncoloured(stored, pair.mask, classes.colours if classes else {})
         if missing is not None and missing.shape == mask_size:
-            mask = mask.copy()
-            mask[missing] = IGNORE
-        counts = np.array([_counts(mask[..., band]) for band in range(len(labels))]) if labels else _counts(mask)
+            mask = mask.astype(np.uint16)
+            mask[missing] = MOST_CLASSES
+        counts = count_labels(mask) if labels else count_numbers(mask)
     except DataError as error:
         problems.append(Problem("unreadable" if mask_size is None else "colour", "error", shown(pair.mask), str(error)))
     if size and mask_size and size != mask_size:
@@ -212,94 +212,3 @@ def size_sentence(pair: ImageAndMask, image: tuple[int, ...], mask: tuple[int, .
             else ": they must be the same size."
         )
     )
-
-
-def _counts(mask: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, " 256"]:
-    # In pieces: bincount makes eight bytes of every pixel.
-    pieces = np.array_split(mask.ravel(), math.ceil(mask.size / 2**22))
-    return np.sum([np.bincount(piece, minlength=256) for piece in pieces], axis=0)
-
-
-def moved(counts: Int64[np.ndarray, "*k 256"], levels: UInt8[np.ndarray, " 256"]) -> Int64[np.ndarray, "*k 256"]:
-    """The pixels of every number, where each number becomes another."""
-    found = np.zeros_like(counts)
-    for old, new in enumerate(levels):
-        found[..., new] += counts[..., old]
-    return found
-
-
-def _meaning(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, UInt8[np.ndarray, " 256"] | None]:
-    """What the values of grey masks stand for: the classes, and the class of every value where that is another one."""
-    total = sum((one.counts for one in seen if not one.coloured), np.zeros(256, np.int64))
-    values = set(np.flatnonzero(total).tolist())
-    classes = found.classes
-    if classes and found.levels is not None:
-        return classes, found.levels
-    levels = np.arange(256, dtype=np.uint8)
-    if classes:
-        greys = {red: number for (red, green, blue), number in classes.colours.items() if red == green == blue}
-        if values <= set(greys) and not values <= set(range(len(classes.names))):
-            found.notes.append("Grey masks are read by the colours that classes.txt gives.")
-            levels[list(greys)] = list(greys.values())
-            return classes, levels
-    if (classes is None or len(classes.names) == 2) and soft_edged(total):
-        between = 1 - (total[0] + total[IGNORE]) / total.sum()
-        found.warn(
-            "soft edges",
-            found.root,
-            f"has masks of 0 and 255 with other values in {between:.1%} of the pixels, as a JPEG or smoothing leaves "
-            "them at edges: 128 and above is taken for class 1, and less for class 0; save such masks as PNG, and "
-            "resize them without interpolation",
-        )
-        levels[:] = levels >= 128
-        return classes or numbered_classes(2), levels
-    if values == {0, IGNORE} and (classes is None or len(classes.names) == 2):
-        found.notes.append("The masks hold only 0 and 255: 255 is taken for class 1 and not for pixels to ignore.")
-        levels[IGNORE] = 1
-        return classes or numbered_classes(2), levels
-    if classes:
-        return classes, None
-    labels = sorted(values - {IGNORE})
-    count = labels[-1] + 1 if labels else 0
-    if labels and len(labels) <= count / 2:
-        some = ", ".join(str(label) for label in labels[:8]) + (", ..." if len(labels) > 8 else "")
-        found.error(
-            "labels",
-            found.root,
-            f"has masks with the values {some} and few between: say in classes.txt what each means, one `name value "
-            "value value` a line",
-        )
-    return numbered_classes(count), None
-
-
-def _check_labels(
-    found: FoundImages, classes: ClassList, train: tuple[Seen, ...], val: tuple[Seen, ...], test: tuple[Seen, ...]
-) -> None:
-    count = len(classes.names)
-    for one in train + val + test:
-        wrong = np.flatnonzero(one.counts[count:IGNORE]) + count
-        labels = ", ".join(map(str, wrong[:8]))
-        if found.classes and len(wrong):
-            found.error(
-                "label",
-                one.pair.mask,
-                f"has {one.counts[wrong].sum()} pixels of label {labels}, but there are {count} classes (0 to "
-                f"{count - 1}): mend the mask, or name the class in classes.txt",
-            )
-        if one.counts[IGNORE] and one.counts[IGNORE] == one.counts.sum():
-            found.warn("ignored", one.pair.mask, "has 255 in every pixel: nothing of it trains or scores")
-    pixels = {
-        name: sum((one.counts for one in part), np.zeros(256, np.int64))[:count]
-        for name, part in (("training", train), ("validation", val), ("test", test))
-    }
-    read = bool(train or val or test) and all(problem.severity == "warning" for problem in found.problems)
-    if read and np.count_nonzero(sum(pixels.values())) < 2:
-        found.error("labels", found.root, "has masks of a single class: there is nothing to tell apart")
-        return
-    for name, counts in pixels.items() if read else ():
-        if not counts.any():
-            found.error("ignored", found.root, f"has not one pixel of a class in its {name} masks: take them away")
-    for number, name in enumerate(classes.names):
-        where = [split for split, counts in pixels.items() if not counts[number]]
-        if where:
-            found.warn("never seen", found.root, f"has class {number} ('{name}') in no {' and no '.join(where)} mask")

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, Int32, UInt8
+from jaxtyping import Bool, Float32, Int, Int32, UInt
 
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out, say_once
 from segjax.data.formats.images import shown
 from segjax.data.formats.problems import Problem, refuse
-from segjax.data.record import IGNORE, Record
+from segjax.data.record import Record
 from segjax.errors import DataError
+from segjax.mask_numbers import ignored_in
 
 _ROUNDING = 1.0
 """Boxes that reach so many pixels over the border are clipped without a word: tools round them."""
@@ -111,7 +112,7 @@ class AnnotatedSource:
     with_attributes: bool = False
     bands: Bands = field(default_factory=Bands)
     """What their files are read as."""
-    draw_mask: Callable[[Annotated, tuple[int, int]], UInt8[np.ndarray, "h w *k"]] | None = None
+    draw_mask: Callable[[Annotated, tuple[int, int]], UInt[np.ndarray, "h w *k"]] | None = None
     """Makes the mask of an image of (height, width), which records then have instead of boxes."""
 
     def __len__(self) -> int:
@@ -138,7 +139,7 @@ class AnnotatedSource:
         if self.draw_mask:
             mask = self.draw_mask(picture, size)
             if missing is not None:
-                mask[missing] = IGNORE
+                mask[missing] = ignored_in(mask)
             return Record(image=image, mask=mask)
         record = Record(image=image, boxes=picture.boxes, labels=picture.labels, crowd=picture.crowd)
         if self.with_attributes:

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segjax.data.formats.images import Colours, shown
-from segjax.data.record import IGNORE
 from segjax.errors import DataError
+from segjax.mask_numbers import MOST_CLASSES, ignored
 
 Colour = tuple[int, int, int]
 BACKGROUND = "background"
 """What class 0 is called where a mask is drawn of objects."""
 BACKGROUND_COLOUR: Colour = (40, 40, 40)
+
+
+_IGNORED = -1
 
 
 class ClassList(NamedTuple):
@@ -73,7 +76,7 @@ def read_classes(path: Path) -> ClassList:
         raise DataError(f"{name} cannot be read ({error}): save it as UTF-8 text.") from None
     if not lines:
         raise DataError(f"{name} is empty: write one class name a line, or remove it.")
-    names: list[str] = []
+    names: dict[str, None] = {}  # looked up as quickly as a set, in their order
     chosen: dict[int, Colour] = {}
     colours: dict[Colour, int] = {}
     for number, line in enumerate(lines, 1):
@@ -89,23 +92,25 @@ def read_classes(path: Path) -> ClassList:
             colour = red, green, blue
             if max(colour) > 255:
                 raise DataError(f"{name} has a colour above 255 in line {number}: write red green blue in 0 to 255.")
-        ignored = match["name"] == "ignore"
+        unscored = match["name"] == "ignore"
         if match["name"] in names:
             raise DataError(f"{name} has the class '{match['name']}' twice: give every line a name of its own.")
         if colour is not None:
             if colour in colours:
                 raise DataError(f"{name} gives the colour of line {number} twice: one colour can mean only one class.")
-            colours[colour] = IGNORE if ignored else len(names)
-        if not ignored:
+            colours[colour] = _IGNORED if unscored else len(names)
+        if not unscored:
             if colour is not None:
                 chosen[len(names)] = colour
-            names.append(match["name"])
+            names[match["name"]] = None
         elif colour is None:
             raise DataError(
-                f"{name} has no colour after 'ignore' in line {number}: grey masks write ignored pixels 255."
+                f"{name} has no colour after 'ignore' in line {number}: grey masks write ignored pixels 255 or, beyond "
+                "255 classes, 65535."
             )
-    if not 2 <= len(names) <= IGNORE:
-        raise DataError(f"{name} lists {len(names)} classes: name 2 to {IGNORE}, the background too.")
+    if not 2 <= len(names) <= MOST_CLASSES:
+        raise DataError(f"{name} lists {len(names)} classes: name 2 to {MOST_CLASSES}, the background too.")
+    colours = {colour: ignored(len(names)) if one == _IGNORED else one for colour, one in colours.items()}
     palette = tuple(chosen.get(index, colour) for index, colour in enumerate(voc_palette(len(names))))
     return ClassList(tuple(names), palette, colours)
 
@@ -131,7 +136,7 @@ def read_labelmap(path: Path) -> ClassList:
         listed.append((match[1], (red, green, blue)))
     listed.sort(key=lambda one: one[0].lower() != BACKGROUND)
     names, colours = tuple(name for name, _ in listed), tuple(colour for _, colour in listed)
-    if not 2 <= len(names) <= IGNORE or len(set(names)) < len(names) or len(set(colours)) < len(colours):
+    if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) < len(names) or len(set(colours)) < len(colours):
         raise DataError(f"{shown(path)} has less than 2 classes, or a name or a colour twice: export it again.")
     return ClassList(names, colours, {colour: number for number, colour in enumerate(colours)})
 

@@ -24,8 +24,9 @@ from segjax.data.formats.json_files import read_json
 from segjax.data.formats.once import read_once
 from segjax.data.formats.polygons import OUTLINE_ADVICE, draw_labels, draw_mask, outline_fault
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
-from segjax.data.record import IGNORE, refuse_unknown_split
+from segjax.data.record import refuse_unknown_split
 from segjax.errors import DataError
+from segjax.mask_numbers import MOST_CLASSES
 
 _FilePath = str | os.PathLike[str]
 
@@ -88,8 +89,8 @@ def coco(
     else:
         names = read(test, folder_of["test"]).class_names if test else read(train, folder_of["train"]).class_names
     multilabel = masks == "multilabel"
-    if masks is True and len(names) >= IGNORE:
-        raise ValueError(f"A mask holds up to {IGNORE - 1} classes and the background, not {len(names)}.")
+    if masks is True and len(names) >= MOST_CLASSES:
+        raise ValueError(f"A mask holds up to {MOST_CLASSES - 1} classes and the background, not {len(names)}.")
 
     def open_split(split: str) -> AnnotatedSource:
         refuse_unknown_split(shown(train), split)
@@ -108,7 +109,7 @@ def coco(
             raise DataError(f"{shown(path)} has no images for the split {split}: add some.")
         if split == "train":
             refuse_nothing_to_learn(shown(path), pictures, outlines=bool(masks))
-        draw = partial(draw_labels, labels=len(names)) if multilabel else draw_mask if masks else None
+        draw = partial(draw_labels if multilabel else draw_mask, labels=len(names)) if masks else None
         return AnnotatedSource(pictures, bool(attribute_names), draw_mask=draw)
 
     return Dataset(

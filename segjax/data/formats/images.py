@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Num, Shaped, UInt8
+from jaxtyping import Num, Shaped, UInt, UInt8
 from PIL import Image, ImageFile, ImageOps
 
 from segjax.data.formats import arrays, tiff
@@ -25,14 +25,14 @@ from segjax.data.formats.opened import (
 )
 from segjax.data.formats.rasters import Raster, raster
 from segjax.data.formats.scenes import ZARR, Window, ZarrScene, open_scene, whole
-from segjax.data.record import IGNORE
 from segjax.errors import DataError
+from segjax.mask_numbers import MOST_CLASSES, mask_type
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", *arrays.SUFFIXES, ZARR)
 """Endings of files that are taken for images; what is inside decides how they are read."""
 
 Colours = Mapping[tuple[int, int, int], int]
-"""What each colour (red, green, blue in 0..255) of a coloured mask stands for: a class, or 255 to ignore it."""
+"""What each colour (red, green, blue in 0..255) of a coloured mask stands for: a class, or what is ignored."""
 
 
 def read_image(
@@ -128,20 +128,23 @@ def extent(path: FilePath, *, data: bytes | None = None) -> Extent:
 def read_mask(
     path: FilePath,
     *,
+    num_classes: int = 255,
     colours: Colours | None = None,
-    levels: UInt8[np.ndarray, " 256"] | None = None,
+    levels: UInt[np.ndarray, " n"] | None = None,
     data: bytes | None = None,
     window: Window | None = None,
-) -> UInt8[np.ndarray, "h w"]:
-    """Read a mask file as the class of every pixel, 255 where it is ignored.
+) -> UInt[np.ndarray, "h w"]:
+    """Read a mask file as the class of every pixel, in the type of masks of so many classes.
 
     Grey masks of any depth and palette masks hold the classes themselves (of a palette, its indices and not its
     colours); a coloured mask is looked up in `colours`. Alpha is dropped.
 
     Args:
         path: the file, or what to call it in messages where `data` is given.
+        num_classes: how many classes there are: up to 255, 255 and in files of 16 bits 65535 are ignored, and beyond
+            65535 alone.
         colours: the class of every colour.
-        levels: the class of every grey level or palette index, where it is not that number itself.
+        levels: the class of each of 256, or of 65536, grey levels or palette indices, where it is not that number.
         data: the file's bytes, where they are already in memory.
         window: the rows and columns to read; all by default.
 
@@ -149,13 +152,19 @@ def read_mask(
         DataError: as `read_image`; and a value that is no class number, a coloured mask without `colours`, or a colour
             that is not among them.
     """
-    return mask_classes(decode_mask(path, data=data, window=window), path, colours=colours, levels=levels)
+    stored = uncoloured(decode_mask(path, data=data, window=window), path, colours or {})
+    if levels is not None and stored.ndim == 2:
+        return levels[fitted(stored, path, len(levels) - 1)]
+    return fitted(stored, path, num_classes)
 
 
 def decode_mask(
     path: FilePath, *, data: bytes | None = None, window: Window | None = None
-) -> UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]:
-    """Read a mask file as it was written: the numbers of a grey or palette mask, the colours of a coloured one."""
+) -> UInt[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]:
+    """Read a mask file as it was written: the numbers of a grey or palette mask, the colours of a coloured one.
+
+    Numbers are uint8 or, where one is above 255, uint16, in which 65535 is what is ignored and what has no data.
+    """
     name = shown(path)
     if window is not None:
         scene = open_scene(path)
@@ -179,7 +188,7 @@ def decode_mask(
             return _decode_mask(image, path)
 
 
-def _decode_mask(image: ImageFile.ImageFile, path: FilePath) -> UInt8[np.ndarray, "h w *c"]:
+def _decode_mask(image: ImageFile.ImageFile, path: FilePath) -> UInt[np.ndarray, "h w *c"]:
     raw_mode = str(image.tile[0].args) if image.tile else ""
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("1", "L", "P", "LA", "PA"):
@@ -192,18 +201,18 @@ def _decode_mask(image: ImageFile.ImageFile, path: FilePath) -> UInt8[np.ndarray
     return np.array(upright.convert("RGB"))
 
 
-def mask_classes(
-    mask: UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"],
-    path: FilePath,
-    *,
-    colours: Colours | None = None,
-    levels: UInt8[np.ndarray, " 256"] | None = None,
-) -> UInt8[np.ndarray, "h w"]:
-    """Turn what `decode_mask` read into classes; `read_mask` says how."""
+def uncoloured(
+    mask: UInt[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"], path: FilePath, colours: Colours
+) -> UInt[np.ndarray, "h w"]:
+    """The numbers of what `decode_mask` read: of a coloured mask those that `colours` gives.
+
+    Raises:
+        DataError: a coloured mask without `colours`, or a colour that is not among them.
+    """
     if mask.ndim == 3 and not colours and (mask == mask[..., :1]).all():
         mask = mask[..., 0]  # a grey mask that was saved in RGB
     if mask.ndim == 2:
-        return mask if levels is None else levels[mask]
+        return mask
     red, green, blue = np.moveaxis(mask.astype(np.int32), 2, 0)
     codes = red << 16 | green << 8 | blue
     if not colours:
@@ -216,7 +225,7 @@ def mask_classes(
             "the classes in classes.txt, one `name #rrggbb` a line."
         )
     table = sorted(((r << 16 | g << 8 | b), index) for (r, g, b), index in colours.items())
-    keys, classes = np.array([key for key, _ in table]), np.array([index for _, index in table], np.uint8)
+    keys, classes = np.array([key for key, _ in table]), np.array([index for _, index in table])
     position = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
     strange = keys[position] != codes
     if strange.any():
@@ -225,7 +234,27 @@ def mask_classes(
             f"{shown(path)} has {strange.sum()} pixels of colours that classes.txt does not list, the first "
             f"#{codes[y, x]:06x} at x={x}, y={y}: add the colour there (as `ignore #rrggbb` if it is no class)."
         )
-    return classes[position]
+    return classes.astype(mask_type(int(classes.max())))[position]
+
+
+def fitted(mask: UInt[np.ndarray, "h w"], path: FilePath, num_classes: int) -> UInt[np.ndarray, "h w"]:
+    """Numbers in the type of masks of so many classes, and what is ignored as these have it.
+
+    Raises:
+        DataError: a number that this type does not hold.
+    """
+    kind = mask_type(num_classes)
+    if mask.dtype == kind:
+        return mask
+    if kind == np.uint8:
+        wrong = (mask > 255) & (mask != MOST_CLASSES)
+        if wrong.any():
+            y, x = np.argwhere(wrong)[0]
+            raise DataError(
+                f"{shown(path)} has {wrong.sum()} pixels whose value is no class number, the first {mask[y, x]} at "
+                f"x={x}, y={y}: a mask of up to 255 classes holds 0 to 254, and 255 to ignore."
+            )
+    return mask.astype(kind)  # all bits of 16 become all bits of 8
 
 
 def _whole(scene: ZarrScene) -> Raster:
@@ -264,8 +293,8 @@ def _deep_png(image: Image.Image, stream: BinaryIO) -> Shaped[np.ndarray, "h w c
 
 def _label_array(
     stored: Shaped[np.ndarray, "h w s"], path: FilePath, nodata: float | None = None
-) -> UInt8[np.ndarray, "h w *c"]:
-    """The labels that samples stand for, or their colours. No data is 255 where its value is no class number."""
+) -> UInt[np.ndarray, "h w *c"]:
+    """The labels that samples stand for, or their colours. No data is ignored where 8 bits do not hold its value."""
     if stored.shape[2] == 3 and stored.dtype == np.uint8:
         return stored
     if stored.shape[2] != 1:
@@ -273,21 +302,23 @@ def _label_array(
             f"{shown(path)} is a mask of {stored.shape[2]} bands: save the class of every pixel in one or, where each "
             "is of a label that may overlap others, name the labels in classes.txt."
         )
-    values = stored[..., 0]
-    if nodata is not None and not 0 <= nodata <= IGNORE:
-        gone = np.isnan(values) if np.isnan(nodata) else values == nodata
-        values = np.where(gone, IGNORE, values)
-    return whole_labels(values, path)
+    return whole_labels(with_ignored(stored[..., 0], nodata), path)
 
 
-def whole_labels(values: Shaped[np.ndarray, "h w"], path: FilePath) -> UInt8[np.ndarray, "h w"]:
-    """Numbers of any type as labels, all bits of 16 as 255; raises DataError where one is no class number."""
-    values = np.where(values == 65535, IGNORE, values)  # all bits of 16, as 255 is all bits of 8
-    wrong = (values < 0) | (values > 255) | (values != np.floor(values))
+def with_ignored(values: Shaped[np.ndarray, "h w *s"], nodata: float | None) -> Shaped[np.ndarray, "h w *s"]:
+    """Numbers that are 65535 where there is no data, but for a value of no data that 8 bits hold."""
+    if nodata is None or 0 <= nodata <= 255:
+        return values
+    return np.where(np.isnan(values) if np.isnan(nodata) else values == nodata, np.int32(MOST_CLASSES), values)
+
+
+def whole_labels(values: Shaped[np.ndarray, "h w"], path: FilePath) -> UInt[np.ndarray, "h w"]:
+    """Numbers of any type as those of `decode_mask`; raises DataError where one is no class number."""
+    wrong = (values < 0) | (values > MOST_CLASSES) | (values != np.floor(values))
     if wrong.any():
         y, x = np.argwhere(wrong)[0]
         raise DataError(
             f"{shown(path)} has {wrong.sum()} pixels whose value is no class number, the first {values[y, x]:g} at "
-            f"x={x}, y={y}: a mask holds classes 0 to 254, and 255 to ignore."
+            f"x={x}, y={y}: a mask holds classes from 0 on, and 255 or, beyond 255 classes, 65535 to ignore."
         )
-    return values.astype(np.uint8)
+    return values.astype(np.uint8 if values.max(initial=0) <= 255 else np.uint16)

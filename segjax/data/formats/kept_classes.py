@@ -26,18 +26,19 @@ def kept_classes(
     if not said:
         return tuple(known), np.arange(len(known), dtype=np.int32)
     names: list[str] = []
+    places = {name: place for place, name in enumerate(known)}
     numbers = np.full(len(known), -1, np.int32)
     for one in said:
         name, joins, parts = one.partition("=")
-        if one not in known and joins and not (name.strip() and parts.strip()):
+        if one not in places and joins and not (name.strip() and parts.strip()):
             raise DataError(f"'{one}' does not say which classes are kept as what: write new=old, or new=one+other.")
-        for part in [one] if one in known else (parts or name).split("+"):
-            if part not in known:
+        for part in [one] if one in places else (parts or name).split("+"):
+            if part not in places:
                 raise DataError(f"{source} has no class '{part}': name {nearest(part, known)}.")
-            if numbers[known.index(part)] != -1:
+            if numbers[places[part]] != -1:
                 raise DataError(f"The class '{part}' of {source} is kept twice: name it once.")
-            numbers[known.index(part)] = len(names)
-        names.append(one if one in known else name.strip())
+            numbers[places[part]] = len(names)
+        names.append(one if one in places else name.strip())
     if len(set(names)) < len(names):
         raise DataError(f"Two classes of {source} are kept under one name: join them by name=one+other.")
     return tuple(names), numbers

@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt, UInt8
 
 from segjax.data.formats import tiff
 from segjax.data.formats.arrays import SUFFIXES as ARRAYS
 from segjax.data.formats.arrays import is_array_file, read_array
 from segjax.data.formats.classes import ClassList, bright_palette
-from segjax.data.formats.images import decode_mask, mask_classes, read_mask, whole_labels
+from segjax.data.formats.images import decode_mask, fitted, read_mask, uncoloured, whole_labels, with_ignored
 from segjax.data.formats.opened import FilePath, image_stream, shown, tiff_pages, upright_pixels
 from segjax.data.formats.scenes import Window
-from segjax.data.record import IGNORE
 from segjax.errors import DataError
 
 if TYPE_CHECKING:
@@ -82,18 +81,19 @@ def _of_colours(found: "FoundImages", files: list[Path]) -> bool:
 def read_truth(
     pair: "ImageAndMask",
     classes: ClassList,
-    levels: UInt8[np.ndarray, " 256"] | None,
+    levels: UInt[np.ndarray, " n"] | None,
     *,
     multilabel: bool,
     window: Window | None = None,
-) -> UInt8[np.ndarray, "h w *k"]:
+) -> UInt[np.ndarray, "h w *k"]:
     """The mask of an image, a band for each label where they may overlap; `levels` is what numbers stand for.
 
     Raises:
         DataError: as `read_labels`, or as `read_mask`.
     """
     if not multilabel:
-        return read_mask(pair.mask, colours=classes.colours, levels=levels, window=window)
+        count = len(classes.names)
+        return read_mask(pair.mask, num_classes=count, colours=classes.colours, levels=levels, window=window)
     bands = read_labels(pair, classes.names)
     bands = bands if window is None else bands[window]
     return bands if levels is None else levels[bands]
@@ -133,7 +133,7 @@ def _read_one(path: Path) -> UInt8[np.ndarray, "h w"]:
             f"{shown(path)} is a coloured mask in the folder of one label: save it grey, 0 where a pixel has not the "
             "label, and 1 (or 255) where it has."
         )
-    return mask_classes(stored, path)
+    return fitted(uncoloured(stored, path, {}), path, 2)
 
 
 def _bands(path: FilePath) -> int:
@@ -145,10 +145,9 @@ def _bands(path: FilePath) -> int:
 
 
 def _read_bands(path: Path) -> UInt8[np.ndarray, "h w k"]:
-    stored, nodata = _stored(path)
-    if nodata is not None and not 0 <= nodata <= IGNORE:
-        stored = np.where(np.isnan(stored) if np.isnan(nodata) else stored == nodata, IGNORE, stored)
-    return np.stack([whole_labels(stored[..., band], path) for band in range(stored.shape[2])], axis=-1)
+    stored = with_ignored(*_stored(path))
+    bands = [fitted(whole_labels(stored[..., band], path), path, 2) for band in range(stored.shape[2])]
+    return np.stack(bands, axis=-1)
 
 
 def _stored(path: FilePath) -> tuple[np.ndarray, float | None]:

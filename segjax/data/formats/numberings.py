@@ -44,6 +44,8 @@ def read_ade_classes(path: Path) -> ClassList:
         raise DataError(f"{shown(path)} does not list a number and a name a line ({error}): copy it again.") from None
     if [number for number, _ in numbered] != list(range(1, len(numbered) + 1)) or len(numbered) < 2:
         raise DataError(f"{shown(path)} does not number its classes 1, 2, 3, ...: copy it again.")
+    if len(numbered) >= IGNORE:
+        raise DataError(f"{shown(path)} has {len(numbered)} classes, which masks of 8 bits do not hold: give 254.")
     first = [name.split(",")[0] for _, name in numbered]
     names = [one if first.count(one) == 1 else name for one, (_, name) in zip(first, numbered, strict=True)]
     return ClassList(tuple(names), voc_palette(len(names)), {})

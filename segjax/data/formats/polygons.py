@@ -4,28 +4,29 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, UInt, UInt8
 
 from segjax.data.formats.annotations import Annotated, is_number
 from segjax.data.formats.images import shown
 from segjax.data.record import IGNORE
 from segjax.errors import DataError
+from segjax.mask_numbers import ignored, mask_type
 
 OUTLINE_ADVICE = "give polygons of at least three corners, or run lengths of the image's size"
 """What to do about an outline that cannot be drawn."""
 
 
-def draw_mask(picture: Annotated, size: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
+def draw_mask(picture: Annotated, size: tuple[int, int], labels: int) -> UInt[np.ndarray, "h w"]:
     """The mask of an image of (height, width): every object's label + 1, smaller ones upon larger ones.
 
-    Crowds, and boxes without an outline, are 255.
+    Crowds, and boxes without an outline, are ignored.
 
     Raises:
         DataError: an outline is neither polygons nor run lengths of the image's size.
     """
-    mask = np.zeros(size, np.uint8)
+    mask, ignore = np.zeros(size, mask_type(1 + labels)), ignored(1 + labels)
     for inside, label, counted in sorted(_drawn(picture, size), key=lambda one: -one[0].sum()):
-        mask[inside] = label + 1 if counted else IGNORE
+        mask[inside] = label + 1 if counted else ignore
     return mask
 
 

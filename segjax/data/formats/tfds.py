@@ -10,14 +10,15 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
 from segjax.data.dataset import Dataset
 from segjax.data.formats.classes import Colour, voc_palette
 from segjax.data.formats.held_out import VAL_SHARE, say_once
 from segjax.data.formats.images import read_image, read_mask
-from segjax.data.record import IGNORE, Record, refuse_unknown_split
+from segjax.data.record import Record, refuse_unknown_split
 from segjax.errors import DataError
+from segjax.mask_numbers import ignored, ignored_in, mask_type
 
 
 class Examples(Protocol):
@@ -64,8 +65,9 @@ def tfds_dataset(
     if labels is not None:
         if len(labels) != len(class_names):
             raise ValueError(f"{name} has {len(class_names)} class names and {len(labels)} labels: give one for each.")
-        levels = np.full(256, IGNORE, np.uint8)
-        levels[list(labels)] = np.arange(len(labels))
+        count = len(labels)
+        levels = np.full(256 if max(labels) < 256 else 65536, ignored(count), mask_type(count))
+        levels[list(labels)] = np.arange(count)
 
     def open_split(split: str) -> TfdsSource:
         refuse_unknown_split(name, split)
@@ -90,7 +92,7 @@ class TfdsSource:
     image_key: str
     mask_key: str
     num_classes: int
-    levels: UInt8[np.ndarray, " 256"] | None
+    levels: UInt[np.ndarray, " n"] | None
     """The class of every mask value, where it is not that value itself."""
 
     def __len__(self) -> int:
@@ -103,10 +105,11 @@ class TfdsSource:
         example = self.examples[index]
         name = f"{self.name} example {index}"
         image = read_image(f"{name} ({self.image_key})", data=example[self.image_key])
-        mask = read_mask(f"{name} ({self.mask_key})", levels=self.levels, data=example[self.mask_key])
+        what, data = f"{name} ({self.mask_key})", example[self.mask_key]
+        mask = read_mask(what, num_classes=self.num_classes, levels=self.levels, data=data)
         if image.shape[:2] != mask.shape:
             raise DataError(f"{name} has an image of {image.shape[:2]} and a mask of {mask.shape}: choose other keys.")
-        strange = mask[(mask >= self.num_classes) & (mask != IGNORE)]
+        strange = mask[(mask >= self.num_classes) & (mask != ignored_in(mask))]
         if strange.size:
             raise DataError(
                 f"{name} has the label {strange[0]} and only {self.num_classes} classes have names: name them all, or "

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, UInt
 
 from segjax.data.checked import checked
 from segjax.data.dataset import Dataset
@@ -18,6 +18,7 @@ from segjax.data.formats.tools.marks import bitmap, stored_size
 from segjax.data.record import IGNORE
 from segjax.data.sets.folder import FolderSource, folder
 from segjax.errors import DataError
+from segjax.mask_numbers import ignored_in
 from segjax.strict_json import as_json
 
 SPLITS = ("train", "val", "test")
@@ -101,7 +102,7 @@ def _of_masks(data: Dataset, split: str, skipped: int) -> Images:
         yield pair.image, (height, width), objects
 
 
-def _labels(mask: UInt8[np.ndarray, "h w *k"], skipped: int) -> Iterator[tuple[int, Bool[np.ndarray, "h w"], bool]]:
+def _labels(mask: UInt[np.ndarray, "h w *k"], skipped: int) -> Iterator[tuple[int, Bool[np.ndarray, "h w"], bool]]:
     """Every label counted from 0 without what is skipped, where it is, and whether that is ignored.
 
     Of labels that may overlap each has its own ignored pixels; of others the first label has all of them.
@@ -111,8 +112,9 @@ def _labels(mask: UInt8[np.ndarray, "h w *k"], skipped: int) -> Iterator[tuple[i
             yield label, mask[..., label] == 1, False
             yield label, mask[..., label] == IGNORE, True
     else:
+        ignore = ignored_in(mask)
         for label in np.unique(mask[mask >= skipped]).tolist():
-            yield 0 if label == IGNORE else label - skipped, mask == label, label == IGNORE
+            yield 0 if label == ignore else label - skipped, mask == label, label == ignore
 
 
 def _parsed(images: Images, names: tuple[str, ...], out: Path) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int32, UInt
 
 from segjax.data.augment import Augment
 from segjax.data.check.mask_report import Report
-from segjax.data.check.masks import check_masks, moved, size_sentence
+from segjax.data.check.masks import check_masks, size_sentence
 from segjax.data.dataset import Dataset
 from segjax.data.formats.bands import NAMES_FILE, Bands, choose, read_names
 from segjax.data.formats.classes import ClassList, Colour
@@ -23,9 +23,10 @@ from segjax.data.formats.once import read_once
 from segjax.data.formats.scenes import Window, open_scene, windows
 from segjax.data.formats.splits import split as split_images
 from segjax.data.formats.splits import write_lists
-from segjax.data.record import IGNORE, Record, refuse_unknown_split
+from segjax.data.record import Record, refuse_unknown_split
 from segjax.data.statistics import Statistics, median_frequency_weights, pooled, positive_weights, training_crop
 from segjax.errors import DataError
+from segjax.mask_numbers import ignored, ignored_in, mask_type
 from segjax.strict_json import frozen
 
 
@@ -122,7 +123,7 @@ class FolderSource:
         self,
         pairs: tuple[ImageAndMask, ...],
         classes: ClassList,
-        levels: UInt8[np.ndarray, " 256"] | None,
+        levels: UInt[np.ndarray, " n"] | None,
         bands: Bands = Bands(),
         kept: Int32[np.ndarray, " c"] | None = None,
         *,
@@ -160,12 +161,12 @@ class FolderSource:
         count = 2 if self.multilabel else len(self.classes.names)
         if image.shape[:2] != mask.shape[:2]:
             raise DataError(size_sentence(pair, image.shape, mask.shape))
-        if ((mask >= count) & (mask != IGNORE)).any():
+        if ((mask >= count) & (mask != ignored_in(mask))).any():
             raise DataError(f"{shown(pair.mask)} has labels that it did not have when it was checked: check again.")
         if self.kept is not None:
             mask = mask[..., np.argsort(self.kept)] if self.multilabel else _table(self.kept)[mask]
         if missing is not None:
-            mask[missing] = IGNORE
+            mask[missing] = ignored_in(mask)
         return {"image": image, "mask": mask}
 
 
@@ -202,17 +203,17 @@ def folder_defaults(
         np.maximum(sizes.prod(axis=1) - [one.missing for one in train], 1),
         report.bands.depth,
     )
-    counts = np.array([one.counts for one in train])
-    first = [int(np.flatnonzero(numbers == number)[0]) for number in range(len(names))]
+    count, table = len(names), _table(numbers)
+    _, first = np.unique(np.where(numbers < 0, len(numbers), numbers), return_index=True)
     return FolderDefaults(
         class_names=names,
-        palette=tuple(report.classes.palette[place] for place in first),
+        palette=tuple(report.classes.palette[place] for place in first[:count]),
         crop=training_crop(sizes),
         mean=images.mean,
         std=images.std,
-        class_weights=positive_weights(counts.sum(axis=0))
+        class_weights=positive_weights(sum((one.counts.dense(2) for one in train), np.zeros((count, 2), int)))
         if report.multilabel
-        else median_frequency_weights(moved(counts, _table(numbers))[:, : len(names)]),
+        else median_frequency_weights(one.counts.renumbered(table[one.counts.numbers]).dense(count) for one in train),
         notes=report.notes,
         bands=report.bands,
         multilabel=report.multilabel,
@@ -221,10 +222,11 @@ def folder_defaults(
     )
 
 
-def _table(numbers: Int32[np.ndarray, " c"]) -> UInt8[np.ndarray, " 256"]:
-    """The number of every label among those that are kept, `IGNORE` of all others."""
-    table = np.full(256, IGNORE, np.uint8)
-    table[: len(numbers)] = np.where(numbers < 0, IGNORE, numbers)
+def _table(numbers: Int32[np.ndarray, " c"]) -> UInt[np.ndarray, " n"]:
+    """The number of every label among those that are kept, and what is ignored of all others."""
+    kept = int(numbers.max()) + 1
+    table = np.full(ignored(len(numbers)) + 1, ignored(kept), mask_type(kept))
+    table[: len(numbers)] = np.where(numbers < 0, ignored(kept), numbers)
     return table
 
 

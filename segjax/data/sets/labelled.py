@@ -22,9 +22,10 @@ from segjax.data.formats.polygons import draw_labels, draw_mask
 from segjax.data.formats.rasters import WHITE, depth_of
 from segjax.data.formats.tools.marks import stored_size
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
-from segjax.data.record import IGNORE, refuse_unknown_split
+from segjax.data.record import refuse_unknown_split
 from segjax.data.statistics import Statistics, pooled, spread, training_crop
 from segjax.errors import DataError
+from segjax.mask_numbers import MOST_CLASSES
 from segjax.strict_json import frozen
 
 _MOST = 200
@@ -69,8 +70,9 @@ def labelled(
 
     Splits are those of the tool or of folders called train, val and test; without them, the images whose names have the
     lowest hashes validate and test. With `masks` records have no boxes but a mask drawn of the outlines: 0 is the
-    background, smaller objects lie upon larger ones, crowds and boxes without an outline are 255. `masks="multilabel"`
-    draws each class into a band of its own, where objects of several may overlap, and there is no background.
+    background, smaller objects lie upon larger ones, crowds and boxes without an outline are ignored.
+    `masks="multilabel"` draws each class into a band of its own, where objects of several may overlap, and there is no
+    background.
 
     Args:
         root: the folder, or one JSON file.
@@ -85,8 +87,9 @@ def labelled(
     kept = tuple(class_names) or known.class_names
     names, _ = kept_classes(kept, known.class_names, shown(root))
     multilabel = masks == "multilabel"
-    if masks is True and len(names) >= IGNORE:
-        raise DataError(f"{shown(root)} has {len(names)} classes, and a mask holds up to {IGNORE - 1}: keep fewer.")
+    if masks is True and len(names) >= MOST_CLASSES:
+        most = MOST_CLASSES - 1
+        raise DataError(f"{shown(root)} has {len(names)} classes, and a mask holds up to {most}: keep fewer.")
 
     def open_split(split: str) -> AnnotatedSource:
         refuse_unknown_split(shown(root), split)
@@ -101,7 +104,7 @@ def labelled(
         images = [with_classes(image, numbers) for image in getattr(found, split)]
         if split == "train":
             refuse_nothing_to_learn(shown(root), images, outlines=bool(masks))
-        draw = partial(draw_labels, labels=len(names)) if multilabel else draw_mask if masks else None
+        draw = partial(draw_labels if multilabel else draw_mask, labels=len(names)) if masks else None
         return AnnotatedSource(images, bands=known.bands, draw_mask=draw)
 
     return Dataset(

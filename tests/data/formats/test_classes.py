@@ -54,8 +54,8 @@ def test_lines_are_names_with_or_without_a_colour(tmp_path):
         ("a 1 2 3\nb 1 2 3\n", "gives the colour of line 2 twice"),
         ("a 1 2 3\nb 1 2 256\n", "has a colour above 255 in line 2"),
         ("a\nb\nignore\n", "has no colour after 'ignore' in line 3"),
-        ("only one\n", "lists 1 classes: name 2 to 255"),
-        ("\n".join(f"class {i}" for i in range(256)), "lists 256 classes"),
+        ("only one\n", "lists 1 classes: name 2 to 65535"),
+        ("\n".join(f"class {i}" for i in range(65536)), "lists 65536 classes"),
         (b"a\nb\xff\n", "cannot be read .*: save it as UTF-8"),
     ],
 )
@@ -64,6 +64,13 @@ def test_bad_lists_get_one_sentence(tmp_path, text, sentence):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=rf"classes\.txt {sentence}"):
         read_classes(path)
+
+
+def test_what_is_ignored_goes_by_the_number_of_classes(tmp_path):
+    for count, value in ((255, 255), (256, 65535)):
+        lines = [f"class {i}\n" for i in range(count - 1)] + ["last #010203\n", "ignore #ffffff\n"]
+        (tmp_path / "classes.txt").write_text("".join(lines))
+        assert read_classes(tmp_path / "classes.txt").colours == {(1, 2, 3): count - 1, (255, 255, 255): value}
 
 
 def test_nnunet_names_its_labels(tmp_path):

@@ -378,14 +378,14 @@ def test_attributes_are_found_where_nobody_names_them(make_coco):
 
 
 def test_too_many_classes_for_a_mask_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="A mask holds up to 254 classes and the background, not 255"):
-        coco(tmp_path, tmp_path, class_names=[str(i) for i in range(255)], masks=True)
+    with pytest.raises(ValueError, match="A mask holds up to 65534 classes and the background, not 65535"):
+        coco(tmp_path, tmp_path, class_names=[str(i) for i in range(65535)], masks=True)
 
 
 def test_a_mask_of_no_objects_is_background(make_coco):
     images, path = make_coco([])
     picture = read_coco(path, images, segmentations=True).pictures[0]
-    np.testing.assert_array_equal(draw_mask(picture, (30, 40)), np.zeros((30, 40)))
+    np.testing.assert_array_equal(draw_mask(picture, (30, 40), 1), np.zeros((30, 40)))
 
 
 def test_a_root_that_is_above_all_others_and_never_used_is_no_class(make_coco):

@@ -274,6 +274,7 @@ BAD_IMAGES = {
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no image, or damaged"),
 }
 BAD_MASKS = {
+    "beyond 16 bits": (encoded(Image.fromarray(LABELS.astype(np.int32) * 99999), "TIFF"), {}, "the first (99|199)99"),
     "coloured without table": (COLOURED, {}, r"is a coloured mask \(\d+ colours: #.*classes.txt"),
     "colour not in table": (COLOURED, {(1, 2, 3): 0}, r"has 54 pixels of colours .* the first #\w{6} at x=0, y=0"),
     "label 300": (png16(LABELS.astype(np.uint16) * 100), {}, "whose value is no class number, the first [23]00 at"),

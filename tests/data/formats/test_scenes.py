@@ -147,7 +147,7 @@ def test_a_large_image_trains_by_windows(tmp_path: Path, monkeypatch: pytest.Mon
     report = check(tmp_path)
     assert [one.sentence for one in report.errors] == []
     assert (report.bands.count, report.bands.depth) == (4, "uint16")
-    assert sum(one.counts.sum() for one in report.train) == len(report.train) * mask.size
+    assert sum(one.counts.pixels.sum() for one in report.train) == len(report.train) * mask.size
     np.testing.assert_allclose(report.train[0].mean * 65535, image.mean((0, 1)) + 1.5, atol=2)
     source = checked(folder(tmp_path).open("test"))
     assert len(source) == 12

@@ -1,0 +1,39 @@
+"""Of which whole numbers masks are made, and which of them is ignored: bytes as long as those hold all classes."""
+
+import numpy as np
+
+MOST_CLASSES = 65_535
+"""More no mask holds: 0 to 65534, the background among them; all bits of 16 are what is ignored."""
+
+
+def mask_type(num_classes: int) -> np.dtype:
+    """The type of masks of that many classes: uint8 up to 255, uint16 beyond.
+
+    Raises:
+        ValueError: more than `MOST_CLASSES`.
+
+    Examples:
+        >>> data.mask_type(255).name, data.mask_type(256).name
+        ('uint8', 'uint16')
+    """
+    if num_classes > MOST_CLASSES:
+        raise ValueError(f"A mask holds at most {MOST_CLASSES} classes, not {num_classes}.")
+    return np.dtype(np.uint8 if num_classes <= np.iinfo(np.uint8).max else np.uint16)
+
+
+def ignored(num_classes: int) -> int:
+    """What pixels that neither train nor score are in masks of so many classes: 255, or 65535 beyond 255 classes.
+
+    Raises:
+        ValueError: more than `MOST_CLASSES`.
+
+    Examples:
+        >>> data.ignored(2), data.ignored(300)
+        (255, 65535)
+    """
+    return int(np.iinfo(mask_type(num_classes)).max)
+
+
+def ignored_in(mask: np.ndarray) -> int:
+    """The same, of a mask of `mask_type`."""
+    return int(np.iinfo(mask.dtype).max)
