@@ -2,7 +2,10 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any
+
+from segjax.errors import ExperimentError
 
 
 def as_json(content: Any, indent: int | None = None) -> str:
@@ -10,11 +13,36 @@ def as_json(content: Any, indent: int | None = None) -> str:
     return json.dumps(_finite(content), indent=indent, default=str, allow_nan=False)
 
 
+def read_object(file: Path) -> dict[str, Any]:
+    """What a JSON file of a run holds; raises `ExperimentError` where that is no longer what a run writes."""
+    return _object(file, file.read_text(encoding="utf-8", errors="replace"))
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines, none where there is no file; a last row that a kill cut short is left out.
+
+    Raises:
+        ExperimentError: a row is no longer what a run writes.
+    """
+    text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+    return [_object(file, line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
 def frozen(value: Any) -> Any:
     """What JSON held, with tuples for its lists, as it was before it was written."""
     if isinstance(value, dict):
         return {key: frozen(one) for key, one in value.items()}
     return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
+def _object(file: Path, text: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ExperimentError(f"{file} is damaged ({error}); put back the one that the run wrote.") from error
+    if not isinstance(content, dict):
+        raise ExperimentError(f"{file} is damaged (it holds no object); put back the one that the run wrote.")
+    return content
 
 
 def _finite(value: Any) -> Any:

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import uvicorn
-
-from segjax.serve import Limits, Served, make_app
-from segjax.serve.running import listen
+from segjax.serve import Limits, Served
+from segjax.serve.running import listen, make_server
 
 
 class Reply(NamedTuple):
@@ -40,7 +38,7 @@ class Address(NamedTuple):
 def serving(served: Served, limits: Limits = Limits()) -> Iterator[Address]:
     """Its address; the server runs in a thread."""
     listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(make_app(served, limits), log_level="critical"))
+    server = make_server(served, limits)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     try:

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -5,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import pytest
 
 import segjax.data
@@ -113,20 +115,56 @@ def test_resume_without_its_command_is_a_wrong_usage(capsys: pytest.CaptureFixtu
     assert "required: COMMAND" in capsys.readouterr().err
 
 
-def test_a_folder_that_may_not_be_read_asks_for_permission(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "set"), "set: Permission denied; what was saved before is"),
+        (OSError(errno.EACCES, "Permission denied", "set"), "is whole. Give this user permission, then run again."),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "No space left on device; what was saved before is whole. M",
+        ),
+        (OSError(errno.ENOSPC, "No space left", "a"), "Make room, then run again."),
+        (OSError(errno.EISDIR, "Is a directory", ".page.partial", None, "page"), "segjax: page: Is a directory; what"),
+        (OSError(errno.EISDIR, "Is a directory", "page"), "Name another place, or mend it, then run again."),
+    ],
+)
+def test_what_the_system_refuses_is_said_with_what_to_do(
+    error: OSError, sentence: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    def refused(*_: object) -> None:
-        raise PermissionError(13, "Permission denied", "set")
-
     def leave(code: int) -> None:
         raise SystemExit(code)
 
-    monkeypatch.setattr("segjax.data.formats.grouped.write_splits", refused)
     monkeypatch.setattr("os._exit", leave)
     with pytest.raises(SystemExit):
-        main(["data", "split", "set"])
-    assert "set: Permission denied; what was saved before is whole. Give this user permission" in capfd.readouterr().err
+        fails(error, monkeypatch)
+    assert sentence in capfd.readouterr().err
+
+
+def test_memory_that_is_not_enough_and_devices_that_are_not_there_are_sentences(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert fails(MemoryError("Unable to allocate 28 GiB"), monkeypatch) == 1
+    assert "segjax: The memory is not enough (Unable to allocate 28 GiB): take smaller" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="of another kind"):
+        fails(RuntimeError("of another kind"), monkeypatch)
+
+    def no_devices() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(jax, "local_devices", no_devices)
+    assert fails(AssertionError(), monkeypatch) == 1
+    assert "but jax finds no such device: there is none. Leave it out, or name cpu." in capsys.readouterr().err
+
+
+def fails(error: Exception, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit code of a command that fails by an error."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("segjax.data.formats.grouped.write_splits", fail)
+    return main(["data", "split", "set"])
 
 
 def test_ctrl_c_is_a_line_and_the_code_of_its_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):

@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +37,21 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("segjax-*.whl")
     run("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", folder / "site", wheel, cwd=str(folder))
     return folder / "site"
+
+
+def test_pypi_shows_what_does_not_lie_beside_it(installed: Path):
+    (metadata,) = installed.glob("segjax-*.dist-info/METADATA")
+    about, _, shown = metadata.read_text().partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in about
+    assert shown.startswith("# segjax")
+    assert not re.search(r"\]\((?!https?:|#)", shown)
+    hook = runpy.run_path(str(ROOT / "hatch_build.py"))
+    text = "![A tree](docs/a.png)\n\n[one](docs/b.md), [two](https://x.org), [three](#here)"
+    assert hook["alone"](text, None) == "one, [two](https://x.org), [three](#here)"
+    assert hook["alone"](text, "https://y.org/z") == (
+        "![A tree](https://y.org/z/raw/main/docs/a.png)\n\n"
+        "[one](https://y.org/z/blob/main/docs/b.md), [two](https://x.org), [three](#here)"
+    )
 
 
 def test_it_trains_by_name_and_predicts(installed: Path, tmp_path: Path):

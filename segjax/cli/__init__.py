@@ -1,5 +1,6 @@
 """The `segjax` command. Only arguments are parsed here; jax is imported inside the command that needs it."""
 
+import errno
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from segjax.cli.export import export
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.cli.parser import make_parser
+from segjax.cli.process import no_device
 from segjax.cli.runs import evaluate, predict
 from segjax.cli.say import fail
 from segjax.cli.serve import serve
@@ -47,10 +49,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.strerror is None:
             raise
-        what = f"{error.filename}: " if error.filename else ""
-        advice = "Give this user permission" if isinstance(error, PermissionError) else "Make room or mend it"
-        fail(f"{what}{error.strerror}; what was saved before is whole. {advice}, then run again.")
+        where = error.filename2 or error.filename  # the second is what the first was to become
+        what = f"{where}: " if where else ""
+        fail(f"{what}{error.strerror}; what was saved before is whole. {_advice(error)}, then run again.")
         sys.stderr.flush()
         os._exit(1)  # on a full disk every background writer would add its own traceback to the sentence
+    except MemoryError as error:
+        what = f" ({error})" if str(error) else ""
+        return fail(f"The memory is not enough{what}: take smaller images, sizes or batches.")
     except UserError as error:
         return fail(str(error))
+    except Exception:
+        if (why := no_device()) is None:
+            raise
+        return fail(why)
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "Give this user permission"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Make room"
+    return "Name another place, or mend it"

@@ -11,6 +11,7 @@ from typing import Any
 
 from segjax import __version__
 from segjax.cache import data_dir
+from segjax.cli.process import no_device
 from segjax.strict_json import as_json
 
 EXTRAS = {
@@ -32,6 +33,9 @@ def doctor(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax doctor`: versions, devices, memory and caches, and what is missing for which command."""
     if not parsed.json:
         print("Looking for devices ...", file=sys.stderr)
+    import jax
+
+    missing = no_device()
     found = {
         "segjax": __version__,
         "python": platform.python_version(),
@@ -39,7 +43,8 @@ def doctor(parsed: argparse.Namespace, _: list[str]) -> int:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory": _memory(),
         "packages": _packages(),
-        "devices": _devices(),
+        "devices": [] if missing else [_device(one) for one in jax.local_devices()],
+        "no_device": missing,
         "caches": {name: _size(folder) for name, folder in _caches().items()},
     }
     if parsed.json:
@@ -50,7 +55,9 @@ def doctor(parsed: argparse.Namespace, _: list[str]) -> int:
 
 
 def _packages() -> dict[str, dict[str, str | None]]:
-    """The version of each package of each extra, None where it is not installed."""
+    """The version of each package of each extra, None where it is not installed; nothing where segjax is not itself."""
+    if _version("segjax") is None:
+        return {}
     found: dict[str, dict[str, str | None]] = {extra: {} for extra in EXTRAS}
     for requirement in importlib.metadata.requires("segjax") or []:
         name, extra = re.match(r"[\w.-]+", requirement), re.search(r"""extra == ['"](\w+)['"]""", requirement)
@@ -67,15 +74,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _devices() -> list[dict[str, Any]]:
-    """Those that jax sees, with their memory in bytes where they say it."""
-    import jax
-
-    found = []
-    for device in jax.local_devices():
-        memory = (device.memory_stats() or {}).get("bytes_limit")
-        found.append({"kind": device.device_kind, "platform": device.platform, "memory": memory})
-    return found
+def _device(device: Any) -> dict[str, Any]:
+    """What jax says of it, with its memory in bytes where it says it."""
+    memory = (device.memory_stats() or {}).get("bytes_limit")
+    return {"kind": device.device_kind, "platform": device.platform, "memory": memory}
 
 
 def _memory() -> int | None:
@@ -102,6 +104,10 @@ def _print(found: dict[str, Any]) -> None:
     for device in found["devices"]:
         memory = f", {device['memory'] / 2**30:.1f} GiB" if device["memory"] else ""
         print(f"device: {device['kind']} ({device['platform']}{memory})")
+    if found["no_device"]:
+        print(f"no device: {found['no_device']}")
+    if not found["packages"]:
+        print("\nsegjax is imported from where it lies, and not installed: what a command lacks is not known")
     for extra, packages in found["packages"].items():
         missing = [name for name, version in packages.items() if version is None]
         install = f"pip install 'segjax[{extra}]'" if extra else "pip install segjax"

@@ -13,6 +13,21 @@ def prepare() -> None:
     _keep_given_up_work_off_the_screen()
 
 
+def no_device() -> str | None:
+    """Why jax finds nothing to compute on, a sentence; None where it does, or where a command has no need of jax."""
+    jax = sys.modules.get("jax")
+    if jax is None:
+        return None
+    try:
+        jax.local_devices()
+    except (RuntimeError, AssertionError) as error:  # the latter where no GPU is there for a jax that has CUDA
+        why = str(error).partition(" (set JAX_PLATFORMS")[0] or "there is none"
+        return (
+            f"JAX_PLATFORMS={jax.config.jax_platforms}, but jax finds no such device: {why}. Leave it out, or name cpu."
+        )
+    return None
+
+
 def _import_tensorboard_alone() -> None:
     """TensorboardX imports torch where it finds it, for the name of a type alone; that takes a second."""
     torch = sys.modules.get("torch")

@@ -14,13 +14,14 @@ from jaxtyping import Array, Float
 from segjax.encoders.dilation import dilated, stages_for
 from segjax.encoders.mobilenet_v2 import rounded
 from segjax.layers import ChannelGate, batch_norm, in_sequence, normalized_conv
+from segjax.layers.conv import BatchNorm
 from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"(conv_head|bn2|classifier)\."
 """The classifier and the convolution before it in torch's files, which an encoder has no place for."""
 Activation = Callable[[Array], Array]
 Kind = Literal["separable", "inverted", "fused", "conv"]
-tf_batch_norm = partial(batch_norm, momentum=0.99, epsilon=1e-3)
+tf_batch_norm: partial[BatchNorm] = partial(batch_norm, momentum=0.99, epsilon=1e-3)
 """Batch normalisation with TensorFlow's momentum and epsilon."""
 
 
@@ -235,7 +236,7 @@ def _stages(rows: Sequence[Row], before: int, activation: Activation, squeezed: 
     return tuple(stages)
 
 
-def scaled(width: float, depth: float, lite: bool = False) -> Callable[..., EfficientNet]:
+def scaled(width: float, depth: float, lite: bool = False) -> partial[EfficientNet]:
     """B0 by the compound scaling of widths and depths; Lite has relu6, no squeezing, and its ends keep their depth."""
     stem = 32 if lite else rounded(32 * width)
     activation = nn.relu6 if lite else nn.silu
@@ -246,19 +247,19 @@ def scaled(width: float, depth: float, lite: bool = False) -> Callable[..., Effi
     return partial(EfficientNet, stages=_stages(rows, stem, activation, not lite), stem=stem, activation=activation)
 
 
-efficientnet_lite0 = scaled(1.0, 1.0, lite=True)
-efficientnet_lite1 = scaled(1.0, 1.1, lite=True)
-efficientnet_lite2 = scaled(1.1, 1.2, lite=True)
-efficientnet_lite3 = scaled(1.2, 1.4, lite=True)
-efficientnet_lite4 = scaled(1.4, 1.8, lite=True)
-efficientnet_b0 = scaled(1.0, 1.0)
-efficientnet_b1 = scaled(1.0, 1.1)
-efficientnet_b2 = scaled(1.1, 1.2)
-efficientnet_b3 = scaled(1.2, 1.4)
-efficientnet_b4 = scaled(1.4, 1.8)
-efficientnet_b5 = scaled(1.6, 2.2)
-efficientnet_b6 = scaled(1.8, 2.6)
-efficientnet_b7 = scaled(2.0, 3.1)
+efficientnet_lite0: partial[EfficientNet] = scaled(1.0, 1.0, lite=True)
+efficientnet_lite1: partial[EfficientNet] = scaled(1.0, 1.1, lite=True)
+efficientnet_lite2: partial[EfficientNet] = scaled(1.1, 1.2, lite=True)
+efficientnet_lite3: partial[EfficientNet] = scaled(1.2, 1.4, lite=True)
+efficientnet_lite4: partial[EfficientNet] = scaled(1.4, 1.8, lite=True)
+efficientnet_b0: partial[EfficientNet] = scaled(1.0, 1.0)
+efficientnet_b1: partial[EfficientNet] = scaled(1.0, 1.1)
+efficientnet_b2: partial[EfficientNet] = scaled(1.1, 1.2)
+efficientnet_b3: partial[EfficientNet] = scaled(1.2, 1.4)
+efficientnet_b4: partial[EfficientNet] = scaled(1.4, 1.8)
+efficientnet_b5: partial[EfficientNet] = scaled(1.6, 2.2)
+efficientnet_b6: partial[EfficientNet] = scaled(1.8, 2.6)
+efficientnet_b7: partial[EfficientNet] = scaled(2.0, 3.1)
 efficientnet_v2_s: partial[EfficientNet] = partial(EfficientNet, stages=_stages(_V2_S, 24, nn.silu, True), stem=24)
 efficientnet_v2_m: partial[EfficientNet] = partial(EfficientNet, stages=_stages(_V2_M, 24, nn.silu, True), stem=24)
 efficientnet_v2_l: partial[EfficientNet] = partial(EfficientNet, stages=_stages(_V2_L, 32, nn.silu, True), stem=32)

@@ -70,7 +70,7 @@ _mobilenet_v3 = partial(
     squeeze=partial(squeeze_excite, activation=nn.relu, gate=nn.hard_sigmoid),
     norm=tf_batch_norm,
 )
-mobilenet_v3_large = partial(_mobilenet_v3, stages=_stages(_LARGE))
+mobilenet_v3_large: partial[EfficientNet] = partial(_mobilenet_v3, stages=_stages(_LARGE))
 """MobileNetV3-Large as an encoder (Howard et al. 2019): levels at strides 2 to 32, the deepest of 960 channels."""
-mobilenet_v3_small = partial(_mobilenet_v3, stages=_stages(_SMALL))
+mobilenet_v3_small: partial[EfficientNet] = partial(_mobilenet_v3, stages=_stages(_SMALL))
 """MobileNetV3-Small: levels at strides 2 to 32, the finest the stem's, the deepest of 576 channels."""

@@ -33,7 +33,7 @@ onnxruntime.set_default_logger_severity(3)
 session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 outputs = dict(zip((each.name for each in session.get_outputs()), session.run(None, {"image": images})))
 """
-resize_linear = Primitive("resize_linear")
+resize_linear: Primitive = Primitive("resize_linear")
 """A bilinear resizing of rows and columns, which only nodes are made of: it runs nowhere else."""
 resize_linear.def_abstract_eval(lambda x, rows, columns, **_: x.update(shape=(x.shape[0], rows, columns, x.shape[3])))
 _OF_SHAPES = ("shape", "new_sizes", "limit_indices", "slice_sizes", "lhs_shape", "rhs_shape", "sharding")

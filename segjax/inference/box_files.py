@@ -92,7 +92,7 @@ class BoxResults:
     takes beside that file, with its ids of images and categories.
     """
 
-    endings = ("_boxes.png", "_boxes.geojson")
+    endings: tuple[str, ...] = ("_boxes.png", "_boxes.geojson")
     """Of the names of all results that a file can have."""
 
     def __init__(self, objects: Objects, annotations: Path | None = None) -> None:

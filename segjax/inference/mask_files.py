@@ -99,7 +99,7 @@ class MaskResults:
         self._masks = [f"_mask{name}" for name in names] if labels.overlap else [""]
         self._shares = [f"{name}.png" for name in names] if probabilities == "png" else ["_probabilities.npy"]
         of_masks = [f"{name}{ending}" for name in self._masks for ending in (".png", ".tif", ".tif.aux.xml")]
-        self.endings = (*of_masks, "_overlay.png", "_probabilities.tif", *self._shares)
+        self.endings: tuple[str, ...] = (*of_masks, "_overlay.png", "_probabilities.tif", *self._shares)
         """Of the names of all results that a file can have."""
 
     def write(self, opened: Opened, strips: Iterable[tuple[int, Float32[np.ndarray, "rows w k"]]]) -> Path:

@@ -13,7 +13,7 @@ layer_norm: partial[nn.LayerNorm] = partial(nn.LayerNorm, epsilon=1e-6, use_fast
 """Layer normalisation over channels (Ba et al. 2016); its statistics are float32 whatever is computed in."""
 dense: partial[nn.Dense] = partial(nn.Dense, kernel_init=truncated_normal(0.02))
 """A linear layer that starts as those of transformers do."""
-gelu = partial(nn.gelu, approximate=False)
+gelu: partial[Array] = partial(nn.gelu, approximate=False)
 """GELU by the error function (Hendrycks and Gimpel 2016), as the published weights were trained with."""
 
 

@@ -1,6 +1,5 @@
 """What of a run folder a report is made of."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from segjax.data import Dataset
 from segjax.drawing import hexadecimal
-from segjax.strict_json import as_json
+from segjax.strict_json import as_json, read_object, read_rows
 from segjax.tasks.examined import Examined
 
 DETAILS, IMAGES = "details.json", "per_image.jsonl"
@@ -63,18 +62,17 @@ def write_whole(file: Path, text: str) -> None:
 
 
 def read_run(folder: Path) -> RunFiles:
-    """The files of a finished run; what older runs have not is empty."""
+    """The files of a finished run; what older runs have not is empty.
 
-    def lines(name: str) -> list[dict[str, Any]]:
-        file = folder / name
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    Raises:
+        ExperimentError: one is no longer what a run writes.
+    """
 
     def content(name: str) -> dict[str, Any]:
-        return json.loads((folder / name).read_text()) if (folder / name).exists() else {}
+        return read_object(folder / name) if (folder / name).exists() else {}
 
-    return RunFiles(
-        folder, content("run.json"), content("report.json"), lines("metrics.jsonl"), content(DETAILS), lines(IMAGES)
-    )
+    rows, images = read_rows(folder / "metrics.jsonl"), read_rows(folder / IMAGES)
+    return RunFiles(folder, content("run.json"), content("report.json"), rows, content(DETAILS), images)
 
 
 def scalars(scores: Mapping[str, Any]) -> dict[str, float | None]:

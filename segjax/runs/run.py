@@ -1,5 +1,6 @@
 """A run of an experiment file: its folder made, opened again, and its experiment built from it."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def open_run(path: Path) -> Run:
             "`segjax.train`, or give `segjax.load` its experiment."
         )
     if missing:
+        if seeds := seed_folders(path):
+            raise ExperimentError(f"{path} holds runs of {len(seeds)} seeds: name one of them, such as {seeds[0]}.")
         what = "not a folder" if not path.is_dir() else f"not a run folder: it has no {missing[0]}"
         raise ExperimentError(f"{path} is {what}; name the folder that `segjax train` printed on its last line.")
     made_by = Run(path).configuration().get("versions", {}).get("segjax", "0.1")
@@ -73,6 +76,12 @@ def open_run(path: Path) -> Run:
     if lost := [name for name in ("experiment", "knobs", "facts") if name not in Run(path).configuration()]:
         raise ExperimentError(f"{path}/run.json is damaged (it has no {lost[0]}); put back the one that the run wrote.")
     return Run(path)
+
+
+def seed_folders(path: Path) -> list[Path]:
+    """Where the runs of several seeds are, in the order of the seeds."""
+    found = {int(name[1]): folder for folder in path.glob("seed*") if (name := re.fullmatch(r"seed(\d+)", folder.name))}
+    return [found[seed] for seed in sorted(found) if (found[seed] / "run.json").exists()]
 
 
 def experiment_file(run: Run) -> ExperimentFile:

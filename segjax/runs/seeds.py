@@ -12,7 +12,7 @@ from segjax.drawing.figures import despine, save
 from segjax.errors import ExperimentError
 from segjax.runs.experiment_file import ExperimentFile
 from segjax.runs.knobs import Knobs
-from segjax.runs.run import default_folder, new_run, open_run
+from segjax.runs.run import default_folder, new_run, open_run, seed_folders
 from segjax.train.history import validation_scores
 from segjax.train.run import Run, write_json
 
@@ -77,10 +77,10 @@ def open_runs(path: Path) -> list[Run]:
     Raises:
         ExperimentError: it holds none.
     """
-    folders = [folder for folder in path.glob("seed*") if (folder / "run.json").exists()]
+    folders = seed_folders(path)
     if (path / "run.json").exists() or not folders:
         return [open_run(path)]
-    return [open_run(folder) for folder in sorted(folders, key=lambda folder: int(folder.name[len("seed") :]))]
+    return [open_run(folder) for folder in folders]
 
 
 def report_seeds(path: Path, runs: Sequence[Run], scores: Sequence[dict[str, Any]], headline: str) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def report(sweep: Sweep, failed: dict[Path, str]) -> str:
         row: dict[str, Any] = {"varied": combination.varied, "knobs": combination.knobs}
         if combination.finished:
             runs = open_runs(combination.folder)
-            reports = [json.loads((run.path / "report.json").read_text()) for run in runs]
+            reports = [run.report() for run in runs]
             scores = [one["test"] for one in reports]
             chosen_by = [one.get("ema", one["val"]) for one in reports]
             row |= {"seeds": sweep.seeds, "scores": scores, "test": as_json(intervals(scores))}

@@ -14,6 +14,7 @@ from segjax.errors import ServeError
 from segjax.inference.tiling import WHOLE
 from segjax.serve.app import make_app
 from segjax.serve.limits import Limits
+from segjax.serve.protocol import bounded
 from segjax.serve.served import Served
 
 _CONNECTIONS = 1024
@@ -33,39 +34,52 @@ def serve(
         sizes: Height and width of images that programs are compiled for ahead of the first request.
 
     Raises:
-        ServeError: the address cannot be listened on.
+        ServeError: the address cannot be listened on, or a size is larger than what is taken.
         InferenceError: an option that the model's task does not take.
     """
     listening = listen(host, port)
     compile_ahead(served, limits, sizes)
-    config = uvicorn.Config(
-        make_app(served, limits),
-        log_level="warning",
-        access_log=False,
-        limit_concurrency=_CONNECTIONS,
-        timeout_graceful_shutdown=math.ceil(limits.seconds),
-        server_header=False,
-    )
+    server = make_server(served, limits)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn passes them on when it has stopped
         signal.signal(number, lambda *_: None)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listening.getsockname()[1]}"
     print(f"{served.name} is served on {address} until Ctrl-C; images go to POST {address}/predict", flush=True)
-    uvicorn.Server(config).run(sockets=[listening])
+    server.run(sockets=[listening])
     print("Stopped.", file=sys.stderr)
+
+
+def make_server(served: Served, limits: Limits) -> uvicorn.Server:
+    """What answers, and keeps all bounds, once it is run on a socket."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            make_app(served, limits),
+            http=bounded(limits.seconds),
+            log_level="warning",
+            access_log=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=math.ceil(limits.seconds),
+            server_header=False,
+        )
+    )
 
 
 def compile_ahead(served: Served, limits: Limits, sizes: Sequence[tuple[int, int]]) -> None:
     """Bring blank images of each size through the model, in batches of every size that requests will come in."""
     for height, width in sizes:
         most = min(limits.batch, max(1, WHOLE // (side_for(height) * side_for(width))))
-        print(f"Compiling for images of {height}x{width} pixels ... ", end="", file=sys.stderr, flush=True)
+        if height * width > limits.pixels * 10**6:
+            raise ServeError(
+                f"--size {height} {width} is of {height * width / 1e6:.1f} megapixels, and images of {limits.pixels} "
+                "are taken: give a smaller one, or more --pixels."
+            )
+        print(f"Compiling for images of {height}x{width} pixels ...", file=sys.stderr)
         begin = time.monotonic()
         count = 1
         while count <= most:
             served.predict([served.images.blank((height, width))] * count)
             count *= 2
-        print(f"{time.monotonic() - begin:.1f} s, up to {count // 2} at once", file=sys.stderr, flush=True)
+        print(f"Compiled in {time.monotonic() - begin:.1f} s, for up to {count // 2} at once.", file=sys.stderr)
 
 
 def listen(host: str, port: int) -> socket.socket:

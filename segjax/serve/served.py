@@ -47,7 +47,8 @@ class Served:
         licence: str | None = None,
         trained_on: str | None = None,
     ) -> None:
-        self.name, self._task, self._model, self._options = name, task, model, options
+        self.name: str = name
+        self._task, self._model, self._options = task, model, options
         self._variables = jax.device_put(variables)
         self._licence, self._trained_on = licence, trained_on
         self.tells: Tells = task.tells()
@@ -57,7 +58,7 @@ class Served:
                 f"Images of {name} are {len(bands.channels)} files each, one for each channel, and a request has one: "
                 "predict them with `segjax predict`."
             )
-        self.images = Images("uint8", 3) if bands is None else Images(bands.depth, bands.count)
+        self.images: Images = Images("uint8", 3) if bands is None else Images(bands.depth, bands.count)
 
     def predict(self, images: Sequence[Raster]) -> list[Found]:
         """What is found in each image; those that are seen in one size go in one pass.

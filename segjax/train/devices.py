@@ -63,8 +63,8 @@ class Placement:
         self.layout = layout
         self.count = count
         grid = np.array(devices).reshape(count // space, space)
-        self.mesh = Mesh(grid, ("data", "space"), axis_types=(AxisType.Auto,) * 2)
-        self.everywhere = NamedSharding(self.mesh, PartitionSpec())
+        self.mesh: Mesh = Mesh(grid, ("data", "space"), axis_types=(AxisType.Auto,) * 2)
+        self.everywhere: NamedSharding = NamedSharding(self.mesh, PartitionSpec())
 
     def replicate(self, tree: Tree) -> Tree:
         """The same arrays on every device."""

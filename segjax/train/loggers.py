@@ -66,7 +66,7 @@ class WeightsAndBiases:
         settings = wandb.setup(wandb.Settings(silent=True, console="off")).settings
         if settings.mode == "online" and not wandb.login(prompt=False):
             raise RuntimeError("nobody is logged in; `wandb login` does that, or WANDB_MODE=offline needs nobody.")
-        self.token = token or uuid.uuid4().hex[:8]
+        self.token: str = token or uuid.uuid4().hex[:8]
         self._run = wandb.init(
             project=settings.project or "segjax",
             id=self.token,
@@ -93,6 +93,7 @@ class MLflow:
         mlflow: Any = importlib.import_module("mlflow")
         self._entities = mlflow.entities
         self._client = mlflow.MlflowClient()
+        self.token: str
         if token is not None:
             self.token = token
             self._client.update_run(token, status="RUNNING")

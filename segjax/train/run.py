@@ -4,7 +4,6 @@ import collections
 import contextlib
 import dataclasses
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
@@ -22,7 +21,7 @@ except ModuleNotFoundError:  # on Windows, where nothing keeps two processes out
 
 from segjax import __version__
 from segjax.errors import ExperimentError
-from segjax.strict_json import as_json
+from segjax.strict_json import as_json, read_object, read_rows
 from segjax.train.devices import is_first_process
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
@@ -121,14 +120,7 @@ class Run:
 
     def configuration(self) -> dict[str, Any]:
         """What run.json holds; raises `ExperimentError` where that is no longer what a run writes."""
-        file = self.path / "run.json"
-        try:
-            kept = json.loads(file.read_text())
-        except ValueError as error:
-            raise ExperimentError(f"{file} is damaged ({error}); put back the one that the run wrote.") from error
-        if not isinstance(kept, dict):
-            raise ExperimentError(f"{file} is damaged (it holds no settings); put back the one that the run wrote.")
-        return kept
+        return read_object(self.path / "run.json")
 
     def note_machine(self) -> None:
         """Add to run.json that it is trained here, now; a run may go on elsewhere."""
@@ -163,20 +155,18 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a last row that a kill cut short is left out."""
-        file = self.path / "metrics.jsonl"
-        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return read_rows(self.path / "metrics.jsonl")
 
     def report(self) -> dict[str, Any]:
         """What report.json holds, the scores among it.
 
         Raises:
-            ExperimentError: the run is not finished.
+            ExperimentError: the run is not finished, or the file is no longer what it wrote.
         """
         file = self.path / "report.json"
         if not file.exists():
             raise ExperimentError(f"{self.path} holds no report.json yet: let the training finish.")
-        return json.loads(file.read_text())
+        return read_object(file)
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the rows that a run will write again when it goes on from `step`."""

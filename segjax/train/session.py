@@ -57,8 +57,8 @@ class Session:
     profiler: Profile
 
     def __post_init__(self) -> None:
-        self.members = [member for team in self.all_teams for member in team.members]
-        self.last = self.members[0].experiment.steps
+        self.members: list[Member] = [member for team in self.all_teams for member in team.members]
+        self.last: int = self.members[0].experiment.steps
         """The number of the last step that there can be."""
         self._speaks = devices.is_first_process()
         self._began = self._drawn = time.perf_counter()

@@ -88,7 +88,7 @@ class Team:
         self.training: list[Member] = []
         """Those that are still trained."""
         self._model = experiment.model
-        self.waited = 0.0
+        self.waited: float = 0.0
         """Seconds spent waiting for batches since someone set this to 0."""
         self.placement = placement
         self._task = experiment.task_of_data
@@ -102,7 +102,7 @@ class Team:
             experiment = members[0].experiment.after(step)
             if not same or experiment.model is not self._model:
                 self._model = experiment.model
-                self.program = self._compile(experiment)
+                self.program: Program = self._compile(experiment)
 
     def step(self) -> None:
         """Take a step of every member that is still trained."""

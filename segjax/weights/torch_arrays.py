@@ -23,10 +23,13 @@ class Storages:
     """The numbers of a file, by storage."""
 
     def __init__(self, file: UInt8[np.ndarray, " n"], find: Callable[[Storage], Span], swapped: bool):
-        self.file, self.find, self.swapped = file, find, swapped
+        self.file: UInt8[np.ndarray, " n"] = file
+        self.find: Callable[[Storage], Span] = find
+        self.swapped: bool = swapped
         self._unswapped: dict[tuple[str, int], np.ndarray] = {}
         # Expanded arrays repeat numbers, and tied weights are counted twice, but not without end.
-        self.unfolded, self.most = 0, 4 * len(file) + _UNFOLDED
+        self.unfolded: int = 0
+        self.most: int = 4 * len(file) + _UNFOLDED
 
     def array(self, tensor: Tensor) -> Shaped[np.ndarray, "..."]:
         """The array that a description is of, a view where that can be.

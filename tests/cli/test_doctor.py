@@ -36,3 +36,20 @@ def test_it_says_what_is_there_and_what_is_missing(
     said = capsys.readouterr().out
     assert "reads data: missing: grain; `pip install 'segjax[train]'` brings it\n" in said
     assert f"  {3:8.1f} MiB  {tmp_path / 'wheels'}\n" in said
+
+
+def test_without_a_device_and_not_installed_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def no_version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    def no_devices() -> None:
+        raise RuntimeError("Unable to initialize backend 'tpu': no chip (set JAX_PLATFORMS='' to choose)")
+
+    monkeypatch.setattr(importlib.metadata, "version", no_version)
+    monkeypatch.setattr(jax, "local_devices", no_devices)
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "jax finds no such device: Unable to initialize backend 'tpu': no chip. Leave it out, or name cpu.\n" in said
+    assert "segjax is imported from where it lies, and not installed" in said

@@ -26,7 +26,7 @@ def test_a_run_is_served_until_it_is_told_to_stop(squares: Path, tmp_path: Path,
         assert not server.ended, server.said
         pause.wait(0.02)
     port = int(re.findall(r"http://127\.0\.0\.1:(\d+)", server.said)[0])
-    assert re.search(r"Compiling for images of 16x16 pixels \.\.\. [\d.]+ s, up to 1 at once", server.said)
+    assert re.search(r"Compiled in [\d.]+ s, for up to 1 at once\.", server.said)
     connection = http.client.HTTPConnection("127.0.0.1", port)
     data = image.read_bytes()
     connection.putrequest("POST", "/predict")

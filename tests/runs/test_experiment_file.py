@@ -82,6 +82,12 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path):
         open_run(tmp_path / "nowhere")
     with pytest.raises(ExperimentError, match=r"is not a run folder: it has no experiment\.py"):
         open_run(tmp_path)
+    for name in ("seed10", "seed2", "seed_old", "seed3"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    (tmp_path / "seed3" / "run.json").unlink()
+    with pytest.raises(ExperimentError, match=r"holds runs of 2 seeds: name one of them, such as .*seed2\.$"):
+        open_run(tmp_path)
 
 
 def test_a_run_of_an_older_segjax_is_named(squares: Path, tmp_path: Path):

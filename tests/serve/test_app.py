@@ -332,6 +332,23 @@ def test_who_would_wait_too_long_is_told_so():
     assert (stalled.status, sentence) == (408, "Not all of the image came in 0.2 seconds: send it again.")
 
 
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /health HTTP/1.1\r\nHost: ", b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na"]
+)
+def test_who_never_finishes_is_not_waited_for(sent: bytes):
+    with serving(segmenter(), Limits(seconds=0.2)) as address, socket.create_connection(address, timeout=10) as slow:
+        slow.sendall(sent)
+        while slow.recv(1000):  # until the server closes it
+            pass
+
+
+def test_a_connection_is_used_again(address: Address):
+    connection = http.client.HTTPConnection(*address)
+    for _ in range(2):
+        connection.request("GET", "/health")
+        assert connection.getresponse().read()
+
+
 def test_of_a_batch_that_fails_only_those_fail_that_have_to():
     served = segmenter()
     predict = served.predict
