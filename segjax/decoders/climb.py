@@ -7,6 +7,11 @@ from jaxtyping import Array, Float
 
 from segjax.level import Level
 
+WIDEST_UNASKED = 256
+"""Channels that a decoder gives a level whose own are fewer, at most: what U-Net's deepest has in the field."""
+LEAST_UNASKED = 32
+"""Channels that it gives a level without features, at least: it is where the classes are told apart."""
+
 
 def climb(
     x: Level, levels: tuple[Level, ...], finest_stride: int, upsample: Callable[..., nn.Module]
@@ -35,8 +40,12 @@ def check_widths(decoder: str, widths: tuple[int, ...] | None, levels: tuple[Lev
 
 
 def own_width(to: Level, below: Level) -> int:
-    """The width of a level where none is given: its own, or half of what comes where it has no features."""
-    return to.width or -(-below.width // 2)
+    """The width of a level where none is given: its own, or half of what comes, up to 256, where that is more.
+
+    Encoders of inverted residuals have levels of 16 and 24 channels, from which decoders of such widths learn slowly.
+    """
+    half = min(-(-below.width // 2), WIDEST_UNASKED)
+    return max(to.width, half) if to.width else max(half, LEAST_UNASKED)
 
 
 def attended(

@@ -71,7 +71,7 @@ class MANetDecoder(nn.Module):
 
     widths: tuple[int, ...] | None = None
     """Channels at each level that is climbed to, finest first; None for the level's own, or for half the width of the
-    level below where it has no features."""
+    level below, up to 256, where that is more."""
     reduction: int = 16
     attention: Callable[..., nn.Module] = PositionAttention
     """What is made of the deepest features, called as `attention(name=...)(x)`."""

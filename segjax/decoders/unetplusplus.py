@@ -32,7 +32,7 @@ class UNetPlusPlusDecoder(nn.Module):
 
     widths: tuple[int, ...] | None = None
     """Channels of the last node of each level, finest first; None for the level's own, or for half the width of the
-    level below where it has no features."""
+    level below, up to 256, where that is more."""
     upsample: Callable[..., nn.Module] = Nearest
     block: Callable[..., nn.Module] = ConvBlock
     attention: Callable[..., nn.Module] | None = None
