@@ -7,6 +7,7 @@ from jaxtyping import Float, Num
 
 from segjax.data.blemishes import as_jpeg, blurred, noisy, smooth_displacement, with_gamma
 from segjax.data.record import Record
+from segjax.data.remap import remapped
 from segjax.errors import DataError
 from segjax.mask_numbers import ignored_in
 
@@ -212,7 +213,7 @@ def warp(
 
     def moved_bands(pixels: np.ndarray, flags: int, border: int) -> np.ndarray:
         if bent is not None:
-            return cv2.remap(pixels, places, None, flags, borderMode=border, borderValue=value)  # type: ignore[call-overload]
+            return remapped(pixels, places, flags, border, value)
         return cv2.warpAffine(
             pixels, centred, (width, height), flags=flags | cv2.WARP_INVERSE_MAP, borderMode=border, borderValue=value
         )
