@@ -123,7 +123,7 @@ def coco(
         open_split,
         tuple(attribute_names),
         statistics=statistics,
-        augment=FOR_PHOTOS,
+        augment=FOR_PHOTOS.of_depth(statistics.depth),
         multilabel=multilabel,
     )
 

@@ -79,7 +79,7 @@ def voc(
         bright_palette(len(names)),
         open_split,
         statistics=statistics,
-        augment=FOR_PHOTOS,
+        augment=FOR_PHOTOS.of_depth(statistics.depth),
     )
 
 
