@@ -185,20 +185,39 @@ def decode_mask(
             stored = upright_pixels(tiff.read_pixels(stream, page, name), page.number(tiff.ORIENTATION))
             return _label_array(stored[..., :-1] if page.has_alpha else stored, path, page.nodata)
         with open_image(stream, name, pages) as image:
+            if ";16" in str(image.tile) and not image.mode.startswith("I"):
+                return _of_deep_colours(upright_pixels(_deep_png(image, stream), orientation(image)), path)
             return _decode_mask(image, path)
 
 
+def _of_deep_colours(stored: Shaped[np.ndarray, "h w c"], path: FilePath) -> UInt[np.ndarray, "h w"]:
+    """The numbers of a grey mask that was saved in colours, or beside opacity, of 16 bits."""
+    colours = stored[..., :-1] if stored.shape[2] in (2, 4) else stored
+    if (colours != colours[..., :1]).any():
+        raise DataError(f"{shown(path)} is a coloured mask of 16 bits: save it in colours of 8 bits, or the classes.")
+    return whole_labels(colours[..., 0], path)
+
+
 def _decode_mask(image: ImageFile.ImageFile, path: FilePath) -> UInt[np.ndarray, "h w *c"]:
-    raw_mode = str(image.tile[0].args) if image.tile else ""
+    arguments = image.tile[0].args if image.tile else ""
+    raw_mode, greatest = str(arguments), None
+    if image.format == "PPM" and isinstance(arguments, tuple) and image.mode in ("L", "I"):
+        greatest = int(arguments[-1])
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("1", "L", "P", "LA", "PA"):
         values = np.array(upright, np.uint8)
         # Pillow stretches levels of 2 and 4 bits over 0..255, which is right for an image and wrong for labels.
         stretch = 85 if "L;2" in raw_mode else 17 if "L;4" in raw_mode else 1
-        return np.ascontiguousarray(values[..., 0] if values.ndim == 3 else values // stretch)
+        values = values[..., 0] if values.ndim == 3 else _unscaled(values // stretch, 255, greatest)
+        return np.ascontiguousarray(values)
     if upright.mode.startswith("I") or upright.mode == "F":
-        return whole_labels(np.asarray(upright), path)
+        return whole_labels(_unscaled(np.asarray(upright), 65535, greatest), path)
     return np.array(upright.convert("RGB"))
+
+
+def _unscaled(values: Shaped[np.ndarray, "h w"], white: int, greatest: int | None) -> Shaped[np.ndarray, "h w"]:
+    """The numbers of a PGM, of which Pillow takes the greatest that it may have for white."""
+    return values if greatest is None else np.rint(values * (greatest / white)).astype(values.dtype)
 
 
 def uncoloured(
