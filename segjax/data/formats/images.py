@@ -187,7 +187,10 @@ def decode_mask(
         with open_image(stream, name, pages) as image:
             if ";16" in str(image.tile) and not image.mode.startswith("I"):
                 return _of_deep_colours(upright_pixels(_deep_png(image, stream), orientation(image)), path)
-            return _decode_mask(image, path)
+            numbers = _decode_mask(image, path)
+            return (
+                whole_labels(with_ignored(numbers, pages[0].nodata), path) if pages and numbers.ndim == 2 else numbers
+            )
 
 
 def _of_deep_colours(stored: Shaped[np.ndarray, "h w c"], path: FilePath) -> UInt[np.ndarray, "h w"]:
@@ -313,7 +316,7 @@ def _deep_png(image: Image.Image, stream: BinaryIO) -> Shaped[np.ndarray, "h w c
 def _label_array(
     stored: Shaped[np.ndarray, "h w s"], path: FilePath, nodata: float | None = None
 ) -> UInt[np.ndarray, "h w *c"]:
-    """The labels that samples stand for, or their colours. No data is ignored where 8 bits do not hold its value."""
+    """The labels that samples stand for, or their colours. No data is ignored where its value is 255 or no class number."""
     if stored.shape[2] == 3 and stored.dtype == np.uint8:
         return stored
     if stored.shape[2] != 1:
@@ -325,8 +328,8 @@ def _label_array(
 
 
 def with_ignored(values: Shaped[np.ndarray, "h w *s"], nodata: float | None) -> Shaped[np.ndarray, "h w *s"]:
-    """Numbers that are 65535 where there is no data, but for a value of no data that 8 bits hold."""
-    if nodata is None or 0 <= nodata <= 255:
+    """Numbers that are 65535 where there is no data, but where its value may well be a class, below 255."""
+    if nodata is None or 0 <= nodata < 255 or not (values == nodata).any() | np.isnan(nodata):
         return values
     return np.where(np.isnan(values) if np.isnan(nodata) else values == nodata, np.int32(MOST_CLASSES), values)
 
