@@ -316,7 +316,7 @@ def _deep_png(image: Image.Image, stream: BinaryIO) -> Shaped[np.ndarray, "h w c
 def _label_array(
     stored: Shaped[np.ndarray, "h w s"], path: FilePath, nodata: float | None = None
 ) -> UInt[np.ndarray, "h w *c"]:
-    """The labels that samples stand for, or their colours. No data is ignored where its value is 255 or no class number."""
+    """The labels that samples stand for, or their colours; ignored is no data of the value 255 or of no class."""
     if stored.shape[2] == 3 and stored.dtype == np.uint8:
         return stored
     if stored.shape[2] != 1:
