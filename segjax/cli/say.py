@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+_LISTED = 255
+"""Classes whose scores are printed, at most."""
+
 
 def fail(sentence: str) -> int:
     """Say what is wrong; returns the exit code."""
@@ -26,8 +29,10 @@ def print_scores(scores: dict[str, Any]) -> None:
 
     for name, value in scores.items():
         if isinstance(value, dict):
-            for one, of_class in value.items():
+            for one, of_class in [*value.items()][:_LISTED]:
                 print(f"  {name:<6} {one:<20} {shown(of_class)}")
+            if len(value) > _LISTED:
+                print(f"  {name:<6} ... and {len(value) - _LISTED} more, which report.json has")
     print("  " + "   ".join(f"{name} {shown(value)}" for name, value in scores.items() if not isinstance(value, dict)))
 
 

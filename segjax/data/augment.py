@@ -1,12 +1,13 @@
 """Random changes to a record that move image, mask and boxes together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Num
 
 from segjax.data.blemishes import as_jpeg, blurred, noisy, smooth_displacement, with_gamma
 from segjax.data.record import Record
+from segjax.data.remap import remapped
 from segjax.errors import DataError
 from segjax.mask_numbers import ignored_in
 
@@ -57,7 +58,8 @@ class Augment:
     brightness: float = 0.0
     """b multiplies the image by a factor in [1 - b, 1 + b]."""
     contrast: float = 0.0
-    """c multiplies the distance from the image's mean grey by a factor in [1 - c, 1 + c]."""
+    """c multiplies the distance from the image's mean grey, in floating point from the mean of each band, by a factor
+    in [1 - c, 1 + c]."""
     saturation: float = 0.0
     """s multiplies the distance from each pixel's own grey by a factor in [1 - s, 1 + s]. RGB images only."""
     rare_crops: float = 0.0
@@ -66,7 +68,8 @@ class Augment:
     elastic: float = 0.0
     """How many pixels the image is bent by at most, smoothly. For masks, not for boxes."""
     gamma: float = 0.0
-    """g raises the image, between 0 and its greatest number, to a power in [1 / (1 + g), 1 + g], log-uniform."""
+    """g raises the image, between 0 and its greatest number, to a power in [1 / (1 + g), 1 + g], log-uniform; of
+    floating point each band between its own."""
     blur: float = 0.0
     """The greatest deviation of a Gaussian in pixels, in half of the records."""
     noise: float = 0.0
@@ -102,6 +105,10 @@ class Augment:
         for name in ("brightness", "contrast", "saturation", "rare_crops", "cutmix", "copy_paste", "mosaic"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"Augment's {name} is between 0 and 1, not {getattr(self, name)}.")
+
+    def of_depth(self, depth: str) -> "Augment":
+        """Without brightness and saturation where the images are floating point, whose bands may be in any units."""
+        return replace(self, brightness=0.0, saturation=0.0) if depth == "float32" else self
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Record:
         """A new record, a pure function of the old one and of the state of `rng`."""
@@ -202,6 +209,7 @@ def warp(
     # OpenCV counts from the centre of the first pixel.
     centred = np.column_stack([linear, linear @ (0.5, 0.5) + shift - 0.5])
     height, width = size
+    places = None
     if bent is not None:
         across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         places = np.stack([across, down, np.ones_like(across)], axis=2)
@@ -211,8 +219,8 @@ def warp(
     value = (ignored_in(record["mask"]) if "mask" in record else 0,) * _TOGETHER
 
     def moved_bands(pixels: np.ndarray, flags: int, border: int) -> np.ndarray:
-        if bent is not None:
-            return cv2.remap(pixels, places, None, flags, borderMode=border, borderValue=value)  # type: ignore[call-overload]
+        if places is not None:
+            return remapped(pixels, places, flags, border, value)
         return cv2.warpAffine(
             pixels, centred, (width, height), flags=flags | cv2.WARP_INVERSE_MAP, borderMode=border, borderValue=value
         )
@@ -261,7 +269,8 @@ def recolor(
     """The image with its colours multiplied; 1, 1, 1 leaves it as it is.
 
     As one affine map of colours, so that it is rounded and clipped once: first saturation, then contrast about the
-    image's mean grey, then brightness.
+    image's mean grey, then brightness. Bands of floating point may be in units of their own, and contrast is about the
+    mean of each.
     """
     import cv2
 
@@ -273,6 +282,7 @@ def recolor(
     if channels == 3:
         mix = saturation * mix + (1 - saturation) * luma
     exact = np.float64 if image.dtype == np.float32 else np.uint32
-    mean = luma @ image.sum(axis=0, dtype=exact).sum(axis=0) / image[..., 0].size  # 25 times as fast as image.mean
-    matrix = brightness * np.column_stack([contrast * mix, np.full(channels, (1 - contrast) * mean)])
+    means = image.sum(axis=0, dtype=exact).sum(axis=0) / image[..., 0].size  # 25 times as fast as image.mean
+    about = mix @ means if image.dtype.kind == "f" else np.full(channels, luma @ means)
+    matrix = brightness * np.column_stack([contrast * mix, (1 - contrast) * about])
     return cv2.transform(image, matrix).reshape(image.shape)

@@ -10,15 +10,21 @@ Image = Num[np.ndarray, "h w c"]
 
 
 def with_gamma(image: Image, exponent: float) -> Image:
-    """The image with every number to a power, as shares of the way from 0, or its lowest number, to its highest."""
-    low, high = min(0.0, float(image.min())), float(image.max())
-    if high <= low:
+    """The image with every number to a power, as shares of the way from 0, or its lowest number, to its highest.
+
+    Of floating point that is so for each band by itself, since bands may be in units of their own.
+    """
+    if image.dtype.kind == "f":
+        low, high = np.minimum(image.min(axis=(0, 1)), 0), image.max(axis=(0, 1))
+        span = np.where(high > low, high - low, 1)  # a band of one number, which is not above 0, stays
+        return (((image - low) / span) ** np.float32(exponent) * span + low).astype(image.dtype)
+    high = float(image.max())
+    if not high:
         return image
     if image.dtype == np.uint8:
         table = (np.arange(256) / high).clip(0, 1) ** exponent * high
         return cv2.LUT(image, np.rint(table).astype(np.uint8)).reshape(image.shape)
-    changed = ((image - np.float32(low)) / np.float32(high - low)) ** np.float32(exponent) * (high - low) + low
-    return _as(image, changed)
+    return _as(image, (image / np.float32(high)) ** np.float32(exponent) * high)
 
 
 def blurred(image: Image, sigma: float) -> Image:

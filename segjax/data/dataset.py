@@ -53,8 +53,7 @@ class Dataset:
         """What all of its images are, and files to predict must be; None where nothing says it."""
         if self.bands is not None or self.statistics is None:
             return self.bands
-        count = len(self.statistics.mean)
-        return Bands(self.statistics.depth, count, (1,) if count == 1 else None)
+        return Bands.measured(self.statistics.mean, self.statistics.std, self.statistics.depth)
 
     def shown(self, image: Num[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
         """One of its images as people look at it."""

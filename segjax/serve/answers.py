@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
+from segjax.drawing import Palette, paint
 from segjax.errors import nearest
 from segjax.inference import Found, Tells
 from segjax.inference.outputs import png
@@ -80,7 +82,16 @@ def _as_json(found: Found, tells: Tells) -> dict[str, Any]:
     if tells.labels is not None and found.mask is not None:
         names = tells.labels.class_names if tells.labels.overlap else [None]
         said["masks"] = [
-            {"label": name, "png": base64.b64encode(png(image)).decode()}
+            {"label": name, "png": _text(image)} | _painted(image, tells.labels.palette)
             for name, image in zip(names, tells.labels.images(found.mask), strict=True)
         ]
     return said
+
+
+def _painted(image: Image.Image, palette: Palette) -> dict[str, str]:
+    """The mask in colours where it is of 16 bits, which browsers draw in 8."""
+    return {} if image.mode == "P" else {"painted": _text(Image.fromarray(paint(np.asarray(image), palette)))}
+
+
+def _text(image: Image.Image) -> str:
+    return base64.b64encode(png(image)).decode()

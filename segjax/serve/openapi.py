@@ -35,15 +35,17 @@ _OBJECT = {
         "attributes": {"type": "object", "additionalProperties": {"type": "number"}},
     },
 }
+_PNG = {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"}
 _MASK = {
     "type": "object",
     "properties": {
         "label": {"type": ["string", "null"], "description": "Whose mask it is, of labels that may overlap"},
-        "png": {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"},
+        "png": _PNG,
+        "painted": {**_PNG, "description": "The same in the colours of the classes, of more than 255"},
     },
 }
 _MEANING = {
-    "mask": "An image whose pixels are the classes, the greatest number where there is no data; of 8 bits with a palette",
+    "mask": "An image whose pixels are the classes, all bits set where there is no data; of 8 bits with a palette",
     "json": "Boxes, and masks as PNG in base64, as far as the model finds such",
     "probabilities": "NumPy's .npy of float32 (height, width, classes)",
 }

@@ -379,3 +379,15 @@ def test_bands_of_labels_move_as_masks_do():
         np.testing.assert_array_equal(moved["mask"][..., band], alone["mask"])  # pyright: ignore
     assert moved["mask"].shape == (28, 16, 6)  # pyright: ignore
     assert set(np.unique(moved["mask"])) == {0, 1, 255}  # pyright: ignore
+
+
+def test_contrast_keeps_bands_of_floating_point_in_their_own_units():
+    """Kelvin beside an index of -1 to 1: each is changed about its own mean, and light is nothing of theirs."""
+    rng = np.random.default_rng(0)
+    image = np.stack([rng.normal(300, 5, (32, 32)), rng.uniform(-1, 1, (32, 32))], axis=-1).astype(np.float32)
+    changed = recolor(image, 1.0, 1.5, 1.0)
+    np.testing.assert_allclose(changed.mean(axis=(0, 1)), image.mean(axis=(0, 1)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(changed.std(axis=(0, 1)), 1.5 * image.std(axis=(0, 1)), rtol=1e-4)
+    augment = Augment(brightness=0.2, contrast=0.2, saturation=0.2)
+    assert augment.of_depth("float32") == Augment(contrast=0.2)
+    assert augment.of_depth("uint16") == augment

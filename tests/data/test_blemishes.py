@@ -27,6 +27,26 @@ def test_every_depth_and_number_of_bands_stays_what_it_is(image: np.ndarray):
     assert added.std() == pytest.approx(0.5 * image.std(), rel=0.1)
 
 
+def test_gamma_leaves_each_band_of_floating_point_in_its_own_range():
+    """Kelvin beside an index of -1 to 1, as bands of one image."""
+    rng = np.random.default_rng(0)
+    bands = (
+        rng.normal(300, 5, (32, 32)),
+        rng.uniform(-1, 1, (32, 32)),
+        rng.normal(-20, 3, (32, 32)),
+        np.full((32, 32), -7),
+    )
+    image = np.stack(bands, axis=-1).astype(np.float32)
+    for exponent in (0.5, 2.0):
+        changed = with_gamma(image, exponent)
+        assert changed.dtype == np.float32
+        np.testing.assert_allclose(changed.max(axis=(0, 1)), image.max(axis=(0, 1)), rtol=1e-5)
+        assert (changed.min(axis=(0, 1)) >= np.minimum(image.min(axis=(0, 1)), 0) - 1e-4).all()
+        alone = np.concatenate([with_gamma(image[..., [band]], exponent) for band in range(4)], axis=-1)
+        np.testing.assert_array_equal(changed, alone)
+        assert (np.argsort(changed[..., 1], axis=None) == np.argsort(image[..., 1], axis=None)).all()
+
+
 def test_a_jpeg_is_of_8_bits_and_keeps_the_order_of_colours():
     image = np.full((32, 32, 3), (200, 40, 90), np.uint8)
     np.testing.assert_allclose(as_jpeg(image, 90), image, atol=4)

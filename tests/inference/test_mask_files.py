@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
 from segjax.data.formats.bands import Bands
+from segjax.data.formats.classes import voc_palette
 from segjax.data.formats.images import read_raster
 from segjax.inference import InferenceError, Summary, Tiling, predict_mask_files
 
@@ -179,6 +181,32 @@ def test_a_geotiff_gives_a_mask_that_lies_where_it_lies(folder: Path, out: Path)
     assert {tag: tags[tag] for tag in GEO_TAGS} == GEO_TAGS
     assert tags[42113] == (2, "255")  # and not the image's own: zero is a class
     assert tags[262] == (3, (3,))  # palette colour
+
+
+class OfThreeHundred(nn.Module):
+    """The class is red and 256 times green."""
+
+    @nn.compact
+    def __call__(self, image, *, train: bool):
+        red, green, _ = jnp.moveaxis(jnp.asarray(image, jnp.int32), -1, 0)
+        return jax.nn.one_hot(red + 256 * green, 300)
+
+
+def test_three_hundred_classes_are_written_in_sixteen_bits_where_they_lie(folder: Path, out: Path):
+    ids = np.random.default_rng(0).integers(1, 300, (30, 40))
+    ids[0, :3] = 255, 256, 299
+    pixels = np.stack([ids % 256, ids // 256, ids * 0], axis=-1).astype(np.uint8)
+    pixels[5:9, 5:9] = 0  # what has no data
+    names, palette = [f"kind {number}" for number in range(300)], voc_palette(300)
+    path = geotiff(folder / "scene.tif", pixels)
+    predict_mask_files(OfThreeHundred(), {}, [path], out, class_names=names, palette=palette)
+    expected = np.where(pixels.any(-1), ids, 65535)
+    for name in ("scene.png", "scene.tif"):
+        assert read(out / name).dtype == np.uint16
+        np.testing.assert_array_equal(read(out / name), expected)
+    tags = tags_of(out / "scene.tif")
+    assert {tag: tags[tag] for tag in GEO_TAGS} == GEO_TAGS
+    assert tags[42113] == (2, "65535")
 
 
 def test_tiffs_that_do_not_say_where_they_lie_give_no_tif(folder: Path, out: Path):

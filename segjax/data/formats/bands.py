@@ -62,6 +62,12 @@ class Bands:
         self.refuse_others(found.pixels, shown(path))
         return found
 
+    @classmethod
+    def measured(cls, mean: Sequence[float], std: Sequence[float], depth: Depth) -> "Bands":
+        """What images are of which those are the mean and deviation of every band, in stored numbers over `WHITE`."""
+        low, high = display_range(mean, std, depth)
+        return cls(depth, len(mean), (1,) if len(mean) == 1 else None, low=low, high=high)
+
     def refuse_others(self, image: Num[np.ndarray, "h w c"], name: str) -> None:
         """Raise DataError where an image has another depth or number of bands than the set's."""
         if image.dtype != self.depth:

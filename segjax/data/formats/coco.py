@@ -18,6 +18,7 @@ from segjax.data.formats.annotations import (
     refuse_nothing_to_learn,
     share_out,
 )
+from segjax.data.formats.bands import Bands
 from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR, bright_palette
 from segjax.data.formats.images import shown
 from segjax.data.formats.json_files import read_json
@@ -25,6 +26,7 @@ from segjax.data.formats.once import read_once
 from segjax.data.formats.polygons import OUTLINE_ADVICE, draw_labels, draw_mask, outline_fault
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import refuse_unknown_split
+from segjax.data.statistics import Statistics
 from segjax.errors import DataError
 from segjax.mask_numbers import MOST_CLASSES
 
@@ -40,6 +42,7 @@ def coco(
     class_names: Sequence[str] | None = None,
     attribute_names: Sequence[str] = (),
     masks: bool | Literal["multilabel"] = False,
+    statistics: Statistics = OF_PHOTOS,
 ) -> Dataset:
     """Make a data set of images and annotations in COCO's JSON format (Lin et al., 2014).
 
@@ -50,10 +53,8 @@ def coco(
 
     With `masks` records have no boxes but a mask drawn of polygons and run lengths, and the data set's classes are the
     background, which is 0, and the categories. Smaller objects lie upon larger ones; crowds, and boxes without an
-    outline, are 255. `masks="multilabel"` draws each category into a band of its own, where objects of several may
+    outline, are ignored. `masks="multilabel"` draws each category into a band of its own, where objects of several may
     overlap, and there is no background.
-
-    Images are of 8 bits in three bands; `segjax.data.labelled` reads the same files with images of any kind.
 
     Args:
         images: the folder that `file_name` of the annotations starts from; or two, for training and for testing; or
@@ -66,6 +67,8 @@ def coco(
             for which the annotations are read at once, and not when the data set is opened.
         attribute_names: the attributes to keep, in their order.
         masks: whether records have a mask, and no boxes; "multilabel" for one with a band for each category.
+        statistics: those of the images, which say their depth and bands, too; by default photos of 8 bits in three.
+            `segjax.data.labelled` measures them by itself.
 
     Raises:
         DataError: the annotations cannot be read, have errors, or nothing to learn from: `segjax data check` lists all.
@@ -110,7 +113,8 @@ def coco(
         if split == "train":
             refuse_nothing_to_learn(shown(path), pictures, outlines=bool(masks))
         draw = partial(draw_labels if multilabel else draw_mask, labels=len(names)) if masks else None
-        return AnnotatedSource(pictures, bool(attribute_names), draw_mask=draw)
+        bands = Bands.measured(statistics.mean, statistics.std, statistics.depth)
+        return AnnotatedSource(pictures, bool(attribute_names), bands, draw)
 
     return Dataset(
         Path(train).stem,
@@ -118,8 +122,8 @@ def coco(
         (BACKGROUND_COLOUR, *bright_palette(len(names))) if masks is True else bright_palette(len(names)),
         open_split,
         tuple(attribute_names),
-        statistics=OF_PHOTOS,
-        augment=FOR_PHOTOS,
+        statistics=statistics,
+        augment=FOR_PHOTOS.of_depth(statistics.depth),
         multilabel=multilabel,
     )
 

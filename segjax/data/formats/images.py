@@ -185,20 +185,42 @@ def decode_mask(
             stored = upright_pixels(tiff.read_pixels(stream, page, name), page.number(tiff.ORIENTATION))
             return _label_array(stored[..., :-1] if page.has_alpha else stored, path, page.nodata)
         with open_image(stream, name, pages) as image:
-            return _decode_mask(image, path)
+            if ";16" in str(image.tile) and not image.mode.startswith("I"):
+                return _of_deep_colours(upright_pixels(_deep_png(image, stream), orientation(image)), path)
+            numbers = _decode_mask(image, path)
+            return (
+                whole_labels(with_ignored(numbers, pages[0].nodata), path) if pages and numbers.ndim == 2 else numbers
+            )
+
+
+def _of_deep_colours(stored: Shaped[np.ndarray, "h w c"], path: FilePath) -> UInt[np.ndarray, "h w"]:
+    """The numbers of a grey mask that was saved in colours, or beside opacity, of 16 bits."""
+    colours = stored[..., :-1] if stored.shape[2] in (2, 4) else stored
+    if (colours != colours[..., :1]).any():
+        raise DataError(f"{shown(path)} is a coloured mask of 16 bits: save it in colours of 8 bits, or the classes.")
+    return whole_labels(colours[..., 0], path)
 
 
 def _decode_mask(image: ImageFile.ImageFile, path: FilePath) -> UInt[np.ndarray, "h w *c"]:
-    raw_mode = str(image.tile[0].args) if image.tile else ""
+    arguments = image.tile[0].args if image.tile else ""
+    raw_mode, greatest = str(arguments), None
+    if image.format == "PPM" and isinstance(arguments, tuple) and image.mode in ("L", "I"):
+        greatest = int(arguments[-1])
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("1", "L", "P", "LA", "PA"):
         values = np.array(upright, np.uint8)
         # Pillow stretches levels of 2 and 4 bits over 0..255, which is right for an image and wrong for labels.
         stretch = 85 if "L;2" in raw_mode else 17 if "L;4" in raw_mode else 1
-        return np.ascontiguousarray(values[..., 0] if values.ndim == 3 else values // stretch)
+        values = values[..., 0] if values.ndim == 3 else _unscaled(values // stretch, 255, greatest)
+        return np.ascontiguousarray(values)
     if upright.mode.startswith("I") or upright.mode == "F":
-        return whole_labels(np.asarray(upright), path)
+        return whole_labels(_unscaled(np.asarray(upright), 65535, greatest), path)
     return np.array(upright.convert("RGB"))
+
+
+def _unscaled(values: Shaped[np.ndarray, "h w"], white: int, greatest: int | None) -> Shaped[np.ndarray, "h w"]:
+    """The numbers of a PGM, of which Pillow takes the greatest that it may have for white."""
+    return values if greatest is None else np.rint(values * (greatest / white)).astype(values.dtype)
 
 
 def uncoloured(
@@ -294,7 +316,7 @@ def _deep_png(image: Image.Image, stream: BinaryIO) -> Shaped[np.ndarray, "h w c
 def _label_array(
     stored: Shaped[np.ndarray, "h w s"], path: FilePath, nodata: float | None = None
 ) -> UInt[np.ndarray, "h w *c"]:
-    """The labels that samples stand for, or their colours. No data is ignored where 8 bits do not hold its value."""
+    """The labels that samples stand for, or their colours; ignored is no data of the value 255 or of no class."""
     if stored.shape[2] == 3 and stored.dtype == np.uint8:
         return stored
     if stored.shape[2] != 1:
@@ -306,8 +328,8 @@ def _label_array(
 
 
 def with_ignored(values: Shaped[np.ndarray, "h w *s"], nodata: float | None) -> Shaped[np.ndarray, "h w *s"]:
-    """Numbers that are 65535 where there is no data, but for a value of no data that 8 bits hold."""
-    if nodata is None or 0 <= nodata <= 255:
+    """Numbers that are 65535 where there is no data, but where its value may well be a class, below 255."""
+    if nodata is None or 0 <= nodata < 255 or not (values == nodata).any() | np.isnan(nodata):
         return values
     return np.where(np.isnan(values) if np.isnan(nodata) else values == nodata, np.int32(MOST_CLASSES), values)
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from segjax.data.dataset import Dataset
 from segjax.data.formats.annotations import Annotated, AnnotatedSource, Annotations, refuse_nothing_to_learn, share_out
+from segjax.data.formats.bands import Bands
 from segjax.data.formats.classes import bright_palette
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import refuse_unknown_split
+from segjax.data.statistics import Statistics
 from segjax.errors import DataError
 
 _FilePath = str | os.PathLike[str]
@@ -26,6 +28,7 @@ def voc(
     *,
     val: str | None = None,
     class_names: Sequence[str] | None = None,
+    statistics: Statistics = OF_PHOTOS,
 ) -> Dataset:
     """Make a data set of a folder in the layout of Pascal VOC (Everingham et al., 2010), for its boxes.
 
@@ -42,6 +45,8 @@ def voc(
             hashes, tiles of one image together.
         class_names: the classes to keep, in the order of their numbers; by default all in the order of the alphabet,
             for which all annotations are read at once, and not when the data set is opened.
+        statistics: those of the images, which say their depth and bands, too; by default photos of 8 bits in three.
+            `segjax.data.labelled` measures them by itself.
 
     Raises:
         DataError: the annotations cannot be read, or have errors: `segjax data check` lists all.
@@ -66,15 +71,15 @@ def voc(
             raise DataError(f"{shown(root)} has no images for the split {split}: add some.")
         if split == "train":
             refuse_nothing_to_learn(shown(root), pictures)
-        return AnnotatedSource(pictures)
+        return AnnotatedSource(pictures, bands=Bands.measured(statistics.mean, statistics.std, statistics.depth))
 
     return Dataset(
         root.resolve().name,
         names,
         bright_palette(len(names)),
         open_split,
-        statistics=OF_PHOTOS,
-        augment=FOR_PHOTOS,
+        statistics=statistics,
+        augment=FOR_PHOTOS.of_depth(statistics.depth),
     )
 
 

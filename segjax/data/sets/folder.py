@@ -112,7 +112,7 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
             brightness=0.2,
             contrast=0.2,
             saturation=0.2,
-        ),
+        ).of_depth(known.bands.depth),
     )
 
 

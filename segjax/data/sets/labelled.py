@@ -114,7 +114,7 @@ def labelled(
         open_split,
         statistics=known.images,
         bands=known.bands,
-        augment=FOR_PHOTOS,
+        augment=FOR_PHOTOS.of_depth(known.bands.depth),
         multilabel=multilabel,
     )
 

@@ -46,7 +46,7 @@ async function find(bitmap) {
   if (outputs.mask) {
     const bands = outputs.mask.data.length / (rows * columns);
     for (let band = 0; band < bands; band++) {
-      const mask = new Uint8Array(width * height);
+      const mask = new Uint16Array(width * height);
       for (let y = 0, at = 0; y < height; y++) {
         for (let x = 0; x < width; x++) mask[at++] = outputs.mask.data[((y + top) * columns + x + left) * bands + band];
       }

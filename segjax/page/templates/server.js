@@ -6,9 +6,9 @@ async function classes(png, colours) {
   context.drawImage(bitmap, 0, 0);
   const {data} = context.getImageData(0, 0, bitmap.width, bitmap.height);
   const known = new Map(colours.map((colour, i) => [parseInt(colour.slice(1), 16), i]).reverse());
-  const mask = new Uint8Array(bitmap.width * bitmap.height);
+  const mask = new Uint16Array(bitmap.width * bitmap.height);
   for (let i = 0; i < mask.length; i++) {
-    mask[i] = known.get((data[4 * i] << 16) | (data[4 * i + 1] << 8) | data[4 * i + 2]) ?? 255;
+    mask[i] = known.get((data[4 * i] << 16) | (data[4 * i + 1] << 8) | data[4 * i + 2]) ?? 65535;
   }
   return {mask, size: [bitmap.width, bitmap.height]};
 }
@@ -25,9 +25,9 @@ async function find(bitmap, file) {
   const said = await response.json();
   if (!response.ok) throw new Error(said.error);
   const found = {width: said.width, height: said.height, masks: [], boxes: said.boxes ?? [], size: [0, 0]};
-  for (const [i, {png}] of (said.masks ?? []).entries()) {
+  for (const [i, {png, painted}] of (said.masks ?? []).entries()) {
     const colours = about.pixels.classes.map(({colour}) => colour);
-    const {mask, size} = await classes(png, about.pixels.overlap ? ["#282828", colours[i]] : colours);
+    const {mask, size} = await classes(painted ?? png, about.pixels.overlap ? ["#282828", colours[i]] : colours);
     found.masks.push(mask);
     found.size = size;
   }

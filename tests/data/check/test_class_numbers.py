@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image, TiffImagePlugin
 
 from segjax.data import DataError, folder, folder_defaults
 from segjax.data.check.masks import check_masks as check
@@ -90,3 +91,18 @@ def test_every_number_of_sixteen_bits_is_a_class(tmp_path, save):
     over = [every.astype(np.int32) + 1 for _ in range(4)]
     with pytest.raises(DataError, match="1 pixels whose value is no class number, the first 65536 at x=255, y=255"):
         folder(write(tmp_path / "over", save, over, "tif"))
+
+
+def test_what_gdal_calls_no_data_is_no_class_of_black_and_white_masks(tmp_path, save):
+    """Only 0 and 255, and 255 is said to have no data: a single class, and not two."""
+    for nodata, classes in ((None, 2), (255, 1)):
+        root = write(tmp_path / str(nodata), save, masks(2)[:4].astype(np.uint8) % 2 * 255)
+        for path in [*(root / "masks").iterdir()]:
+            tags = TiffImagePlugin.ImageFileDirectory_v2()
+            if nodata is not None:
+                tags[42113] = str(nodata)
+            Image.open(path).save(path.with_suffix(".tif"), tiffinfo=tags)
+            path.unlink()
+        report = check(root)
+        assert len(report.classes.names) == classes
+        assert bool(report.errors) == (classes == 1)

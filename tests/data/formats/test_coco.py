@@ -10,7 +10,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from segjax import data
-from segjax.data import coco
+from segjax.data import Statistics, coco
 from segjax.data.formats.coco import read_coco
 from segjax.data.formats.polygons import draw_mask
 from segjax.errors import DataError
@@ -375,6 +375,19 @@ def test_attributes_are_found_where_nobody_names_them(make_coco):
     assert [problem.sentence.partition(".json ")[2] for problem in found.problems] == [
         "has numbers outside 0 to 1 for 'rotation', so that it is taken for no score."
     ]
+
+
+def test_images_of_four_bands_and_another_depth_are_read_as_their_statistics_say(make_coco):
+    names = ("a.npy", "b.npy", "c.npy")
+    images, path = make_coco(one_each(names), images=("a.png", "b.png", "c.png"))
+    pixels = np.random.default_rng(0).normal(size=(30, 40, 4)).astype(np.float32)
+    text = path.read_text().replace(".png", ".npy").replace('"height": 31', '"height": 30').replace("32", "30")
+    path.write_text(text)
+    for name in names:
+        np.save(images / name, pixels)
+    data = coco(images, path, path, statistics=Statistics((0.0,) * 4, (1.0,) * 4, depth="float32"))
+    np.testing.assert_array_equal(data.open("test")[0]["image"], pixels)
+    assert data.shown(pixels).dtype == np.uint8
 
 
 def test_too_many_classes_for_a_mask_are_refused(tmp_path):

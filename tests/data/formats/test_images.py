@@ -284,6 +284,29 @@ BAD_MASKS = {
 }
 
 
+@pytest.mark.parametrize("greatest", [4, 255, 999, 65535])
+def test_labels_of_a_pgm_are_not_stretched_to_white(greatest, tmp_path):
+    labels = np.arange(12).reshape(3, 4) % 5 * (greatest // 4 if greatest > 255 else 1)
+    (tmp_path / "a.pgm").write_bytes(
+        b"P5 4 3 %d\n" % greatest + labels.astype(">u2" if greatest > 255 else np.uint8).tobytes()
+    )
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.pgm", num_classes=65535), labels)
+    (tmp_path / "b.pgm").write_text(f"P2 4 3 {greatest}\n" + " ".join(map(str, labels.ravel())))
+    np.testing.assert_array_equal(read_mask(tmp_path / "b.pgm", num_classes=65535), labels)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_grey_mask_that_was_saved_in_colours_of_16_bits_keeps_its_numbers(alpha, tmp_path):
+    labels = (np.arange(12).reshape(3, 4) * 100).astype(np.uint16)
+    pixels = np.dstack([labels] * 3 + [np.full_like(labels, 65535)] * alpha)
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png", num_classes=2000), labels)
+    pixels[0, 0, 0] = 7
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    with pytest.raises(DataError, match="is a coloured mask of 16 bits: save it in colours of 8 bits, or the classes"):
+        read_mask(tmp_path / "a.png", num_classes=2000)
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("name", BAD_IMAGES)
 def test_bad_pictures_get_one_sentence(name, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segjax.data import voc
+from segjax.data import Statistics, voc
 from segjax.errors import DataError
 
 
@@ -50,6 +50,17 @@ def test_corners_become_boxes(folder):
     assert len(test) == 1
     assert test[0]["boxes"].shape == (1, 4)
     assert test[0].keys() == {"image", "boxes", "labels", "crowd"}
+
+
+def test_images_of_another_depth_are_read_as_their_statistics_say(folder, save):
+    pixels = np.random.default_rng(1).integers(0, 65536, (30, 40, 1)).astype(np.uint16)
+    for name in ("a", "b", "c"):
+        save(folder / "JPEGImages" / f"{name}.png", pixels[..., 0])
+    dataset = voc(folder, "val", "train", statistics=Statistics((0.5,), (0.2,), depth="uint16"))
+    np.testing.assert_array_equal(dataset.open("test")[0]["image"], pixels)
+    assert dataset.shown(pixels).dtype == np.uint8
+    with pytest.raises(DataError, match="has uint16 where the images of the set have uint8"):
+        voc(folder, "val", "train").open("test")[0]
 
 
 def test_classes_may_be_chosen_and_then_nothing_is_read_before_it_is_opened(folder, tmp_path):
