@@ -39,13 +39,12 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     prepare()
     from segjax.cli.compilation_cache import keep_compiled_programs
     from segjax.inference import Tiling
-    from segjax.runs.saved import is_saved, open_predictor
+    from segjax.runs.saved import open_predictor
     from segjax.tasks import Options
 
     keep_compiled_programs()
     task, model, variables = open_predictor(parsed.run, parsed.checkpoint)[:3]
-    if not is_saved(parsed.run):
-        say_unfinished(parsed.run)
+    say_unfinished(parsed.run)
     out = Path(parsed.out)
     options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score, parsed.coco)
     if parsed.video is not None:

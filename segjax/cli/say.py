@@ -16,8 +16,8 @@ def fail(sentence: str) -> int:
 
 
 def say_unfinished(run: str) -> None:
-    """Say of a run that is still to be trained that it is used as it is."""
-    if not (Path(run) / "report.json").exists():
+    """Say of a run that is still to be trained that it is used as it is; of a saved model there is nothing to say."""
+    if (Path(run) / "run.json").exists() and not (Path(run) / "report.json").exists():
         print(f"{run} is not finished: what it has learned so far is used.", file=sys.stderr)
 
 

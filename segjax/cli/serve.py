@@ -3,6 +3,7 @@
 import argparse
 
 from segjax.cli.process import prepare
+from segjax.cli.say import say_unfinished
 
 
 def serve(parsed: argparse.Namespace, _: list[str]) -> int:
@@ -17,6 +18,7 @@ def serve(parsed: argparse.Namespace, _: list[str]) -> int:
     keep_compiled_programs()
     limits = Limits(parsed.batch, parsed.queue, parsed.seconds, parsed.body, parsed.pixels)
     task, model, variables, about = open_predictor(parsed.run, parsed.checkpoint)
+    say_unfinished(parsed.run)
     options = Options(score=parsed.score)
     said = {"licence": about.licence, "trained_on": about.trained_on}
     served = Served(parsed.run, task, model, variables, options, **said)

@@ -57,8 +57,12 @@ def keep_examined(folder: Path, headline: str, data: Dataset, examined: Examined
 def write_whole(file: Path, text: str) -> None:
     """Write a file whole or not at all."""
     partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+    except OSError:  # on a full disk a part of it would take what room is left
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def read_run(folder: Path) -> RunFiles:

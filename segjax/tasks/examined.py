@@ -64,7 +64,10 @@ def calibration_bins(confidence: Float[np.ndarray, " n"], right: Bool[np.ndarray
     """For each bin of confidence: how many, their summed confidence, and how many are right; adds up.
 
     The bins are those of `metrics.calibration_counts`, here without a program for every size of image.
+    Where confidence is NaN, as after a training that diverged, nothing is counted.
     """
+    known = np.isfinite(confidence)
+    confidence, right = confidence[known], right[known]
     place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     weights = (None, confidence.astype(np.float64), right.astype(np.float64))
     return np.stack([np.bincount(place, one, minlength=BINS) for one in weights], axis=1)

@@ -139,7 +139,7 @@ def test_with_annotations_there_is_a_list_that_cocos_tools_take_beside_them(tmp_
     listed = [{"id": 7, "file_name": "x.png"}, {"id": 9, "file_name": "val/a.png", "height": 31, "width": 47}]
     categories = [{"id": 5, "name": "mask"}, {"id": 3, "name": "face"}, {"id": 8, "name": "other"}]
     file = tmp_path / "true.json"
-    file.write_text(json.dumps({"images": listed, "annotations": [], "categories": categories}))
+    file.write_text(json.dumps({"info": {}, "images": listed, "annotations": [], "categories": categories}))
     predicted(Marked(), [tmp_path / "in"], tmp_path / "out", attribute_names=EMOTIONS, annotations=file)
     results = COCO(file).loadRes(str(tmp_path / "out" / "coco_results.json"))
     assert [one["image_id"] for one in results.dataset["annotations"]] == [9] * 4

@@ -33,3 +33,9 @@ def test_bins_of_confidence_are_those_of_the_metric():
     confidence = (exact / exact.sum(-1, keepdims=True)).max(-1)
     found = calibration_bins(confidence.ravel(), (logits.argmax(-1) == mask).ravel())
     np.testing.assert_allclose(found, metrics.calibration_counts(logits, mask), rtol=1e-5)
+
+
+def test_of_a_model_that_diverged_no_confidence_is_counted():
+    with np.errstate(invalid="raise"):
+        found = calibration_bins(np.array([np.nan, 0.9]), np.array([True, True]))
+    np.testing.assert_allclose(found.sum(axis=0), [1, 0.9, 1])
