@@ -156,6 +156,14 @@ def test_what_cannot_be_taken_over_gets_one_sentence(written: Any, change: dict[
         segjax.from_pretrained(folder)
 
 
+def test_weights_that_end_early_are_named_once(written: Any):
+    folder, _ = written("Unet", "resnet18")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:50_000])
+    with pytest.raises(DataError, match=rf"^{weights} ends at byte 50000"):
+        segjax.from_pretrained(folder)
+
+
 def test_a_folder_without_a_model_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"has no config\.json: give the folder that save_pretrained wrote"):
         segjax.from_pretrained(tmp_path)
