@@ -23,10 +23,11 @@ def weights_list(parsed: argparse.Namespace, _: list[str]) -> int:
     if parsed.json:
         print(as_json([_row(record) for record in RECORDS.values()], indent=2))
         return 0
-    print(f"{'weights':<30}{'encoder':<20}{'parameters':>12}   licence, and where from")
+    wide = 1 + max(map(len, RECORDS))
+    print(f"{'weights':<{wide}}{'encoder':<20}{'parameters':>12}   licence, and where from")
     for one in RECORDS.values():
         licence = one.licence.partition(";")[0].partition(":")[0]
-        print(f"{one.name:<30}{one.encoder:<20}{one.parameters:>12,}   {licence}; {one.source}")
+        print(f"{one.name:<{wide}}{one.encoder:<20}{one.parameters:>12,}   {licence}; {one.source}")
     return 0
 
 

@@ -1,7 +1,7 @@
 """The floating-point operations of a function, counted from its shapes alone: nothing is compiled or computed."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from typing import Any
 
@@ -10,18 +10,14 @@ import jax
 from segjax.ops.multilinear import Form
 
 
-def flops(function: Callable[..., Any], *arguments: Any) -> int:
-    """Those of its convolutions and matrix products, for arguments of these shapes; a multiply-add counts as two.
+def flops_of(program: Any) -> int:
+    """Those of the convolutions and matrix products of a jaxpr; a multiply-add counts as two.
 
     What is elementwise, pooled, or interpolated by fixed weights is not counted, and taps on padding are, as in the
     numbers that papers have. They are what the function means and not what a compiler makes of it, which may transform
     tiles (Winograd), or have loops in its place. A loop whose length is not known counts once.
     """
-    return _of_jaxpr(jax.make_jaxpr(function)(*arguments))
-
-
-def _of_jaxpr(jaxpr: Any) -> int:
-    return sum(map(_of_equation, jaxpr.eqns))
+    return sum(map(_of_equation, program.eqns))
 
 
 def _of_equation(equation: Any) -> int:
@@ -38,10 +34,10 @@ def _of_equation(equation: Any) -> int:
             form, by = fields["form"], fields["by"]
             return _of_form(form, by, *((x.shape, x.dtype) for x in (*ins[:by], out, *ins[by:])))
         case "scan":
-            return fields["length"] * sum(map(_of_jaxpr, _inside(fields)))
+            return fields["length"] * sum(map(flops_of, _inside(fields)))
         case "cond":
-            return max(map(_of_jaxpr, _inside(fields)))
-    return sum(map(_of_jaxpr, _inside(fields)))
+            return max(map(flops_of, _inside(fields)))
+    return sum(map(flops_of, _inside(fields)))
 
 
 @lru_cache(maxsize=1024)
@@ -55,7 +51,7 @@ def _of_form(form: Form, by: int, *arrays: tuple[tuple[int, ...], Any]) -> int:
     counts = []
     for to in range(form.degree):
         jaxpr = jax.make_jaxpr(partial(form.derivative, to))(*shaped[:to], *shaped[to + 1 :])
-        counts.append(_of_jaxpr(jaxpr))
+        counts.append(flops_of(jaxpr))
     return min(filter(None, counts), default=0)
 
 

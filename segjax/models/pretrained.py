@@ -90,7 +90,7 @@ def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
             inputs = _IMAGENET if channels == 3 else None
             model, variables = _seen(model, variables, own.get("inputs", inputs))
     except DataError as error:
-        at = "" if str(error).startswith(str(config)) else f"{weights}: "
+        at = "" if str(error).startswith((str(config), str(weights))) else f"{weights}: "
         raise DataError(f"{at}{error}") from error
     palette = tuple(tuple(map(int, colour)) for colour in own.get("palette", ()))
     names, thresholds = (tuple(own.get(key, ())) for key in ("class_names", "thresholds"))
@@ -102,10 +102,11 @@ def holds_model(name: str | Path, revision: str = "main") -> bool:
     """Whether `open_pretrained` takes it, a file or a repository of the hub, and it is not weights of an encoder alone.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or the repository not be had.
     """
     if Path(name).is_file():
         return torchvision_file.is_known(read(name))
+    cache.fetch_hub(str(name), saved.WEIGHTS, revision)  # without it neither, and without a network it is said once
     try:
         settings = _settings(cache.fetch_hub(str(name), saved.CONFIG, revision))
     except DataError:  # weights need none

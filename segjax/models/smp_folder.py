@@ -114,7 +114,13 @@ KINDS = {
     "DPT": Kind(
         smp_pyramids.smp_dpt,
         decoders.DPTDecoder,
-        fixed={"encoder_depth": 4, "encoder_output_indices": None, "decoder_readout": "cat"},
+        # Its ViT takes one size of images unless it is told otherwise; ours takes any.
+        fixed={
+            "encoder_depth": 4,
+            "encoder_output_indices": None,
+            "decoder_readout": "cat",
+            "dynamic_img_size": True,
+        },
         read=lambda decoder: {
             "decoder_intermediate_channels": list(decoder.widths),
             "decoder_fusion_channels": decoder.width,

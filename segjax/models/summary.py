@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from segjax import decoders, encoders, upsampling
-from segjax.models.flops import flops
+from segjax.models.flops import flops_of
 from segjax.models.segmenter import Segmenter
 
 SIZE = 256
@@ -31,20 +31,31 @@ class Size(TypedDict):
     """Of its convolutions and matrix products in one forward pass on one image; a multiply-add counts as two."""
 
 
+class WholeSize(Size):
+    """And what it takes on this device."""
+
+    peak_memory: int
+    """Bytes that the program for one image holds at once: variables, image, features and logits."""
+
+
 def size_of(model: nn.Module, size: int = SIZE) -> Size:
     """Of a model that sees one image of `size` x `size` pixels and three channels."""
-    run, image = partial(model.init_with_output, train=False), _image(size)
-    _, variables = jax.eval_shape(run, _keys(), image)
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    return {"parameters": parameters, "flops": flops(run, _keys(), image)}
+    run = jax.make_jaxpr(partial(model.init_with_output, train=False), return_shape=True)
+    program, (_, variables) = run(_keys(), _image(size))
+    return {"parameters": _parameters(variables), "flops": flops_of(program)}
 
 
-def peak_memory(model: nn.Module, size: int = SIZE) -> int:
-    """Bytes that the program for one image holds at once on this device: variables, image, features and logits."""
-    image = _image(size)
-    variables = jax.eval_shape(partial(model.init, train=False), _keys(), image)
-    memory: Any = jax.jit(partial(model.apply, train=False)).lower(variables, image).compile().memory_analysis()
-    return memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
+def whole_size_of(model: nn.Module, size: int = SIZE) -> WholeSize:
+    """As `size_of`, and of the program that is compiled for this device."""
+    variables = jax.eval_shape(partial(model.init, train=False), _keys(), _image(size))
+    traced = jax.jit(partial(model.apply, train=False)).trace(variables, _image(size))
+    memory: Any = traced.lower().compile().memory_analysis()
+    peak = memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
+    return {"parameters": _parameters(variables), "flops": flops_of(traced.jaxpr), "peak_memory": peak}
+
+
+def _parameters(variables: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
 
 def combination(decoder: str, encoder: str, upsample: str | None = None) -> Segmenter:

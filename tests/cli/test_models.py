@@ -16,7 +16,8 @@ def test_all_are_listed(capsys: pytest.CaptureFixture[str]):
 
 
 def test_one_combination_says_its_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(summary, "peak_memory", lambda model, size: 3 * 2**20)
+    plain = summary.size_of
+    monkeypatch.setattr(summary, "whole_size_of", lambda *asked: plain(*asked) | {"peak_memory": 3 * 2**20})
     one = ["models", "--decoder", "unet", "--encoder", "resnet18", "--upsampler", "nearest", "--size", "64"]
     assert main(one) == 0
     said = capsys.readouterr().out

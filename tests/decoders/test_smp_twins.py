@@ -34,6 +34,8 @@ class Given(nn.Module):
     strides: tuple[int, ...]
     widths: tuple[int, ...]
     output_stride: int = 32
+    tokens: int = 0
+    """Of every level."""
 
     @nn.compact
     def __call__(self, image, *, train):
@@ -41,7 +43,10 @@ class Given(nn.Module):
         for i, (stride, width) in enumerate(zip(self.strides, self.widths, strict=True)):
             place = level_at(image, stride)
             features = self.param(f"level{i}", nn.initializers.normal(), (len(image), *place.size, width))
-            levels.append(place.replace(features=features))
+            tokens = None
+            if self.tokens:
+                tokens = self.param(f"tokens{i}", nn.initializers.normal(), (len(image), self.tokens, width))
+            levels.append(place.replace(features=features, tokens=tokens))
         return tuple(levels)
 
 
@@ -59,6 +64,7 @@ class Case(NamedTuple):
     strides: tuple[int, ...] = STRIDES
     size: Pair = (64, 96)
     room: str | None = None
+    tokens: int = 0
 
 
 CASES = {
@@ -102,6 +108,14 @@ CASES = {
     "segformer_of_five": Case(
         "SegformerDecoder", (SMP, 5, 32), 32, 1, 4, {"decoder_segmentation_channels": 32}, room="segformer"
     ),
+    "dpt": Case(
+        "DPTDecoder",
+        ((24,) * 4, (16,) * 4, True, "cat", (8, 16, 24, 32), 16),
+        16,
+        settings={"decoder_intermediate_channels": (8, 16, 24, 32), "decoder_fusion_channels": 16},
+        strides=(16,) * 4,
+        tokens=3,
+    ),
 }
 
 
@@ -109,20 +123,19 @@ CASES = {
 def test_logits_and_gradients_are_those_of_smp(name: str):
     case = CASES[name]
     widths = WIDTHS[-len(case.strides) :] if case.strides[0] == 4 else WIDTHS[: len(case.strides)]
+    widths = (24,) * 4 if case.tokens else widths
     rng, image = np.random.default_rng(0), np.zeros((2, *case.size, 3), np.float32)
 
     torch.manual_seed(0)
     room = case.room or name
     of_smp = importlib.import_module(f"{smp.__name__}.decoders.{room}.decoder")
     heads = importlib.import_module(f"{smp.__name__}.base")
-    reference = torch.nn.ModuleDict(
-        {
-            "decoder": getattr(of_smp, case.decoder)(*case.arguments),
-            "segmentation_head": heads.SegmentationHead(
-                case.channels, 3, kernel_size=case.window, upsampling=case.upsampling
-            ),
-        }
-    )
+    if case.tokens:
+        head = of_smp.DPTSegmentationHead(case.channels, 3, upsampling=2)
+    else:
+        head = heads.SegmentationHead(case.channels, 3, kernel_size=case.window, upsampling=case.upsampling)
+    decoder = getattr(of_smp, case.decoder)(*case.arguments)
+    reference = torch.nn.ModuleDict({"decoder": decoder, "segmentation_head": head})
     randomise_statistics(reference)
     with torch.no_grad():
         for value in reference.state_dict().values():
@@ -132,7 +145,8 @@ def test_logits_and_gradients_are_those_of_smp(name: str):
     state = {key: value.numpy() for key, value in reference.state_dict().items()}
 
     make = getattr(models, "smp_" + name.removesuffix("_of_five"))
-    model = make(Given(case.strides, widths, output_stride=case.strides[-1]), 3, **case.settings)
+    encoder = Given(case.strides, widths, output_stride=case.strides[-1], tokens=case.tokens)
+    model = make(encoder, 3, **case.settings)
     model = model.clone(decoder=model.decoder.clone(block=partial(model.decoder.block, dtype=jnp.float64)))
     like = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
     features = like["params"].pop("encoder")
@@ -149,19 +163,23 @@ def test_logits_and_gradients_are_those_of_smp(name: str):
         ours = jax.jit(jax.grad(loss, has_aux=True), compiler_options=OPTIONS)
         gradients, logits = jax.tree.map(np.asarray, ours(variables["params"], cast(image, np.float64), weights))
 
-    levels = [torch.from_numpy(leaf.transpose(0, 3, 1, 2).copy()) for leaf in variables["params"]["encoder"].values()]
-    levels = [level.requires_grad_() for level in levels]
+    given = {
+        name: torch.from_numpy((leaf.transpose(0, 3, 1, 2) if leaf.ndim == 4 else leaf).copy()).requires_grad_()
+        for name, leaf in variables["params"]["encoder"].items()
+    }
+    levels, tokens = ([one for name, one in given.items() if name.startswith(part)] for part in ("level", "tokens"))
     none = [levels[0][:, :0]] if case.strides[0] == 4 else []
     pixels = torch.zeros((2, 3, *case.size), dtype=torch.float64)
-    theirs = reference["segmentation_head"](reference["decoder"]([pixels, *none, *levels])).permute(0, 2, 3, 1)
+    seen = (levels, tokens) if tokens else ([pixels, *none, *levels],)
+    theirs = reference["segmentation_head"](reference["decoder"](*seen)).permute(0, 2, 3, 1)
     (theirs * torch.from_numpy(weights)).sum().backward()
 
     expected = theirs.detach().numpy()
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
-    by_level = gradients.pop("encoder")
-    for found, level in zip(by_level.values(), levels, strict=True):
-        pull = np.zeros(found.shape) if level.grad is None else level.grad.permute(0, 2, 3, 1).numpy()
-        np.testing.assert_allclose(found, pull, rtol=0, atol=1e-10 * np.abs(pull).max())
+    for part, found in gradients.pop("encoder").items():
+        one = given[part].grad
+        pull = np.zeros(found.shape) if one is None else (one.permute(0, 2, 3, 1) if one.ndim == 4 else one).numpy()
+        np.testing.assert_allclose(found, pull, rtol=0, atol=1e-10 * np.abs(pull).max(), err_msg=part)
     pulls = {key: np.zeros_like(state[key]) for key in state} | {
         key: value.grad.numpy() for key, value in reference.named_parameters() if value.grad is not None
     }

@@ -10,9 +10,13 @@ from smp import smp
 from torch.utils.flop_counter import FlopCounterMode
 
 from segjax import encoders, models, ops
-from segjax.models.flops import flops
+from segjax.models.flops import flops_of
 
 KEY = jax.random.key(0)
+
+
+def flops(function, *arguments):
+    return flops_of(jax.make_jaxpr(function)(*arguments))
 
 
 def of_model(model, *size):

@@ -1,7 +1,9 @@
 """Whole networks of segmentation_models.pytorch, from the folders that it writes."""
 
 import json
+import math
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax import traverse_util
 from smp import randomise_statistics, smp
 
 import segjax
 from segjax import encoders, models
 from segjax.errors import DataError
-from segjax.models import smp_folder
+from segjax.models import saved, smp_folder, smp_written
 
 # Compiled without optimisation: these programs run once.
 OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
@@ -61,6 +64,17 @@ def test_parameters_on_resnet34_are_those_of_smp(name: str):
 @pytest.mark.parametrize("name", MIT_B0)
 def test_parameters_on_mit_b0_are_those_of_smp(name: str):
     assert parameters(getattr(models, f"smp_{name}")(encoders.mit_b0())) == MIT_B0[name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoder", "expected"),
+    [("PSPNet", "resnet34", 21_437_985), ("DPT", "tu-vit_base_patch16_224", 121_778_153)],
+)
+def test_parameters_are_those_of_smp_with_what_it_never_runs(kind: str, encoder: str, expected: int):
+    settings = {"_model_class": kind, "encoder_name": encoder, "in_channels": 3}
+    shapes = saved.shapes(smp_folder.model_of(settings, "config.json"), 3)
+    both = (traverse_util.flatten_dict(tree["params"]) for tree in (smp_written.never_run(settings), shapes))
+    assert sum(math.prod(leaf.shape) for leaf in dict(chain(*(one.items() for one in both))).values()) == expected
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +153,14 @@ def test_what_cannot_be_taken_over_gets_one_sentence(written: Any, change: dict[
     config = folder / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | change))
     with pytest.raises(DataError, match=sentence):
+        segjax.from_pretrained(folder)
+
+
+def test_weights_that_end_early_are_named_once(written: Any):
+    folder, _ = written("Unet", "resnet18")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:50_000])
+    with pytest.raises(DataError, match=rf"^{weights} ends at byte 50000"):
         segjax.from_pretrained(folder)
 
 

@@ -28,6 +28,7 @@ def test_the_table_is_what_is_counted(kind, name, make):
 
 def test_memory_holds_the_variables_the_image_and_the_logits():
     model = models.unet(2, 4, depth=1)
-    parameters = summary.size_of(model, 16)["parameters"]
-    whole = 4 * (parameters + 16 * 16 * (3 + 2))
-    assert whole < summary.peak_memory(model, 16) < whole + 4 * 16 * 16 * 8 * 8
+    found = summary.whole_size_of(model, 16)
+    assert {key: found[key] for key in ("parameters", "flops")} == summary.size_of(model, 16)
+    whole = 4 * (found["parameters"] + 16 * 16 * (3 + 2))
+    assert whole < found["peak_memory"] < whole + 4 * 16 * 16 * 8 * 8
