@@ -10,7 +10,7 @@ from segjax.level import Level
 WIDEST_UNASKED = 256
 """Channels that a decoder gives a level whose own are fewer, at most: what U-Net's deepest has in the field."""
 LEAST_UNASKED = 32
-"""Channels that it gives a level without features, at least: it is where the classes are told apart."""
+"""Channels that are not halved further at a level without features: it is where the classes are told apart."""
 
 
 def climb(
@@ -45,7 +45,7 @@ def own_width(to: Level, below: Level) -> int:
     Encoders of inverted residuals have levels of 16 and 24 channels, from which decoders of such widths learn slowly.
     """
     half = min(-(-below.width // 2), WIDEST_UNASKED)
-    return max(to.width, half) if to.width else max(half, LEAST_UNASKED)
+    return max(to.width, half) if to.width else max(half, min(below.width, LEAST_UNASKED))
 
 
 def attended(

@@ -28,8 +28,8 @@ class UNetDecoder(nn.Module):
 
     stages: tuple[tuple[int, ...], ...] | None = None
     """Widths of the convolutions at each level that is climbed to, finest first; the upsampler gives as many channels
-    as the first of them. None for two convolutions of the level's own width, or of half the width that comes, up to 256,
-    where that is more."""
+    as the first of them. None for two convolutions of the level's own width, or of half the width that comes, up to
+    256, where that is more."""
     upsample: Callable[..., nn.Module] = ConvTranspose
     """Called as `upsample(features=..., factor=..., name=...)(x, to)`."""
     block: Callable[..., nn.Module] = ConvBlock

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 from strided import KINDS, Strided
 
+from segjax import encoders
 from segjax.decoders import UNetDecoder
 from segjax.level import from_image
 from segjax.models import Segmenter
@@ -40,13 +41,20 @@ def test_max_unpooling_where_nothing_was_pooled_names_the_level():
         shapes(model, 64, 64)
 
 
-def test_stages_mirror_the_levels_and_halve_where_there_is_only_a_place():
+def test_stages_mirror_the_levels_and_the_last_is_as_wide_as_what_comes():
     _, params = shapes(Segmenter(5, Strided(KINDS["resnet"]), UNetDecoder()), 64, 64)
     stages = {name: leaf["conv2"]["kernel"].shape[-1] for name, leaf in params["decoder"].items() if "stage" in name}
-    assert stages == {"stage5": 20, "stage4": 12, "stage3": 8, "stage2": 6, "stage1": 3}
+    assert stages == {"stage5": 20, "stage4": 12, "stage3": 8, "stage2": 6, "stage1": 6}
     # The image's own place has no features to join.
-    assert params["decoder"]["stage1"]["conv1"]["kernel"].shape[2:] == (3, 3)
+    assert params["decoder"]["stage1"]["conv1"]["kernel"].shape[2:] == (6, 6)
     assert params["decoder"]["stage2"]["conv1"]["kernel"].shape[2:] == (12, 6)
+
+
+def test_narrow_levels_get_half_of_what_comes():
+    """MobileNetV2's, of 16, 24, 32, 96 and 320 channels."""
+    _, params = shapes(Segmenter(5, encoders.mobilenet_v2(), UNetDecoder()), 64, 64)
+    stages = {name: leaf["conv2"]["kernel"].shape[-1] for name, leaf in params["decoder"].items() if "stage" in name}
+    assert stages == {"stage5": 160, "stage4": 80, "stage3": 40, "stage2": 20, "stage1": 20}
 
 
 @pytest.mark.parametrize(("finest", "strides"), [(1, [1, 2, 4, 8, 16]), (4, [4, 8, 16]), (32, [32])])
