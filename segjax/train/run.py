@@ -186,5 +186,8 @@ def _replace(folder: Path, name: str, text: str) -> None:
 
 
 def _versions() -> dict[str, str]:
-    installed = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name}
-    return {name: installed[name] for name in _PACKAGES if name in installed}
+    found = {}
+    for name in _PACKAGES:  # by name: to list all that is installed takes seconds
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
