@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Integer, Key, Num
 
-from segjax.ops.warp import rounded_as, warp, warp_boxes
+from segjax.ops.warp import computed_in, rounded_as, warp, warp_boxes
 
 LUMA = (0.299, 0.587, 0.114)
 """How bright red, green and blue look (ITU-R BT.601)."""
@@ -167,7 +167,7 @@ def _recolored(
         return image
     most = jnp.array([brightness, contrast, saturation])
     brighter, steeper, richer = 1 + jax.random.uniform(key, (3,), minval=-1.0) * most
-    wide = image.astype(jnp.float32)
+    wide = image.astype(computed_in(image))
     channels = image.shape[2]
     luma = jnp.array(LUMA) if channels == 3 else jnp.full(channels, 1 / channels)
     if channels == 3:
@@ -182,7 +182,7 @@ def _spoilt(key: Array, image: Num[Array, "h w c"], gamma: float, blur: float, n
     powers, lens, sensor = jax.random.split(key, 3)
     if gamma:
         exponent = (1 + gamma) ** jax.random.uniform(powers, minval=-1.0)
-        wide = image.astype(jnp.float32)
+        wide = image.astype(computed_in(image))
         low, high = jnp.minimum(wide.min(), 0), wide.max()
         share = ((wide - low) / jnp.where(high > low, high - low, 1)) ** exponent
         image = jnp.where(high > low, rounded_as(image, share * (high - low) + low), image)
@@ -192,7 +192,7 @@ def _spoilt(key: Array, image: Num[Array, "h w c"], gamma: float, blur: float, n
         image = jnp.where((wanted < 0.5) & (sigma > 0.1), _blurred(image, sigma, blur), image)
     if noise:
         share, grains = jax.random.split(sensor)
-        wide = image.astype(jnp.float32)
+        wide = image.astype(computed_in(image))
         deviation = wide.std(axis=(0, 1)) * jax.random.uniform(share, maxval=noise)
         image = rounded_as(image, wide + deviation * jax.random.normal(grains, image.shape))
     return image
@@ -200,7 +200,7 @@ def _spoilt(key: Array, image: Num[Array, "h w c"], gamma: float, blur: float, n
 
 def _blurred(image: Num[Array, "h w c"], sigma: Array, greatest: float) -> Num[Array, "h w c"]:
     """Under a Gaussian, reflected about the centres of edge pixels as OpenCV does."""
-    blurred = image.astype(jnp.float32)
+    blurred = image.astype(computed_in(image))
     for axis in (0, 1):
         reach = min(math.ceil(4 * greatest), image.shape[axis] - 1)
         offsets = jnp.arange(-reach, reach + 1)

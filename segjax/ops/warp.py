@@ -33,7 +33,7 @@ def warp(
         >>> ops.warp(jnp.array([[[0], [100]]], jnp.uint8), half_a_pixel_to_the_right, (1, 2))[..., 0].tolist()
         [[50, 100]]
     """
-    wide = jnp.promote_types(jnp.float32, image.dtype if jnp.issubdtype(image.dtype, jnp.floating) else jnp.float32)
+    wide = computed_in(image)
     across, down = jnp.meshgrid(jnp.arange(size[1], dtype=wide) + 0.5, jnp.arange(size[0], dtype=wide) + 0.5)
     columns, rows = (a * across + b * down + c for a, b, c in to_source.astype(wide))
     height, width = image.shape[:2]
@@ -68,9 +68,14 @@ def warp_boxes(
     low, high = moved.min(axis=1), moved.max(axis=1)
     bounds = jnp.array([size[1], size[0]], boxes.dtype)
     low_inside, high_inside = low.clip(0, bounds), high.clip(0, bounds)
-    left = (high_inside - low_inside).prod(axis=1)
-    stays = (left > 0) & (left >= least * (high - low).prod(axis=1))
+    left, whole = (extent[:, 0] * extent[:, 1] for extent in (high_inside - low_inside, high - low))
+    stays = (left > 0) & (left >= least * whole)
     return jnp.where(stays[:, None], jnp.concatenate([low_inside, high_inside - low_inside], axis=1), 0), stays
+
+
+def computed_in(image: Num[Array, "*shape"]) -> jnp.dtype:
+    """float32, or float64 for images of that."""
+    return jnp.promote_types(jnp.float32, image.dtype if jnp.issubdtype(image.dtype, jnp.floating) else jnp.float32)
 
 
 def rounded_as(image: Num[Array, "h w c"], values: Float[Array, "*shape"]) -> Num[Array, "*shape"]:

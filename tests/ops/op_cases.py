@@ -60,11 +60,28 @@ def top_left(x: Array) -> ops.Peaks:
     return ops.Peaks(x[:, 0, :4, 0], cells, cells, cells)
 
 
+def warped(x: Array, maps: Array) -> Array:
+    return jax.vmap(lambda image, by: ops.warp(image, by, (4, 7)))(x, maps)
+
+
+def moved_boxes(boxes: Array, maps: Array) -> Array:
+    return jax.vmap(lambda boxes, by: ops.warp_boxes(boxes, by, (ROWS, COLUMNS))[0])(boxes, maps)
+
+
+def augmented(x: Array) -> Array:
+    def one(row: Array, image: Array) -> Array:
+        key = jax.random.fold_in(jax.random.key(0), row)
+        return ops.augment(key, image, crop=(4, 4), rotate=30.0, scale=(0.8, 1.25), brightness=0.2, blur=0.5).image
+
+    return jax.vmap(one)(jnp.arange(x.shape[0]), x)
+
+
 def cases() -> dict[str, Case]:
     x = noise(BATCH, ROWS, COLUMNS, CHANNELS)
     fine = 2 * ROWS, 2 * COLUMNS
     grid = noise(BATCH, *fine, 2)
     some_boxes = 3 * jnp.abs(noise(BATCH, COLUMNS, 4))
+    maps = jnp.array([[0.8, 0.3, 0.1], [-0.2, 0.9, 1.3]]) + 0.1 * noise(BATCH, 2, 3)
     return {
         "max_pool_with_argmax": Case(ops.max_pool_with_argmax, (x,)),
         "max_pool_with_argmax, overlapping": Case(
@@ -101,6 +118,9 @@ def cases() -> dict[str, Case]:
             1,
         ),
         "resize_conv": Case(ops.resize_conv, (x, noise(3, 3, CHANNELS, 3)), 1),
+        "augment": Case(augmented, (x,)),
+        "warp": Case(warped, (x, maps)),
+        "warp_boxes": Case(moved_boxes, (some_boxes, maps)),
         "carafe": Case(ops.carafe, (x, noise(BATCH, *fine, 9))),
         "boxes": Case(all_of_boxes, (some_boxes, some_boxes[::-1])),
         "center_targets": Case(

@@ -247,7 +247,7 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_loses_none_before(squares: P
     assert code == 1
     assert said.splitlines()[-1] == (
         f"segjax: {run / 'checkpoints'}: File too large; what was saved before is whole. "
-        "Make room or mend it, then run again."
+        "Name another place, or mend it, then run again."
     )
     assert "Traceback" not in said
     assert sorted(arrays(run, 2))

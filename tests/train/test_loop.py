@@ -170,7 +170,7 @@ def test_a_disk_that_is_full_is_said_in_one_sentence_and_loses_nothing(squares: 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == (
-        "segjax: File too large; what was saved before is whole. Make room or mend it, then run again."
+        "segjax: File too large; what was saved before is whole. Name another place, or mend it, then run again."
     )
     assert "Traceback" not in done.stderr
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0
