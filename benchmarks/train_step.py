@@ -228,14 +228,15 @@ def torch_calls(
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown, with ratios to torch's times."""
+    name = next(iter(rows[0]))
 
     def cells(row: dict[str, Any]) -> list[str]:
-        others = [row.get(f"{name}_ms") for name in ("torch", "torch.compile")]
+        others = [row.get(f"{rival}_ms") for rival in ("torch", "torch.compile")]
         ratios = ["" if other is None else f"{row['segjax_ms'] / other:.2f}" for other in others]
         compiling = f"{row['cold_s']} / {row['cached_s']}" if "cold_s" in row else ""
         return [
             row["pass"],
-            str(row.get("base", row.get("encoder"))),
+            str(row[name]),
             f"{row['batch']} x {row['size']} x {row['size']}",
             f"{row['segjax_ms']:.0f}" + ("" if row["quiet"] else " (busy)"),
             f"{row['images_per_s']:.2f}",
@@ -249,7 +250,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
     head = [
         "pass",
-        "base" if "base" in rows[0] else "encoder",
+        name,
         "images",
         "segjax ms",
         "images/s",
