@@ -162,7 +162,10 @@ def _turned(quarters: int) -> Callable[[Array], Array]:
 def _recolored(
     key: Array, image: Num[Array, "h w c"], brightness: float, contrast: float, saturation: float
 ) -> Num[Array, "h w c"]:
-    """Saturation, then contrast about the image's mean grey, then brightness, rounded and clipped once."""
+    """Saturation, then contrast, then brightness, rounded and clipped once.
+
+    Contrast is about the image's mean grey, of floating point about the mean of each band, which has its own units.
+    """
     if brightness == contrast == saturation == 0:
         return image
     most = jnp.array([brightness, contrast, saturation])
@@ -173,7 +176,9 @@ def _recolored(
     if channels == 3:
         grey = (wide * luma).sum(axis=2, keepdims=True)
         wide = grey + richer * (wide - grey)
-    mean = (wide.mean(axis=(0, 1)) * luma).sum()
+    mean = wide.mean(axis=(0, 1))
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        mean = (mean * luma).sum()
     return rounded_as(image, brighter * (mean + steeper * (wide - mean)))
 
 
@@ -183,7 +188,8 @@ def _spoilt(key: Array, image: Num[Array, "h w c"], gamma: float, blur: float, n
     if gamma:
         exponent = (1 + gamma) ** jax.random.uniform(powers, minval=-1.0)
         wide = image.astype(computed_in(image))
-        low, high = jnp.minimum(wide.min(), 0), wide.max()
+        together = (0, 1) if jnp.issubdtype(image.dtype, jnp.floating) else (0, 1, 2)  # bands in units of their own
+        low, high = jnp.minimum(wide.min(axis=together), 0), wide.max(axis=together)
         share = ((wide - low) / jnp.where(high > low, high - low, 1)) ** exponent
         image = jnp.where(high > low, rounded_as(image, share * (high - low) + low), image)
     if blur:

@@ -110,6 +110,22 @@ def test_what_is_drawn_is_distributed_as_the_hosts(knobs):
     assert min(likely) > 1e-4, likely
 
 
+@pytest.mark.parametrize("knobs", [{"brightness": 0.3, "contrast": 0.4, "saturation": 0.5}, {"gamma": 0.6}])
+def test_bands_of_floating_point_in_units_of_their_own_are_changed_as_the_host_changes_them(knobs):
+    image = RNG.normal((300, 0, 5), (8, 0.4, 50), (20, 24, 3)).astype(np.float32)
+    device = jax.jit(jax.vmap(lambda key: ops.augment(key, jnp.array(image), **knobs).image))
+    augment, rng = Augment(**knobs), np.random.default_rng(1)
+    both = np.asarray(device(KEYS)), np.stack([augment({"image": image}, rng)["image"] for _ in range(MANY)])
+    found, expected = (
+        np.concatenate([some.mean(axis=(1, 2)), some.std(axis=(1, 2)), some.max(axis=(1, 2))], axis=1) for some in both
+    )
+    varies = expected.std(axis=0) > 1e-5 * np.abs(expected).max(axis=0)
+    np.testing.assert_allclose(found[:, ~varies], expected[:, ~varies], rtol=1e-4)
+    pairs = zip(found.T[varies], expected.T[varies], strict=True)
+    likely = [float(np.asarray(stats.ks_2samp(a, b))[1]) for a, b in pairs]
+    assert min(likely) > 1e-4, likely
+
+
 def test_one_knob_leaves_what_others_draw():
     image = jnp.array(RECORD["image"])
     plain = ops.augment(KEYS[0], image, crop=(16, 16), flip_horizontal=True).image
