@@ -5,34 +5,16 @@ from the folder that it writes, at 256x256; how it is measured says `benchmarks.
 would differ by chance.
 """
 
-import argparse
 import copy
 import tempfile
-from functools import partial
-from pathlib import Path
 
-import jax
 import torch
 
 import segjax
 from benchmarks.torch_zoo import smp
-from benchmarks.train_step import CLASSES, Rivals, compare
-from segjax.cli.pages import start_again_with_huge_pages
+from benchmarks.train_step import CLASSES, Rivals, compare_by_name
 
 DECODERS = ("Unet", "FPN", "DeepLabV3Plus", "UPerNet", "Segformer")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.decoders_beside_smp", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny images, one round: does everything run?")
-    parser.add_argument("--only", choices=DECODERS, help="one of the decoders")
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows there as JSON, too")
-    options = parser.parse_args()
-    start_again_with_huge_pages()  # as the segjax command does; torch has them then, too
-    batch, size = (2, 64) if options.quick else (16 if jax.default_backend() == "gpu" else 4, 256)
-    cases = [(partial(rivals, name), batch, size) for name in ([options.only] if options.only else DECODERS)]
-    compare(cases, options.quick, not options.no_compile, options.out)
 
 
 def rivals(name: str) -> Rivals:
@@ -53,4 +35,4 @@ def rivals(name: str) -> Rivals:
 
 
 if __name__ == "__main__":
-    main()
+    compare_by_name("benchmarks.decoders_beside_smp", __doc__, DECODERS, rivals)

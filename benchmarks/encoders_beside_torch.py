@@ -4,19 +4,16 @@
 at 256x256; how it is measured says `benchmarks.train_step`. Paths are not dropped, which would differ by chance.
 """
 
-import argparse
 import copy
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import torch
 
 from benchmarks.torch_zoo import smp
-from benchmarks.train_step import CLASSES, Rivals, compare, computed_in
+from benchmarks.train_step import CLASSES, Rivals, compare_by_name, computed_in
 from segjax import encoders
-from segjax.cli.pages import start_again_with_huge_pages
 from segjax.layers import ConvBlock
 from segjax.models import smp_unet
 from segjax.weights import names, smp_names
@@ -29,19 +26,6 @@ ENCODERS: dict[str, tuple[str, names.Names]] = {
     "mit_b0": ("mit_b0", ()),
 }
 """What it is called in segmentation_models.pytorch, and what brings its names to the encoder's."""
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.encoders_beside_torch", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny images, one round: does everything run?")
-    parser.add_argument("--only", choices=ENCODERS, help="one of the encoders")
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows there as JSON, too")
-    options = parser.parse_args()
-    start_again_with_huge_pages()  # as the segjax command does; torch has them then, too
-    batch, size = (2, 64) if options.quick else (16 if jax.default_backend() == "gpu" else 4, 256)
-    cases = [(partial(rivals, name), batch, size) for name in ([options.only] if options.only else ENCODERS)]
-    compare(cases, options.quick, not options.no_compile, options.out)
 
 
 def rivals(name: str) -> Rivals:
@@ -65,4 +49,4 @@ def rivals(name: str) -> Rivals:
 
 
 if __name__ == "__main__":
-    main()
+    compare_by_name("benchmarks.encoders_beside_torch", __doc__, ENCODERS, rivals)

@@ -17,7 +17,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,6 +102,20 @@ def compare(
         out.write_text("".join(json.dumps(row | about) + "\n" for row in rows))
     print(table(rows))
     print("\n" + "; ".join([about["machine"], *(f"{name} {version}" for name, version in about["versions"].items())]))
+
+
+def compare_by_name(module: str, about: str | None, names: Iterable[str], rivals: Callable[[str], Rivals]) -> None:
+    """The command of a benchmark that measures one network a name, of images of 256x256."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=about)
+    parser.add_argument("--quick", action="store_true", help="tiny images, one round: does everything run?")
+    parser.add_argument("--only", choices=tuple(names), help="one of them")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows there as JSON, too")
+    options = parser.parse_args()
+    start_again_with_huge_pages()  # as the segjax command does; torch has them then, too
+    batch, size = (2, 64) if options.quick else (16 if jax.default_backend() == "gpu" else 4, 256)
+    cases = [(partial(rivals, name), batch, size) for name in ([options.only] if options.only else names)]
+    compare(cases, options.quick, not options.no_compile, options.out)
 
 
 def unets(base: int, size: int) -> Rivals:
