@@ -4,14 +4,10 @@ Encoders are compared one by one, those that `docs/parity.md` has no row of wher
 written before the next begins; two hours on two CPU cores for all.
 """
 
-import argparse
-import time
-from pathlib import Path
-
 import jax
 
 from benchmarks.beside_torch import level_differences
-from benchmarks.report import markdown, versions
+from benchmarks.growing_table import GrowingTable
 from benchmarks.torch_encoders import REFERENCES, paired
 from segjax.ops.geometry import Pair
 
@@ -32,36 +28,11 @@ def row(name: str) -> list[str]:
     return [name, REFERENCES[name][0], f"{parameters:,}", *figures]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description="Every encoder beside torch's.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="encoders; those without a row where none is named")
-    parser.add_argument("--out", type=Path, default=Path("docs/parity.md"), metavar="FILE", help="(%(default)s)")
-    arguments = parser.parse_args()
-    known = rows(arguments.out)
-    for name in arguments.names or [name for name in REFERENCES if name not in known]:
-        began = time.perf_counter()
-        new = row(name)
-        print(*new, f"{time.perf_counter() - began:.0f} s", flush=True)
-        write(arguments.out, new)
-        jax.clear_caches()
-
-
-def rows(out: Path) -> dict[str, list[str]]:
-    """Those of the table that are there, by encoder."""
-    kept = [line.strip("| \n").split(" | ") for line in out.read_text().splitlines()] if out.exists() else []
-    return {cells[0]: cells for cells in kept if cells[0] in REFERENCES}
-
-
-def write(out: Path, new: list[str]) -> None:
-    """The table with that row, and those of the other encoders as they stand there."""
-    known = rows(out) | {new[0]: new}
-    head = ["encoder", "reference", "parameters", *(f"{height}x{width}" for height, width in SIZES)]
-    table = markdown(head, [known[name] for name in REFERENCES if name in known])
-    made_by = ", ".join(f"{package} {version}" for package, version in versions("jax", "torch", "timm").items())
-    missing = ", ".join(name for name in REFERENCES if name not in known)
-    rest = f" Not compared yet, the command goes on with them: {missing}." if missing else ""
-    out.write_text(f"{HEAD}\n{table}\n\nMade with {made_by}.{rest}\n")
-
+TABLE = GrowingTable(
+    HEAD,
+    ("encoder", "reference", "parameters", *(f"{height}x{width}" for height, width in SIZES)),
+    tuple(REFERENCES),
+)
 
 if __name__ == "__main__":
-    main()
+    TABLE.command("benchmarks.parity", "Every encoder beside torch's.", "docs/parity.md", row)

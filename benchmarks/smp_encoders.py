@@ -4,20 +4,16 @@ A network on it, of random weights, is written by SMP, opened here, written agai
 `docs/smp_encoders.md` are written one by one; those that are missing where no name is given.
 """
 
-import argparse
 import tempfile
-import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import torch
 
 import segjax
 from benchmarks.beside_torch import jit, randomized
-from benchmarks.report import markdown, versions
+from benchmarks.growing_table import GrowingTable
 from benchmarks.torch_zoo import smp
 from segjax.errors import DataError
 from segjax.models import saved
@@ -78,36 +74,8 @@ def compared(kind: str, name: str, **settings: Any) -> tuple[float, bool]:
     return float(np.abs(found - expected).max() / np.abs(expected).max()), torch.equal(before, after)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.smp_encoders", description="SMP's encoders and back.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="those without a row where none is named")
-    parser.add_argument("--out", type=Path, default=Path("docs/smp_encoders.md"), metavar="FILE", help="(%(default)s)")
-    arguments = parser.parse_args()
-    known = rows(arguments.out)
-    for name in arguments.names or [name for name in NAMES if name not in known]:
-        began = time.perf_counter()
-        new = row(name)
-        print(*new, f"{time.perf_counter() - began:.0f} s", flush=True)
-        write(arguments.out, new)
-        jax.clear_caches()
-
-
-def rows(out: Path) -> dict[str, list[str]]:
-    """Those of the table that are there, by encoder."""
-    kept = [line.strip("| \n").split(" | ") for line in out.read_text().splitlines()] if out.exists() else []
-    return {name: cells for cells in kept if (name := cells[0].partition(",")[0]) in NAMES}
-
-
-def write(out: Path, new: list[str]) -> None:
-    """The table with that row, and those of the other encoders as they stand there."""
-    known = rows(out) | {new[0].partition(",")[0]: new}
-    made_by = ", ".join(f"{package} {version}" for package, version in versions("jax", "torch", "timm").items())
-    table = markdown(COLUMNS, [known[name] for name in NAMES if name in known])
-    missing = ", ".join(name for name in NAMES if name not in known)
-    rest = f" Not compared yet, the command goes on with them: {missing}." if missing else ""
-    refused = f"Of its names segjax refuses these, by a sentence that offers others: {', '.join(REFUSED)}."
-    out.write_text(f"{HEAD}\n{table}\n\n{refused}\n\nMade with {made_by}.{rest}\n")
-
+_BELOW = f"Of its names segjax refuses these, by a sentence that offers others: {', '.join(REFUSED)}."
+TABLE = GrowingTable(HEAD, COLUMNS, NAMES, _BELOW)
 
 if __name__ == "__main__":
-    main()
+    TABLE.command("benchmarks.smp_encoders", "SMP's encoders and back.", "docs/smp_encoders.md", row)
