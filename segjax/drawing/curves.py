@@ -20,6 +20,8 @@ _STYLES: dict[str, dict[str, Any]] = {
 }
 _LINES = 64
 """Classes of which each has a line."""
+_WIDTH, _HEIGHT = 4.3, 3.6
+"""Inches, of a panel with its margins."""
 Points = list[tuple[int, Mapping[str, Any]]]
 """Steps, and what a row says of each."""
 
@@ -52,10 +54,18 @@ def draw_curves(
     if colours is not None and len(colours) > _LINES:
         class_score = None
     count = 1 + len(scores) + (class_score is not None)
-    figure = Figure(figsize=(4.3 * count, 3.6), layout="constrained")
+    figure = Figure(figsize=(_WIDTH * count, _HEIGHT))
+    figure.subplots_adjust(  # what a layout engine would find out by drawing all of it once more
+        left=0.6 / (_WIDTH * count),
+        right=1 - 0.15 / (_WIDTH * count),
+        bottom=0.5 / _HEIGHT,
+        top=1 - 0.35 / _HEIGHT,
+        wspace=0.55 / (_WIDTH - 0.55),
+    )
     panels: list[Axes] = list(np.atleast_1d(figure.subplots(1, count)))
     panels[0].plot(*_curve(of["train"], "loss"), color="#444444", linewidth=1.2)
     panels[0].set_title("training loss")
+    panels[0].ticklabel_format(axis="y", scilimits=(-3, 5))
     for axes, (name, title) in zip(panels[1:], scores.items(), strict=False):
         _draw_score(axes, of, name, title)
     if class_score is not None:
