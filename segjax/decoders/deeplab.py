@@ -123,12 +123,13 @@ class DeepLabV3PlusDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
-        """One level."""
+        """What was fused at the fine level, then the deepest, each where it is."""
         x, fine = levels[-1], at_least(levels, self.finest_stride)[0]
         assert x.features is not None
         y = ASPP(self.width, self.rates, True, self.dropout, self.block, name="aspp")(x.features, train=train)
         y = SeparableBlock(self.width, block=self.block, name="deep")(y, train=train)
+        deep = x.replace(features=y, indices=None, tokens=None)
         y = self.upsample(features=self.width, factor=x.stride // fine.stride, name="up")(y, fine)
         kept = self.block((self.fine_width,), window=1, name="fine")(fine.features, train=train)
         y = SeparableBlock(self.width, block=self.block, name="fuse")(jnp.concatenate([y, kept], axis=-1), train=train)
-        return (fine.replace(features=y, indices=None, tokens=None),)
+        return (fine.replace(features=y, indices=None, tokens=None), deep)

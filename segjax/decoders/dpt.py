@@ -49,14 +49,14 @@ class DPTDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
-        """One level, at half of the finest stride."""
+        """Half of the finest stride, then the coarser levels of the pyramid."""
         image, kept = levels[0], at_least(levels, self.finest_stride)
 
         def place(stride: int) -> Level:
             rows, columns = (-(-length * image.stride // stride) for length in image.size)
             return Level(None, (rows, columns), stride)
 
-        fused = None
+        fused, pyramid = None, []
         for i, level in reversed([*enumerate(kept, start=1)]):
             own = place(self.finest_stride * 2 ** (i - 1))
             y = self._residual(self._reassembled(level, own, i), f"own{i}", train)
@@ -65,9 +65,10 @@ class DPTDecoder(nn.Module):
             y = self._residual(y, f"fused{i}", train)
             y = self.upsample(features=None, factor=2, name=f"up{i}")(y, place(own.stride // 2))
             fused = Conv(self.width, 1, dtype=y.dtype, name=f"out{i}")(y)
+            pyramid.insert(0, place(own.stride // 2).replace(features=fused))
         y = self.block((self.width,), name="last")(fused, train=train)
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        return (place(self.finest_stride // 2).replace(features=y),)
+        return (pyramid[0].replace(features=y), *pyramid[1:])
 
     def _reassembled(self, level: Level, own: Level, i: int) -> Float[Array, "n h w c"]:
         """The features of a level at the stride that it has in the pyramid."""

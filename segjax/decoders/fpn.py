@@ -43,9 +43,9 @@ class FPNDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
-        """One level, at the finest stride."""
+        """What was joined at the finest stride, then the coarser levels of the pyramid."""
         levels = at_least(levels, self.finest_stride)
-        branches, x = [], levels[-1]
+        branches, pyramid, x = [], [], levels[-1]
         for i, to in reversed([*enumerate(levels, start=1)]):
             lateral = self.block((self.width,), window=1, norm=None, activation=None, name=f"lateral{i}")
             y = lateral(to.features, train=train)
@@ -53,10 +53,11 @@ class FPNDecoder(nn.Module):
                 up = self.upsample(features=self.width, factor=x.stride // to.stride, name=f"up{i}")
                 y += up(x.features, to)
             x = to.replace(features=y, indices=None, tokens=None)
+            pyramid.insert(0, x)
             branches.append(self.to_finest(x, levels[: i - 1], i, train))
         joined = jnp.concatenate(branches, axis=-1) if self.concatenate else sum(branches)
         merged = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(joined)
-        return (x.replace(features=merged),)
+        return (x.replace(features=merged), *pyramid[1:])
 
     def to_finest(self, x: Level, finer: tuple[Level, ...], i: int, train: bool) -> Float[Array, "n h w c"]:
         """A level of the pyramid as features of the finest: one convolution at least, and one a climb."""

@@ -37,7 +37,7 @@ class UPerNetDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
-        """One level."""
+        """What was fused at the finest stride, then the coarser levels of the pyramid."""
         levels = at_least(levels, self.finest_stride)
         normed = []
         for i, level in enumerate(levels, start=1):
@@ -45,12 +45,13 @@ class UPerNetDecoder(nn.Module):
             normed.append(nn.LayerNorm(epsilon=1e-6, dtype=level.features.dtype, name=f"norm{i}")(level.features))
         pool = PyramidPooling(self.width, normalise_whole=True, block=self.block, name="pyramid")
         y = jnp.concatenate([normed[-1], *pool(normed[-1], train=train)], axis=-1)
-        x = levels[-1].replace(features=self.block((self.width,), name="pooled")(y, train=train))
+        pooled = self.block((self.width,), name="pooled")(y, train=train)
+        x = levels[-1].replace(features=pooled, indices=None, tokens=None)
         pyramid = [(len(levels), x)]
         for i, to in reversed([*enumerate(levels[:-1], start=1)]):
             lateral = self.block((self.width,), window=1, name=f"lateral{i}")(normed[i - 1], train=train)
             up = self.upsample(features=self.width, factor=x.stride // to.stride, name=f"up{i}")
-            x = to.replace(features=lateral + up(x.features, to))
+            x = to.replace(features=lateral + up(x.features, to), indices=None, tokens=None)
             pyramid.insert(0, (i, x))
         brought = []
         for i, level in pyramid:
@@ -62,4 +63,5 @@ class UPerNetDecoder(nn.Module):
                 y = self.upsample(features=self.width, factor=factor, name=f"jump{i}")(y, levels[0])
             brought.append(y)
         y = self.block((self.width,), name="fuse")(jnp.concatenate(brought, axis=-1), train=train)
-        return (levels[0].replace(features=y, indices=None, tokens=None),)
+        fused = levels[0].replace(features=y, indices=None, tokens=None)
+        return (fused, *(level for _, level in pyramid[1:]))

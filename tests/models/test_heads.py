@@ -41,6 +41,30 @@ def test_every_head_gives_what_it_says(decoder: str):
     assert all(logits.shape[1:3] < (33, 47) for logits in others)
 
 
+SUPERVISED = {
+    "unet": (1, 2, 4, 8, 16),
+    "unetplusplus": (1, 2, 4, 8, 16),
+    "manet": (1, 2, 4, 8, 16),
+    "linknet": (1, 2, 4, 8, 16),
+    "fpn": (4, 8, 16, 32),
+    "pspnet": (8,),
+    "deeplabv3": (8, 16, 32),
+    "deeplabv3plus": (4, 32),
+    "pan": (4, 8, 16, 32),
+    "upernet": (4, 8, 16, 32),
+    "segformer": (4,),
+    "dpt": (2, 4, 8, 16),
+}
+
+
+@pytest.mark.parametrize(("decoder", "strides"), SUPERVISED.items(), ids=SUPERVISED)
+def test_every_level_that_a_decoder_makes_is_supervised(decoder: str, strides: tuple[int, ...]):
+    model = DeeplySupervised(5, Strided((2, 4, 8, 16, 32)), decoders.named(decoder))
+    first, *others = outputs(model, train=True)
+    assert first.shape == (2, 33, 47, 5)
+    assert [logits.shape[1:3] for logits in others] == [(-(-33 // stride), -(-47 // stride)) for stride in strides[1:]]
+
+
 @pytest.mark.parametrize("stride", [2, 4])
 def test_logits_end_at_the_stride_that_is_asked_for(stride: int):
     found = outputs(Segmenter(5, Strided((4, 8)), decoders.named("fpn"), stride=stride), train=False)
