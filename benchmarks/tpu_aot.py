@@ -1,0 +1,152 @@
+"""Ops compiled ahead of time for a TPU, on any machine: `pip install libtpu`, `python -m benchmarks.tpu_aot`.
+
+XLA says of each optimised program how many cycles it estimates, how much memory it needs beside inputs and outputs, and
+what is in it. The cycles of a copy of the bytes that must move are the measure; gathers and scatters have no estimate,
+so that a program with one costs more than it says.
+"""
+
+import argparse
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no TPU is asked for
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from benchmarks.op_cases import CASES, Case
+from benchmarks.report import markdown, versions
+
+SHAPE = (16, 128, 128, 128)
+DTYPES = ("bfloat16", "float32")
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "reduce-scatter", "collective-permute")
+WITHOUT_ESTIMATE = ("gather", "scatter", "sort", "select-and-scatter")
+_MOST_NESTED = 3
+"""Loops within loops whose cycles are counted."""
+
+
+class Program(NamedTuple):
+    """What XLA says of a compiled program, for one device."""
+
+    cycles: int
+    temporaries: int
+    """Bytes."""
+    holds: Counter[str]
+    """How many of the operations that communicate, or that have no estimate."""
+    seconds: float
+    """Of compiling."""
+
+
+def devices(topology: str) -> Mesh:
+    """Those of a slice, all along one axis "data"."""
+    chips = topologies.get_topology_desc(topology, "tpu").devices
+    return Mesh(np.array(chips), ("data",), axis_types=(AxisType.Auto,))
+
+
+def compiled(run: Callable, inputs: Sequence[Any], mesh: Mesh, batch: int) -> Program:
+    """A program whose batch, wherever an array begins with it, is split over the devices."""
+
+    def placed(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        split = P("data") if _has_batch(x, batch) else P()
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, split))
+
+    began = time.perf_counter()
+    program = jax.jit(run).lower(*jax.tree.map(placed, inputs)).compile()
+    seconds = time.perf_counter() - began
+    text, memory = program.as_text(), program.memory_analysis()
+    names = "|".join((*COLLECTIVES, *WITHOUT_ESTIMATE))
+    holds = Counter(re.findall(rf"= \S+ ({names})(?:-start)?\(", text))
+    return Program(cycles_of(text), memory.temp_size_in_bytes, holds, seconds)
+
+
+def cycles_of(text: str) -> int:
+    """The estimates of an optimised program's instructions, those of a loop as often as it is known to turn."""
+    bodies: dict[str, list[str]] = {}
+    entry = lines = None
+    for line in text.splitlines():
+        if begins := re.match(r"(ENTRY )?%?([\w.\-]+) \(.*\{$", line):
+            lines = bodies.setdefault(begins[2], [])
+            entry = begins[2] if begins[1] else entry
+        elif lines is not None:
+            lines.append(line)
+
+    def total(name: str, nested: int) -> int:
+        cycles = 0
+        for line in bodies.get(name, []):
+            if estimate := re.search(r'estimated_cycles":"(\d+)"', line):
+                cycles += int(estimate[1])
+            if nested < _MOST_NESTED and (loop := re.search(r"\bwhile\(.*body=%?([\w.\-]+)", line)):
+                turns = re.search(r'known_trip_count":\{"n":"(\d+)"', line)
+                cycles += total(loop[1], nested + 1) * (int(turns[1]) if turns else 1)
+            if nested < _MOST_NESTED and (call := re.search(r"\bcall\(.*to_apply=%?([\w.\-]+)", line)):
+                cycles += total(call[1], nested + 1)
+        return cycles
+
+    return total(entry, 0) if entry is not None else 0
+
+
+def passes(case: Case, x: jax.ShapeDtypeStruct) -> Iterable[tuple[str, Callable, tuple[Any, ...]]]:
+    """Forward and gradient of an op: their names, functions and inputs."""
+    inputs = jax.eval_shape(case.inputs, x)
+    learned = [i for i, each in enumerate(inputs) if isinstance(each, jax.ShapeDtypeStruct) and _floating(each)]
+
+    def gradient(upstream: Any, *given: Any) -> Any:
+        def outputs(*values: Any) -> Any:
+            mixed = dict(enumerate(given)) | dict(zip(learned, values, strict=True))
+            return [leaf for leaf in jax.tree.leaves(case.ours(*mixed.values())) if _floating(leaf)]
+
+        return jax.vjp(outputs, *(given[i] for i in learned))[1](upstream)
+
+    yield "forward", case.ours, inputs
+    upstream = [leaf for leaf in jax.tree.leaves(jax.eval_shape(case.ours, *inputs)) if _floating(leaf)]
+    yield "gradient", gradient, (upstream, *inputs)
+
+
+def moved(run: Callable, inputs: Sequence[Any], mesh: Mesh, batch: int) -> float:
+    """Bytes of the inputs and outputs that a device has."""
+    leaves = jax.tree.leaves((inputs, jax.eval_shape(run, *inputs)))
+    return sum(x.size * x.dtype.itemsize / (mesh.size if _has_batch(x, batch) else 1) for x in leaves)
+
+
+def main() -> None:
+    """Compile and report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tpu_aot", description="Ops compiled for a TPU.")
+    parser.add_argument("--topology", default="v5e:2x2", help="(%(default)s)")
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
+    parser.add_argument("--only", default="", metavar="TEXT", help="ops whose names hold this")
+    arguments = parser.parse_args()
+    mesh, rows = devices(arguments.topology), []
+    for dtype in arguments.dtypes:
+        x = jax.ShapeDtypeStruct(SHAPE, jnp.dtype(dtype))
+        copy = compiled(lambda x: x + 1, (x,), mesh, SHAPE[0]).cycles / moved(lambda x: x, (x,), mesh, SHAPE[0])
+        for case in (case for case in CASES if arguments.only in case.name):
+            for name, run, inputs in passes(case, x):
+                found = compiled(run, inputs, mesh, SHAPE[0])
+                times = found.cycles / (copy * moved(run, inputs, mesh, SHAPE[0]))
+                holds = ", ".join(f"{count} {what}" for what, count in found.holds.items())
+                cells = f"{found.cycles / 1e6:.2f}", f"{times:.1f}", f"{found.temporaries / 2**20:.0f}", holds
+                rows.append([case.name, dtype, name, *cells, f"{found.seconds:.1f}"])
+                print(*rows[-1], sep="  ", flush=True)
+    columns = ("op", "dtype", "pass", "Mcycles", "times a copy", "temporaries, MiB", "holds", "compiling, s")
+    print(f"\n{markdown(columns, rows)}\n\n{arguments.topology}, {versions('jax', 'libtpu')}")
+
+
+def _floating(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def _has_batch(x: Any, batch: int) -> bool:
+    return bool(x.ndim) and x.shape[0] == batch
+
+
+if __name__ == "__main__":
+    main()
