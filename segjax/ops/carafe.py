@@ -9,6 +9,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.phases import apart, woven
 
 
 def carafe(
@@ -54,7 +55,8 @@ def carafe(
     wide = jnp.promote_types(x.dtype, jnp.float32)
     features = x.reshape(n, h, w, groups, c // groups).astype(wide)
     weights = kernels.reshape(n, h, factor, w, factor, groups, size, size).astype(wide)
-    y = derivative(Multilinear((_input_gradient, _kernels_gradient, _reassembled), size), 2, features, weights)
+    plain, by_phase = (_input_gradient, _kernels_gradient, _reassembled), (_to_input, _to_kernels, _to_output)
+    y = derivative(Multilinear(plain, size, on_tpu=by_phase), 2, features, weights)
     return y.reshape(n, h * factor, w * factor, c).astype(x.dtype)
 
 
@@ -101,6 +103,69 @@ def _kernels_gradient(
 
     _, by_row = lax.scan(row, None, jnp.arange(h))
     return jnp.moveaxis(by_row, 0, 1).reshape(*gradient.shape[:-1], size, size)
+
+
+def _to_output(
+    x: Float[Array, "n h w g c"], kernels: Float[Array, "n h u w v g k k"], size: int
+) -> Float[Array, "n h u w v g c"]:
+    """`_reassembled` on TPUs: a sum a phase, of arrays whose last axes are long."""
+    n, h, factor, w, _, g, _, _ = kernels.shape
+    padded = _pad(x.reshape(n, h, w, -1), size // 2, (1, 2))
+    taps = [*product(range(size), repeat=2)]
+    phases = [
+        reduce(jnp.add, (padded[:, a : a + h, b : b + w] * _spread(k[..., a, b], x.shape[-1]) for a, b in taps))
+        for k in _phases(kernels, (g, size, size))
+    ]
+    return woven(phases, (factor, factor)).reshape(n, h, factor, w, factor, g, -1)
+
+
+def _to_input(
+    kernels: Float[Array, "n h u w v g k k"], gradient: Float[Array, "n h u w v g c"], size: int
+) -> Float[Array, "n h w g c"]:
+    """`_input_gradient` on TPUs."""
+    n, h, _, w, _, g, c = gradient.shape
+    taps, shares = [*product(range(size), repeat=2)], []
+    for of_y, of_k in zip(
+        _phases(gradient, (g * c,)),
+        _phases(kernels, (g, size, size)),
+        strict=True,
+    ):
+        y, k = (_pad(each, size // 2, (1, 2)) for each in (of_y, of_k))
+        places = [
+            (slice(None), *(slice(size - 1 - d, size - 1 - d + s) for d, s in zip(at, (h, w), strict=True)))
+            for at in taps
+        ]
+        terms = (y[at] * _spread(k[at][..., a, b], c) for at, (a, b) in zip(places, taps, strict=True))
+        shares.append(reduce(jnp.add, terms))
+    return reduce(jnp.add, shares).reshape(n, h, w, g, c)
+
+
+def _to_kernels(
+    x: Float[Array, "n h w g c"], gradient: Float[Array, "n h u w v g c"], size: int
+) -> Float[Array, "n h u w v g k k"]:
+    """`_kernels_gradient` on TPUs."""
+    n, h, factor, w, _, g, c = gradient.shape
+    padded = _pad(x.reshape(n, h, w, -1), size // 2, (1, 2))
+    taps = [*product(range(size), repeat=2)]
+    phases = [
+        jnp.concatenate(
+            [(padded[:, a : a + h, b : b + w] * y).reshape(n, h, w, g, c).sum(-1, keepdims=True) for a, b in taps], -1
+        ).reshape(n, h, w, -1)
+        for y in _phases(gradient, (g * c,))
+    ]
+    return woven(phases, (factor, factor)).reshape(n, h, factor, w, factor, g, size, size)
+
+
+def _phases(fine: Float[Array, "n h u w v *last"], last: tuple[int, ...]) -> list[Array]:
+    """The phases of a fine array, each with the last axes as these."""
+    n, h, factor, w, _ = fine.shape[:5]
+    flat = fine.reshape(n, h * factor, w * factor, -1)  # which it was before: XLA leaves both reshapes out
+    return [phase.reshape(n, h, w, *last) for phase in apart(flat, (factor, factor))]
+
+
+def _spread(of_groups: Float[Array, "n h w g"], channels: int) -> Float[Array, "n h w _"]:
+    """For each group's channels its value; of one group it is left to broadcast."""
+    return of_groups if of_groups.shape[-1] == 1 else jnp.repeat(of_groups, channels, axis=-1)
 
 
 def _pad(x: Array, reach: int, axes: tuple[int, int]) -> Array:

@@ -29,9 +29,8 @@ class Form(Protocol):
         """How many arrays it is linear in."""
         ...
 
-    @property
-    def on_a_cpu(self) -> "Form":
-        """The same as a program for one CPU computes it best."""
+    def on(self, platform: str) -> "Form | None":
+        """The same as a program for one CPU ("cpu") or for TPUs ("tpu") computes it best, where that is another way."""
         ...
 
     def derivative(self, by: int, *others: Array) -> Array:
@@ -47,16 +46,18 @@ class Multilinear:
     static: Hashable
     on_cpu: tuple[Callable[..., Array], ...] | None = None
     """Other derivatives for a program for a CPU: for one device alone, as they may cut along sharded axes."""
+    on_tpu: tuple[Callable[..., Array], ...] | None = None
+    """Other derivatives for TPUs, whose tiles hold the last two axes."""
 
     @property
     def degree(self) -> int:
         """How many arrays it is linear in."""
         return len(self.derivatives)
 
-    @property
-    def on_a_cpu(self) -> "Multilinear":
-        """The same as a program for one CPU computes it best."""
-        return self if self.on_cpu is None else dataclasses.replace(self, derivatives=self.on_cpu, on_cpu=None)
+    def on(self, platform: str) -> "Multilinear | None":
+        """The same as a program for one CPU ("cpu") or for TPUs ("tpu") computes it best, where that is another way."""
+        derivatives = {"cpu": self.on_cpu, "tpu": self.on_tpu}[platform]
+        return derivatives and Multilinear(derivatives, self.static)
 
     def derivative(self, by: int, *others: Array) -> Array:
         """Its derivative by one of the arrays, which is a map of the others."""
@@ -74,9 +75,9 @@ class _Mapped:
     def degree(self) -> int:
         return self.form.degree
 
-    @property
-    def on_a_cpu(self) -> "_Mapped":
-        return _Mapped(self.form.on_a_cpu, self.batched)
+    def on(self, platform: str) -> "_Mapped | None":
+        form = self.form.on(platform)
+        return form and _Mapped(form, self.batched)
 
     def derivative(self, by: int, *others: Array) -> Array:
         axes = [0 if batched else None for i, batched in enumerate(self.batched) if i != by]
@@ -108,10 +109,11 @@ def _lower(context: mlir.LoweringRuleContext, *others: Any, form: Form, by: int)
     module = context.module_context
     platforms = context.platforms or module.platforms
     one_device = getattr(module.axis_context, "num_devices", None) == 1
+    asked = [name for name in platforms if name == "tpu" or (name == "cpu" and one_device)]
+    best = {name: partial(own.derivative, by) for name in asked if (own := form.on(name)) is not None}
     run = partial(form.derivative, by)
-    if one_device and "cpu" in platforms:
-        on_a_cpu = partial(form.on_a_cpu.derivative, by)
-        run = on_a_cpu if len(platforms) == 1 else partial(lax.platform_dependent, cpu=on_a_cpu, default=run)
+    if best:
+        run = best[platforms[0]] if len(platforms) == 1 else partial(lax.platform_dependent, default=run, **best)
     return mlir.lower_fun(run, multiple_results=False)(context, *others)
 
 

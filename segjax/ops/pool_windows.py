@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Integer, Num
 
 from segjax.ops.multilinear import Multilinear
+from segjax.ops.phases import woven
 from segjax.ops.pool_geometry import PoolGeometry, Span
 from segjax.ops.pool_indices import PoolIndices, nowhere
 
@@ -69,12 +70,15 @@ def spread(
     x: Num[Array, "n i j c"], offsets: Integer[Array, "n i j c"], geometry: PoolGeometry
 ) -> Num[Array, "n h w c"]:
     """The plane with each window's value at its cell, zeros elsewhere; the last window wins a cell they share."""
-    return _scatter_last(x, offsets, geometry) if _crowded(geometry) else _write(x, offsets, geometry, adding=False)
+    if _crowded(geometry):
+        return _scatter_last(x, offsets, geometry)
+    by_block, by_phase = (functools.partial(_write, geometry=geometry, adding=False, way=way) for way in _WAYS)
+    return lax.platform_dependent(x, offsets, tpu=by_phase, default=by_block)
 
 
-@functools.partial(jax.jit, static_argnames=("geometry",), inline=True)
+@functools.partial(jax.jit, static_argnames=("geometry", "way"), inline=True)
 def spread_sum(
-    x: Num[Array, "n i j c"], offsets: Integer[Array, "n i j c"], geometry: PoolGeometry
+    x: Num[Array, "n i j c"], offsets: Integer[Array, "n i j c"], geometry: PoolGeometry, way: _Way
 ) -> Num[Array, "n h w c"]:
     """The plane with the sum of the windows' values at each cell: the transpose of `take`."""
     if 0 in geometry.strides:  # one window for all
@@ -82,15 +86,16 @@ def spread_sum(
         return jax.linear_transpose(lambda plane: take(plane, offsets, geometry), plane)(x)[0]
     several = math.prod(geometry.sharing) > 1
     wide = jnp.promote_types(x.dtype, jnp.float32) if several else x.dtype
-    return _write(x.astype(wide), offsets, geometry, adding=True).astype(x.dtype)
+    return _write(x.astype(wide), offsets, geometry, adding=True, way=way).astype(x.dtype)
 
 
 def pooling(geometry: PoolGeometry) -> Multilinear:
     """Of a plane and a number for each window, with the windows' offsets: the sum of each times what it points to."""
-    return Multilinear((spread_sum, take), geometry)
+    plain, on_tpu = ((functools.partial(spread_sum, way=way), take) for way in _WAYS)
+    return Multilinear(plain, geometry, on_tpu=on_tpu)
 
 
-def _write(x: Array, offsets: Array, geometry: PoolGeometry, *, adding: bool) -> Array:
+def _write(x: Array, offsets: Array, geometry: PoolGeometry, *, adding: bool, way: _Way) -> Array:
     """The plane in blocks of the size of a stride, compared with each window that can reach a block in turn.
 
     These are the windows that start in the block or a few blocks before: one, where windows do not overlap, and then
@@ -105,21 +110,62 @@ def _write(x: Array, offsets: Array, geometry: PoolGeometry, *, adding: bool) ->
     edges = ((0, 0, 0), rows, columns, (0, 0, 0))
     x = lax.pad(x, jnp.zeros((), x.dtype), edges)
     offsets = lax.pad(offsets, nowhere(geometry), edges)
-    codes = _codes(geometry)
 
-    def write(window: int | Array, plane: Array) -> Array:
+    def seen_by(window: int | Array) -> tuple[Array, Array]:
         start = (0, *divmod(window, reach[1]), 0)
-        value, offset = (lax.dynamic_slice(a, start, (n, *blocks, c))[:, :, None, :, None] for a in (x, offsets))
-        hit = offset == lax.dynamic_index_in_dim(codes, window, keepdims=False)[:, None, :, None]
+        value, offset = (lax.dynamic_slice(a, start, (n, *blocks, c)) for a in (x, offsets))
+        return value, offset
+
+    def written(plane: Array, hit: Array, value: Array) -> Array:
         return plane + jnp.where(hit, value, 0) if adding else jnp.where(hit, value, plane)
 
-    plane = jnp.zeros((n, blocks[0], sh, blocks[1], sw, c), x.dtype)
-    windows = math.prod(reach)
+    plane = way(jnp.zeros((n, *blocks, c), x.dtype), _codes(geometry), seen_by, written)
+    return plane[:, top : top + h, left : left + w]
+
+
+_Way = Callable[
+    [Array, np.ndarray, Callable[[int | Array], tuple[Array, Array]], Callable[[Array, Array, Array], Array]], Array
+]
+"""How the plane is held: of zeros for a cell of each block, the codes, what a window brings, and what it does."""
+
+
+def _by_block(
+    zeros: Array, codes: np.ndarray, seen_by: Callable[..., tuple[Array, Array]], written: Callable[..., Array]
+) -> Array:
+    """A block's cells beside each other, as they lie in the plane."""
+    (n, h, w, c), (windows, sh, sw) = zeros.shape, codes.shape
+    constant = jnp.asarray(codes)
+
+    def write(window: int | Array, plane: Array) -> Array:
+        value, offset = (a[:, :, None, :, None] for a in seen_by(window))
+        return written(plane, offset == constant[window][:, None, :, None], value)
+
+    plane = jnp.zeros((n, h, sh, w, sw, c), zeros.dtype)
     if windows <= FEW_WINDOWS:
         plane = functools.reduce(lambda plane, window: write(window, plane), range(windows), plane)
     else:
         plane = lax.fori_loop(0, windows, write, plane)
-    return plane.reshape(n, blocks[0] * sh, blocks[1] * sw, c)[:, top : top + h, left : left + w]
+    return plane.reshape(n, h * sh, w * sw, c)
+
+
+def _by_phase(
+    zeros: Array, codes: np.ndarray, seen_by: Callable[..., tuple[Array, Array]], written: Callable[..., Array]
+) -> Array:
+    """Each cell of all blocks in turn, for TPUs."""
+    windows, sh, sw = codes.shape
+    if windows * sh * sw > FEW_WINDOWS:
+        return _by_block(zeros, codes, seen_by, written)
+    phases = []
+    for cell in itertools.product(range(sh), range(sw)):
+        plane = zeros
+        for window in range(windows):
+            value, offset = seen_by(window)
+            plane = written(plane, offset == codes[(window, *cell)], value)
+        phases.append(plane)
+    return woven(phases, (sh, sw))
+
+
+_WAYS = (_by_block, _by_phase)
 
 
 def _codes(geometry: PoolGeometry) -> np.ndarray:

@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 
 from segjax.ops.geometry import Pair, pair, symbolic
 from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.phases import apart, repeated, woven
 
 ResizeMethod = Literal["nearest", "nearest-exact", "bilinear", "bicubic", "area"]
 
@@ -96,6 +97,10 @@ def _resized_when_run(x: Array, size: Sequence[int], method: ResizeMethod, align
     return y.astype(x.dtype)
 
 
+_MOST_BANDS = 64
+"""Slices that a sum of them is read from, at most, before gathers are taken."""
+
+
 @dataclass(frozen=True, eq=False)
 class Taps:
     """Where each output position of one axis reads: `out[o] = sum over t of weight[t, o] * in[index[t, o]]`."""
@@ -127,6 +132,24 @@ class Taps:
         return (
             taps == 1 and out % self.size == 0 and bool((self.index[0] == np.arange(out) // (out // self.size)).all())
         )
+
+    @cached_property
+    def bands(self) -> dict[tuple[int, int], np.ndarray] | None:
+        """Where an axis grows or shrinks by a whole factor and each position reads around its own: the weights, by
+        phase (of several outputs an input) and by how far from there it reads; None otherwise, or where these are many.
+        """
+        out = self.index.shape[1]
+        grows, shrinks = out % self.size == 0, self.size % out == 0
+        if not (grows or shrinks):
+            return None
+        count = max(1, out // self.size)
+        place, phase = np.divmod(np.arange(out), count)
+        bands: dict[tuple[int, int], np.ndarray] = {}
+        for index, weight in zip(self.index, self.weight, strict=True):
+            for o in np.flatnonzero((index >= 0) & (weight != 0)):
+                at = int(index[o] - place[o] * max(1, self.size // out))
+                bands.setdefault((int(phase[o]), at), np.zeros(out // count))[place[o]] += weight[o]
+        return dict(sorted(bands.items())) if len(bands) <= _MOST_BANDS else None
 
     @property
     def averages(self) -> bool:
@@ -191,13 +214,31 @@ def _polynomial(coefficients: Sequence[float], x: np.ndarray, real: type[np.floa
 
 
 def _repeat(x: Array, rows: Taps, columns: Taps) -> Array:
-    n, h, w, c = x.shape
-    height, width = rows.index.shape[1], columns.index.shape[1]
-    return jnp.broadcast_to(x[:, :, None, :, None], (n, h, height // h, w, width // w, c)).reshape(n, height, width, c)
+    factors = rows.index.shape[1] // x.shape[1], columns.index.shape[1] // x.shape[2]
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return derivative(Multilinear((_summed, _repeated), factors, on_tpu=(_summed_phases, repeated)), 1, x)
+    return lax.platform_dependent(
+        x, tpu=partial(repeated, factors=factors), default=partial(_repeated, factors=factors)
+    )
+
+
+def _repeated(x: Array, factors: Pair) -> Array:
+    (n, h, w, c), (down, across) = x.shape, factors
+    return jnp.broadcast_to(x[:, :, None, :, None], (n, h, down, w, across, c)).reshape(n, h * down, w * across, c)
+
+
+def _summed(y: Array, factors: Pair) -> Array:
+    (n, h, w, c), (down, across) = y.shape, factors
+    return y.reshape(n, h // down, down, w // across, across, c).sum((2, 4))
+
+
+def _summed_phases(y: Array, factors: Pair) -> Array:
+    return reduce(jnp.add, apart(y, factors))
 
 
 def _interpolate(x: Array, rows: Taps, columns: Taps) -> Array:
-    return derivative(Multilinear((_transposed, _interpolated), (rows, columns)), 1, x)
+    plain, on_tpu = (_transposed, _interpolated), (_transposed_phases, _interpolated_phases)
+    return derivative(Multilinear(plain, (rows, columns), on_tpu=on_tpu), 1, x)
 
 
 def _interpolated(x: Array, taps: tuple[Taps, Taps]) -> Array:
@@ -215,6 +256,33 @@ def _transposed(y: Array, taps: tuple[Taps, Taps]) -> Array:
     """The same thing over the transposed taps."""
     rows, columns = taps
     return _interpolated(y, (rows.transposed, columns.transposed))
+
+
+def _interpolated_phases(x: Array, taps: tuple[Taps, Taps]) -> Array:
+    """Without gathers where it can be."""
+    rows, columns = taps
+    return _along_phases(_along_phases(x, columns, 2), rows, 1)
+
+
+def _transposed_phases(y: Array, taps: tuple[Taps, Taps]) -> Array:
+    rows, columns = taps
+    return _interpolated_phases(y, (rows.transposed, columns.transposed))
+
+
+def _along_phases(x: Array, taps: Taps, axis: int) -> Array:
+    """Sums of slices, where an axis grows or shrinks by a whole factor and few slices are read."""
+    bands = taps.bands
+    if bands is None:
+        return _along(x, taps, axis)
+    size, out = taps.size, taps.index.shape[1]
+    reach = max(abs(at) for _, at in bands)
+    x = jnp.pad(x, [(reach, reach) if i == axis else (0, 0) for i in range(x.ndim)])
+    step, count = max(1, size // out), max(1, out // size)
+    parts: list[list[Array]] = [[] for _ in range(count)]
+    for (phase, at), weight in bands.items():
+        read = lax.slice_in_dim(x, reach + at, reach + at + (out // count - 1) * step + 1, step, axis)
+        parts[phase].append(read * weight.reshape(-1, *(1,) * (x.ndim - 1 - axis)).astype(x.dtype))
+    return woven([reduce(jnp.add, part) for part in parts], (count, 1) if axis == 1 else (1, count))
 
 
 def _along(x: Array, taps: Taps, axis: int) -> Array:
