@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from once import jit
 from smp import randomise_statistics, smp
 
 from benchmarks.beside_torch import cast
@@ -21,8 +22,6 @@ from segjax.ops.geometry import Pair
 from segjax.weights import smp_names
 from segjax.weights.convert import from_torch
 
-# Compiled without optimisation and in the way that is soon compiled: these programs run once.
-OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 WIDTHS, STRIDES = (8, 16, 24, 32, 40), (2, 4, 8, 16, 32)
 SMP = (3, *WIDTHS)
 STAGES = (40, 32, 24, 16, 8)
@@ -160,7 +159,7 @@ def test_logits_and_gradients_are_those_of_smp(name: str):
 
     with jax.enable_x64(True):
         variables = cast(variables, np.float64)
-        ours = jax.jit(jax.grad(loss, has_aux=True), compiler_options=OPTIONS)
+        ours = jit(jax.grad(loss, has_aux=True))
         gradients, logits = jax.tree.map(np.asarray, ours(variables["params"], cast(image, np.float64), weights))
 
     given = {

@@ -1,6 +1,7 @@
 """The climb over levels of every kind: strided by 2 and by 4, dilated, and places without features."""
 
 from functools import partial
+from itertools import cycle
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +23,12 @@ def shapes(model, rows, columns):
     return logits.shape, variables["params"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("upsampler", [name for name in BY_NAME if name != "max_unpool"])
+OF_FEATURES = [name for name in BY_NAME if not name.startswith("max_unpool")]
+BY_TURNS = zip(OF_FEATURES, cycle(KINDS), strict=False)
+"""The kinds of levels by turns: upsamplers of features alone are called alike, whichever the decoder and the kind."""
+
+
+@pytest.mark.parametrize(("upsampler", "kind"), [*BY_TURNS, *(("max_unpool_of_skip", kind) for kind in KINDS)])
 def test_any_encoder_with_any_upsampler_at_any_size(kind, upsampler):
     decoder = UNetDecoder(upsample=BY_NAME[upsampler], finest_stride=min(KINDS[kind]))
     model = Segmenter(5, Strided(KINDS[kind]), decoder)
@@ -59,13 +64,17 @@ def test_narrow_levels_get_half_of_what_comes():
 
 @pytest.mark.parametrize(("finest", "strides"), [(1, [1, 2, 4, 8, 16]), (4, [4, 8, 16]), (32, [32])])
 def test_the_climb_ends_at_the_finest_stride(finest, strides):
-    image = jnp.zeros((1, 33, 47, 3))
-    levels = from_image(Strided(KINDS["resnet"]).init_with_output(KEY, image, train=False)[0], image)
     decoder = UNetDecoder(upsample=Bilinear, finest_stride=finest)
-    found = jax.eval_shape(lambda key: decoder.init_with_output(key, levels, train=False)[0], KEY)
+    image = jax.ShapeDtypeStruct((1, 33, 47, 3), jnp.float32)
+
+    def climbed(decoder, image):
+        levels = from_image(Strided(KINDS["resnet"]).init_with_output(KEY, image, train=False)[0], image)
+        return decoder.init_with_output(KEY, levels, train=False)[0]
+
+    found = jax.eval_shape(partial(climbed, decoder), image)
     assert [level.stride for level in found] == strides
     for level in found:
         assert level.features is not None
         assert level.features.shape[1:3] == level.size == (-(-33 // level.stride), -(-47 // level.stride))
     with pytest.raises(ValueError, match=f"those down to stride {finest}: give one stage per level but the deepest"):
-        decoder.clone(stages=((8,),) * 7).init(KEY, levels, train=False)
+        jax.eval_shape(partial(climbed, decoder.clone(stages=((8,),) * 7)), image)

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from against_torch import check_gradients
+from against_torch import check_levels, check_levels_and_gradients
+from once import jit
 
-from benchmarks.beside_torch import level_differences
 from benchmarks.torch_encoders import paired
 from segjax import weights
 from segjax.encoders.efficientnet import Block, EfficientNet, MobileBlock
@@ -22,45 +22,42 @@ def lite0():
     return paired("efficientnet_lite0")
 
 
-@pytest.mark.parametrize("size", [(64, 64), (65, 97)])
-def test_every_level_is_timms(lite0: Any, size: tuple[int, int]):
-    differences = level_differences(lite0, size)
-    assert len(differences) == 5
-    assert max(differences) < 1e-10
+def test_every_level_is_timms(lite0: Any):
+    check_levels(lite0, (65, 97))
 
 
 def test_every_level_is_timms_with_squeezing_and_fused_blocks():
     shallow = paired("efficientnet_v2_s", theirs={"out_indices": (0, 1, 2, 3)}, unused=r"blocks\.[56]\.", depth=4)
-    assert max(level_differences(shallow, SMALL)) < 1e-10
+    check_levels(shallow, SMALL)
 
 
 def test_every_level_is_timms_dilated():
     dilated = paired("efficientnet_lite0", theirs={"output_stride": 8}, output_stride=8)
-    assert max(level_differences(dilated, SMALL)) < 1e-10
+    check_levels(dilated, SMALL)
 
 
 def test_every_level_is_timms_in_float32(lite0: Any):
-    assert max(level_differences(lite0, SMALL, np.float32)) < 1e-5
+    check_levels(lite0, (64, 64), np.float32)
 
 
-def test_gradients_are_timms():
+def test_gradients_are_timms_and_levels_with_squeezing():
     shallow = paired("efficientnet_b0", theirs={"out_indices": (0, 1, 2)}, unused=r"blocks\.[3-6]\.", depth=3)
-    check_gradients(shallow, (17, 23), r"blocks\.1\.0\.")
+    check_levels_and_gradients(shallow, (17, 23), r"blocks\.1\.0\.")
 
 
 def test_paths_are_dropped_in_training_alone():
     block = MobileBlock(Block("conv", 4, 4), drop_path=0.5)
     x = jnp.ones((16, 3, 3, 4))
-    variables = block.init(jax.random.key(0), x, train=False)
-    run = partial(block.apply, variables, x, train=True, mutable="batch_stats")
-    one, again, other = (run(rngs={"dropout": jax.random.key(seed)})[0] for seed in (1, 1, 2))
+    evaluated, variables = jit(partial(block.init_with_output, train=False))(jax.random.key(0), x)
+    run = jit(partial(block.apply, train=True, mutable="batch_stats"))
+    one, again, other = (run(variables, x, rngs={"dropout": jax.random.key(seed)})[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     left_out = np.all(np.asarray(one) == 1, axis=(1, 2, 3))
     assert 0 < left_out.sum() < 16
     assert np.any(one != other)
     with pytest.raises(Exception, match="dropout"):
-        run()
-    assert not np.any(np.all(np.asarray(block.apply(variables, x, train=False)) == 1, axis=(1, 2, 3)))
+        run(variables, x)
+    assert not np.any(np.all(np.asarray(evaluated) == 1, axis=(1, 2, 3)))
 
 
 def test_names_of_files_that_count_blocks_through():
@@ -96,7 +93,7 @@ def test_a_level_may_be_the_stems_or_a_first_blocks():
         ]
         return [[level.features for level in levels] for levels in found]
 
-    found = jax.jit(all_levels, compiler_options={"xla_backend_optimization_level": 0})(image)
+    found = jit(all_levels)(image)
     usual, (stem, first), (_, expected), (only,) = found
     np.testing.assert_array_equal(first, expected)
     np.testing.assert_array_equal(stem, only)

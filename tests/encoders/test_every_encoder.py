@@ -44,20 +44,21 @@ def test_levels_are_finest_first_in_the_dtype_and_fit_any_image(name: str):
             assert level.features.shape[:3] == (image[0], *level.size)
             assert level.features.dtype == jnp.bfloat16
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+        check_parts(encoders.named(name), variables)
         found.append((strides, jax.tree.map(jnp.shape, variables)))
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("depth", [2, 5])
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_every_variable_belongs_to_one_of_its_stages(name: str, depth: int):
-    _, variables = shapes(name, (1, 32, 32, 3), depth=depth)
-    check_parts(encoders.named(name, depth=depth), variables)
+def test_every_variable_of_fewer_levels_belongs_to_one_of_their_stages(name: str):
+    _, variables = shapes(name, (1, 32, 32, 3), depth=2)
+    check_parts(encoders.named(name, depth=2), variables)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_a_decoder_takes_the_levels_and_gradients_pass_through_stages_computed_again(name: str):
-    model = Segmenter(3, encoders.named(name, remat=True), UNetDecoder(upsample=Bilinear))
+    """Of three levels: below them are more of the same blocks."""
+    model = Segmenter(3, encoders.named(name, remat=True, depth=3), UNetDecoder(upsample=Bilinear))
     image = jax.ShapeDtypeStruct((1, 33, 47, 3), jnp.float32)
     variables = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
 

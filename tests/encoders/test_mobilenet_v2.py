@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from against_torch import check_gradients
+from against_torch import check_levels, check_levels_and_gradients
 
-from benchmarks.beside_torch import level_differences
 from benchmarks.torch_encoders import paired
 from segjax import encoders
 
@@ -17,19 +16,12 @@ def pairing():
     return paired("mobilenet_v2", width_multiplier=0.35, theirs={"width_mult": 0.35})
 
 
-@pytest.mark.parametrize("size", [(64, 64), (65, 97)])
-def test_every_level_is_torchvisions(pairing: Any, size: tuple[int, int]):
-    differences = level_differences(pairing, size)
-    assert len(differences) == 5
-    assert max(differences) < 1e-10
+def test_levels_and_gradients_are_torchvisions(pairing: Any):
+    check_levels_and_gradients(pairing, (65, 97), r"features\.2\.")
 
 
 def test_every_level_is_torchvisions_in_float32(pairing: Any):
-    assert max(level_differences(pairing, (33, 47), np.float32)) < 1e-5
-
-
-def test_gradients_are_torchvisions(pairing: Any):
-    check_gradients(pairing, (17, 23), r"features\.2\.")
+    check_levels(pairing, (64, 64), np.float32)
 
 
 @pytest.mark.parametrize(("output_stride", "strides"), [(8, [2, 4, 8, 8, 8]), (16, [2, 4, 8, 16, 16])])

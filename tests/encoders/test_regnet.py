@@ -1,37 +1,33 @@
 import pytest
-from against_torch import check_levels, check_round_trip, check_single_precision_and_gradients
+from against_torch import check_both_precisions, check_levels, check_round_trip
 from timm.models import regnet as timm_regnet
 
-from benchmarks.beside_torch import Reference
+from benchmarks.beside_torch import Pairing
 from benchmarks.torch_encoders import of_regnet
 from segjax.encoders import regnet
 
 SMALL = regnet.RegNetY((8, 16, 32, 64), (1, 1, 2, 1), 8)
 
 
-def timms(output_stride=32) -> Reference:
+def timms(output_stride=32) -> Pairing:
     members = timm_regnet.RegNetCfg(depth=5, w0=8, wa=10, wm=2.0, group_size=8, se_ratio=0.25)
-    return of_regnet(timm_regnet.RegNet(members, output_stride=output_stride))
+    reference = of_regnet(timm_regnet.RegNet(members, output_stride=output_stride))
+    return Pairing(SMALL.clone(output_stride=output_stride), reference)
 
 
 @pytest.fixture(scope="module")
-def reference():
+def pairing():
     return timms()
 
 
-@pytest.mark.parametrize("size", [(96, 128), (65, 97)])
-def test_levels_are_timms(reference, size):
-    check_levels(SMALL, reference, size)
-
-
-def test_single_precision_and_gradients_are_timms(reference):
-    check_single_precision_and_gradients(SMALL, reference, (64, 64))
+def test_levels_and_gradients_are_timms(pairing):
+    check_both_precisions(pairing, (96, 128), (65, 97))
 
 
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_stages_dilate_as_timms_do(output_stride):
-    check_levels(SMALL.clone(output_stride=output_stride), timms(output_stride), (64, 96))
+    check_levels(timms(output_stride), (64, 96))
 
 
-def test_weights_come_and_go_unchanged(reference):
-    check_round_trip(SMALL, reference)
+def test_weights_come_and_go_unchanged(pairing):
+    check_round_trip(pairing)

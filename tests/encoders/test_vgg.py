@@ -1,36 +1,20 @@
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from against_torch import check_gradients
+from against_torch import check_levels, check_levels_and_gradients
 
-from benchmarks.beside_torch import level_differences
 from benchmarks.torch_encoders import paired
 from segjax import encoders
 
 
-@pytest.fixture(scope="module")
-def vgg11_bn():
-    return paired("vgg11_bn")
-
-
-@pytest.mark.parametrize("size", [(32, 32), (33, 47)])
-def test_every_level_is_timms(vgg11_bn: Any, size: tuple[int, int]):
+def test_every_level_is_timms():
     """timm's pools in ceil mode here, as is said in `benchmarks.torch_encoders`."""
-    differences = level_differences(vgg11_bn, size)
-    assert len(differences) == 6
-    assert max(differences) < 1e-10
-
-
-def test_gradients_are_timms():
-    shallow = paired("vgg11_bn", theirs={"out_indices": (0, 1, 2)}, depth=2)
-    check_gradients(shallow, (9, 14))
+    check_levels_and_gradients(paired("vgg11_bn"), (33, 47))
 
 
 def test_every_level_is_timms_in_float32():
-    assert max(level_differences(paired("vgg11"), (32, 32), np.float32)) < 1e-5
+    check_levels(paired("vgg11"), (32, 32), np.float32)
 
 
 @pytest.mark.parametrize("depth", [1, 3, 5])

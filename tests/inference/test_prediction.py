@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from once import jit
 
 from segjax import models
 from segjax.data.padding import padded
@@ -79,7 +80,7 @@ def pixels() -> Trained:
     return initialised(PixelClassifier())
 
 
-apply: Any = jax.jit(lambda model, variables, images: model.apply(variables, images, train=False), static_argnums=0)
+apply: Any = jit(lambda model, variables, images: model.apply(variables, images, train=False), static_argnums=0)
 
 
 def one_pass(model: nn.Module, variables: Any, image: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from once import jit
 
 from segjax import losses
 
@@ -45,7 +46,7 @@ def assert_equals_torch(loss, reference, logits: jax.Array, mask: jax.Array) -> 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_cross_entropy_is_that_of_torch(weights, smoothing):
-    loss = jax.jit(jax.value_and_grad(partial(losses.cross_entropy, class_weights=weights, label_smoothing=smoothing)))
+    loss = jit(jax.value_and_grad(partial(losses.cross_entropy, class_weights=weights, label_smoothing=smoothing)))
     reference = partial(
         F.cross_entropy,
         ignore_index=255,
@@ -63,7 +64,7 @@ def test_cross_entropy_is_that_of_torch(weights, smoothing):
 
 @pytest.mark.parametrize(("gamma", "weights"), [(2.0, None), (0.5, WEIGHTS)])
 def test_focal_is_its_definition(gamma, weights):
-    loss = jax.jit(jax.value_and_grad(partial(losses.focal, gamma=gamma, class_weights=weights)))
+    loss = jit(jax.value_and_grad(partial(losses.focal, gamma=gamma, class_weights=weights)))
 
     def reference(logits, mask):
         counted = mask != 255
@@ -85,14 +86,14 @@ def test_focal_is_its_definition(gamma, weights):
 
 def test_focal_without_focus_is_cross_entropy():
     logits, mask = example(3)
-    focal = jax.jit(partial(losses.focal, gamma=0.0, class_weights=WEIGHTS))
-    cross_entropy = jax.jit(partial(losses.cross_entropy, class_weights=WEIGHTS))
+    focal = jit(partial(losses.focal, gamma=0.0, class_weights=WEIGHTS))
+    cross_entropy = jit(partial(losses.cross_entropy, class_weights=WEIGHTS))
     np.testing.assert_allclose(focal(logits, mask), cross_entropy(logits, mask), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("threshold", "fraction"), [(0.7, 0.0), (0.0, 0.25), (0.2, 0.5), (0.9, 0.125)])
 def test_ohem_averages_over_the_hard_pixels(threshold, fraction):
-    loss = jax.jit(
+    loss = jit(
         jax.value_and_grad(
             partial(losses.ohem_cross_entropy, threshold=threshold, min_fraction=fraction, class_weights=WEIGHTS + 0.5)
         )
@@ -118,7 +119,7 @@ def test_ohem_keeps_all_that_tie_with_the_hardest():
     logits = jnp.zeros((1, 2, 4, 3)).at[0, 0, :, 1].set(-5)
     mask = jnp.ones((1, 2, 4), int)
     mined = partial(losses.ohem_cross_entropy, threshold=0.0, min_fraction=0.125)
-    value, gradient = jax.jit(jax.value_and_grad(mined))(logits, mask)
+    value, gradient = jit(jax.value_and_grad(mined))(logits, mask)
     np.testing.assert_allclose(value, np.log(2 + np.exp(-5)) + 5, rtol=1e-6)
     assert np.all(np.any(gradient != 0, -1) == np.array([[True] * 4, [False] * 4]))
 
@@ -126,7 +127,7 @@ def test_ohem_keeps_all_that_tie_with_the_hardest():
 @pytest.mark.parametrize("sums", [losses.cross_entropy_sums, losses.focal_sums])
 def test_sums_add_up_over_pieces(sums):
     logits, mask = example(11)
-    sums = jax.jit(partial(sums, class_weights=WEIGHTS))
+    sums = jit(partial(sums, class_weights=WEIGHTS))
     whole = sums(logits, mask)
     parts = [sums(logits[:, rows], mask[:, rows]) for rows in (slice(2), slice(2, 5))]
     np.testing.assert_allclose(whole, np.sum(parts, axis=0), rtol=1e-6)
@@ -134,14 +135,14 @@ def test_sums_add_up_over_pieces(sums):
 
 def test_a_label_without_a_logit_is_not_scored_in_silence():
     logits, mask = example(5)
-    assert np.isnan(jax.jit(losses.cross_entropy)(logits, mask.at[0, 0, 0].set(CLASSES)))
+    assert np.isnan(jit(losses.cross_entropy)(logits, mask.at[0, 0, 0].set(CLASSES)))
 
 
 def test_another_label_may_be_ignored():
     logits, mask = example(8)
     ignored, zero = mask == 255, mask == 0
 
-    @jax.jit
+    @jit
     def pairs(logits):
         usual = losses.cross_entropy(logits, mask)
         minus = losses.cross_entropy(logits, jnp.where(ignored, -1, mask), ignore=-1)

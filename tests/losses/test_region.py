@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from once import jit
 
 from segjax import losses
 
@@ -58,7 +59,7 @@ def test_region_losses_are_their_definitions(per_image, classes, smooth):
     options = {"per_image": per_image, "classes": classes, "smooth": smooth}
     names = ("dice", "jaccard", "tversky", "focal_tversky")
 
-    @jax.jit
+    @jit
     def ours(logits, mask):
         return {name: jax.value_and_grad(partial(getattr(losses, name), **options))(logits, mask) for name in names}
 
@@ -80,7 +81,7 @@ def test_region_losses_are_their_definitions(per_image, classes, smooth):
 def test_a_perfect_class_leaves_focal_tversky_at_zero_and_flat():
     mask = jnp.array([[[0, 1], [2, 3]]])
     logits = 40 * jnp.eye(CLASSES)[mask]
-    value, gradient = jax.jit(jax.value_and_grad(losses.focal_tversky))(logits, mask)
+    value, gradient = jit(jax.value_and_grad(losses.focal_tversky))(logits, mask)
     assert value == 0
     assert np.all(gradient == 0)
 

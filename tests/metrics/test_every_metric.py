@@ -5,16 +5,17 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from once import jit
 
 from segjax import metrics
 
 CLASSES = 3
 COUNTS = {
-    "confusion_matrix": jax.jit(partial(metrics.confusion_matrix, num_classes=CLASSES)),
-    "boundary_iou": jax.jit(partial(metrics.boundary_iou_counts, num_classes=CLASSES)),
+    "confusion_matrix": jit(partial(metrics.confusion_matrix, num_classes=CLASSES)),
+    "boundary_iou": jit(partial(metrics.boundary_iou_counts, num_classes=CLASSES)),
     "boundary_f1": partial(metrics.boundary_f1_counts, num_classes=CLASSES),
     "hausdorff_95": partial(metrics.hausdorff_95_counts, num_classes=CLASSES),
-    "calibration": jax.jit(
+    "calibration": jit(
         lambda prediction, mask: metrics.calibration_counts(5 * jax.nn.one_hot(prediction, CLASSES), mask)
     ),
 }

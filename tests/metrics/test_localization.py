@@ -1,16 +1,16 @@
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from once import jit
 
 from segjax import metrics
 
 CLASSES = 3
-counted = jax.jit(partial(metrics.localization_counts, num_classes=CLASSES))
+counted = jit(partial(metrics.localization_counts, num_classes=CLASSES))
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:

@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from once import jit
 
 from segjax import losses, models
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.upsampling import Bilinear
-
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 KEY = jax.random.key(0)
 STAGES = ((4,), (6,), (8,))
@@ -76,8 +75,8 @@ def test_the_loss_is_nothing_for_the_truth_and_its_terms_add_up():
 def test_a_decoder_of_fewer_stages_has_larger_cells(climbed, stride, rows, columns):
     decoder = UNetDecoder(climbed, Bilinear, finest_stride=stride)
     model = models.CenterNet(3, ConvEncoder(STAGES), decoder, num_attributes=2, hidden=4)
-    image = jnp.ones((2, rows, columns, 3))
-    found, _ = jit(partial(model.init_with_output, train=False))(KEY, image)
+    image = jax.ShapeDtypeStruct((2, rows, columns, 3), jnp.float32)
+    found, _ = jax.eval_shape(partial(model.init_with_output, train=False), KEY, image)
     cells = (2, -(-rows // stride), -(-columns // stride))
     assert found.stride == stride
     assert found.heatmap.shape == (*cells, 3)
@@ -91,8 +90,7 @@ def test_a_new_heatmap_says_that_objects_are_rare_and_all_heads_learn():
         3, ConvEncoder(STAGES), UNetDecoder(STAGES[1:-1], Bilinear, finest_stride=2), num_attributes=2, hidden=4
     )
     image = jax.random.normal(KEY, (2, 16, 16, 3))
-    variables = model.init(KEY, 0 * image, train=False)
-    found = model.apply(variables, 0 * image, train=False)
+    found, variables = jit(partial(model.init_with_output, train=False))(KEY, 0 * image)
     np.testing.assert_allclose(jax.nn.sigmoid(found.heatmap), 0.1, rtol=1e-5)
 
     def loss(params):

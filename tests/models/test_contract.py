@@ -1,6 +1,7 @@
 """What every model owes, whichever its upsampler."""
 
 from functools import partial
+from itertools import product
 from typing import Any
 
 import flax.linen as nn
@@ -9,15 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from once import jit
 
 from segjax import models
 from segjax.decoders import FCNDecoder, FullyConnected, UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import ConvBlock, batch_norm
 from segjax.upsampling import BY_NAME, ConvTranspose, MaxUnpool, bilinear_conv_transpose
-
-# Compiled without optimisation: these programs run for milliseconds and would compile for minutes.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 CLASSES = 3
 KEY = jax.random.key(0)
@@ -93,8 +92,13 @@ def without_gradient(gradients):
     return [name for name, size in largest.items() if size < 1e-6 * max(largest.values())]
 
 
-@pytest.mark.parametrize("upsampler", BY_NAME)
-@pytest.mark.parametrize("family", UPSAMPLED)
+OF_FEATURES = [name for name in BY_NAME if not name.startswith("max_unpool")]
+BY_TURNS = [(family, OF_FEATURES[i % len(OF_FEATURES)]) for i, family in enumerate(3 * UPSAMPLED)]
+"""Three with each family, and at least two families with each: they are called alike, as max-unpooling is not."""
+UNPOOLED = product(UPSAMPLED, ("max_unpool", "max_unpool_of_skip"))
+
+
+@pytest.mark.parametrize(("family", "upsampler"), [*BY_TURNS, *UNPOOLED])
 def test_any_size_and_any_upsampler(family, upsampler):
     if family == "fcn_scores" and upsampler.startswith("max_unpool"):
         with pytest.raises(ValueError, match="MaxUnpool needs to know where"):  # the jump ends at the image's own place

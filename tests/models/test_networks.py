@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from once import jit
 
 import segjax
 from segjax.weights.record import Record
 
-OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 WIDTHS = (64, 128, 256, 512, 512)
 
 
@@ -127,5 +127,5 @@ def test_equals_torch(name, state, theirs, size, parameters, monkeypatch):
     with torch.no_grad():
         expected = theirs(image, {key: torch.from_numpy(value) for key, value in arrays.items()})
     expected = expected.permute(0, 2, 3, 1).numpy()
-    found = jax.jit(partial(model.apply, train=False), compiler_options=OPTIONS)(variables, image)
+    found = jit(partial(model.apply, train=False))(variables, image)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

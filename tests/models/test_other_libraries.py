@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from once import jit
 
 import segjax
 from benchmarks.torch_zoo import torchvision
@@ -21,8 +22,6 @@ from segjax.models.pretrained import open_pretrained
 from segjax.weights import safetensors_file
 from segjax.weights.convert import from_torch
 
-# Compiled without optimisation: these programs run once.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 WIDTHS = (8, 16, 20, 16)
 CONFIG: dict[str, Any] = {
     "model_type": "segformer",

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from flax import traverse_util
+from once import jit
 from smp import randomise_statistics, smp
 
 import segjax
@@ -20,9 +21,6 @@ from segjax import encoders, models
 from segjax.errors import DataError
 from segjax.models import saved, smp_folder, smp_written
 
-# Compiled without optimisation: these programs run once.
-OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = partial(jax.jit, compiler_options=OPTIONS)
 DILATED = {"dilate_first": True}
 # Parameters of SMP 0.6.0, of one class.
 RESNET34 = {

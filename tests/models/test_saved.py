@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 import torch
+from once import jit
 from smp import randomise_statistics, smp
 from strided import KINDS, Strided
 
@@ -22,8 +23,6 @@ from segjax.models.described import describe
 from segjax.models.pretrained import open_pretrained
 from segjax.weights import convert, smp_names
 
-# Compiled without optimisation: these programs run once.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 ABOUT = models.About(
     class_names=("ground", "tree"),
     palette=((0, 0, 0), (0, 200, 0)),

@@ -8,15 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from once import jit
 from torch.nn import functional as F
 
 from segjax.decoders import FCNDecoder, FullyConnected, UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.models import Segmenter, plain_block
 from segjax.upsampling import MaxUnpool, bilinear_conv_transpose
-
-# Compiled without optimisation: these programs run for milliseconds and would compile for minutes.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 IMAGE = np.random.default_rng(0).standard_normal((2, 13, 10, 3), np.float32)
 

@@ -1,11 +1,12 @@
 """Augmentation on the device beside the host's, which `tests/data/test_augment.py` holds to numpy."""
 
-import functools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from once import jit
 from scipy import stats
 
 from segjax import ops
@@ -39,15 +40,16 @@ def test_a_map_moves_image_mask_and_boxes_as_the_hosts_does(dtype):
     expected = host_warp(record, to_source, size)
     image, mask, boxes = arrays(record)
     to_source = jnp.array(to_source, jnp.float32)
-    found = ops.warp(jnp.array(image), to_source, size)
+    warp = jit(ops.warp, static_argnums=2, static_argnames=("method", "outside"))
+    found = warp(image, to_source, size)
     assert found.dtype == dtype
     error = np.abs(np.asarray(found, np.float64) - expected["image"])
     assert error.max() <= 6, "OpenCV interpolates integers between 32 steps of a pixel"
     assert error.mean() < 0.7
-    labels = ops.warp(jnp.array(mask)[..., None], to_source, size, "nearest", outside=255)[..., 0]
+    labels = warp(mask[..., None], to_source, size, method="nearest", outside=255)[..., 0]
     assert np.mean(np.asarray(labels) != expected["mask"]) < 0.01
-    moved, stays = ops.warp_boxes(jnp.array(boxes), to_source, size)
-    np.testing.assert_allclose(np.asarray(moved)[np.asarray(stays)], expected["boxes"], atol=1e-4)
+    moved, stays = map(np.asarray, jit(ops.warp_boxes, static_argnums=2)(boxes, to_source, size))
+    np.testing.assert_allclose(moved[stays], expected["boxes"], atol=1e-4)
     assert not moved[~stays].any()
 
 
@@ -55,7 +57,7 @@ def test_whole_pixels_are_copied_to_the_last_bit_whichever_way_they_are_moved():
     """Crops, larger results, mirrors and quarter turns: by slices, by reading each pixel, and by the host."""
     image, mask, _ = arrays(RECORD)
 
-    @functools.partial(jax.jit, static_argnums=1)
+    @partial(jax.jit, static_argnums=1)  # optimised as for users: not a bit may change
     def both(key, size):
         drawn = _draw(key, image.shape, size, (1.0, 1.0), 0.0)
         to_source = _as_map(drawn, size)
@@ -102,8 +104,8 @@ def test_what_is_drawn_is_distributed_as_the_hosts(knobs):
     across, down = np.meshgrid(np.arange(24), np.arange(20))
     texture = RNG.integers(0, 40, (20, 24, 3))
     image = (np.stack([6 * across, 4 * down, 2 * across + 3 * down], axis=2) + texture).astype(np.uint8)
-    device = jax.jit(jax.vmap(lambda key: ops.augment(key, jnp.array(image), **knobs).image))
-    found = np.array([features(one) for one in np.asarray(device(KEYS))])
+    device = jit(jax.vmap(partial(ops.augment, **knobs), (0, None)))
+    found = np.array([features(one) for one in np.asarray(device(KEYS, image).image)])
     augment, rng = Augment(**knobs), np.random.default_rng(1)
     expected = np.array([features(augment({"image": image}, rng)["image"]) for _ in range(MANY)])
     likely = [float(np.asarray(stats.ks_2samp(a, b))[1]) for a, b in zip(found.T, expected.T, strict=True)]
@@ -113,9 +115,12 @@ def test_what_is_drawn_is_distributed_as_the_hosts(knobs):
 @pytest.mark.parametrize("knobs", [{"brightness": 0.3, "contrast": 0.4, "saturation": 0.5}, {"gamma": 0.6}])
 def test_bands_of_floating_point_in_units_of_their_own_are_changed_as_the_host_changes_them(knobs):
     image = RNG.normal((300, 0, 5), (8, 0.4, 50), (20, 24, 3)).astype(np.float32)
-    device = jax.jit(jax.vmap(lambda key: ops.augment(key, jnp.array(image), **knobs).image))
+    device = jit(jax.vmap(partial(ops.augment, **knobs), (0, None)))
     augment, rng = Augment(**knobs), np.random.default_rng(1)
-    both = np.asarray(device(KEYS)), np.stack([augment({"image": image}, rng)["image"] for _ in range(MANY)])
+    both = (
+        np.asarray(device(KEYS, image).image),
+        np.stack([augment({"image": image}, rng)["image"] for _ in range(MANY)]),
+    )
     found, expected = (
         np.concatenate([some.mean(axis=(1, 2)), some.std(axis=(1, 2)), some.max(axis=(1, 2))], axis=1) for some in both
     )
@@ -128,8 +133,9 @@ def test_bands_of_floating_point_in_units_of_their_own_are_changed_as_the_host_c
 
 def test_one_knob_leaves_what_others_draw():
     image = jnp.array(RECORD["image"])
-    plain = ops.augment(KEYS[0], image, crop=(16, 16), flip_horizontal=True).image
-    brighter = ops.augment(KEYS[0], image, crop=(16, 16), flip_horizontal=True, brightness=0.5).image
+    flipped = partial(ops.augment, crop=(16, 16), flip_horizontal=True)
+    plain = jit(flipped)(KEYS[0], image).image
+    brighter = jit(partial(flipped, brightness=0.5))(KEYS[0], image).image
     ratio = np.asarray(brighter, float) / np.maximum(np.asarray(plain, float), 1)
     inside = (np.asarray(brighter) < 255) & (np.asarray(plain) > 40)
     assert ratio[inside].std() < 0.02
@@ -140,11 +146,12 @@ def test_bands_of_labels_and_wide_masks_move_and_end_in_what_is_ignored():
     wide = bands[..., 0].astype(jnp.uint16) * 300
     image = jnp.zeros((20, 20, 1), jnp.float32)
     for rotate in (0.0, 10.0):
-        found = ops.augment(KEYS[1], image, bands, crop=(32, 32), rotate=rotate)
+        augment = jit(partial(ops.augment, crop=(32, 32), rotate=rotate))
+        found = augment(KEYS[1], image, bands)
         assert found.mask is not None
         assert found.mask.shape == (32, 32, 3)
         assert set(np.unique(found.mask)) == {0, 1, 255}
-        found = ops.augment(KEYS[1], image, wide, crop=(32, 32), rotate=rotate)
+        found = augment(KEYS[1], image, wide)
         assert found.mask is not None
         assert found.mask.dtype == jnp.uint16
         assert set(np.unique(found.mask)) == {0, 300, 65535}

@@ -8,11 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 from jax.typing import DTypeLike
+from once import jit
 
 from segjax.ops import carafe, resize
-
-# Compiled without optimisation: each shape runs once.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def arrays(h, w, factor, size, groups, dtype: DTypeLike = np.float32):
@@ -95,8 +93,8 @@ def test_narrow_floats_are_summed_in_float32():
 
 def test_under_vmap():
     x, kernels, _ = arrays(3, 4, 2, 3, 2)
-    one = jax.jit(partial(carafe, groups=2))
-    y = jax.jit(jax.vmap(partial(carafe, groups=2)))(x[:, None], kernels[:, None])
+    one = jit(partial(carafe, groups=2))
+    y = jit(jax.vmap(partial(carafe, groups=2)))(x[:, None], kernels[:, None])
     np.testing.assert_allclose(y[:, 0], one(x, kernels), rtol=0, atol=1e-6)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from jax import lax
 from jax.test_util import check_grads
+from once import jit
 
 from segjax.ops import conv
 
@@ -16,16 +17,27 @@ def arrays(size, taps, dtype="float32"):
     return rng.standard_normal((*size, 3)).astype(dtype), rng.standard_normal((*taps, 3, 2)).astype(dtype)
 
 
-def reference(x, kernel, gradient, padding):
-    """torch in float64: the output, and the gradients of both."""
-    image = lambda a: torch.from_numpy(np.asarray(a, np.float64).transpose(0, 3, 1, 2))  # noqa: E731
+def assert_equals_torch(x, kernel, padding, stride=1, dilation=1, groups=1):
+    """The output and the gradients of both, by one program, beside torch's in float64."""
+    image = lambda a: torch.from_numpy(a.astype(np.float64).transpose(0, 3, 1, 2))  # noqa: E731
+    back = lambda a: a.detach().numpy().transpose(0, 2, 3, 1)  # noqa: E731
     tx = image(x).requires_grad_()
     weight = torch.from_numpy(kernel.astype(np.float64).transpose(3, 2, 0, 1)).requires_grad_()
     (top, bottom), (left, right) = padding
-    y = torch.nn.functional.conv2d(torch.nn.functional.pad(tx, (left, right, top, bottom)), weight)
+    padded = torch.nn.functional.pad(tx, (left, right, top, bottom))
+    y = torch.nn.functional.conv2d(padded, weight, None, stride, 0, dilation, groups)
+    gradient = np.random.default_rng(1).standard_normal(back(y).shape).astype(np.float32)
     dx, dkernel = torch.autograd.grad(y, (tx, weight), image(gradient))
-    back = lambda a: a.detach().numpy().transpose(0, 2, 3, 1)  # noqa: E731
-    return back(y), back(dx), dkernel.numpy().transpose(2, 3, 1, 0)
+
+    @jit
+    def run(x, kernel, gradient):
+        steps = {"stride": stride, "dilation": dilation, "groups": groups}
+        y, pull = jax.vjp(lambda x, kernel: conv(x, kernel, padding, **steps), x, kernel)
+        return y, *pull(gradient)
+
+    values = back(y), back(dx), dkernel.numpy().transpose(2, 3, 1, 0)
+    for found, value in zip(run(x, kernel, gradient), values, strict=True):
+        np.testing.assert_allclose(found, value, rtol=0, atol=2e-6 * abs(value).max())
 
 
 @pytest.mark.parametrize(
@@ -43,12 +55,7 @@ def reference(x, kernel, gradient, padding):
     ],
 )
 def test_equals_torch(size, taps, padding):
-    x, kernel = arrays(size, taps)
-    y, pull = jax.vjp(jax.jit(lambda x, kernel: conv(x, kernel, padding)), x, kernel)
-    gradient = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
-    expected = reference(x, kernel, gradient, padding)
-    for found, value in zip((y, *pull(gradient)), expected, strict=True):
-        np.testing.assert_allclose(found, value, rtol=0, atol=2e-6 * abs(value).max())
+    assert_equals_torch(*arrays(size, taps), padding)
 
 
 @pytest.mark.parametrize("size", [(2, 13, 9), (1, 8, 12)])
@@ -71,17 +78,7 @@ def test_strides_dilations_and_groups_are_torchs(size, taps, stride, dilation, g
     rng = np.random.default_rng(0)
     x = rng.standard_normal((*size, 6)).astype(np.float32)
     kernel = rng.standard_normal((taps, taps, 6 // groups, 12)).astype(np.float32)
-    image = torch.from_numpy(x.astype(np.float64).transpose(0, 3, 1, 2)).requires_grad_()
-    weight = torch.from_numpy(kernel.astype(np.float64).transpose(3, 2, 0, 1)).requires_grad_()
-    expected = torch.nn.functional.conv2d(image, weight, None, stride, padding, dilation, groups)
-    steps = {"stride": stride, "dilation": dilation, "groups": groups}
-    y, pull = jax.vjp(jax.jit(lambda x, kernel: conv(x, kernel, padding, **steps)), x, kernel)
-    gradient = rng.standard_normal(y.shape).astype(np.float32)
-    upstream = torch.from_numpy(gradient.astype(np.float64).transpose(0, 3, 1, 2))
-    dx, dkernel = torch.autograd.grad(expected, (image, weight), upstream)
-    values = expected.detach().numpy().transpose(0, 2, 3, 1), dx.numpy().transpose(0, 2, 3, 1)
-    for found, value in zip((y, *pull(gradient)), (*values, dkernel.numpy().transpose(2, 3, 1, 0)), strict=True):
-        np.testing.assert_allclose(found, value, rtol=0, atol=2e-6 * abs(value).max())
+    assert_equals_torch(x, kernel, ((padding, padding),) * 2, stride, dilation, groups)
 
 
 def test_same_padding_is_of_the_actual_size():

@@ -1,4 +1,5 @@
 import re
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from jax import lax
 from jax.test_util import check_grads
+from once import jit
 
 from segjax.ops import conv_transpose
 
@@ -89,15 +91,15 @@ def examples(cases):
     return decorate
 
 
+def forward_and_back(geometry, x, kernel, gradient):
+    """The output and the gradients of x and kernel."""
+    y, pull = jax.vjp(geometry.call, x, kernel)
+    return y, *pull(gradient)
+
+
 def with_gradients(geometry, x, kernel, gradient):
-    """The output and the gradients of x and kernel, in one program."""
-
-    @jax.jit
-    def run(x, kernel, gradient):
-        y, pull = jax.vjp(geometry.call, x, kernel)
-        return y, *pull(gradient)
-
-    return run(x, kernel, gradient)
+    """The same, in one program."""
+    return jit(partial(forward_and_back, geometry))(x, kernel, gradient)
 
 
 def torch_reference(geometry, x, kernel, gradient):
@@ -187,7 +189,7 @@ def test_kernel_gradient_of_other_platforms(geometry, without_cpu_forms):
 @pytest.mark.parametrize("geometry", [CLASSIC[0], CLASSIC[1]])
 def test_vmap_is_a_loop(geometry):
     x, kernel, gradient = (np.stack([a, a[::-1], -a]) for a in geometry.arrays())
-    mapped = jax.jit(jax.vmap(lambda *a: with_gradients(geometry, *a)))(x, kernel, gradient)
+    mapped = jit(jax.vmap(partial(forward_and_back, geometry)))(x, kernel, gradient)
     looped = [with_gradients(geometry, *arrays) for arrays in zip(x, kernel, gradient, strict=True)]
     assert_close(mapped, [np.stack(parts) for parts in zip(*looped, strict=True)], (1e-6, 1e-6, 1e-6))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from jax.test_util import check_grads
+from once import jit
 
 from segjax.ops import conv
 
@@ -43,15 +44,18 @@ def test_equals_torch(size: Any, taps: int, stride: int, dilation: int, padding:
     padded = torch.nn.functional.pad(image, (left, right, top, bottom))
     expected = torch.nn.functional.conv2d(padded, weight, None, stride, 0, dilation, CHANNELS)
 
-    def run(x: Any, kernel: Any) -> Any:
-        return conv(x, kernel, padding, stride=stride, dilation=dilation, groups=CHANNELS)
+    @jit
+    def run(x: Any, kernel: Any, gradient: Any) -> Any:
+        steps = {"stride": stride, "dilation": dilation, "groups": CHANNELS}
+        y, pull = jax.vjp(lambda x, kernel: conv(x, kernel, padding, **steps), x, kernel)
+        return y, *pull(gradient)
 
-    y, pull = jax.vjp(jax.jit(run), x, kernel)
-    gradient = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+    shape = expected.permute(0, 2, 3, 1).shape
+    gradient = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     upstream = torch.from_numpy(gradient.astype(np.float64).transpose(0, 3, 1, 2))
     dx, dkernel = torch.autograd.grad(expected, (image, weight), upstream)
     values = expected.detach().numpy().transpose(0, 2, 3, 1), dx.numpy().transpose(0, 2, 3, 1)
-    for found, value in zip((y, *pull(gradient)), (*values, dkernel.numpy().transpose(2, 3, 1, 0)), strict=True):
+    for found, value in zip(run(x, kernel, gradient), (*values, dkernel.numpy().transpose(2, 3, 1, 0)), strict=True):
         np.testing.assert_allclose(found, value, rtol=0, atol=2e-6 * abs(value).max())
 
 
@@ -84,6 +88,6 @@ def test_sixteen_bits_are_summed_in_thirty_two():
 @pytest.mark.parametrize(("platform", "taps", "convolved"), [("cpu", 7, False), ("cuda", 7, True), ("cpu", 9, True)])
 def test_only_small_kernels_on_a_cpu_are_shifted(platform: str, taps: int, convolved: bool):
     x, kernel = arrays((1, 9, 9), taps)
-    run = jax.jit(lambda x, kernel: conv(x, kernel, "SAME", groups=CHANNELS))
+    run = jit(lambda x, kernel: conv(x, kernel, "SAME", groups=CHANNELS))
     text = run.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
     assert ("stablehlo.convolution" in text) == convolved

@@ -10,11 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 from jax.typing import DTypeLike
+from once import jit
 
 from segjax.ops import dysample, resize
-
-# Compiled without optimisation: each shape runs once.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def arrays(h, w, factor, groups, dtype: DTypeLike = np.float32):
@@ -97,7 +95,7 @@ def test_equals_the_paper_forward_and_gradients(h, w, factor, groups):
 @pytest.mark.parametrize("factor", [1, 2, 3])
 def test_zero_offsets_are_bilinear_resizing(factor):
     x, offsets, _ = map(jnp.asarray, arrays(5, 7, factor, 4))
-    y = jax.jit(partial(dysample, factor=factor))(x, 0 * offsets)
+    y = jit(partial(dysample, factor=factor))(x, 0 * offsets)
     np.testing.assert_allclose(y, resize(x, (5 * factor, 7 * factor)), rtol=0, atol=2e-6)
 
 
@@ -119,8 +117,8 @@ def test_narrow_floats_are_summed_in_float32():
 
 def test_under_vmap():
     x, offsets, _ = arrays(3, 4, 2, 4)
-    y = jax.jit(jax.vmap(dysample))(x[:, None], offsets[:, None])
-    np.testing.assert_allclose(y[:, 0], jax.jit(dysample)(x, offsets), rtol=0, atol=1e-6)
+    y = jit(jax.vmap(dysample))(x[:, None], offsets[:, None])
+    np.testing.assert_allclose(y[:, 0], jit(dysample)(x, offsets), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

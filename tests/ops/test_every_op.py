@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -10,16 +11,16 @@ import numpy as np
 import pytest
 from jax import Array, export
 from jax.experimental.jet import jet
+from once import jit
 from op_cases import Case, cases, noise
 
 from segjax import ops
+from segjax.ops.multilinear import Multilinear
 
 CASES = cases()
 BY_DEFINITION = {"boxes", "center_targets", "max_unpool, overlapping"}
 """Differences say otherwise: no gradient passes through CIoU's trade-off, nor through targets, and all windows have the
 gradient of a cell that the last of them wrote."""
-QUICK = {"xla_backend_optimization_level": "0"}
-"""For XLA, where a program runs once."""
 
 
 def first(case: Case, *arrays: Array) -> Array:
@@ -28,67 +29,20 @@ def first(case: Case, *arrays: Array) -> Array:
     return output[0] if isinstance(output, tuple) else output
 
 
-def curved(case: Case, *arrays: Array) -> Array:
+def curved(run: Callable[..., Array], *arrays: Array) -> Array:
     """A number with derivatives of every order."""
-    return jnp.sum(jnp.sin(first(case, *arrays)))
+    return jnp.sum(jnp.sin(run(*arrays)))
 
 
-def in_float64(case: Case) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+def in_float64(case: Case) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
     """The arrays, and a direction."""
     rng = np.random.default_rng(5)
-    arrays = tuple(jnp.asarray(array, jnp.float64) for array in case.arrays)
-    return arrays, tuple(jnp.asarray(rng.standard_normal(array.shape)) for array in arrays)
+    arrays = tuple(np.asarray(array, np.float64) for array in case.arrays)
+    return arrays, tuple(rng.standard_normal(array.shape) for array in arrays)
 
 
 def dot(a: tuple[Array, ...], b: tuple[Array, ...]) -> Array:
     return sum((jnp.vdot(x, y) for x, y in zip(a, b, strict=True)), start=jnp.zeros(()))
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_forward_mode_is_what_differences_and_reverse_mode_say(name: str) -> None:
-    run = partial(first, CASES[name])
-
-    @partial(jax.jit, compiler_options=QUICK)
-    def both_ways(arrays, direction):
-        output, forward = jax.jvp(run, arrays, direction)
-        step = 1e-6
-        ahead, behind = (run(*(x + s * d for x, d in zip(arrays, direction, strict=True))) for s in (step, -step))
-        upstream = jnp.cos(jnp.arange(output.size, dtype=output.dtype)).reshape(output.shape)
-        gradients = jax.vjp(run, *arrays)[1](upstream)
-        linearized = jax.linearize(run, *arrays)[1](*direction)
-        return (
-            forward,
-            (ahead - behind) / (2 * step),
-            jnp.vdot(upstream, forward),
-            dot(gradients, direction),
-            linearized,
-        )
-
-    with jax.enable_x64(True):
-        forward, difference, along, against, linearized = both_ways(*in_float64(CASES[name]))
-    np.testing.assert_array_equal(forward, linearized)
-    scale = max(float(abs(forward).max()), 1e-3)
-    single = forward.dtype == jnp.float32
-    if name not in BY_DEFINITION:
-        np.testing.assert_allclose(forward, difference, rtol=0, atol=(1e-1 if single else 1e-6) * scale)
-    np.testing.assert_allclose(along, against, rtol=1e-5 if single else 1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_hessian_vector_products_agree(name: str) -> None:
-    run = partial(curved, CASES[name])
-
-    @partial(jax.jit, compiler_options=QUICK)
-    def products(arrays, direction):
-        gradient = jax.grad(run, tuple(range(len(arrays))))
-        _, forward_over_reverse = jax.jvp(gradient, arrays, direction)
-        _, reverse_over_forward = jax.vjp(lambda *arrays: jax.jvp(run, arrays, direction)[1], *arrays)
-        return forward_over_reverse, reverse_over_forward(jnp.ones((), jax.eval_shape(run, *arrays).dtype))
-
-    with jax.enable_x64(True):
-        arrays, direction = in_float64(CASES[name])
-        for forward, reverse in zip(*products(arrays, direction), strict=True):
-            np.testing.assert_allclose(forward, reverse, rtol=0, atol=1e-5 * max(float(abs(reverse).max()), 1e-6))
 
 
 # jax's own rule of `select` for jet does not take scalars.
@@ -96,20 +50,48 @@ WITHOUT_JET = {"boxes", "dysample", "grid_sample, zeros", "grid_sample, reflecti
 WITHOUT_JET |= {"warp", "warp_boxes"}
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in WITHOUT_JET])
-def test_taylor_mode_is_forward_mode_twice(name: str) -> None:
-    run = partial(first, CASES[name])
+@pytest.mark.parametrize("name", CASES)
+def test_all_modes_of_differentiation_agree(name: str) -> None:
+    """In one program, which traces the op once."""
+    run = jax.jit(partial(first, CASES[name]))
+    number = partial(curved, run)
 
-    @partial(jax.jit, compiler_options=QUICK)
-    def both_ways(arrays, direction):
+    @jit
+    def in_every_mode(arrays, direction):
+        output, forward = jax.jvp(run, arrays, direction)
+        step = 1e-6
+        ahead, behind = (run(*(x + s * d for x, d in zip(arrays, direction, strict=True))) for s in (step, -step))
+        upstream = jnp.cos(jnp.arange(output.size, dtype=output.dtype)).reshape(output.shape)
+        gradients = jax.vjp(run, *arrays)[1](upstream)
+        linearized = jax.linearize(run, *arrays)[1](*direction)
+        first_order = forward, (ahead - behind) / (2 * step), linearized
+        dots = jnp.vdot(upstream, forward), dot(gradients, direction)
+
+        _, forward_over_reverse = jax.jvp(jax.grad(number, tuple(range(len(arrays)))), arrays, direction)
+        _, reverse_over_forward = jax.vjp(lambda *arrays: jax.jvp(number, arrays, direction)[1], *arrays)
+        one = jnp.ones((), jax.eval_shape(number, *arrays).dtype)
+        second_order = forward_over_reverse, reverse_over_forward(one)
+
+        if name in WITHOUT_JET:
+            return first_order, dots, second_order, ()
         none = tuple(map(jnp.zeros_like, arrays))
         series = jet(run, arrays, [list(terms) for terms in zip(direction, none, strict=True)])
         twice = jax.jvp(lambda *arrays: jax.jvp(run, arrays, direction)[1], arrays, direction)
-        return series[1], twice
+        return first_order, dots, second_order, tuple(zip(series[1], twice, strict=True))
 
     with jax.enable_x64(True):
-        for found, expected in zip(*both_ways(*in_float64(CASES[name])), strict=True):
-            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-10)
+        first_order, dots, second_order, taylor = in_every_mode(*in_float64(CASES[name]))
+    (forward, difference, linearized), (along, against) = first_order, dots
+    np.testing.assert_array_equal(forward, linearized)
+    scale = max(float(abs(forward).max()), 1e-3)
+    single = forward.dtype == jnp.float32
+    if name not in BY_DEFINITION:
+        np.testing.assert_allclose(forward, difference, rtol=0, atol=(1e-1 if single else 1e-6) * scale)
+    np.testing.assert_allclose(along, against, rtol=1e-5 if single else 1e-10, atol=1e-12)
+    for found, expected in zip(*second_order, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(float(abs(expected).max()), 1e-6))
+    for found, expected in taylor:
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-10)
 
 
 WIDE = {
@@ -121,17 +103,22 @@ WIDE = {
 
 def programs(case: Case, *platforms: str) -> dict[str, str]:
     """Of the op and its gradients, for platforms whatever this one is, traced once."""
-    gradients = jax.grad(partial(curved, case), tuple(range(len(case.arrays))))
+    gradients = jax.grad(partial(curved, partial(first, case)), tuple(range(len(case.arrays))))
     traced = jax.jit(gradients).trace(*case.arrays)
     return {platform: traced.lower(lowering_platforms=(platform,)).as_text() for platform in platforms}
 
 
-@pytest.mark.parametrize("name", CASES | WIDE)
-def test_programs_for_other_platforms_have_no_form_for_cpus(name: str, request) -> None:
-    case = (CASES | WIDE)[name]
-    here = programs(case, "cuda", "tpu")
-    request.getfixturevalue("without_cpu_forms")
-    assert here == programs(case, "cuda", "tpu")
+def test_programs_for_other_platforms_have_no_form_for_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all ops at once, as they share what jax remembers of tracing: none asks what a CPU computes best."""
+    asked: list[Multilinear] = []
+    monkeypatch.setattr(Multilinear, "on_a_cpu", property(lambda form: asked.append(form) or form))
+    jax.clear_caches()
+    for name, case in (CASES | WIDE).items():
+        programs(case, "cuda", "tpu")
+        assert not asked, name
+    programs(WIDE["conv, wide"], "cpu")
+    assert asked
+    jax.clear_caches()
 
 
 def computations(program: str) -> Counter:
@@ -164,9 +151,10 @@ def test_an_exported_program_takes_batches_of_any_size(name: str) -> None:
     shapes = [
         jax.ShapeDtypeStruct((n, *x.shape[1:]) if i < batch else x.shape, x.dtype) for i, x in enumerate(case.arrays)
     ]
-    both = jax.jit(jax.value_and_grad(partial(curved, case), tuple(range(len(case.arrays)))))
+    number = partial(curved, partial(first, case))
+    both = jax.jit(jax.value_and_grad(number, tuple(range(len(case.arrays)))))
     program = export.export(both)(*shapes)
-    arrays = [x[:3] if i < batch else x for i, x in enumerate(case.arrays)]
-    found, expected = program.call(*arrays), both(*arrays)
+    arrays = [np.asarray(x)[:3] if i < batch else x for i, x in enumerate(case.arrays)]
+    found, expected = jit(lambda *arrays: (program.call(*arrays), both(*arrays)))(*arrays)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(float(abs(b).max()), 1e-6))

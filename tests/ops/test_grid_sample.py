@@ -10,12 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 from jax.typing import DTypeLike
+from once import jit
 
 from segjax.ops import grid_sample
 from segjax.ops.grid_sample import _add_by_scatter, _add_by_sorting
-
-# Compiled without optimisation: each shape runs once.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 VARIANTS = list(product(("bilinear", "nearest"), ("zeros", "border", "reflection"), (False, True)))
 
@@ -147,8 +145,8 @@ def test_mixed_and_narrow_dtypes():
 
 def test_under_vmap():
     x, grid = noise(3, 2, 5, 4, 2), noise(3, 2, 4, 6, 2)
-    one = jax.jit(grid_sample)
-    y = jax.jit(jax.vmap(grid_sample))(x, grid)
+    one = jit(grid_sample)
+    y = jit(jax.vmap(grid_sample))(x, grid)
     np.testing.assert_allclose(y, np.stack([one(*each) for each in zip(x, grid, strict=True)]), rtol=0, atol=1e-6)
 
 

@@ -9,12 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 from jax.typing import DTypeLike
+from once import jit
 
 from segjax.ops import resize
 from segjax.ops.resize import ResizeMethod, _taps
-
-# Compiled without optimisation: each shape runs once.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 METHODS: list[tuple[ResizeMethod, bool]] = [
     ("nearest", False),

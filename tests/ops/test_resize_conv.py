@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +8,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
+from once import jit
 
 from segjax.ops import resize_conv
 
@@ -18,12 +21,13 @@ def arrays(size, taps, factor, dtype="float32"):
 
 
 def with_gradients(case, factor):
-    @jax.jit
-    def run(x, kernel, gradient):
-        y, pull = jax.vjp(lambda x, kernel: resize_conv(x, kernel, factor), x, kernel)
-        return y, *pull(gradient)
+    x, kernel, gradient = case
+    y, pull = jax.vjp(lambda x, kernel: resize_conv(x, kernel, factor), x, kernel)
+    return y, *pull(gradient)
 
-    return run(*case)
+
+def run(case, factor):
+    return jit(partial(with_gradients, factor=factor))(case)
 
 
 def two_steps(case, factor):
@@ -59,13 +63,13 @@ TAPS = st.tuples(st.integers(1, 7), st.integers(1, 7))
 @example((3, 2), (1, 1), 3)
 def test_equals_the_two_steps(size, taps, factor):
     case = arrays(size, taps, factor)
-    assert_close(with_gradients(case, factor), two_steps(case, factor), 1e-5)
+    assert_close(run(case, factor), two_steps(case, factor), 1e-5)
 
 
 def test_gradients_to_second_order_by_finite_differences():
     with jax.enable_x64(True):
         case = arrays((2, 3), (3, 2), 2, "float64")
-        assert_close(with_gradients(case, 2), two_steps(case, 2), 1e-13)
+        assert_close(run(case, 2), two_steps(case, 2), 1e-13)
         check_grads(jax.jit(resize_conv), case[:2], order=2, modes=["rev"], atol=1e-6, rtol=1e-6)
 
 
@@ -78,7 +82,7 @@ def test_nothing_of_the_input_is_at_the_high_resolution():
 
 def test_bfloat16():
     case = arrays((4, 5), (3, 3), 2, jnp.bfloat16)
-    results = with_gradients(case, 2)
+    results = run(case, 2)
     assert all(result.dtype == jnp.bfloat16 for result in results)
     # The summed kernel is rounded too.
     tolerance = 2 * float(jnp.finfo(jnp.bfloat16).eps)

@@ -4,12 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from once import FLAGS
+
 from segjax import ops
 
 
 def test_a_split_batch_costs_no_communication_and_changes_nothing():
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count=8 {FLAGS}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(Path(ops.__file__).parents[2]),
     }

@@ -1,8 +1,11 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from once import jit
 
 from segjax.ops import conv, winograd
 
@@ -39,10 +42,16 @@ def test_is_the_convolution_in_float64(size, pads):
     with jax.enable_x64(True):
         x, kernel = noise(*size, 5, dtype="float64"), noise(3, 3, 5, 4, seed=1, dtype="float64")
         expected = by_hand(x, kernel, pads)
-        assert relative_error(winograd.convolve(x, kernel, pads), expected) < 1e-14
         upstream = noise(*expected.shape, seed=2, dtype="float64")
-        _, pull = jax.vjp(lambda kernel: plain(x, kernel, pads), kernel)
-        assert relative_error(winograd.kernel_gradient(x, upstream, pads), pull(upstream)[0]) < 1e-13
+
+        @jit
+        def run(x, kernel, upstream):
+            gradient = jax.vjp(lambda kernel: plain(x, kernel, pads), kernel)[1](upstream)[0]
+            return winograd.convolve(x, kernel, pads), winograd.kernel_gradient(x, upstream, pads), gradient
+
+        found, found_gradient, gradient = run(x, kernel, upstream)
+    assert relative_error(found, expected) < 1e-14
+    assert relative_error(found_gradient, gradient) < 1e-13
 
 
 def test_an_image_of_one_pixel():
@@ -55,6 +64,16 @@ def test_in_float32_it_is_as_exact_as_the_plain_sum():
     exact = by_hand(x, kernel, PADS[0])
     with_plain = relative_error(plain(x, kernel, PADS[0]), exact)
     assert relative_error(winograd.convolve(x, kernel, PADS[0]), exact) < max(3 * with_plain, 2e-6)
+
+
+def with_pulls(function):
+    """What the function gives, and the gradients of both arrays."""
+
+    def run(x, kernel, upstream):
+        y, pull = jax.vjp(function, x, kernel)
+        return y, *pull(upstream)
+
+    return run
 
 
 def matrix_products(function, *arguments):
@@ -76,14 +95,11 @@ def matrix_products(function, *arguments):
 def test_wide_convolutions_take_it_and_give_what_is_right(size, channels, taps, products, with_gradients):
     x, kernel = noise(*size, channels[0]), noise(taps, taps, *channels) / float(9 * channels[0]) ** 0.5
     pads = ((taps // 2, taps // 2),) * 2
-    with_vjp = lambda x, kernel: jax.vjp(lambda x, kernel: conv(x, kernel, "SAME"), x, kernel)  # noqa: E731
-    y, pull = with_vjp(x, kernel)
-    upstream = noise(*y.shape, seed=3)
+    upstream = noise(*size, channels[1], seed=3)
     assert matrix_products(lambda x, kernel: conv(x, kernel, "SAME"), x, kernel) == products
-    both = lambda y, pull: (y, pull(upstream))  # noqa: E731
-    assert matrix_products(lambda *a: both(*with_vjp(*a)), x, kernel) == with_gradients
-    expected, pull_plain = jax.vjp(lambda x, kernel: plain(x, kernel, pads), x, kernel)
-    for found, value in zip((y, *pull(upstream)), (expected, *pull_plain(upstream)), strict=True):
+    ours, theirs = map(with_pulls, (partial(conv, padding="SAME"), partial(plain, pads=pads)))
+    assert matrix_products(ours, x, kernel, upstream) == with_gradients
+    for found, value in zip(jit(ours)(x, kernel, upstream), jit(theirs)(x, kernel, upstream), strict=True):
         assert relative_error(found, value) < 3e-6
 
 
@@ -100,6 +116,6 @@ def test_bfloat16_and_negative_padding_are_left_to_xla():
 
 def test_under_vmap_and_jit():
     x, kernel = noise(3, 1, 16, 16, 64), noise(3, 3, 3, 64, 64)
-    found = jax.jit(jax.vmap(lambda x, kernel: conv(x, kernel, "SAME")))(x, kernel)
+    found = jit(jax.vmap(lambda x, kernel: conv(x, kernel, "SAME")))(x, kernel)
     expected = np.stack([plain(a, b, PADS[0]) for a, b in zip(x, kernel, strict=True)])
     assert relative_error(found, expected) < 2e-6
