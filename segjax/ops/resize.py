@@ -135,8 +135,10 @@ class Taps:
 
     @cached_property
     def bands(self) -> dict[tuple[int, int], np.ndarray] | None:
-        """Where an axis grows or shrinks by a whole factor and each position reads around its own: the weights, by
-        phase (of several outputs an input) and by how far from there it reads; None otherwise, or where these are many.
+        """The weights by phase (of several outputs an input) and by how far from its own place a position reads.
+
+        None where the axis does not grow or shrink by a whole factor, where these are many, and where some position
+        reads what others like it do not, so that a zero would meet an infinity.
         """
         out = self.index.shape[1]
         grows, shrinks = out % self.size == 0, self.size % out == 0
@@ -149,7 +151,11 @@ class Taps:
             for o in np.flatnonzero((index >= 0) & (weight != 0)):
                 at = int(index[o] - place[o] * max(1, self.size // out))
                 bands.setdefault((int(phase[o]), at), np.zeros(out // count))[place[o]] += weight[o]
-        return dict(sorted(bands.items())) if len(bands) <= _MOST_BANDS else None
+        read = np.arange(out // count) * max(1, self.size // out)
+        everywhere = all(
+            ((weight != 0) == ((read + at >= 0) & (read + at < self.size))).all() for (_, at), weight in bands.items()
+        )
+        return dict(sorted(bands.items())) if everywhere and len(bands) <= _MOST_BANDS else None
 
     @property
     def averages(self) -> bool:

@@ -1,9 +1,11 @@
 """What the tests of ops share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import pytest
+from jax import lax
 
 from segjax.ops.multilinear import Multilinear
 
@@ -11,7 +13,24 @@ from segjax.ops.multilinear import Multilinear
 @pytest.fixture
 def without_cpu_forms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compute on this CPU as on any other platform."""
-    monkeypatch.setattr(Multilinear, "on_a_cpu", property(lambda form: form))
+    monkeypatch.setattr(Multilinear, "on", lambda form, platform: None)
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+@pytest.fixture
+def as_on_tpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compute on this CPU in the forms for TPUs."""
+
+    def form_of_tpus(form: Multilinear, platform: str) -> Multilinear | None:
+        return form.on_tpu and Multilinear(form.on_tpu, form.static)
+
+    def branch_of_tpus(*arrays: Any, default: Callable, tpu: Callable | None = None, **_: Callable) -> Any:
+        return (tpu or default)(*arrays)
+
+    monkeypatch.setattr(Multilinear, "on", form_of_tpus)
+    monkeypatch.setattr(lax, "platform_dependent", branch_of_tpus)
     jax.clear_caches()
     yield
     jax.clear_caches()

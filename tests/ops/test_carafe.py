@@ -70,6 +70,12 @@ def test_equals_the_papers_equations_forward_and_gradients(h, w, factor, size, g
     assert_equals_loops(h, w, factor, size, groups)
 
 
+@pytest.mark.usefixtures("as_on_tpus")
+@pytest.mark.parametrize(("factor", "size", "groups"), [(2, 5, 1), (3, 3, 2)])
+def test_by_phases_it_equals_the_papers_equations(factor, size, groups):
+    assert_equals_loops(4, 5, factor, size, groups)
+
+
 def test_a_kernel_of_one_centre_is_nearest_upsampling():
     x, kernels, _ = map(jnp.asarray, arrays(5, 4, 2, 3, 1))
     kernels = jnp.broadcast_to((jnp.arange(9) == 4).astype(kernels.dtype), kernels.shape)

@@ -121,6 +121,12 @@ def test_equals_torch(size, window, strides, padding, dilation, ceil_mode):
     assert_equals_torch(x, window, strides, padding, dilation, ceil_mode)
 
 
+@pytest.mark.usefixtures("as_on_tpus")
+def test_by_phases_it_equals_torch():
+    for size, *rest in GEOMETRIES[1:10]:
+        assert_equals_torch(images(np.random.default_rng(sum(size)), *size), *rest)
+
+
 @st.composite
 def geometries(draw):
     axes = []

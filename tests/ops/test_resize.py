@@ -38,13 +38,7 @@ def torch_resize(x, size, method, align_corners):
 SIZES = st.tuples(st.integers(1, 33), st.integers(1, 33))
 
 
-@settings(max_examples=5, deadline=None, derandomize=True)
-@given(SIZES, SIZES)
-@example((5, 7), (10, 14))  # twice
-@example((3, 4), (3, 12))  # one axis as it is
-@example((1, 1), (33, 2))
-@example((33, 31), (1, 5))
-def test_equals_torch_forward_and_gradient(old, new):
+def assert_equals_torch(old, new):
     x, gradient = noise(2, *old, 3), noise(2, *new, 3)
 
     @jit
@@ -62,6 +56,22 @@ def test_equals_torch_forward_and_gradient(old, new):
         ty, tdx = ty.detach().numpy(), tdx.numpy()
         np.testing.assert_allclose(y, ty, rtol=0, atol=1e-6 * abs(ty).max(), err_msg=f"{method} {align_corners}")
         np.testing.assert_allclose(dx, tdx, rtol=0, atol=1e-5 * abs(tdx).max(), err_msg=f"{method} {align_corners}")
+
+
+@settings(max_examples=5, deadline=None, derandomize=True)
+@given(SIZES, SIZES)
+@example((5, 7), (10, 14))  # twice
+@example((3, 4), (3, 12))  # one axis as it is
+@example((1, 1), (33, 2))
+@example((33, 31), (1, 5))
+def test_equals_torch_forward_and_gradient(old, new):
+    assert_equals_torch(old, new)
+
+
+@pytest.mark.usefixtures("as_on_tpus")
+@pytest.mark.parametrize(("old", "new"), [((5, 7), (10, 21)), ((12, 8), (3, 8)), ((4, 6), (9, 3)), ((1, 3), (4, 12))])
+def test_by_phases_it_equals_torch(old, new):
+    assert_equals_torch(old, new)
 
 
 @pytest.mark.parametrize(("method", "align_corners"), METHODS)
