@@ -17,7 +17,6 @@ import jax
 from segjax.cli import main
 from segjax.cli.process import prepare
 
-
 WHEN_NEEDED = (
     "grain",
     "matplotlib.backends.backend_agg",
