@@ -20,6 +20,8 @@ from segjax.errors import DataError
 from segjax.runs import create_run, experiment_of
 from segjax.train import ExperimentError, Run, train
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 @pytest.fixture(scope="module")
 def trained(squares_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
