@@ -32,7 +32,7 @@ UPSAMPLERS = [name for name in upsampling.BY_NAME if name not in ("conv_transpos
 FEW = ["conv_transpose_2x2", "carafe"]
 """Enough where images are whole, since no upsampler sees more than one."""
 AUGMENT = Augment(crop=(12, 8), flip_horizontal=True, scale=(0.8, 1.5), rotate=20, brightness=0.2, noise=0.1)
-"""On the devices, which compiles for as long as all upsamplers; it is every layout's own affair but for rows."""
+"""On the devices; it compiles for as long as all upsamplers together, so that only those have it that map it."""
 LAYOUTS = {
     "one": (Layout(devices=1), UPSAMPLERS, None),
     "space": (Layout(space=2), UPSAMPLERS, None),
