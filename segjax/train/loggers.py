@@ -11,8 +11,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from tensorboardX import SummaryWriter
-
 from segjax.errors import ExperimentError, by_name
 from segjax.train.run import Run
 
@@ -46,6 +44,8 @@ class TensorBoard:
     token = None
 
     def __init__(self, run: Run, step: int, token: str | None) -> None:
+        from tensorboardX import SummaryWriter  # which imports torch, where it is, in seconds
+
         self._events = SummaryWriter(str(run.path), purge_step=step + 1 if step else None)
 
     def show(self, step: int, numbers: dict[str, float]) -> None:

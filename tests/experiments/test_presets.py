@@ -18,6 +18,8 @@ from segjax.runs import read_experiment
 from segjax.tasks import Segmentation, SigmoidSegmentation
 from segjax.train.experiment import parameter_count
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 COLOUR: dict[str, Any] = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
 FLIPS: dict[str, Any] = {"flip_horizontal": True, "flip_vertical": True}
 ISLANDS = Augment(**FLIPS, **COLOUR, quarter_turns=True)

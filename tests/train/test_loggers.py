@@ -14,6 +14,8 @@ from segjax.train import Run, loggers
 from segjax.train.history import History
 from segjax.train.loggers import LOGGERS, check_loggers, log_to
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 def train(run: Run, first: int, *steps: int, test: bool = False, warn: Any = pytest.fail) -> None:
     """What a run does to its history that goes on from one step and takes some more."""
