@@ -108,6 +108,27 @@ def test_the_nearest_command_or_choice_is_offered(arguments: list[str], meant: s
     assert capsys.readouterr().err.endswith(f"; did you mean {meant}?\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "islands", "--seeds", "0,-1"], "'0,-1' is no list of seeds, numbers from 0, such as 0,1,2"),
+        (["train", "islands", "--seeds", "0,,1"], "'0,,1' is no list of seeds, numbers from 0, such as 0,1,2"),
+        (["train", "islands", "--space", "0"], "argument --space: '0' is no number from 1"),
+        (["launch", "islands", "--local", "0"], "argument --local: '0' is no number from 1"),
+        (["export", "run", "--format", "onnx", "--out", "x", "--size", "0", "8"], "--size: '0' is no number from 1"),
+        (["export", "run", "--format", "onnx", "--out", "x", "--max-boxes", "-1"], "--max-boxes: '-1' is no number"),
+        (["serve", "run", "--seconds", "0"], "argument --seconds: '0' is no number from 1"),
+    ],
+)
+def test_a_count_that_cannot_be_meant_is_said_with_what_can(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
 def test_resume_without_its_command_is_a_wrong_usage(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as stop:
         main(["--resume"])

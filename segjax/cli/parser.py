@@ -69,7 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
             command, "--strategy", choices=("jit", "pmap"), default="jit", help="one program, or one per device [jit]"
         )
         argument(
-            command, "--space", type=int, default=1, metavar="N", help="split the rows of images over N devices [1]"
+            command, "--space", type=_count, default=1, metavar="N", help="split the rows of images over N devices [1]"
         )
         argument(command, "--shard-optimizer", action="store_true", help="split the optimizer's state over the devices")
         argument(command, "--profile", action="store_true", help="trace five steps for TensorBoard and Perfetto")
@@ -289,10 +289,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _seeds(text: str) -> list[int]:
-    try:
-        return [int(seed) for seed in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds, such as 0,1,2") from None
+    seeds = text.split(",")
+    if not all(seed.isdecimal() for seed in seeds):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds, numbers from 0, such as 0,1,2")
+    return list(map(int, seeds))
 
 
 def _count(text: str) -> int:
