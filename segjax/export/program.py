@@ -79,8 +79,8 @@ def program_of(
     """
     if size is not None and size[0] * size[1] > MOST_PIXELS:
         raise ExportError(
-            f"Images of {size[0]}x{size[1]} pixels have {size[0] * size[1] / 1e6:.1f} megapixels, and an export may have "
-            f"{MOST_PIXELS / 1e6:.0f}: say a smaller --size HEIGHT WIDTH, and cut larger images into tiles."
+            f"Images of {size[0]}x{size[1]} pixels have {size[0] * size[1] / 1e6:.1f} megapixels, and an export may "
+            f"have {MOST_PIXELS / 1e6:.0f}: say a smaller --size HEIGHT WIDTH, and cut larger images into tiles."
         )
     variables = jax.tree.map(np.asarray, dict(variables))
     short = jax.tree.map(lambda x: x.ndim > 1 and x.dtype == np.float32 and dtype != "float32", variables)

@@ -19,7 +19,7 @@ from segjax.train.run import Run
 PATIENCE = 60.0
 """Seconds that a run waits at its end for numbers that are still on their way."""
 
-
+_THREAD = "segjax logger"
 _MOST_AT_ONCE = 1000
 """Metrics that MLflow takes in one request."""
 _NOT_IN_NAMES = re.compile(r"[^/\w.\- ]")
@@ -141,7 +141,7 @@ class Loggers:
         self._waiting: dict[str, queue.SimpleQueue[tuple[int, dict[str, float]] | None]]
         self._waiting = {name: queue.SimpleQueue() for name in kept}
         self._threads = {
-            name: threading.Thread(target=self._work, args=(name, step, token), daemon=True)
+            name: threading.Thread(target=self._work, args=(name, step, token), name=_THREAD, daemon=True)
             for name, token in kept.items()
         }
         for thread in self._threads.values():
@@ -157,7 +157,7 @@ class Loggers:
         self._finished = finished
         for waiting in self._waiting.values():
             waiting.put(None)
-        if late := self._late(PATIENCE / 20):
+        if late := self._late(PATIENCE / 6):
             self._warn(f"Waiting up to {PATIENCE:.0f} s for {late}: numbers are still on their way there ...")
             if late := self._late(PATIENCE):
                 self._warn(f"{late} took longer than {PATIENCE:.0f} s; what had not arrived is given up.")
@@ -181,6 +181,11 @@ class Loggers:
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             self._warn(f"Nothing goes to {name} from here on, training does: {reason}")
+
+
+def given_up() -> bool:
+    """Whether a logger of a run that has ended still hangs."""
+    return any(thread.name == _THREAD for thread in threading.enumerate())
 
 
 def check_loggers(names: Sequence[str]) -> None:

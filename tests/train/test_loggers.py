@@ -148,6 +148,7 @@ def test_a_logger_that_hangs_is_given_up_at_the_end_and_holds_up_no_other(
     said: list[str] = []
     train(run_with(tmp_path / "mine", "hanging", "other"), 0, 10, warn=said.append)
     assert arrived.is_set()
+    assert loggers.given_up()
     ends.set()
     assert said[1:] == ["hanging took longer than 0 s; what had not arrived is given up."]
     assert said[0].startswith("Waiting up to 0 s for hanging: numbers")
