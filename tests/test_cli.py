@@ -40,6 +40,29 @@ def test_help_and_completion_import_no_jax(arguments: list[str]):
     assert "segjax" in done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def completion() -> str:
+    return python("from segjax.cli import main; main(['--print-completion', 'bash'])").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["tr"], {"train"}),
+        (["data", ""], {"list", "check", "convert", "split"}),
+        (["export", "run", "--form"], {"--format"}),
+        (["models", "--decoder", "deeplabv3p"], {"deeplabv3plus"}),
+        (["models", "--encoder", "resnet1"], {"resnet18", "resnet101", "resnet152"}),
+        (["weights", "check", "mobilenet_v2.im"], {"mobilenet_v2.imagenet"}),
+        (["train", "islands", "--log", "w"], {"wandb"}),
+    ],
+)
+def test_bash_completes_commands_options_and_names(completion: str, words: list[str], offered: set[str]):
+    ask = f'{completion}\nCOMP_WORDS=(segjax "$@"); COMP_CWORD=$#; _shtab_segjax; echo "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", ask, "bash", *words], capture_output=True, text=True)
+    assert offered <= set(done.stdout.split()), done.stderr
+
+
 def test_the_package_runs_as_the_command():
     done = subprocess.run([sys.executable, "-m", "segjax", "--version"], capture_output=True, text=True)
     assert done.stdout.startswith("segjax "), done.stderr
