@@ -13,7 +13,7 @@ from segjax.data.catalogue import by_name
 from segjax.data.sets.faces import EMOTIONS
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, at_least
 from segjax.runs import Preset, known_labelled, start_from
 from segjax.tasks import Detection, Objects
 from segjax.train import Experiment, Recipe, cropped, normalized
@@ -65,6 +65,8 @@ def experiment(
         attribute_weight: How much the loss of the attributes, the mean of theirs, counts beside that of the boxes.
         recipe: How it is trained.
     """
+    at_least(1, width=width, hidden=hidden, crop=crop, max_boxes=max_boxes)
+    at_least(0, attribute_weight=attribute_weight)
     if data == "labelled":
         known = known_labelled(root, bands)
         data, crop = labelled(root or "", known, class_names=classes), crop or known.crop

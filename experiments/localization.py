@@ -12,6 +12,7 @@ from segjax.data import Dataset
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
+from segjax.errors import at_least
 from segjax.runs import Preset, start_from
 from segjax.tasks import Localization, OneObject
 from segjax.train import Experiment, Recipe, cropped, normalized
@@ -48,6 +49,7 @@ def experiment(
         crop: Height and width of training crops in pixels; the data set's own where none is given.
         recipe: How it is trained.
     """
+    at_least(1, width=width, size=size, crop=crop)
     if not isinstance(data, Dataset):
         data = by_name(data, root=root)
     start = start_from(recipe.start, encoder)

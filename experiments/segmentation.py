@@ -14,7 +14,7 @@ from segjax.data.catalogue import by_name
 from segjax.data.formats.held_out import say_once
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, at_least
 from segjax.runs import Preset, known_labelled, remember, start_from
 from segjax.tasks import Segmentation, SigmoidSegmentation
 from segjax.train import Experiment, Loss, Recipe, cropped, normalized
@@ -92,6 +92,8 @@ def experiment(
         crop: Height and width of training crops in pixels; the data set's own where none is given.
         recipe: How it is trained.
     """
+    at_least(1, width=width, crop=crop)
+    at_least(0, depth=depth, fold=fold)
     weights = None
     if classes and data not in ("folder", "labelled"):
         raise ExperimentError("Classes are chosen of a folder, or of labelled, alone: leave --classes out.")

@@ -1,6 +1,7 @@
 """What a person can mend: exceptions whose message is one sentence that names what is wrong and says what to do."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -29,6 +30,18 @@ class ExportError(UserError):
 
 class ServeError(UserError):
     """A server that cannot be started."""
+
+
+def at_least(least: int, **knobs: float | None) -> None:
+    """Refuse a knob that is below a bound, or no finite number; None is for one that is not given.
+
+    Raises:
+        ExperimentError: for the first of them.
+    """
+    for name, value in knobs.items():
+        if value is not None and not least <= value < math.inf:
+            number = "number" if isinstance(value, float) else "whole number"
+            raise ExperimentError(f"{name} is {value}; it must be a {number}, at least {least}.")
 
 
 _MOST_NAMED = 12

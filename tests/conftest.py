@@ -124,6 +124,16 @@ def squares(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def unoptimised() -> Iterator[None]:
+    """What a module compiles takes half the time: for programs that take longer to compile than to run."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     """Starts `segjax` commands that share what they compile, with those of pytest's other processes, too."""

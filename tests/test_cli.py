@@ -40,6 +40,29 @@ def test_help_and_completion_import_no_jax(arguments: list[str]):
     assert "segjax" in done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def completion() -> str:
+    return python("from segjax.cli import main; main(['--print-completion', 'bash'])").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["tr"], {"train"}),
+        (["data", ""], {"list", "check", "convert", "split"}),
+        (["export", "run", "--form"], {"--format"}),
+        (["models", "--decoder", "deeplabv3p"], {"deeplabv3plus"}),
+        (["models", "--encoder", "resnet1"], {"resnet18", "resnet101", "resnet152"}),
+        (["weights", "check", "mobilenet_v2.im"], {"mobilenet_v2.imagenet"}),
+        (["train", "islands", "--log", "w"], {"wandb"}),
+    ],
+)
+def test_bash_completes_commands_options_and_names(completion: str, words: list[str], offered: set[str]):
+    ask = f'{completion}\nCOMP_WORDS=(segjax "$@"); COMP_CWORD=$#; _shtab_segjax; echo "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", ask, "bash", *words], capture_output=True, text=True)
+    assert offered <= set(done.stdout.split()), done.stderr
+
+
 def test_the_package_runs_as_the_command():
     done = subprocess.run([sys.executable, "-m", "segjax", "--version"], capture_output=True, text=True)
     assert done.stdout.startswith("segjax "), done.stderr
@@ -106,6 +129,27 @@ def test_the_nearest_command_or_choice_is_offered(arguments: list[str], meant: s
     with pytest.raises(SystemExit):
         main(arguments)
     assert capsys.readouterr().err.endswith(f"; did you mean {meant}?\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "islands", "--seeds", "0,-1"], "'0,-1' is no list of seeds, numbers from 0, such as 0,1,2"),
+        (["train", "islands", "--seeds", "0,,1"], "'0,,1' is no list of seeds, numbers from 0, such as 0,1,2"),
+        (["train", "islands", "--space", "0"], "argument --space: '0' is no number from 1"),
+        (["launch", "islands", "--local", "0"], "argument --local: '0' is no number from 1"),
+        (["export", "run", "--format", "onnx", "--out", "x", "--size", "0", "8"], "--size: '0' is no number from 1"),
+        (["export", "run", "--format", "onnx", "--out", "x", "--max-boxes", "-1"], "--max-boxes: '-1' is no number"),
+        (["serve", "run", "--seconds", "0"], "argument --seconds: '0' is no number from 1"),
+    ],
+)
+def test_a_count_that_cannot_be_meant_is_said_with_what_can(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_resume_without_its_command_is_a_wrong_usage(capsys: pytest.CaptureFixture[str]):

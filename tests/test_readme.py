@@ -23,6 +23,8 @@ from segjax.runs import read_experiment
 from segjax.serve import Served
 from segjax.tasks import Segmentation
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "benchmarks/README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 

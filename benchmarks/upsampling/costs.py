@@ -51,8 +51,9 @@ def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: P
             "kept_bytes": kept,
             "storage_multiplier": kept / packed,
         }
-    training = race(steps, settings.rounds)
-    inference = race(inferences, settings.rounds)
+    patience = 8.0 * (settings.rounds - 1)  # of one round nothing is asked
+    training = race(steps, settings.rounds, max_seconds=patience)
+    inference = race(inferences, settings.rounds, max_seconds=patience)
     results = Results(folder)
     for name, row in rows.items():
         row["train_ms"] = 1e3 * training[name].seconds

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from segjax.cli.export import export
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.cli.parser import make_parser
-from segjax.cli.process import no_device
+from segjax.cli.process import leave_what_hangs, no_device
 from segjax.cli.runs import evaluate, predict
 from segjax.cli.say import fail
 from segjax.cli.serve import serve
@@ -19,8 +19,14 @@ from segjax.errors import UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code, after one sentence on stderr where something is wrong."""
-    typed = arguments is None
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        return _run(list(arguments), typed=False)
+    code = _run(sys.argv[1:], typed=True)
+    leave_what_hangs(code)
+    return code
+
+
+def _run(arguments: list[str], *, typed: bool) -> int:
     parser = make_parser()
     resumes = any(argument.partition("=")[0] == "--resume" for argument in arguments[1:])
     if resumes and arguments[1].startswith("-"):

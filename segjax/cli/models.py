@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     import flax.linen as nn
 
 
+_LARGEST = 5000
+"""Height and width: beyond, compiling alone takes gigabytes."""
+
+
 def models(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax models`: what there is, with parameters and FLOPs; or one decoder on one encoder."""
     if parsed.decoder is not None and parsed.encoder is not None:
@@ -36,6 +40,10 @@ def models(parsed: argparse.Namespace, _: list[str]) -> int:
 def _one(parsed: argparse.Namespace) -> int:
     from segjax.models.summary import SIZE, combination
 
+    if (parsed.size or SIZE) > _LARGEST:
+        return fail(
+            f"--size is {parsed.size}: what a larger image than {_LARGEST}x{_LARGEST} takes grows with its area."
+        )
     model = combination(parsed.decoder, parsed.encoder, parsed.upsampler)
     try:
         found = _sizes(model, parsed.size or SIZE)

@@ -1,8 +1,10 @@
 """The whole command line."""
 
 import argparse
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +19,34 @@ from segjax.cli.serve import serve
 from segjax.cli.training import launch, new, sweep, train
 from segjax.cli.weights import weights_check, weights_list
 from segjax.errors import near
+
+
+class _Names(Collection[str]):
+    """Names that shells complete; they are looked up when a shell asks, and a command says itself which is wrong."""
+
+    def __init__(self, look_up: Callable[[], Iterable[str]]) -> None:
+        self._look_up = look_up
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._look_up())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def _sized(kind: str) -> list[str]:
+    """The names of decoders or encoders, from the table of their sizes, which needs no jax."""
+    table = json.loads((Path(__file__).parents[1] / "models/sizes.json").read_text())
+    return [row["name"] for row in table[kind]]
+
+
+def _weights() -> list[str]:
+    from segjax.weights import RECORDS
+
+    return list(RECORDS)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,12 +99,13 @@ def make_parser() -> argparse.ArgumentParser:
             command, "--strategy", choices=("jit", "pmap"), default="jit", help="one program, or one per device [jit]"
         )
         argument(
-            command, "--space", type=int, default=1, metavar="N", help="split the rows of images over N devices [1]"
+            command, "--space", type=_count, default=1, metavar="N", help="split the rows of images over N devices [1]"
         )
         argument(command, "--shard-optimizer", action="store_true", help="split the optimizer's state over the devices")
         argument(command, "--profile", action="store_true", help="trace five steps for TensorBoard and Perfetto")
         said = "where numbers go beside the run folder's files, as many as are named [tensorboard]; kept with the run"
-        argument(command, "--log", action="append", metavar="tensorboard|wandb|mlflow", help=said)
+        known = _Names(lambda: ("tensorboard", "wandb", "mlflow"))
+        argument(command, "--log", action="append", metavar="tensorboard|wandb|mlflow", help=said, choices=known)
 
     def run_folder(command: argparse.ArgumentParser) -> None:
         argument(
@@ -230,8 +261,11 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--pixels", type=_count, default=25, metavar="MILLIONS", help="of an image at most [%(default)s]")
 
     command = add(commands, "models", models, "list models, decoders and encoders with their sizes, or say that of one")
-    argument(command, "--decoder", metavar="NAME", help="one decoder, on the encoder that is named")
-    argument(command, "--encoder", metavar="NAME", help="the encoder beneath it")
+    for kind, said in {
+        "decoder": "one decoder, on the encoder that is named",
+        "encoder": "the encoder beneath",
+    }.items():
+        argument(command, f"--{kind}", metavar="NAME", help=said, choices=_Names(partial(_sized, f"{kind}s")))
     argument(command, "--upsampler", metavar="NAME", help="what it climbs by [its own]")
     argument(command, "--size", type=_count, metavar="N", help="height and width of the image [256]")
     argument(command, "--json", action="store_true", help="print JSON")
@@ -253,7 +287,8 @@ def make_parser() -> argparse.ArgumentParser:
         weights_check,
         "fetch one set of weights, and compare it with its record and its encoder with PyTorch",
     )
-    argument(command, "name", metavar="NAME", help="as `segjax weights` lists it, such as mobilenet_v2.imagenet")
+    listed = "as `segjax weights` lists it, such as mobilenet_v2.imagenet"
+    argument(command, "name", metavar="NAME", help=listed, choices=_Names(_weights))
     argument(command, "--json", action="store_true", help="print JSON")
 
     command = add(
@@ -289,10 +324,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _seeds(text: str) -> list[int]:
-    try:
-        return [int(seed) for seed in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds, such as 0,1,2") from None
+    seeds = text.split(",")
+    if not all(seed.isdecimal() for seed in seeds):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds, numbers from 0, such as 0,1,2")
+    return list(map(int, seeds))
 
 
 def _count(text: str) -> int:

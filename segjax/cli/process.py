@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 import sys
 from typing import Any
 
@@ -28,6 +29,15 @@ def no_device() -> str | None:
     return None
 
 
+def leave_what_hangs(code: int) -> None:
+    """End this process now where a logger was given up, whose library would wait for it at the exit, for ever."""
+    loggers = sys.modules.get("segjax.train.loggers")
+    if loggers is not None and loggers.given_up():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 def _import_tensorboard_alone() -> None:
     """TensorboardX imports torch where it finds it, for the name of a type alone; that takes a second."""
     torch = sys.modules.get("torch")
@@ -50,7 +60,8 @@ def _keep_given_up_work_off_the_screen() -> None:
     def hook(what: Any) -> None:
         # When one array cannot be read or written, the others are given up, and each would print a traceback.
         given_up = str(what.exc_value) == "Event loop is closed" or "orbax" in repr(what.object)
-        if not given_up:
+        # What Weights & Biases could not send was said; at the exit its library says it again, by a traceback.
+        if not given_up and not str(getattr(what.object, "__module__", "")).startswith("wandb."):
             say(what)
 
     sys.unraisablehook = hook

@@ -38,8 +38,8 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
         folder, runs = _named_runs(parsed, knobs)
         if parsed.log is not None and is_first_process():
             log_to(runs, parsed.log)
-        pairs = [(experiment_of(run), run) for run in runs]
         try:
+            pairs = [(experiment_of(run), run) for run in runs]
             scores = train_together(pairs, layout, profile=parsed.profile)
         except Interrupted as stopped:
             if is_first_process():

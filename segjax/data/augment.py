@@ -91,11 +91,11 @@ class Augment:
         """Refuses what cannot be meant."""
         if self.crop is not None and min(self.crop) < 1:
             raise ValueError(f"Augment's crop is a height and a width of at least 1 pixel, not {self.crop}.")
-        if not 0 < self.scale[0] <= self.scale[1]:
+        if not 0 < self.scale[0] <= self.scale[1] < np.inf:
             raise ValueError(f"Augment's scale is the least and the greatest factor, both positive, not {self.scale}.")
         if self.quarter_turns and self.crop is not None and self.crop[0] != self.crop[1]:
             raise ValueError(f"Augment's quarter_turns need a square crop, not {self.crop}.")
-        for name in ("elastic", "gamma", "blur", "noise", "mixup"):
+        for name in ("rotate", "elastic", "gamma", "blur", "noise", "mixup"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise ValueError(f"Augment's {name} is a number from 0 on, not {getattr(self, name)}.")
         if self.jpeg is not None and not 1 <= self.jpeg <= 100:

@@ -29,6 +29,12 @@ class ConvEncoder(nn.Module):
     block: Callable[..., nn.Module] = ConvBlock
     """Called as `block(widths, name=...)(x, train=...)`."""
 
+    def __post_init__(self) -> None:
+        """Refuses what is no encoder."""
+        if not self.stages or min((width for widths in self.stages for width in widths), default=1) < 1:
+            raise ValueError(f"An encoder has at least one stage, of widths of at least 1, not {self.stages}.")
+        super().__post_init__()
+
     @property
     def parts(self) -> Parts:
         """The names of its parts, as torch has them, in the order that an image passes them."""

@@ -18,6 +18,8 @@ from segjax.models import Segmented
 from segjax.models.saved import channels_of
 
 Outputs = dict[str, Any]
+MOST_PIXELS = 25 * 10**6
+"""Of an image: the model is run on some of that size, and holds hundreds of numbers for each."""
 WHAT = {
     "probabilities": "of every class at every pixel, adding up to one; of labels that may overlap, each its own",
     "mask": "the most probable class of every pixel; of labels 1 where each is, at its threshold or above",
@@ -71,9 +73,15 @@ def program_of(
         dtype: What its kernels are constants of; they are computed with in float32.
 
     Raises:
-        ExportError: a model of one logit, or one of boxes alone where a map of classes is asked for.
+        ExportError: a model of one logit, one of boxes alone where a map of classes is asked for, or images of a size
+            that no machine holds.
         DataError: the variables are not the model's.
     """
+    if size is not None and size[0] * size[1] > MOST_PIXELS:
+        raise ExportError(
+            f"Images of {size[0]}x{size[1]} pixels have {size[0] * size[1] / 1e6:.1f} megapixels, and an export may "
+            f"have {MOST_PIXELS / 1e6:.0f}: say a smaller --size HEIGHT WIDTH, and cut larger images into tiles."
+        )
     variables = jax.tree.map(np.asarray, dict(variables))
     short = jax.tree.map(lambda x: x.ndim > 1 and x.dtype == np.float32 and dtype != "float32", variables)
     kept = jax.tree.map(lambda x, is_short: x.astype(jnp.dtype(dtype)) if is_short else x, variables, short)

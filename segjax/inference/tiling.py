@@ -28,7 +28,7 @@ class Tiling:
     """How a large image is cut into overlapping tiles, and over which views of each its probabilities are averaged.
 
     Raises:
-        InferenceError: a tile that is too small, or an unknown augmentation.
+        InferenceError: a tile that is too small, a margin below 0, or an unknown augmentation.
 
     Examples:
         >>> inference.Tiling(tile=512, tta=("hflip", 0.75)).tile
@@ -50,6 +50,8 @@ class Tiling:
     def __post_init__(self) -> None:
         if self.tile is not None and self.tile < SMALLEST:
             raise InferenceError(f"tile is {self.tile}, but a tile has at least {SMALLEST} pixels a side.")
+        if self.margin is not None and self.margin < 0:
+            raise InferenceError(f"margin is {self.margin}, but a margin has at least 0 pixels.")
         self.views()
 
     def side(self, height: int, width: int) -> int:

@@ -5,6 +5,7 @@ from segjax.layers.conv import Conv, ConvBlock, batch_norm, group_norm, instance
 from segjax.layers.drop_path import DropPath, drop_path_rates
 from segjax.layers.frozen import Frozen, belongs_to, parts_of_encoder, with_frozen_encoder
 from segjax.layers.inputs import Normalized, Standardized, inputs_of, with_inputs
+from segjax.layers.largest import largest
 from segjax.layers.pad_up import pad_up
 from segjax.layers.sc_se import ScSE
 from segjax.layers.stage import in_sequence, normalized_conv
@@ -25,6 +26,7 @@ __all__ = [
     "in_sequence",
     "inputs_of",
     "instance_norm",
+    "largest",
     "normalized_conv",
     "pad_up",
     "parts_of_encoder",

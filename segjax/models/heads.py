@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from segjax import ops
-from segjax.layers import ConvBlock
+from segjax.layers import ConvBlock, largest
 from segjax.level import Level
 
 
@@ -74,7 +74,7 @@ class ImageHead(nn.Module):
         """Logits, float32 at least."""
         x = levels[-1].features
         assert x is not None
-        y = x.mean((1, 2)) if self.pooling == "avg" else x.max((1, 2))
+        y = x.mean((1, 2)) if self.pooling == "avg" else largest(x)
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
         y = nn.Dense(self.num_classes, dtype=jnp.promote_types(y.dtype, jnp.float32), name="logits")(y)
         return y if self.activation is None else self.activation(y)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from segjax import ops
+from segjax.layers import largest
 from segjax.level import Level, from_image
 from segjax.ops import boxes
 from segjax.ops.boxes import Detections
@@ -65,7 +66,7 @@ class ImageClass(nn.Module):
         """Logits, float32."""
         features = levels[-1].features
         assert features is not None
-        pooled = jnp.concatenate([features.mean((1, 2)), features.max((1, 2))], axis=-1)
+        pooled = jnp.concatenate([features.mean((1, 2)), largest(features)], axis=-1)
         return nn.Dense(self.num_classes, dtype=jnp.float32, name="logits")(pooled)
 
 

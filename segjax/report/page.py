@@ -1,5 +1,6 @@
 """report.html: a page of one run, and one of several side by side."""
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -100,6 +101,7 @@ def _example(one: Example) -> dict[str, Any]:
     return {"name": one.name, "caption": one.caption, "layers": layers, "small": small}
 
 
+@functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("segjax.report"),

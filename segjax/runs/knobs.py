@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import math
 import re
 import types
 import typing
@@ -90,8 +91,12 @@ def arguments_of(function: Callable[..., Any], preset: Mapping[str, Any], knobs:
     """What the function takes for these flat knobs: a recipe is put together again.
 
     Raises:
-        ExperimentError: a knob that the function does not have, or a name that is none of the knob's choices.
+        ExperimentError: a knob that the function does not have, a name that is none of the knob's choices, or no finite
+            number, which run.json cannot hold.
     """
+    for name, value in knobs.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ExperimentError(f"{name} is {value}; it must be a finite number.")
     for name, hint in types_of(function).items():
         _refuse_unknown_name(name, hint, knobs.get(name))
     known, left = dict(preset), dict(knobs)

@@ -49,6 +49,7 @@ def report_runs(paths: Sequence[Path], out: Path) -> Path:
     """
     groups = _groups([read_run(run.path) for path in paths for run in finished_runs(path)])
     over_seeds = {name: intervals([one.report["test"] for one in group]) for name, group in groups.items()}
+    out.parent.mkdir(parents=True, exist_ok=True)
     write_runs_page(out, groups, over_seeds)
     return out
 

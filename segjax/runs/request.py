@@ -1,11 +1,12 @@
 """From the words of a command line to the runs that they name."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from segjax.errors import ExperimentError
-from segjax.runs.experiment_file import read_experiment
-from segjax.runs.knobs import TRAINING, WHERE, located
+from segjax.runs.experiment_file import ExperimentFile, read_experiment
+from segjax.runs.knobs import TRAINING, WHERE, Knobs, located
 from segjax.runs.run import experiment_file, knobs_of, new_run
 from segjax.runs.seeds import create_runs, open_runs
 from segjax.train import distributed
@@ -18,6 +19,8 @@ def new_runs(
 ) -> tuple[Path, list[Run]]:
     """A new folder for an experiment with those knobs, and the runs in it: itself, or one for each seed.
 
+    Where the same command began there and was killed, its own folder, to go on.
+
     Raises:
         ExperimentError: the experiment, a knob or the folder cannot be used.
         DataError: its data set cannot be used.
@@ -26,12 +29,29 @@ def new_runs(
     knobs = file.knobs(arguments)
 
     def create() -> str:
+        if out is not None and _began(out, file, knobs, seeds):
+            return str(out)
         if seeds is not None:
             return str(create_runs(out, file, knobs, seeds)[0].path.parent)
         return str(new_run(out, file, knobs).path)
 
     folder = Path(distributed.agree(create))
     return folder, open_runs(folder)
+
+
+def _began(folder: Path, file: ExperimentFile, knobs: Knobs, seeds: Sequence[int] | None) -> bool:
+    """Whether a folder holds what the same experiment began with the same knobs and has not finished."""
+    if (folder / "report.json").exists() or (folder / "run.json").exists() != (seeds is None):
+        return False
+    try:
+        runs = open_runs(folder)
+        kept = [run.configuration()["knobs"] for run in runs]
+    except ExperimentError:
+        return False
+    asked = json.loads(json.dumps(located(knobs)))
+    of_seeds = [asked] if seeds is None else [asked | {"seed": seed} for seed in sorted(seeds)]
+    text = file.path.read_bytes()
+    return kept == of_seeds and all(run.experiment_file.read_bytes() == text for run in runs)
 
 
 def old_runs(folder: Path, arguments: Sequence[str]) -> list[Run]:

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from segjax.data import MAX_BOXES, Augment, Dataset
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, at_least
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
 from segjax.train.augmented import refuse_host_only
@@ -76,11 +76,9 @@ class Experiment:
     """What is trained later instead of `model`, and how; None for the same up to the end."""
 
     def __post_init__(self) -> None:
-        for field in ("steps", "batch_size", "evaluate_every", "accumulate", "max_skipped", "max_boxes"):
-            if getattr(self, field) < 1:
-                raise ExperimentError(f"{field} is {getattr(self, field)}; it must be at least 1.")
-        if self.patience is not None and self.patience < 1:
-            raise ExperimentError(f"patience is {self.patience}; it must be at least 1, or None to take all steps.")
+        counts = ("steps", "batch_size", "evaluate_every", "patience", "accumulate", "max_skipped", "max_boxes")
+        at_least(1, **{name: getattr(self, name) for name in counts})
+        at_least(0, seed=self.seed)
         if self.augment is not None and self.augment_on == "device":
             refuse_host_only(self.augment)
         if self.batch_size % self.accumulate:

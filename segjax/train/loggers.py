@@ -11,15 +11,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from tensorboardX import SummaryWriter
-
 from segjax.errors import ExperimentError, by_name
 from segjax.train.run import Run
 
 PATIENCE = 60.0
 """Seconds that a run waits at its end for numbers that are still on their way."""
 
-
+_THREAD = "segjax logger"
 _MOST_AT_ONCE = 1000
 """Metrics that MLflow takes in one request."""
 _NOT_IN_NAMES = re.compile(r"[^/\w.\- ]")
@@ -46,6 +44,8 @@ class TensorBoard:
     token = None
 
     def __init__(self, run: Run, step: int, token: str | None) -> None:
+        from tensorboardX import SummaryWriter  # which imports torch, where it is, in seconds
+
         self._events = SummaryWriter(str(run.path), purge_step=step + 1 if step else None)
 
     def show(self, step: int, numbers: dict[str, float]) -> None:
@@ -127,55 +127,65 @@ LOGGERS: dict[str, Callable[[Run, int, str | None], Logger]] = {
 
 
 class Loggers:
-    """All loggers of a run, in a thread of their own: training never waits for them, and none can end it.
+    """All loggers of a run, each in a thread of its own: training never waits for them, and none can end it.
 
-    A logger that fails is left out from there on, after one sentence.
+    A logger that fails is left out from there on, after one sentence; the others go on, as they do where one hangs.
     """
 
     def __init__(self, run: Run, step: int, warn: Callable[[str], None]) -> None:
         self._run = run
         self._warn = warn
-        self._open: dict[str, Logger] = {}
-        self._waiting: queue.SimpleQueue[tuple[int, dict[str, float]] | None] = queue.SimpleQueue()
+        self._noting = threading.Lock()
         self._finished = False
-        self._thread = threading.Thread(target=self._work, args=(step,), daemon=True)
-        self._thread.start()
+        kept = run.loggers()
+        self._waiting: dict[str, queue.SimpleQueue[tuple[int, dict[str, float]] | None]]
+        self._waiting = {name: queue.SimpleQueue() for name in kept}
+        self._threads = {
+            name: threading.Thread(target=self._work, args=(name, step, token), name=_THREAD, daemon=True)
+            for name, token in kept.items()
+        }
+        for thread in self._threads.values():
+            thread.start()
 
     def show(self, step: int, numbers: dict[str, float]) -> None:
         """Send numbers of a step; returns at once."""
-        self._waiting.put((step, numbers))
+        for waiting in self._waiting.values():
+            waiting.put((step, numbers))
 
     def close(self, *, finished: bool) -> None:
         """Wait until everything has arrived, but not for ever."""
         self._finished = finished
-        self._waiting.put(None)
-        self._thread.join(PATIENCE)
-        if self._thread.is_alive():
-            self._warn(f"{', '.join(self._open)} took longer than {PATIENCE:.0f} s; what had not arrived is given up.")
+        for waiting in self._waiting.values():
+            waiting.put(None)
+        if late := self._late(PATIENCE / 6):
+            self._warn(f"Waiting up to {PATIENCE:.0f} s for {late}: numbers are still on their way there ...")
+            if late := self._late(PATIENCE):
+                self._warn(f"{late} took longer than {PATIENCE:.0f} s; what had not arrived is given up.")
 
-    def _work(self, step: int) -> None:
-        kept = self._run.loggers()
-        for name, token in kept.items():
-            self._try(name, lambda name=name, token=token: self._begin(name, step, token))
-        tokens = {name: self._open[name].token if name in self._open else token for name, token in kept.items()}
-        if tokens != kept:
-            self._run.note_loggers(tokens)
-        while (item := self._waiting.get()) is not None:
-            for name, logger in list(self._open.items()):
-                self._try(name, lambda logger=logger, item=item: logger.show(*item))
-        for name, logger in list(self._open.items()):
-            self._try(name, lambda logger=logger: logger.close(finished=self._finished))
+    def _late(self, seconds: float) -> str:
+        """The names of those that are not done after so many seconds."""
+        until = time.monotonic() + seconds
+        for thread in self._threads.values():
+            thread.join(max(0.0, until - time.monotonic()))
+        return ", ".join(name for name, thread in self._threads.items() if thread.is_alive())
 
-    def _begin(self, name: str, step: int, token: str | None) -> None:
-        self._open[name] = LOGGERS[name](self._run, step, token)
-
-    def _try(self, name: str, what: Callable[[], Any]) -> None:
+    def _work(self, name: str, step: int, token: str | None) -> None:
         try:
-            what()
+            logger = LOGGERS[name](self._run, step, token)
+            if logger.token != token:
+                with self._noting:
+                    self._run.note_loggers(self._run.loggers() | {name: logger.token})
+            while (item := self._waiting[name].get()) is not None:
+                logger.show(*item)
+            logger.close(finished=self._finished)
         except Exception as error:
-            self._open.pop(name, None)
             reason = " ".join(str(error).split()) or type(error).__name__
             self._warn(f"Nothing goes to {name} from here on, training does: {reason}")
+
+
+def given_up() -> bool:
+    """Whether a logger of a run that has ended still hangs."""
+    return any(thread.name == _THREAD for thread in threading.enumerate())
 
 
 def check_loggers(names: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """A recipe: how a model is trained, whatever it is and whatever it learns."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -10,7 +11,7 @@ import optax
 from flax import linen as nn
 
 from segjax.data import MAX_BOXES, Augment, Dataset
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, at_least
 from segjax.layers import ConvBlock, with_frozen_encoder
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
@@ -115,6 +116,17 @@ class Recipe:
     seed: int = 0
     """Decides initial parameters, order of the data, augmentation and dropout."""
 
+    def __post_init__(self) -> None:
+        """Refuses what cannot be meant, before data and models are made for it."""
+        counts = ("steps", "batch_size", "accumulate", "evaluate_every", "patience")
+        at_least(1, **{name: getattr(self, name) for name in counts})
+        others = ("learning_rate", "warmup", "weight_decay", "seed")
+        at_least(0, **{name: getattr(self, name) for name in others})
+        if self.warmup >= self.steps:
+            raise ExperimentError(f"warmup is {self.warmup} steps of {self.steps}; give it fewer than there are.")
+        if self.clip is not None and not self.clip > 0:
+            raise ExperimentError(f"clip is {self.clip}; it is the largest norm of the gradient, above 0.")
+
     def block(self) -> Callable[..., nn.Module]:
         """The block of plain convolutions that encoders and decoders are made of, in the recipe's dtype and remat."""
         return partial(ConvBlock, dtype=jnp.dtype(self.dtype), remat=self.remat)
@@ -126,7 +138,6 @@ class Recipe:
 
         Raises:
             ExperimentError: a knob that is out of its range, or parts that the encoder has not.
-            ValueError: a warm-up that is not shorter than the training.
         """
         rate = schedule(self.schedule, self.learning_rate, self.steps, self.warmup)
         adamw = partial(
@@ -164,7 +175,6 @@ class Recipe:
 
         Raises:
             ExperimentError: a knob that is out of its range, or one that the experiment does not look at.
-            ValueError: a warm-up that is not shorter than the training.
         """
         self._check_encoder_knobs()
         if self.start is not None and start is None:
@@ -211,7 +221,7 @@ class Recipe:
             raise ExperimentError(str(error)) from None
 
     def _check_encoder_knobs(self) -> None:
-        if self.encoder_rate < 0:
+        if not 0 <= self.encoder_rate < math.inf:
             raise ExperimentError(f"encoder_rate is {self.encoder_rate}; it is a factor of the learning rate, from 0.")
         if not 0 < self.layer_decay <= 1:
             raise ExperimentError(

@@ -54,18 +54,21 @@ class Run:
     def create(cls, path: Path, configuration: dict[str, Any], experiment_file: Path | None = None) -> "Run":
         """Make a new run folder, whose run.json holds `configuration`, the versions and the command.
 
+        What a kill left of one before its run.json, which is written last, stands in no way.
+
         Raises:
             ExperimentError: something is there already, or nothing can be written.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        run = cls(path)
+        begun = {run.checkpoints, run.experiment_file, path / ".run.json.partial"}
+        if path.exists() and (not path.is_dir() or set(path.iterdir()) - begun or any(run.checkpoints.glob("*"))):
             raise ExperimentError(
                 f"{path} is already there and not an empty folder; give --out another name, "
                 f"or go on with the run in it by `segjax train --resume {path}`."
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
-            run = cls(path)
-            run.checkpoints.mkdir()
+            run.checkpoints.mkdir(exist_ok=True)
             if experiment_file is not None:
                 shutil.copyfile(experiment_file, run.experiment_file)
             run.write_json(
@@ -87,7 +90,8 @@ class Run:
         """Remove the folder of a run that failed before there was anything to go on from, or to look into."""
         if any(self.checkpoints.glob("*")) or (self.path / "skipped").exists():
             return
-        shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(ExperimentError, FileNotFoundError), self.in_use():  # not another process's
+            shutil.rmtree(self.path, ignore_errors=True)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:

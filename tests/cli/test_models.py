@@ -34,6 +34,10 @@ def test_one_combination_says_its_memory(monkeypatch: pytest.MonkeyPatch, capsys
     [
         (["--decoder", "unet"], "name both for one combination: --decoder unet --encoder resnet34"),
         (["--size", "64"], "name both for one combination"),
+        (
+            ["--decoder", "unet", "--encoder", "resnet18", "--size", "90000"],
+            "--size is 90000: what a larger image than",
+        ),
         (["--decoder", "unets", "--encoder", "resnet18"], "unets is no decoder; name one, such as unet"),
         (["--decoder", "unet", "--encoder", "resnet"], "resnet is no encoder; name one, such as"),
         (["--decoder", "segnet", "--encoder", "mit_b0"], "MaxUnpool needs to know where a pooling below"),

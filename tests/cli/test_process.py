@@ -41,3 +41,27 @@ def test_a_command_keeps_torch_out_and_what_orbax_says_twice_off_the_screen():
         "assert 'torch' not in sys.modules and sys.unraisablehook is not before\n"
         "assert absl.logging.get_verbosity() == absl.logging.FATAL"
     )
+
+
+def test_a_command_that_gave_up_a_logger_does_not_wait_for_it_at_the_exit():
+    python(
+        "import atexit, os, sys, types\n"
+        "from segjax.cli import main\n"
+        "sys.modules['segjax.train.loggers'] = types.SimpleNamespace(given_up=lambda: True)\n"
+        "atexit.register(os._exit, 3)\n"
+        "sys.argv = ['segjax', 'data', 'list']\n"
+        "sys.exit(main())"
+    )
+
+
+def test_what_weights_and_biases_says_at_the_exit_is_no_traceback():
+    python(
+        "import sys, types\n"
+        "said, sys.unraisablehook = [], lambda what: said.append(what)\n"
+        "from segjax.cli.process import prepare\n"
+        "prepare()\n"
+        "for module in ('wandb.sdk.lib', 'mine'):\n"
+        "    what = types.SimpleNamespace(__module__=module)\n"
+        "    sys.unraisablehook(types.SimpleNamespace(exc_value=ConnectionResetError(), object=what))\n"
+        "assert len(said) == 1 and said[0].object.__module__ == 'mine', said"
+    )

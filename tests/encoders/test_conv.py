@@ -31,6 +31,12 @@ def test_each_level_halves_the_one_before_rounding_up(rows, columns):
         assert (level.indices is None) == (i == len(STAGES) - 1)
 
 
+@pytest.mark.parametrize("stages", [(), ((4,), (0,)), ((-2, 4),)])
+def test_no_stage_or_no_channel_is_refused(stages):
+    with pytest.raises(ValueError, match="at least one stage, of widths of at least 1"):
+        ConvEncoder(stages)
+
+
 def test_pooling_is_torch_in_ceil_mode_with_its_indices():
     image = np.random.default_rng(0).standard_normal((2, 9, 7, 3), np.float32)
     encoder = ConvEncoder(((), (5,), ()), partial(ConvBlock, norm=None))

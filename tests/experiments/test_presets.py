@@ -18,6 +18,8 @@ from segjax.runs import read_experiment
 from segjax.tasks import Segmentation, SigmoidSegmentation
 from segjax.train.experiment import parameter_count
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 COLOUR: dict[str, Any] = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
 FLIPS: dict[str, Any] = {"flip_horizontal": True, "flip_vertical": True}
 ISLANDS = Augment(**FLIPS, **COLOUR, quarter_turns=True)
@@ -131,6 +133,14 @@ def test_a_decoder_by_name_and_its_upsampler(name: str):
         ("land_cover", {"decoder": "fpn", "model": "fcn"}, "fcn has a decoder of its own: leave --decoder out"),
         ("land_cover", {"class_balance": True}, "leave --class-balance out"),
         ("folder", {}, "give it by --root PATH"),
+        ("land_cover", {"width": 0}, "width is 0; it must be a whole number, at least 1"),
+        ("land_cover", {"depth": -1}, "depth is -1; it must be a whole number, at least 0"),
+        ("land_cover", {"crop": 0}, "crop is 0; it must be a whole number, at least 1"),
+        ("trees", {"hidden": 0}, "hidden is 0; it must be a whole number, at least 1"),
+        ("trees", {"max_boxes": 0}, "max_boxes is 0; it must be a whole number, at least 1"),
+        ("trees", {"attribute_weight": -0.5}, "attribute_weight is -0.5; it must be a number, at least 0"),
+        ("islands", {"size": 0}, "size is 0; it must be a whole number, at least 1"),
+        ("multitask", {"size": -1}, "size is -1; it must be a whole number, at least 1"),
         ("nuclei", {"warmup": 5, "schedule": "poly", "steps": 5}, "warmup is 5 steps of 5"),
     ],
 )

@@ -170,6 +170,8 @@ def test_bad_input_is_one_sentence(tmp_path: Path):
         export("torchscript")
     with pytest.raises(ExportError, match="tflite takes images of one size alone"):
         export("tflite", size=None)
+    with pytest.raises(ExportError, match=r"Images of 90000x90000 pixels have 8100\.0 megapixels, and an export may"):
+        export(size=(90000, 90000))
     with pytest.raises(ExportError, match="at least one"):
         export(images=[])
     eight = Calibration(IMAGES, lambda model, variables: 1.0, "accuracy")

@@ -227,6 +227,7 @@ def test_flips_make_every_combination_in_tiles_too(unet: Trained):
         (NOISE[:0], {}, r"got shape \(0, 325, 3\)"),
         (NOISE, {"tile": 100}, "tile is 100, but a tile has at least 192 pixels"),
         (NOISE, {"tile": 192, "margin": 80}, "too small for a margin of 80: take at least 256"),
+        (NOISE, {"margin": -1}, "margin is -1, but a margin has at least 0 pixels"),
         (NOISE, {"tta": ["mirror"]}, "tta has 'mirror'; it takes hflip, vflip, and scales from 0.1 to 10"),
         (NOISE, {"tta": [0.0]}, "tta has 0.0"),
         (NOISE, {"tta": ["nan"]}, "tta has 'nan'"),

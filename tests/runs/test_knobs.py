@@ -106,6 +106,18 @@ def test_a_name_that_is_no_choice_is_refused_from_python_too(file: Path, knobs: 
         read_experiment(file).build(knobs)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_what_is_no_finite_number_is_refused(file: Path, value: str):
+    found = read_experiment(file)
+    with pytest.raises(ExperimentError, match=f"momentum is {value}; it must be a finite number"):
+        found.build(found.knobs(["--momentum", value]))
+
+
+def test_a_number_that_cannot_be_meant_is_one_sentence_on_the_command_line(file: Path):
+    with pytest.raises(ExperimentError, match="steps is 0; it must be a whole number, at least 1"):
+        read_experiment(file).knobs(["--steps", "0"])
+
+
 def test_the_nearest_choice_is_offered_on_the_command_line(file: Path):
     with pytest.raises(ExperimentError, match=r"one_cycl is no schedule; name one, such as one_cycle\. `segjax train"):
         read_experiment(file).knobs(["--schedule", "one_cycl"])

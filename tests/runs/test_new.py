@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forks import Forks
 from PIL import Image
 
 import segjax
@@ -24,7 +25,7 @@ def images_and_masks(root: Path) -> Path:
 
 
 def test_a_new_file_trains_and_is_never_written_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], forks: Forks
 ):
     monkeypatch.chdir(tmp_path)
     assert main(["new", "my_leaves"]) == 0
@@ -32,7 +33,8 @@ def test_a_new_file_trains_and_is_never_written_over(
     assert len(Path("my_leaves.py").read_text().splitlines()) < 40
     root = images_and_masks(tmp_path / "leaves")
     small = ["--width", "2", "--depth", "1", "--crop", "32", "--batch-size", "2", "--steps", "2"]
-    assert main(["train", "my_leaves.py", "--root", str(root), "--out", "run", *small]) == 0
+    code, said = forks.run("train", tmp_path / "my_leaves.py", "--root", root, "--out", tmp_path / "run", *small)
+    assert code == 0, said
     shutil.rmtree(root)
     model, variables = segjax.load("run")
     logits: Any = model.apply(variables, np.zeros((1, 16, 16, 3), np.uint8), train=False)

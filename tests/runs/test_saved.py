@@ -25,6 +25,8 @@ from segjax.runs.saved import evaluate_saved, is_saved, open_predictor, saved_mo
 from segjax.tasks import Options, SigmoidSegmentation
 from segjax.weights import safetensors_file
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 def filled(model: nn.Module) -> Any:
     """Variables without compiling their initialisation."""

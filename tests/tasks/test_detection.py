@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from box_records import DATA, record
 from flax import linen as nn
+from forks import Forks
 
 from segjax import data as segdata
 from segjax.data import Dataset
 from segjax.ops.boxes import Detections
-from segjax.runs import create_run, experiment_of
 from segjax.tasks import Detection, detection
 from segjax.tasks.examined import Examined
-from segjax.train import train
+from segjax.train import Run
 
 
 class Several(NamedTuple):
@@ -97,9 +97,13 @@ def test_attributes_of_what_was_found_are_calibrated():
     assert scores["attribute_recall"] == {"happy": None, "sad": 1}
 
 
-def test_many_objects_are_learned_and_scored_with_the_images_that_have_none(coloured: Path, tmp_path: Path):
-    run = create_run(tmp_path / "run", coloured, {"many": True, "steps": 150}, {})
-    scores = train(experiment_of(run), run)
+def test_many_objects_are_learned_and_scored_with_the_images_that_have_none(
+    coloured: Path, tmp_path: Path, forks: Forks
+):
+    run = Run(tmp_path / "run")
+    code, said = forks.run("train", coloured, "--many", "--steps", "150", "--out", run.path)
+    assert code == 0, said
+    scores = run.report()["test"]
     assert scores["ap50"] > 0.95
     assert set(scores["class_ap50"]) == {"red", "blue"}
     trained = [row["train"]["loss"] for row in run.metrics() if "train" in row]

@@ -11,6 +11,8 @@ from box_records import DATA, record
 from segjax import data as segdata
 from segjax.tasks import Localization
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 class Located(NamedTuple):
     box: np.ndarray

@@ -15,6 +15,20 @@ from pathlib import Path
 import jax
 
 from segjax.cli import main
+from segjax.cli.process import prepare
+
+WHEN_NEEDED = (
+    "grain",
+    "matplotlib.backends.backend_agg",
+    "scipy.stats",
+    "segjax.launch.sweep",
+    "segjax.losses",
+    "segjax.runs.request",
+    "segjax.runs.seeds",
+    "segjax.runs.sweep",
+    "tyro.constructors",
+)
+"""What commands import when they need it; here every one of them has."""
 
 
 def run(arguments: list[str], first: str, output: str) -> int:
@@ -40,7 +54,8 @@ def wait(process: int, output: str) -> None:
     partial.rename(f"{output}.code")
 
 
-for name in ("segjax.runs.seeds", "scipy.stats"):  # what commands import when they need it
+prepare()
+for name in WHEN_NEEDED:
     importlib.import_module(name)
 for line in sys.stdin:
     command = json.loads(line)

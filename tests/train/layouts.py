@@ -30,17 +30,20 @@ FLOAT = "float64" if jax.config.read("jax_enable_x64") else "float32"
 UPSAMPLERS = [name for name in upsampling.BY_NAME if name not in ("conv_transpose_bilinear", "pixel_shuffle_icnr")]
 """All but those that only start otherwise."""
 FEW = ["conv_transpose_2x2", "carafe"]
-"""Enough where images are whole, since no upsampler sees more than one. These are augmented on the devices."""
-AUGMENT = Augment(crop=(24, 16), flip_horizontal=True, scale=(0.8, 1.5), rotate=20, brightness=0.2, noise=0.1)
+"""Enough where images are whole, since no upsampler sees more than one."""
+AUGMENT = Augment(crop=(12, 8), flip_horizontal=True, scale=(0.8, 1.5), rotate=20, brightness=0.2, noise=0.1)
+"""On the devices; it compiles for as long as all upsamplers together, so that only those have it that map it."""
 LAYOUTS = {
-    "one": (Layout(devices=1), UPSAMPLERS),
-    "eight": (Layout(), UPSAMPLERS),
-    "space": (Layout(space=2), UPSAMPLERS),
-    "one_of_few": (Layout(devices=1), FEW),
-    "space_of_few": (Layout(space=2), FEW),
-    "pmap": (Layout(strategy="pmap"), FEW),
-    "zero": (Layout(shard_optimizer=True), FEW),
-    "processes": (Layout(), FEW),
+    "one": (Layout(devices=1), UPSAMPLERS, None),
+    "space": (Layout(space=2), UPSAMPLERS, None),
+    "one_of_few": (Layout(devices=1), FEW, None),
+    "eight": (Layout(), FEW, None),
+    "zero": (Layout(shard_optimizer=True), FEW, None),
+    "space_of_few": (Layout(space=2), FEW, None),
+    "pmap_of_few": (Layout(strategy="pmap"), FEW, None),
+    "one_augmented": (Layout(devices=1), FEW, AUGMENT),
+    "pmap": (Layout(strategy="pmap"), FEW, AUGMENT),
+    "processes": (Layout(), FEW, AUGMENT),
 }
 
 
@@ -74,11 +77,11 @@ def main(folder: str, names: str, *processes: str) -> None:
         jax.distributed.initialize(f"127.0.0.1:{port}", count, number)
     rng = np.random.default_rng(0)
     batch = {
-        "image": rng.integers(0, 255, (8, 32, 16, 3)).astype(np.uint8),
-        "mask": rng.integers(0, 3, (8, 32, 16)).astype(np.uint8),
+        "image": rng.integers(0, 255, (8, 16, 8, 3)).astype(np.uint8),
+        "mask": rng.integers(0, 3, (8, 16, 8)).astype(np.uint8),
     }
     batch["mask"][0] = 255  # the devices' shares count different numbers of pixels
-    batch["mask"][3, :20] = 255
+    batch["mask"][3, :10] = 255
     share = 8 // jax.process_count()
     mine = {k: v[jax.process_index() * share :][:share] for k, v in batch.items()}
     data = Dataset("noise", ("a", "b", "c"), ((0, 0, 0),) * 3, lambda split: [])
@@ -88,11 +91,11 @@ def main(folder: str, names: str, *processes: str) -> None:
     key = jax.random.key(0)
 
     for name in names.split(","):
-        layout, upsamplers = LAYOUTS[name]
+        layout, upsamplers, augment = LAYOUTS[name]
         model = Normalized(Everything(upsamplers), mean=(0.5,) * 3, std=(0.3,) * 3)
         experiment = Experiment(model, data, loss, optimizer, steps=2, batch_size=8, ema=0.9)
-        if upsamplers is FEW:
-            experiment = dataclasses.replace(experiment, augment=AUGMENT, augment_on="device")
+        if augment is not None:
+            experiment = dataclasses.replace(experiment, augment=augment, augment_on="device")
         variables = jax.tree.map(lambda x: np.asarray(x, FLOAT), initial_variables(model, batch["image"][:1], key))
         state = jax.device_get(TrainState.initial(variables, optimizer, task.zero(), ema=True))
         step = partial(one_step, experiment=experiment, task=task)
@@ -109,7 +112,7 @@ def main(folder: str, names: str, *processes: str) -> None:
         found["miou"] = np.asarray(metrics.mean_iou(found["2['tally'].counts"]))
         if jax.process_index() == 0:
             np.savez(f"{folder}/{name}.npz", **found)
-            text = program.compiled.as_text() if name != "pmap" else ""
+            text = program.compiled.as_text() if layout.strategy == "jit" else ""
             own = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves((placed.opt_state, placed.ema)))
             everything = sum(x.nbytes for x in jax.tree.leaves((placed.opt_state, placed.ema)))
             facts = {"text": text, "own": own, "everything": everything}

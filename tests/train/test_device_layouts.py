@@ -22,7 +22,13 @@ from segjax.train.devices import Placement, check_rows
 SCRIPT = Path(__file__).parent / "layouts.py"
 # Eight devices of one machine; code that is not optimised compiles in half the time.
 FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
-REFERENCES = {"eight": "one", "space": "one", "zero": "one_of_few", "pmap": "one_of_few", "processes": "one_of_few"}
+REFERENCES = {
+    "space": "one",
+    "eight": "one_of_few",
+    "zero": "one_of_few",
+    "pmap": "one_augmented",
+    "processes": "one_augmented",
+}
 """What on one device each layout has the model of."""
 
 
@@ -51,7 +57,7 @@ def read(folder: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str, An
 
 def test_every_layout_gives_the_loss_gradients_statistics_and_scores_of_one_device(tmp_path: Path):
     together = start(tmp_path, "processes", bits=64, processes=2)
-    wait([*start(tmp_path, "one,eight,space,one_of_few,zero,pmap", bits=64), *together])
+    wait([*start(tmp_path, "one,space,one_of_few,eight,zero,one_augmented,pmap", bits=64), *together])
     facts = {}
     for layout, reference in REFERENCES.items():
         expected, _ = read(tmp_path, reference)
@@ -64,7 +70,7 @@ def test_every_layout_gives_the_loss_gradients_statistics_and_scores_of_one_devi
 
     moved = _moved(facts["eight"]["text"])
     assert moved.keys() == {"all-reduce"}
-    expected, _ = read(tmp_path, "one")
+    expected, _ = read(tmp_path, "one_of_few")
     params = sum(x.nbytes for name, x in expected.items() if name.startswith("1['params']"))
     statistics = sum(x.nbytes for name, x in expected.items() if name.startswith("1['batch_stats']"))
     # The gradient once, the sums of batch normalisation and of its gradient, and a few scalars and counts.
@@ -83,14 +89,14 @@ def test_in_float32_the_layouts_agree_to_a_hundred_thousandth(tmp_path: Path):
     Before a normalisation, the terms of a bias's gradient cancel but for the images' edges, so that its rounding is of
     the size of those terms, which is that of the kernel's gradient.
     """
-    wait(start(tmp_path, "one_of_few,space_of_few,pmap", bits=32))
+    wait(start(tmp_path, "one_of_few,space_of_few,pmap_of_few", bits=32))
     expected, _ = read(tmp_path, "one_of_few")
     assert {value.dtype for name, value in expected.items() if "params" in name} == {np.dtype(np.float32)}
     scales: dict[str, float] = {}
     for name, value in expected.items():
         layer = name.rpartition("[")[0] or name
         scales[layer] = max(scales.get(layer, 0.0), float(np.abs(value).max()))
-    for layout in ("space_of_few", "pmap"):
+    for layout in ("space_of_few", "pmap_of_few"):
         found, _ = read(tmp_path, layout)
         for name, value in expected.items():
             scale = scales[name.rpartition("[")[0] or name]

@@ -20,6 +20,8 @@ from segjax.errors import DataError
 from segjax.runs import create_run, experiment_of
 from segjax.train import ExperimentError, Run, train
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 @pytest.fixture(scope="module")
 def trained(squares_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -206,19 +208,26 @@ def test_a_damaged_checkpoint_is_said_in_one_sentence(trained: Path, tmp_path: P
 
 
 def test_a_foreign_checkpoint_is_refused_by_its_first_differing_array(squares: Path, trained: Path, tmp_path: Path):
-    other = run_squares(squares, tmp_path / "other", width=9, steps=2, ema=0.9)
-    run = shutil.copytree(trained, tmp_path / "run")
-    shutil.rmtree(run / "checkpoints")
-    shutil.copytree(other.checkpoints, run / "checkpoints")
+    run = create_run(tmp_path / "run", squares, {"width": 9, "steps": 20, "evaluate_every": 10, "ema": 0.9}, {}).path
+    shutil.copytree(trained / "checkpoints", run / "checkpoints", dirs_exist_ok=True)
     sentence = (
-        r"checkpoints/2: the experiment has batch_stats/model/norm1/mean of shape \(8,\), "
-        r"the checkpoint has it as \(9,\); "
+        r"checkpoints/20: the experiment has batch_stats/model/norm1/mean of shape \(9,\), "
+        r"the checkpoint has it as \(8,\); "
         "the experiment file in the run folder must be the one that it was trained with"
     )
     with pytest.raises(ExperimentError, match=sentence):
         segjax.load(run)
     with pytest.raises(ExperimentError, match=sentence):
         train(experiment_of(Run(run)), Run(run))
+
+
+def test_a_model_of_another_shape_is_named(trained: Path, tmp_path: Path):
+    run = Run(shutil.copytree(trained, tmp_path / "run"))
+    run.experiment_file.write_text(run.experiment_file.read_text().replace("nn.Conv(self.width,", "nn.Conv(9,"))
+    with pytest.raises(
+        ExperimentError, match=r"the experiment has .*norm1.* of shape \(9,\), the checkpoint has it as \(8,\)"
+    ):
+        segjax.load(run.path)
 
 
 def test_another_optimizer_is_refused_by_its_first_differing_array(trained: Path, tmp_path: Path):

@@ -14,6 +14,8 @@ from segjax.train import Run, loggers
 from segjax.train.history import History
 from segjax.train.loggers import LOGGERS, check_loggers, log_to
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 def train(run: Run, first: int, *steps: int, test: bool = False, warn: Any = pytest.fail) -> None:
     """What a run does to its history that goes on from one step and takes some more."""
@@ -135,16 +137,23 @@ def test_a_logger_that_fails_is_left_out_and_the_others_go_on(tmp_path: Path, mo
     np.testing.assert_allclose([events(run)["train/loss", step] for step in (10, 20)], [0.1, 0.05], rtol=1e-6)
 
 
-def test_a_logger_that_hangs_is_given_up_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    ends = threading.Event()
-    monkeypatch.setattr(loggers, "PATIENCE", 0.01)
-    monkeypatch.setattr(Broken, "show", lambda *_: ends.wait(30))
-    monkeypatch.setattr(Broken, "close", lambda *_, finished: None)
-    monkeypatch.setitem(LOGGERS, "hanging", Broken)
+@pytest.mark.parametrize("where", ["__init__", "show", "close"])
+def test_a_logger_that_hangs_is_given_up_at_the_end_and_holds_up_no_other(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ends, arrived = threading.Event(), threading.Event()
+    other = type("Other", (Broken,), {"show": lambda *_: None, "close": lambda *_, finished: arrived.set()})
+    hangs = type("Hanging", (other,), {where: lambda *_, **__: ends.wait(30) and None})
+    monkeypatch.setattr(loggers, "PATIENCE", 0.5)
+    monkeypatch.setitem(LOGGERS, "hanging", hangs)
+    monkeypatch.setitem(LOGGERS, "other", other)
     said: list[str] = []
-    train(run_with(tmp_path / "mine", "hanging"), 0, 10, warn=said.append)
+    train(run_with(tmp_path / "mine", "hanging", "other"), 0, 10, warn=said.append)
+    assert arrived.is_set()
+    assert loggers.given_up()
     ends.set()
-    assert said == ["hanging took longer than 0 s; what had not arrived is given up."]
+    assert said[1:] == ["hanging took longer than 0 s; what had not arrived is given up."]
+    assert said[0].startswith("Waiting up to 0 s for hanging: numbers")
 
 
 def test_a_run_from_python_says_where_its_numbers_go(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

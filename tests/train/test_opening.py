@@ -11,6 +11,8 @@ import segjax
 from segjax.runs import create_run, experiment_of
 from segjax.train import ExperimentError, Run, train
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 def bits(run: Run) -> list[bytes]:
     _, variables = segjax.load(run.path)

@@ -16,6 +16,7 @@ from segjax.layers import Frozen
 from segjax.train import Experiment, Recipe, Start, kernels
 from segjax.train.freezing import frozen_parts
 
+COUNTS = ("steps", "batch_size", "accumulate", "evaluate_every", "patience")
 PARAMS = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
 
 
@@ -173,6 +174,23 @@ def test_what_is_frozen_begins_as_new_where_it_is_trained_at_last():
 def test_an_encoder_that_cannot_be_trained_so_is_said(knobs: dict[str, Any], sentence: str):
     with pytest.raises(ExperimentError, match=sentence):
         Recipe(**knobs).experiment(MODEL, None, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "sentence"),
+    [
+        *((knob, 0, "it must be a whole number, at least 1") for knob in COUNTS),
+        *((knob, -1, "it must be a whole number, at least 0") for knob in ("seed", "warmup")),
+        *((knob, -0.5, "it must be a number, at least 0") for knob in ("learning_rate", "weight_decay")),
+        ("learning_rate", np.inf, "it must be a number, at least 0"),
+        ("warmup", 1000, "steps of 1000; give it fewer"),
+        ("clip", 0.0, "it is the largest norm of the gradient, above 0"),
+        ("clip", np.nan, "it is the largest norm of the gradient, above 0"),
+    ],
+)
+def test_a_number_that_cannot_be_meant_is_said_with_what_can(knob: str, value: float, sentence: str):
+    with pytest.raises(ExperimentError, match=f"^{knob} is {value}.*{sentence}"):
+        Recipe(**{knob: value})  # type: ignore[arg-type]
 
 
 def test_an_encoder_that_does_not_say_its_parts_has_no_stages():

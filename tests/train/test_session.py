@@ -16,6 +16,8 @@ from segjax.runs.saved import open_predictor
 from segjax.tasks import Options
 from segjax.train import Interrupted, Run, train
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 
 def run_squares(squares: Path, folder: Path, **knobs) -> Run:
     run = create_run(folder, squares, knobs, {})
@@ -28,17 +30,17 @@ def bits(run: Run) -> list[bytes]:
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables)]
 
 
-@pytest.mark.parametrize(
-    ("records", "step", "written"),
-    [(5, 10, ["train"]), (7, 20, ["train", "val", "train", "val"])],
-    ids=["validation", "test"],
-)
-def test_a_run_that_is_stopped_while_it_scores_begins_with_that_when_it_goes_on(
-    squares: Path, tmp_path: Path, records: int, step: int, written: list[str]
-):
+def test_a_run_that_is_stopped_while_it_scores_begins_with_that_when_it_goes_on(squares: Path, tmp_path: Path):
     straight = run_squares(squares, tmp_path / "straight", steps=20, evaluate_every=10)
+    stopped_while_it_scores(straight, squares, tmp_path / "validation", 5, 10, ["train"])
+    stopped_while_it_scores(straight, squares, tmp_path / "test", 7, 20, ["train", "val", "train", "val"])
+
+
+def stopped_while_it_scores(
+    straight: Run, squares: Path, folder: Path, records: int, step: int, written: list[str]
+) -> None:
+    """The signal comes while the split of that many records is read for the first time, in its first batch."""
     text = squares.read_text()
-    # The signal comes while the split of that many records is read for the first time, in its first batch.
     stopping = text.replace(
         "        return self.records[index]",
         f"        if len(self.records) == {records} and index == 3:\n"
@@ -46,8 +48,9 @@ def test_a_run_that_is_stopped_while_it_scores_begins_with_that_when_it_goes_on(
         "            os.kill(os.getpid(), signal.SIGTERM)\n"
         "        return self.records[index]",
     )
-    squares.write_text(stopping)
-    run = create_run(tmp_path / "stopped", squares, {"steps": 20, "evaluate_every": 10}, {})
+    file = squares.with_name("stopping.py")
+    file.write_text(stopping)
+    run = create_run(folder, file, {"steps": 20, "evaluate_every": 10}, {})
     with pytest.raises(Interrupted, match=f"Stopped at step {step}"):
         train(experiment_of(run), run)
     assert [sorted(row) for row in run.metrics()] == [sorted(["step", kind]) for kind in written]

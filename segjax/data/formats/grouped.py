@@ -33,9 +33,12 @@ def write_splits(root: str | os.PathLike[str], groups: str | None = None, folds:
         The folders with train.txt, val.txt and test.txt.
 
     Raises:
-        DataError: the folder has errors or lists already, a name has no group, or there are too few groups.
+        DataError: the folder has errors or lists already, a name has no group, there are too few groups, or less than
+            two folds.
     """
     root = Path(root)
+    if folds is not None and folds < 2:
+        raise DataError(f"--folds is {folds}: at least 2 are needed, or nothing is left to train on.")
     if groups is not None and not groups.strip():
         raise DataError("--groups says nothing: give a regular expression or a CSV file, or leave it out.")
     found = find(root)

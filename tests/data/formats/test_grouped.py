@@ -62,6 +62,7 @@ def test_every_image_tests_in_one_fold(make_folder, capsys):
         ("absent.csv", None, r"absent\.csv is not there: give a CSV file of names and groups"),
         ("(p[0-9]", None, "is no regular expression, and no file"),
         ("p", None, "has 1 groups of images, such as 'p', and 3 are needed: say by --groups"),
+        ("p[0-9]", 1, "--folds is 1: at least 2 are needed"),
         ("(p[0-9])", 7, "has 6 groups of images, such as 'p0', and 7 are needed"),
     ],
 )
