@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from segjax import ops
-from segjax.ops.resize import ResizeMethod
+from segjax.ops.taps import ResizeMethod
 
 try:
     import torch.nn.functional as F

@@ -20,7 +20,7 @@ from segjax.export.metadata import KEY
 from segjax.export.process import run_alone
 from segjax.export.program import Program
 from segjax.ops.pool_geometry import PoolGeometry
-from segjax.ops.resize import Taps
+from segjax.ops.taps import Taps
 from segjax.strict_json import as_json
 
 OPSET, IR = 18, 9

@@ -15,7 +15,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Integer, Num
 
-from segjax.ops.multilinear import Multilinear
+from segjax.ops.multilinear import Multilinear, derivative
 from segjax.ops.phases import woven
 from segjax.ops.pool_geometry import PoolGeometry, Span
 from segjax.ops.pool_indices import PoolIndices, nowhere
@@ -70,10 +70,11 @@ def spread(
     x: Num[Array, "n i j c"], offsets: Integer[Array, "n i j c"], geometry: PoolGeometry
 ) -> Num[Array, "n h w c"]:
     """The plane with each window's value at its cell, zeros elsewhere; the last window wins a cell they share."""
+    if math.prod(geometry.sharing) == 1 and 0 not in geometry.strides:  # no cell is shared
+        return derivative(pooling(geometry), 0, x, offsets)
     if _crowded(geometry):
         return _scatter_last(x, offsets, geometry)
-    by_block, by_phase = (functools.partial(_write, geometry=geometry, adding=False, way=way) for way in _WAYS)
-    return lax.platform_dependent(x, offsets, tpu=by_phase, default=by_block)
+    return _write(x, offsets, geometry, adding=False, way=_by_block)
 
 
 @functools.partial(jax.jit, static_argnames=("geometry", "way"), inline=True)
@@ -91,8 +92,7 @@ def spread_sum(
 
 def pooling(geometry: PoolGeometry) -> Multilinear:
     """Of a plane and a number for each window, with the windows' offsets: the sum of each times what it points to."""
-    plain, on_tpu = ((functools.partial(spread_sum, way=way), take) for way in _WAYS)
-    return Multilinear(plain, geometry, on_tpu=on_tpu)
+    return Multilinear(_DERIVATIVES, geometry, on_tpu=_ON_TPU)
 
 
 def _write(x: Array, offsets: Array, geometry: PoolGeometry, *, adding: bool, way: _Way) -> Array:
@@ -165,7 +165,8 @@ def _by_phase(
     return woven(phases, (sh, sw))
 
 
-_WAYS = (_by_block, _by_phase)
+_DERIVATIVES, _ON_TPU = ((functools.partial(spread_sum, way=way), take) for way in (_by_block, _by_phase))
+"""The same objects each time, by which jax finds what it has compiled."""
 
 
 def _codes(geometry: PoolGeometry) -> np.ndarray:

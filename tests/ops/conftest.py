@@ -1,11 +1,9 @@
 """What the tests of ops share."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import jax
 import pytest
-from jax import lax
 
 from segjax.ops.multilinear import Multilinear
 
@@ -26,11 +24,7 @@ def as_on_tpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def form_of_tpus(form: Multilinear, platform: str) -> Multilinear | None:
         return form.on_tpu and Multilinear(form.on_tpu, form.static)
 
-    def branch_of_tpus(*arrays: Any, default: Callable, tpu: Callable | None = None, **_: Callable) -> Any:
-        return (tpu or default)(*arrays)
-
     monkeypatch.setattr(Multilinear, "on", form_of_tpus)
-    monkeypatch.setattr(lax, "platform_dependent", branch_of_tpus)
     jax.clear_caches()
     yield
     jax.clear_caches()

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from once import jit
 
 from segjax.ops import resize
-from segjax.ops.resize import ResizeMethod, _taps
+from segjax.ops.taps import ResizeMethod, taps_of
 
 METHODS: list[tuple[ResizeMethod, bool]] = [
     ("nearest", False),
@@ -81,7 +81,7 @@ def test_reads_where_torch_reads_at_every_size(method, align_corners):
     for size in range(1, 65, 1 if exact else 3):
         basis = torch.eye(size)[:, :, None, None]
         for out in range(1, 65, 1 if exact else 5):
-            taps = _taps(size, out, method, align_corners, np.dtype(np.float32))
+            taps = taps_of(size, out, method, align_corners, np.dtype(np.float32))
             matrix = np.zeros((size, out))
             np.add.at(matrix, (taps.index, np.arange(out)), taps.weight)
             reference = torch_resize(basis, (out, 1), method, align_corners)[:, :, 0, 0]

@@ -8,7 +8,8 @@ from jaxtyping import Array, ArrayLike, Float, Real, Shaped
 
 from segjax.ops.boxes.forms import checked
 from segjax.ops.geometry import Pair, pair
-from segjax.ops.resize import ResizeMethod, resize
+from segjax.ops.resize import resize
+from segjax.ops.taps import ResizeMethod
 
 
 class Letterbox(NamedTuple):
