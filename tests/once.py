@@ -1,14 +1,22 @@
 """Programs that run once, for milliseconds, and would compile for seconds."""
 
+import os
 from functools import partial
 
 import jax
 
-OPTIONS = {
-    "xla_backend_optimization_level": 0,
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
+AS_USERS_COMPILE = bool(os.environ.get("SEGJAX_TESTS_OPTIMISED"))
+"""Whether all is compiled as users have it: twice as long, and what a compiler alone breaks is seen."""
+
+OPTIONS: dict[str, int | bool] = (
+    {}
+    if AS_USERS_COMPILE
+    else {
+        "xla_backend_optimization_level": 0,
+        "xla_cpu_use_fusion_emitters": False,
+        "xla_cpu_parallel_codegen_split_count": 1,
+    }
+)
 """For XLA: without optimisation, and in the way that is compiled in a fifth of the CPU's time.
 
 What such a program computes twice is not the same to the last bit. XLA takes options of a whole program alone: not
