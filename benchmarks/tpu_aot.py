@@ -63,6 +63,8 @@ def compiled(run: Callable, inputs: Sequence[Any], mesh: Mesh, batch: int) -> Pr
     program = jax.jit(run).lower(*jax.tree.map(placed, inputs)).compile()
     seconds = time.perf_counter() - began
     text, memory = program.as_text(), program.memory_analysis()
+    assert text is not None
+    assert memory is not None
     names = "|".join((*COLLECTIVES, *WITHOUT_ESTIMATE))
     holds = Counter(re.findall(rf"= \S+ ({names})(?:-start)?\(", text))
     return Program(cycles_of(text), memory.temp_size_in_bytes, holds, seconds)

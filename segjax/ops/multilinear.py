@@ -57,7 +57,7 @@ class Multilinear:
     def on(self, platform: str) -> "Multilinear | None":
         """The same as a program for one CPU ("cpu") or for TPUs ("tpu") computes it best, where that is another way."""
         derivatives = {"cpu": self.on_cpu, "tpu": self.on_tpu}[platform]
-        return derivatives and Multilinear(derivatives, self.static)
+        return None if derivatives is None else Multilinear(derivatives, self.static)
 
     def derivative(self, by: int, *others: Array) -> Array:
         """Its derivative by one of the arrays, which is a map of the others."""
@@ -77,7 +77,7 @@ class _Mapped:
 
     def on(self, platform: str) -> "_Mapped | None":
         form = self.form.on(platform)
-        return form and _Mapped(form, self.batched)
+        return None if form is None else _Mapped(form, self.batched)
 
     def derivative(self, by: int, *others: Array) -> Array:
         axes = [0 if batched else None for i, batched in enumerate(self.batched) if i != by]

@@ -22,7 +22,7 @@ def as_on_tpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compute on this CPU in the forms for TPUs."""
 
     def form_of_tpus(form: Multilinear, platform: str) -> Multilinear | None:
-        return form.on_tpu and Multilinear(form.on_tpu, form.static)
+        return None if form.on_tpu is None else Multilinear(form.on_tpu, form.static)
 
     monkeypatch.setattr(Multilinear, "on", form_of_tpus)
     jax.clear_caches()
