@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from once import FLAGS
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +57,7 @@ def test_pypi_shows_what_does_not_lie_beside_it(installed: Path):
 
 
 def test_it_trains_by_name_and_predicts(installed: Path, tmp_path: Path):
-    where = {"cwd": str(tmp_path), "PYTHONPATH": str(installed), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    where = {"cwd": str(tmp_path), "PYTHONPATH": str(installed), "XLA_FLAGS": FLAGS}
     said = run("-c", "import segjax; from segjax.runs.names import names; print(segjax.__file__, *names())", **where)
     assert said.startswith(str(installed))
     assert "islands_multitask" in said

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from once import FLAGS
 
 from benchmarks.upsampling import data, results, run, workers
 from benchmarks.upsampling.cells import CONTROL, TWIN, published
@@ -41,7 +42,7 @@ def test_one_command_trains_times_and_reports_and_the_next_has_nothing_to_do(pic
     options = ["--families", "fcn", "--upsamplers", CONTROL, "--match", "fcn", "--crop", "16"]
     numbers = ["--width", "4", "--steps", "2", "--batch-size", "2", "--seeds", "2", "--rounds", "1", "--workers", "1"]
     command = [sys.executable, "-m", "benchmarks.upsampling", "--data", str(pictures), *options, *numbers]
-    environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # compiles in half the time
+    environment = os.environ | {"XLA_FLAGS": FLAGS}
     command += ["--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr

@@ -8,21 +8,26 @@ import cv2
 import numpy as np
 import pytest
 from box_records import DATA
+from forks import Forks
 from PIL import Image
 from pycocotools.coco import COCO
 
 import segjax
 from segjax.cli import main
 from segjax.data.formats.images import read_raster
-from segjax.runs import create_run, experiment_of
+from segjax.runs import experiment_of
 from segjax.runs.saved import open_predictor
 from segjax.tasks import MultiTask, Options
-from segjax.train import train
+from segjax.train import Run
 
 
-def test_one_object_from_training_to_prediction(coloured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    run = create_run(tmp_path / "run", coloured, {}, {})
-    scores = train(experiment_of(run), run)
+def test_one_object_from_training_to_prediction(
+    coloured: Path, tmp_path: Path, forks: Forks, capsys: pytest.CaptureFixture[str]
+):
+    code, said = forks.run("train", coloured, "--out", tmp_path / "run")
+    assert code == 0, said
+    run = Run(tmp_path / "run")
+    scores = json.loads((run.path / "metrics.jsonl").read_text().splitlines()[-1])["test"]
     assert isinstance(experiment_of(run).task(DATA), MultiTask)
     assert scores["class_accuracy"] == 1
     assert scores["localization_accuracy"] > 0.8

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from once import FLAGS
+
 
 class Fork:
     """A `segjax` command that runs in a process of its own."""
@@ -41,7 +43,7 @@ class Forks:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         server = [sys.executable, str(Path(__file__).with_name("fork_server.py"))]
-        environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+        environment = os.environ | {"XLA_FLAGS": FLAGS}
         self._server = subprocess.Popen(
             server, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from once import FLAGS
 
 from segjax.layers import ConvBlock
 from segjax.models import unet
@@ -20,8 +21,6 @@ from segjax.train import ExperimentError, Layout
 from segjax.train.devices import Placement, check_rows
 
 SCRIPT = Path(__file__).parent / "layouts.py"
-# Eight devices of one machine; code that is not optimised compiles in half the time.
-FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
 REFERENCES = {
     "space": "one",
     "eight": "one_of_few",
@@ -34,7 +33,10 @@ REFERENCES = {
 
 def start(folder: Path, layouts: str, bits: int, processes: int = 1) -> list[subprocess.Popen[str]]:
     """Begin layouts.py with eight devices in all."""
-    environment = os.environ | {"JAX_ENABLE_X64": str(bits // 64), "XLA_FLAGS": f"{FLAGS}{8 // processes}"}
+    environment = os.environ | {
+        "JAX_ENABLE_X64": str(bits // 64),
+        "XLA_FLAGS": f"{FLAGS} --xla_force_host_platform_device_count={8 // processes}",
+    }
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
