@@ -125,9 +125,8 @@ def _spread(x: Array, kernel: Array, geometry: Geometry) -> Array:
     dilate its input.
     """
     of_kernel = (_products, _products) if geometry.tiles else (_kernel_gradient, _kernel_gradient_by_phase)
-    form = Multilinear(
-        (_input_gradient, of_kernel[0], _lowered), geometry, on_cpu=(_input_gradient, of_kernel[1], _lowered)
-    )
+    plain, on_cpu = ((_input_gradient, each, _lowered) for each in of_kernel)
+    form = Multilinear(plain, geometry, on_cpu=on_cpu, on_tpu=(_input_gradient, _kernel_gradient, _dilated))
     return derivative(form, 2, x, kernel)
 
 
@@ -138,6 +137,13 @@ def _lowered(x: Array, kernel: Array, geometry: Geometry) -> Array:
     y = lower(x, kernel, geometry)  # n, row steps, row phases, column steps, column phases, channels
     y = y.reshape(x.shape[0], rows.steps * rows.stride, cols.steps * cols.stride, kernel.shape[-1])
     return y[:, : rows.out, : cols.out]
+
+
+@partial(jax.jit, static_argnames="geometry", inline=True)
+def _dilated(x: Array, kernel: Array, geometry: Geometry) -> Array:
+    """A convolution of the input with zeros between its pixels, which TPUs have a way to leave out."""
+    y = jax.ShapeDtypeStruct((x.shape[0], geometry.rows.out, geometry.cols.out, kernel.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda y: _input_gradient(kernel, y, geometry), y)(x)[0]
 
 
 def _by_phase(x: Array, kernel: Array, geometry: Geometry) -> Array:

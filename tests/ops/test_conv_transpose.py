@@ -186,6 +186,13 @@ def test_kernel_gradient_of_other_platforms(geometry, without_cpu_forms):
     assert_close(with_gradients(geometry, *arrays), torch_reference(geometry, *arrays), (1e-6, 1e-5, 1e-5))
 
 
+@pytest.mark.usefixtures("as_on_tpus")
+@pytest.mark.parametrize("geometry", [*CLASSIC[:3], ODD[4], ODD[6]])
+def test_dilated_it_equals_torch(geometry):
+    arrays = geometry.arrays()
+    assert_close(with_gradients(geometry, *arrays), torch_reference(geometry, *arrays), (1e-6, 1e-6, 1e-5))
+
+
 @pytest.mark.parametrize("geometry", [CLASSIC[0], CLASSIC[1]])
 def test_vmap_is_a_loop(geometry):
     x, kernel, gradient = (np.stack([a, a[::-1], -a]) for a in geometry.arrays())
