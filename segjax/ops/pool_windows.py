@@ -109,7 +109,7 @@ def _write(x: Array, offsets: Array, geometry: PoolGeometry, *, adding: bool, wa
     rows, columns = ((r - 1, m - size, 0) for r, m, size in zip(reach, blocks, geometry.output_size, strict=True))
     edges = ((0, 0, 0), rows, columns, (0, 0, 0))
     x = lax.pad(x, jnp.zeros((), x.dtype), edges)
-    offsets = lax.pad(offsets, nowhere(geometry), edges)
+    offsets = lax.pad(offsets, jnp.asarray(nowhere(geometry), offsets.dtype), edges)  # an export has them as int32
 
     def seen_by(window: int | Array) -> tuple[Array, Array]:
         start = (0, *divmod(window, reach[1]), 0)
