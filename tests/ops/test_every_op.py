@@ -140,7 +140,7 @@ def test_an_exported_network_has_its_convolutions_and_no_others() -> None:
     kernels = wide, wide, wide, noise(2, 2, 128, 128), noise(3, 3, 256, 128)
     case = Case(network, (noise(1, 32, 32, 128), *kernels), 5)
     found = {platform: computations(program) for platform, program in programs(case, "cuda", "tpu").items()}
-    # Of each of the four convolutions three; the transposed one is three products, too, which TPUs take as convolutions.
+    # Of each of the four convolutions three; the transposed one is three products, too, on TPUs three convolutions.
     assert found == {"cuda": {"convolution": 3 * 4 + 2, "dot_general": 2}, "tpu": {"convolution": 3 * 5}}
     assert computations(programs(case, "cpu")["cpu"])["dot_general"] > 16 * 4
 
