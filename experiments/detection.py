@@ -8,13 +8,13 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from segjax import decoders, encoders, losses, models, upsampling
-from segjax.data import MAX_BOXES, Dataset, labelled
+from segjax.data import MAX_BOXES, Dataset, labelled, packed
 from segjax.data.catalogue import by_name
 from segjax.data.sets.faces import EMOTIONS
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError, at_least
-from segjax.runs import Preset, known_labelled, start_from
+from segjax.runs import Preset, known_labelled, known_packed, start_from
 from segjax.tasks import Detection, Objects
 from segjax.train import Experiment, Recipe, cropped, normalized
 
@@ -72,6 +72,9 @@ def experiment(
         data, crop = labelled(root or "", known, class_names=classes), crop or known.crop
     elif bands:
         raise ExperimentError("Bands are chosen of labelled alone: leave --bands out.")
+    elif data == "packed":
+        known = known_packed(root)
+        data, crop = packed(root or "", known), crop or known.crop
     elif not isinstance(data, Dataset):
         given = {"class_names": classes or None, "attribute_names": attributes or None}
         data = by_name(data, root=root, train=train, test=test, **given)

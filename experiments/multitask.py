@@ -8,12 +8,12 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from segjax import encoders, losses, models, upsampling
-from segjax.data import Dataset
+from segjax.data import Dataset, packed
 from segjax.data.catalogue import by_name
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.errors import at_least
-from segjax.runs import Preset, start_from
+from segjax.runs import Preset, known_packed, start_from
 from segjax.tasks import MultiTask, OneObject
 from segjax.train import Experiment, Recipe, cropped, normalized
 
@@ -52,7 +52,10 @@ def experiment(
         recipe: How it is trained.
     """
     at_least(1, width=width, size=size, crop=crop)
-    if not isinstance(data, Dataset):
+    if data == "packed":
+        known = known_packed(root)
+        data, crop = packed(root or "", known), crop or known.crop
+    elif not isinstance(data, Dataset):
         data = by_name(data, root=root)
     start = start_from(recipe.start, encoder)
     if not isinstance(model, nn.Module):

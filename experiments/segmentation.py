@@ -9,13 +9,13 @@ import numpy as np
 from flax import linen as nn
 
 from segjax import decoders, encoders, losses, models, upsampling
-from segjax.data import Dataset, FolderDefaults, folder, folder_defaults, labelled
+from segjax.data import Dataset, FolderDefaults, folder, folder_defaults, labelled, packed
 from segjax.data.catalogue import by_name
 from segjax.data.formats.held_out import say_once
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError, at_least
-from segjax.runs import Preset, known_labelled, remember, start_from
+from segjax.runs import Preset, known_labelled, known_packed, remember, start_from
 from segjax.tasks import Segmentation, SigmoidSegmentation
 from segjax.train import Experiment, Loss, Recipe, cropped, normalized
 
@@ -109,6 +109,14 @@ def experiment(
         facts = FolderDefaults.from_json(remember("folder", lambda: _found(root, bands, classes, fold)))
         data, crop = folder(root, facts), crop or facts.crop
         weights = np.array(facts.class_weights) if class_balance else None
+    elif data == "packed":
+        known = known_packed(root)
+        data, crop = packed(root or "", known), crop or known.crop
+        if class_balance and not known.class_weights:
+            raise ExperimentError(
+                f"{root} was not packed of a folder, which has class weights: leave --class-balance out."
+            )
+        weights = np.array(known.class_weights) if class_balance else None
     elif class_balance:
         raise ExperimentError("Class weights are worked out of a folder alone: leave --class-balance out.")
     elif bands and data != "labelled":

@@ -14,7 +14,7 @@ from segjax.cli.export import export
 from segjax.cli.hub import pull, push
 from segjax.cli.models import models
 from segjax.cli.report import compare, report
-from segjax.cli.runs import data_check, data_convert, data_list, data_split, evaluate, predict
+from segjax.cli.runs import data_check, data_convert, data_list, data_pack, data_split, evaluate, predict
 from segjax.cli.serve import serve
 from segjax.cli.training import launch, new, sweep, train
 from segjax.cli.weights import weights_check, weights_list
@@ -47,6 +47,12 @@ def _weights() -> list[str]:
     from segjax.weights import RECORDS
 
     return list(RECORDS)
+
+
+def _data_sets() -> Iterable[str]:
+    from segjax.data.catalogue import NAMES
+
+    return NAMES
 
 
 class _Parser(argparse.ArgumentParser):
@@ -297,7 +303,7 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--json", action="store_true", help="print JSON")
 
     data = commands.add_parser(
-        "data", help="list data sets, check one of yours, or write it in COCO's format"
+        "data", help="list data sets, check one of yours, or write it in COCO's format or as shards"
     ).add_subparsers(required=True, metavar="COMMAND")
     command = add(data, "list", data_list, "list the data sets")
     argument(command, "--json", action="store_true", help="print JSON")
@@ -313,6 +319,20 @@ def make_parser() -> argparse.ArgumentParser:
     )
     argument(command, "path", metavar="PATH", help="a folder, or the JSON file of a labelling tool", complete=file)
     argument(command, "out", metavar="OUT", help="folder for train.json, val.json and test.json", complete=folder)
+    command = add(data, "pack", data_pack, "write a set as shards, to train on from a disk or a bucket")
+    said = "as `segjax data list` has it, or a folder of yours, or the file of a labelling tool"
+    argument(command, "set", metavar="SET", help=said, choices=_Names(_data_sets), complete=file)
+    said = "a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER; the same command again goes on where it was ended"
+    argument(command, "--out", required=True, metavar="DIR", help=said, complete=folder)
+    argument(command, "--root", metavar="PATH", help="where the files of a named set are", complete=folder)
+    for split, what in {"train": "train", "val": "validate", "test": "test"}.items():
+        argument(command, f"--{split}", metavar="FILE", help=f"annotations that {what}, of coco and voc", complete=file)
+    argument(command, "--labels", choices=("exclusive", "overlapping"), help="masks of outlines, and no boxes")
+    argument(command, "--classes", nargs="*", default=(), metavar="C", help="those to keep, of files of yours")
+    argument(command, "--attributes", nargs="*", default=(), metavar="A", help="scores of objects, of coco")
+    argument(command, "--bands", nargs="*", default=(), metavar="B", help="those to keep, of files of yours")
+    argument(command, "--fold", type=int, metavar="N", help="of a folder")
+    argument(command, "--groups", type=int, metavar="N", help="of land_cover: 4 or 7")
     command = add(
         data, "split", data_split, "write which images train, validate and test, groups of them never torn apart"
     )

@@ -82,6 +82,21 @@ def data_convert(parsed: argparse.Namespace, _: list[str]) -> int:
     return 0
 
 
+def data_pack(parsed: argparse.Namespace, _: list[str]) -> int:
+    """`segjax data pack SET --out DIR`: write a set as shards that are read from disks and buckets alike."""
+    from segjax.data.pack import pack_by_name
+
+    masks = {None: None, "exclusive": True, "overlapping": "multilabel"}[parsed.labels]
+    named = {"class_names": tuple(parsed.classes), "attribute_names": tuple(parsed.attributes), "masks": masks}
+    same = ("root", "train", "val", "test", "groups", "fold")
+    given = {name: getattr(parsed, name) for name in same} | {"bands": tuple(parsed.bands)}
+    written = pack_by_name(parsed.set, parsed.out, **given, **named)
+    counts = ", ".join(f"{count} {split}" for split, count in written.records.items())
+    print(f"{counts}; {written.bytes / 2**20:.1f} MiB", file=sys.stderr)
+    print(parsed.out)
+    return 0
+
+
 def data_split(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax data split PATH [--groups G] [--folds K]`: write which images train, validate and test."""
     from segjax.data.formats.grouped import write_splits

@@ -8,6 +8,7 @@ from segjax.data.formats.coco import coco
 from segjax.data.formats.tfds import tfds_dataset
 from segjax.data.formats.tfds_boxes import tfds_boxes
 from segjax.data.formats.voc import voc
+from segjax.data.pack import pack
 from segjax.data.record import IGNORE, Record, Source
 from segjax.data.sets.faces import faces
 from segjax.data.sets.folder import FolderDefaults, folder, folder_defaults
@@ -15,6 +16,7 @@ from segjax.data.sets.islands import islands
 from segjax.data.sets.labelled import LabelledDefaults, labelled, labelled_defaults
 from segjax.data.sets.land_cover import land_cover
 from segjax.data.sets.nuclei import nuclei
+from segjax.data.sets.packed import PackedDefaults, packed, packed_defaults
 from segjax.data.sets.pets import oxford_iiit_pet
 from segjax.data.sets.trees import trees
 from segjax.data.sets.wider_face import wider_face
@@ -31,6 +33,7 @@ __all__ = [
     "Dataset",
     "FolderDefaults",
     "LabelledDefaults",
+    "PackedDefaults",
     "Record",
     "Source",
     "Statistics",
@@ -47,6 +50,9 @@ __all__ = [
     "mask_type",
     "nuclei",
     "oxford_iiit_pet",
+    "pack",
+    "packed",
+    "packed_defaults",
     "test_batches",
     "tfds_boxes",
     "tfds_dataset",

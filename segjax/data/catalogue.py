@@ -13,6 +13,7 @@ from segjax.data.sets.islands import islands
 from segjax.data.sets.labelled import labelled
 from segjax.data.sets.land_cover import land_cover
 from segjax.data.sets.nuclei import nuclei
+from segjax.data.sets.packed import packed
 from segjax.data.sets.pets import oxford_iiit_pet
 from segjax.data.sets.trees import trees
 from segjax.data.sets.wider_face import wider_face
@@ -104,6 +105,12 @@ CATALOGUE = (
         "PATH` looks for mistakes.",
         "segjax train folder --root PATH",
         folder,
+    ),
+    Entry(
+        "packed",
+        "Any of these as `segjax data pack SET --out DIR` wrote it: a folder, or a bucket's s3://... or gs://...",
+        "segjax train segmentation --data packed --root DIR; segjax train detection --data packed --root s3://...",
+        packed,
     ),
 )
 NAMES = tuple(entry.name for entry in CATALOGUE)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Int, Int32, UInt
 
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out, say_once
-from segjax.data.formats.images import shown
+from segjax.data.formats.images import read_jpeg, shown
 from segjax.data.formats.problems import Problem, refuse
 from segjax.data.record import Record
 from segjax.errors import DataError
@@ -122,6 +122,10 @@ class AnnotatedSource:
     def name_of(self, index: int) -> str:
         """The name of an image's file."""
         return self.pictures[index].path.name
+
+    def stored_jpeg(self, index: int) -> bytes | None:
+        """The file of an image, where it is a JPEG."""
+        return read_jpeg(self.pictures[index].path)
 
     def __getitem__(self, index: int) -> Record:
         """The record of one image.

@@ -31,6 +31,9 @@ from segjax.mask_numbers import MOST_CLASSES, mask_type
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", *arrays.SUFFIXES, ZARR)
 """Endings of files that are taken for images; what is inside decides how they are read."""
 
+JPEG = b"\xff\xd8\xff"
+"""What a JPEG file begins with."""
+
 Colours = Mapping[tuple[int, int, int], int]
 """What each colour (red, green, blue in 0..255) of a coloured mask stands for: a class, or what is ignored."""
 
@@ -96,6 +99,15 @@ def read_raster(path: FilePath, *, bands: tuple[int, ...] | None = None, data: b
                     found = raster(pixels, name, nodata=nodata, opaque=opaque)
                     return found._replace(orientation=turned).bands(bands, name)
             return Raster(pixels, alpha, orientation=turned).bands(bands, name)
+
+
+def read_jpeg(path: FilePath) -> bytes | None:
+    """The bytes of a JPEG file; None of any other."""
+    if not Path(path).is_file():
+        return None
+    with Path(path).open("rb") as file:
+        start = file.read(len(JPEG))
+        return start + file.read() if start == JPEG else None
 
 
 class Extent(NamedTuple):

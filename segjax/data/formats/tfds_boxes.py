@@ -83,6 +83,10 @@ class TfdsBoxSource:
         """How many examples there are."""
         return len(self.examples)
 
+    def stored_jpeg(self, index: int) -> bytes:
+        """The file of an image, which may be no JPEG."""
+        return self.examples[index][self.image_key]
+
     def __getitem__(self, index: int) -> Record:
         """Decode one example; raises DataError where its image is damaged or a label has no class."""
         index = range(len(self))[index]  # counts from the end below zero, and ends a loop with IndexError

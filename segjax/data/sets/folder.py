@@ -15,7 +15,7 @@ from segjax.data.check.masks import check_masks, size_sentence
 from segjax.data.dataset import Dataset
 from segjax.data.formats.bands import NAMES_FILE, Bands, choose, read_names
 from segjax.data.formats.classes import ClassList, Colour
-from segjax.data.formats.images import shown
+from segjax.data.formats.images import read_jpeg, shown
 from segjax.data.formats.kept_classes import kept_classes
 from segjax.data.formats.label_bands import read_truth
 from segjax.data.formats.layouts import CLASS_LISTS, ImageAndMask, find
@@ -148,6 +148,10 @@ class FolderSource:
         """The path of a pair below its folder, without the ending, and where the window begins, if it is one."""
         pair, window = self._parts[index]
         return pair.key if window is None else f"{pair.key}@{window[0].start},{window[1].start}"
+
+    def stored_jpeg(self, index: int) -> bytes | None:
+        """The file of an image, where it is a JPEG."""
+        return read_jpeg(self._parts[index][0].image)
 
     def __getitem__(self, index: int) -> Record:
         """The record of one pair.
