@@ -114,7 +114,7 @@ def experiment(
         data, crop = packed(root or "", known), crop or known.crop
         if class_balance and not known.class_weights:
             raise ExperimentError(
-                f"{root} was not packed of a folder, which has class weights: leave --class-balance out."
+                f"{root} was not packed of a folder, and has no class weights: leave --class-balance out."
             )
         weights = np.array(known.class_weights) if class_balance else None
     elif class_balance:

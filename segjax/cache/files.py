@@ -146,7 +146,7 @@ class Bucket(NamedTuple):
             except FileNotFoundError:
                 raise
             except TimeoutError:
-                why = f"no answer came within {seconds:.0f} s"
+                why = f"no answer came within {seconds:.3g} s"
             except Exception as error:  # what clients raise of a network has no common type
                 why = first_line(error)
                 if isinstance(error, PermissionError) or "Credentials" in type(error).__name__:

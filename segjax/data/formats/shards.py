@@ -10,7 +10,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import cv2
 import numpy as np
@@ -22,6 +22,10 @@ from segjax.errors import DataError
 _HEADER = struct.Struct("<4s5H3L2H")
 """What stands before every file in a ZIP archive (APPNOTE 4.3.7)."""
 _SIGNATURE = b"PK\x03\x04"
+
+_ENDINGS = {"image": (".jpg", ".png", ".npy"), "mask": (".png", ".bands.png")}
+_NAMES = {f"{part}{ending}".encode() for part in get_type_hints(Record) for ending in _ENDINGS.get(part, (".npy",))}
+"""What files of a record are called, of which there is no checksum."""
 
 
 class Shard(NamedTuple):
@@ -118,10 +122,11 @@ def _members(content: bytes, what: str) -> dict[str, bytes]:
         signature, *_, checksum, _, size, of_name, of_extra = _HEADER.unpack_from(content, place)
         name_at = place + _HEADER.size
         data_at = name_at + of_name + of_extra
+        name = content[name_at : name_at + of_name].partition(b"/")[2]
         data = content[data_at : data_at + size]
-        if signature != _SIGNATURE or len(data) < size or binascii.crc32(data) != checksum:
+        if signature != _SIGNATURE or name not in _NAMES or len(data) < size or binascii.crc32(data) != checksum:
             raise damaged
-        found[content[name_at : name_at + of_name].decode().partition("/")[2]] = data
+        found[name.decode()] = data
         place = data_at + size
     return found
 

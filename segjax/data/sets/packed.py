@@ -79,9 +79,7 @@ def packed(root: str | os.PathLike[str], defaults: PackedDefaults | None = None)
         there = PackedDefaults.from_json(index["about"])
         if (there.class_names, there.multilabel) != (known.class_names, known.multilabel):
             found, expected = ", ".join(there.class_names), ", ".join(known.class_names)
-            raise DataError(
-                f"{files.root} has the classes {found} where {expected} were expected: name the set that was trained on."
-            )
+            raise DataError(f"{files.root} has the classes {found} where {expected} were expected: name that set.")
         return PackedSource(files, tuple(Shard(**frozen(shard)) for shard in index["splits"][split]))
 
     return Dataset(
