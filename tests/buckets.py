@@ -1,10 +1,14 @@
 """Servers of buckets on this machine, and a network before them that fails."""
 
 import contextlib
+import http.server
 import itertools
+import json
 import socket
 import threading
+import urllib.parse
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -84,3 +88,56 @@ def bad_network(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[BadNetwork
     monkeypatch.setattr("segjax.cache.files.FIRST_PAUSE", 0.01)
     yield network
     network.close()
+
+
+class _Storage(http.server.BaseHTTPRequestHandler):
+    """What of Google Cloud Storage's JSON interface is asked for: objects are put, described, read and taken away."""
+
+    protocol_version = "HTTP/1.1"
+    objects: ClassVar[dict[str, bytes]] = {}
+
+    def do_POST(self) -> None:
+        _, about, content = self.rfile.read(int(self.headers["Content-Length"])).split(b"--==0==")[:3]
+        name = json.loads(about.partition(b"\n\n")[2])["name"]
+        self.objects[name] = content.partition(b"\n\n")[2].removesuffix(b"\n")
+        self._answer(200, self._described(name))
+
+    def do_GET(self) -> None:
+        name = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path.rpartition("/o/")[2])
+        if name not in self.objects:
+            self._answer(404, b"{}")
+        elif "alt=media" not in self.path:
+            self._answer(200, self._described(name))
+        else:
+            start, _, end = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+            content = self.objects[name][int(start) : int(end) + 1 if end else None]
+            self._answer(206 if "Range" in self.headers else 200, content)
+
+    def do_DELETE(self) -> None:
+        name = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path.rpartition("/o/")[2])
+        self._answer(404 if self.objects.pop(name, None) is None else 204, b"")
+
+    def _described(self, name: str) -> bytes:
+        size = str(len(self.objects[name]))
+        return json.dumps({"name": name, "bucket": "bucket", "size": size, "generation": "1"}).encode()
+
+    def _answer(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def gs() -> Iterator[None]:
+    """A stand-in for Google Cloud Storage with a bucket called `bucket`, over a real socket."""
+    pytest.importorskip("gcsfs")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Storage)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+        yield
+    server.shutdown()

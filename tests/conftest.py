@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from buckets import bad_network, s3  # noqa: F401 (fixtures)
+from buckets import bad_network, gs, s3  # noqa: F401 (fixtures)
 from forks import Forks
 
 from segjax.cache import data_dir

@@ -19,11 +19,11 @@ def content(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "s3", "gs"])
 def files(request: pytest.FixtureRequest, tmp_path: Path):
-    if request.param == "s3":
-        request.getfixturevalue("s3")
-        return files_in("s3://bucket/files/")
+    if request.param != "folder":
+        request.getfixturevalue(request.param)
+        return files_in(f"{request.param}://bucket/files/")
     return files_in(tmp_path / "files")
 
 
