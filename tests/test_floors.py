@@ -36,6 +36,7 @@ BASE = {"jax", "jaxlib", "flax", "numpy", "jaxtyping", "scipy", "ml_dtypes", "se
 
 LAZY = {  # of an extra: imported by the one function that needs it
     "metrics/detection.py": {"pycocotools"},
+    "cache/files.py": {"fsspec"},
     "cache/hub.py": {"huggingface_hub"},
     "weights/keras_file.py": {"h5py"},
     "weights/parity.py": {"PIL"},
