@@ -1,5 +1,7 @@
 """Of which whole numbers masks are made, and which of them is ignored: bytes as long as those hold all classes."""
 
+import functools
+
 import numpy as np
 
 MOST_CLASSES = 65_535
@@ -36,4 +38,9 @@ def ignored(num_classes: int) -> int:
 
 def ignored_in(mask: np.ndarray) -> int:
     """The same, of a mask of `mask_type`."""
-    return int(np.iinfo(mask.dtype).max)
+    return _greatest(mask.dtype)
+
+
+@functools.cache
+def _greatest(dtype: np.dtype) -> int:
+    return int(np.iinfo(dtype).max)

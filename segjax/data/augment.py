@@ -1,5 +1,7 @@
 """Random changes to a record that move image, mask and boxes together."""
 
+import functools
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +21,8 @@ LEAST_OF_BOX = 0.5
 
 _TOGETHER = 4
 """Channels that OpenCV moves at once, at most."""
+
+_HALF = np.array([0.5, 0.5])
 
 Affine = Float[np.ndarray, "2 3"]
 """Takes (x, y, 1) of a point of the result to its (x, y) in the source, in pixels from the upper left corner."""
@@ -106,6 +110,11 @@ class Augment:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"Augment's {name} is between 0 and 1, not {getattr(self, name)}.")
 
+    @property
+    def mixes(self) -> bool:
+        """Whether records are made of several."""
+        return bool(self.mixup or self.cutmix or self.copy_paste or self.mosaic)
+
     def of_depth(self, depth: str) -> "Augment":
         """Without brightness and saturation where the images are floating point, whose bands may be in any units."""
         return replace(self, brightness=0.0, saturation=0.0) if depth == "float32" else self
@@ -154,25 +163,36 @@ class Augment:
         rng: np.random.Generator,
         onto: tuple[float, float] | None = None,
     ) -> Affine:
-        scale = np.exp(rng.uniform(*np.log(self.scale)))
-        # Whole pixels, so that a crop alone copies pixels. Negative where the result is the larger one.
-        slack = np.trunc(np.array(source) * scale - size).astype(int)
-        low, high = np.minimum(slack, 0), np.maximum(slack, 0)
-        if onto is not None:  # the crop, before it is rotated, has this pixel of the source in it
-            pixel = np.array(onto) * scale
-            low = np.ceil(pixel - size).astype(int).clip(low, high)
-            high = np.floor(pixel).astype(int).clip(low, high)
-        top, left = rng.integers(low, high, endpoint=True)
+        scale = float(np.exp(rng.uniform(*self._log_scale)))
+        # By numbers, since NumPy's small arrays would take longer than the pixels of a small image.
+        corner = []
+        for axis in range(2):
+            # Whole pixels, so that a crop alone copies pixels. Negative where the result is the larger one.
+            slack = math.trunc(source[axis] * scale - size[axis])
+            low, high = min(slack, 0), max(slack, 0)
+            if onto is not None:  # the crop, before it is rotated, has this pixel of the source in it
+                pixel = onto[axis] * scale
+                low = min(max(math.ceil(pixel - size[axis]), low), high)
+                high = min(max(math.floor(pixel), low), high)
+            corner.append(int(rng.integers(low, high, endpoint=True)))
+        top, left = corner
         angle = np.radians(rng.uniform(-self.rotate, self.rotate))
         mirror = [
             -1.0 if wanted and rng.random() < 0.5 else 1.0 for wanted in (self.flip_horizontal, self.flip_vertical)
         ]
         if self.quarter_turns:
             angle += rng.integers(4) * np.pi / 2
-        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        linear = turn @ np.diag(mirror) / scale
-        middle = np.array([size[1], size[0]]) / 2
-        return np.column_stack([linear, (np.array([left, top]) + middle) / scale - linear @ middle])
+        cosine, sine, (across, down) = np.cos(angle), np.sin(angle), mirror
+        to_source = np.empty((2, 3))
+        to_source[0, :2] = cosine * across / scale, sine * down / scale
+        to_source[1, :2] = -sine * across / scale, cosine * down / scale
+        middle = np.array([size[1] / 2, size[0] / 2])
+        to_source[:, 2] = ((left + middle[0]) / scale, (top + middle[1]) / scale) - to_source[:, :2] @ middle
+        return to_source
+
+    @functools.cached_property
+    def _log_scale(self) -> list[float]:
+        return np.log(self.scale).tolist()
 
 
 def _pixel_of_a_class(record: Record, rng: np.random.Generator) -> tuple[float, float] | None:
@@ -206,8 +226,8 @@ def warp(
     import cv2
 
     linear, shift = to_source[:, :2], to_source[:, 2]
-    # OpenCV counts from the centre of the first pixel.
-    centred = np.column_stack([linear, linear @ (0.5, 0.5) + shift - 0.5])
+    centred = to_source.copy()  # OpenCV counts from the centre of the first pixel
+    centred[:, 2] = linear @ _HALF + shift - 0.5
     height, width = size
     places = None
     if bent is not None:

@@ -123,8 +123,10 @@ def train_batches(
         index, record = read(epoch, place)
         if augment is None:
             return index, record, None
+        record = augment(record, _generator(seed, "augment", number))
+        if not augment.mixes:  # of many records drawing its seed takes as long as their augmentation
+            return index, record, None
         change, drawing = augment, _generator(seed, "mix", number)
-        record = change(record, _generator(seed, "augment", number))
 
         def another() -> Record:
             return change(read(epoch, int(drawing.integers(len(source))))[1], drawing)
