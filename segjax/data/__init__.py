@@ -16,7 +16,7 @@ from segjax.data.sets.islands import islands
 from segjax.data.sets.labelled import LabelledDefaults, labelled, labelled_defaults
 from segjax.data.sets.land_cover import land_cover
 from segjax.data.sets.nuclei import nuclei
-from segjax.data.sets.packed import PackedDefaults, packed, packed_defaults
+from segjax.data.sets.packed import packed
 from segjax.data.sets.pets import oxford_iiit_pet
 from segjax.data.sets.trees import trees
 from segjax.data.sets.wider_face import wider_face
@@ -33,7 +33,6 @@ __all__ = [
     "Dataset",
     "FolderDefaults",
     "LabelledDefaults",
-    "PackedDefaults",
     "Record",
     "Source",
     "Statistics",
@@ -52,7 +51,6 @@ __all__ = [
     "oxford_iiit_pet",
     "pack",
     "packed",
-    "packed_defaults",
     "test_batches",
     "tfds_boxes",
     "tfds_dataset",

@@ -163,7 +163,8 @@ class Augment:
         rng: np.random.Generator,
         onto: tuple[float, float] | None = None,
     ) -> Affine:
-        scale = float(np.exp(rng.uniform(*self._log_scale)))
+        least, greatest = self._log_scale
+        scale = float(np.exp(rng.uniform(least, greatest)))
         # By numbers, since NumPy's small arrays would take longer than the pixels of a small image.
         corner = []
         for axis in range(2):

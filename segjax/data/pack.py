@@ -67,9 +67,9 @@ def pack(
         >>> record: data.Record = {"image": np.zeros((8, 8, 3), np.uint8), "mask": np.zeros((8, 8), np.uint8)}
         >>> colours = (0, 0, 0), (0, 255, 0)
         >>> mine = data.Dataset("mine", ("ground", "tree"), colours, open=lambda split: [record] * 4)
-        >>> data.pack(mine, folder / "packed").records
+        >>> data.pack(mine, "packed").records
         {'train': 4, 'val': 4, 'test': 4}
-        >>> data.packed(folder / "packed").open("val")[0]["mask"].shape
+        >>> data.packed("packed").open("val")[0]["mask"].shape
         (8, 8)
     """
     files = files_in(out)

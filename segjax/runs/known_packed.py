@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from segjax.data import PackedDefaults, packed_defaults
+from segjax.data.sets.packed import PackedDefaults, packed_defaults
 from segjax.errors import ExperimentError
 from segjax.runs.experiment_file import remember
 
@@ -13,6 +13,12 @@ def known_packed(root: str | None) -> PackedDefaults:
     Raises:
         ExperimentError: no folder is given.
         DataError: as `segjax.data.packed`.
+
+    Examples:
+        >>> runs.known_packed(None)
+        Traceback (most recent call last):
+            ...
+        segjax.errors.ExperimentError: The data set packed needs what `segjax data pack` wrote: give it by --root DIR.
     """
     if root is None:
         raise ExperimentError("The data set packed needs what `segjax data pack` wrote: give it by --root DIR.")

@@ -5,7 +5,9 @@ from segjax.data.catalogue import CATALOGUE, NAMES, by_name
 from segjax.errors import DataError
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("coco", "voc", "labelled", "folder", "packed")])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in ("coco", "voc", "labelled", "folder", "packed")]
+)
 def test_a_set_by_its_name(name):
     dataset = by_name(name, root=None, groups=None)  # what is not given
     assert dataset.augment is not None

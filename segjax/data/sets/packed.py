@@ -70,6 +70,15 @@ def packed(root: str | os.PathLike[str], defaults: PackedDefaults | None = None)
     Raises:
         DataError: here (without `defaults`) or on opening: nothing was packed there, or not all of it, or it cannot be
             read.
+
+    Examples:
+        >>> record: data.Record = {"image": np.zeros((8, 8, 3), np.uint8), "mask": np.zeros((8, 8), np.uint8)}
+        >>> colours = (0, 0, 0), (0, 255, 0)
+        >>> mine = data.Dataset("mine", ("ground", "tree"), colours, open=lambda split: [record] * 4)
+        >>> data.pack(mine, "packed").records["train"]
+        4
+        >>> data.packed("packed").class_names
+        ('ground', 'tree')
     """
     known = defaults or packed_defaults(root)
 

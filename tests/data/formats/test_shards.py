@@ -2,6 +2,7 @@ import io
 import itertools
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,9 +52,9 @@ def written(path: Path, records: list[Record]) -> list[bytes]:
 
 def test_records_come_back_bit_for_bit(tmp_path: Path):
     for record, content in zip(RECORDS.values(), written(tmp_path / "a.zip", list(RECORDS.values())), strict=True):
-        back = decoded(content, "it")
+        back: dict[str, Any] = {**decoded(content, "it")}
         assert back.keys() == record.keys()
-        for name, values in record.items():
+        for name, values in dict[str, Any](record).items():
             assert back[name].dtype == values.dtype
             assert back[name].tobytes() == values.tobytes()
             assert back[name].shape == values.shape
