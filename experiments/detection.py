@@ -11,7 +11,6 @@ from segjax import decoders, encoders, losses, models, upsampling
 from segjax.data import MAX_BOXES, Dataset, labelled, packed
 from segjax.data.catalogue import by_name
 from segjax.data.sets.faces import EMOTIONS
-from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError, at_least
 from segjax.runs import Preset, known_labelled, known_packed, start_from
@@ -55,10 +54,10 @@ def experiment(
         model: The family of the model.
         encoder: Another encoder, by its name in `segjax.encoders.BY_NAME`, instead of plain convolutions;
             `width` is theirs, and the heads'.
-        decoder: Another decoder, by its name in `segjax.decoders.BY_NAME`, instead of U-Net's to `stride`.
+        decoder: Another decoder, by its name in `segjax.decoders.BY_NAME`, instead of U-Net's.
         upsample: The upsampler of the decoder.
         width: Channels at full resolution; every level doubles them, up to eight times.
-        stride: Pixels of the image in a cell of the heatmap, along each axis.
+        stride: Pixels of the image in a cell of the heatmap, along each axis: where the decoder ends.
         hidden: Channels of each head; twice the width where none are given.
         crop: Height and width of training crops in pixels; the data set's own where none is given.
         max_boxes: How many boxes of an image there is room for, and how many are found at most.
@@ -79,6 +78,7 @@ def experiment(
         given = {"class_names": classes or None, "attribute_names": attributes or None}
         data = by_name(data, root=root, train=train, test=test, **given)
     start = start_from(recipe.start, encoder)
+    by_stride = not any(isinstance(made, nn.Module) for made in (model, decoder))
     if not isinstance(model, nn.Module):
         block = recipe.block()
         climb = upsampling.named(upsample)
@@ -86,15 +86,18 @@ def experiment(
         model = models.CenterNet(
             len(data.class_names),
             encoders.named(encoder or plain, dtype=recipe.dtype, remat=recipe.remat),
-            decoders.named(decoder, upsample=climb, block=block)
-            if decoder
-            else UNetDecoder(upsample=climb, block=block, finest_stride=stride),
+            decoders.named(decoder or "unet", upsample=climb, block=block, finest_stride=stride),
             num_attributes=len(data.attribute_names),
             block=partial(block, norm=None),
             hidden=hidden or 2 * width,
         )
 
     def loss(found: models.Centers, truth: Objects) -> Float[Array, ""]:
+        if by_stride and found.stride != stride:
+            raise ExperimentError(
+                f"The heatmap has a stride of {found.stride}, not of {stride}, since the encoder has no level that the "
+                f"decoder could climb to: give --stride {found.stride}, or another encoder or decoder."
+            )
         targets = found.targets(truth.boxes, truth.labels, truth.crowd)
         of_boxes = losses.center_loss(found.heatmap, found.size, found.offset, targets)
         if found.attributes is None or truth.attributes is None:

@@ -55,7 +55,10 @@ class Encoder(Protocol):
 
 
 class Decoder(Protocol):
-    """A Linen module with the fields `upsample`, called as `segjax.upsampling.Upsampling` is, and `block`."""
+    """A Linen module with the fields `upsample`, called as `segjax.upsampling.Upsampling` is, and `block`.
+
+    One that is known by name has `finest_stride`, too: where it ends.
+    """
 
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """What heads read, finest first, from `from_image(levels, image)`; without the encoder's indices and tokens."""

@@ -26,16 +26,21 @@ def climb(
     return tuple(passed)
 
 
-def check_widths(decoder: str, widths: tuple[int, ...] | None, levels: tuple[Level, ...]) -> None:
+def climbed_to(levels: tuple[Level, ...], finest_stride: int) -> tuple[Level, ...]:
+    """The levels above the deepest where a climb halts, those of a smaller stride left out, finest first."""
+    return tuple(level for level in levels[:-1] if level.stride >= finest_stride)
+
+
+def check_widths(decoder: str, widths: tuple[int, ...] | None, goals: tuple[Level, ...]) -> None:
     """Whether there is one for each level that is climbed to.
 
     Raises:
         ValueError: there is not.
     """
-    if widths is not None and len(widths) != len(levels) - 1:
+    if widths is not None and len(widths) != len(goals):
         raise ValueError(
             f"{decoder} of {len(widths)} widths climbs {len(widths) + 1} levels, but the encoder gave "
-            f"{len(levels)}, the image's own place among them: give one width per level but the deepest."
+            f"{len(goals) + 1}, the image's own place among them: give one width per level but the deepest."
         )
 
 

@@ -22,7 +22,7 @@ class DPTDecoder(nn.Module):
     a level's stride and its own do not divide, as DINOv2's 14, it is interpolated. Training takes the rng "dropout".
 
     Raises:
-        ValueError: no level of the finest stride or a larger one, when called.
+        ValueError: no level of twice the finest stride or a larger one, when called.
 
     Examples:
         >>> encoder = encoders.VisionTransformer(32, 2, 4)
@@ -39,8 +39,8 @@ class DPTDecoder(nn.Module):
     """Channels where they are fused."""
     dropout: float = 0.1
     """Of the last features."""
-    finest_stride: int = 4
-    """Of the pyramid, at least 2: levels of a smaller stride are left out."""
+    finest_stride: int = 2
+    """Where it ends, at half of the pyramid's first stride: levels of a smaller one than that are left out."""
     to_pyramid: Callable[..., nn.Module] = ConvTranspose
     """The upsampler from a level's stride to that of the pyramid."""
     upsample: Callable[..., nn.Module] = partial(Bilinear, align_corners=True)
@@ -49,8 +49,8 @@ class DPTDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
-        """Half of the finest stride, then the coarser levels of the pyramid."""
-        image, kept = levels[0], at_least(levels, self.finest_stride)
+        """The finest stride, then the coarser ones of the pyramid, each halved."""
+        image, kept = levels[0], at_least(levels, 2 * self.finest_stride)
 
         def place(stride: int) -> Level:
             rows, columns = (-(-length * image.stride // stride) for length in image.size)
@@ -58,7 +58,7 @@ class DPTDecoder(nn.Module):
 
         fused, pyramid = None, []
         for i, level in reversed([*enumerate(kept, start=1)]):
-            own = place(self.finest_stride * 2 ** (i - 1))
+            own = place(self.finest_stride * 2**i)
             y = self._residual(self._reassembled(level, own, i), f"own{i}", train)
             if fused is not None:
                 y += fused

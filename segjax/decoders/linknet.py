@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 
+from segjax.decoders.climb import climbed_to
 from segjax.layers import ConvBlock
 from segjax.level import Level
 from segjax.upsampling import ConvTranspose
@@ -31,13 +32,15 @@ class LinkNetDecoder(nn.Module):
     upsample: Callable[..., nn.Module] = partial(ConvTranspose, overlap=2)
     block: Callable[..., nn.Module] = ConvBlock
     """What was upsampled has its norm and activation, too."""
+    finest_stride: int = 1
+    """Where the climb ends: levels of a smaller stride are left out."""
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
         x, passed = levels[-1], []
         said: Any = self.block((), parent=None)
-        for i, to in reversed([*enumerate(levels[:-1], start=1)]):
+        for i, to in reversed([*enumerate(climbed_to(levels, self.finest_stride), start=1)]):
             narrow = max(1, x.width // 4)
             y = self.block((narrow,), window=1, name=f"narrow{i}")(x.features, train=train)
             y = self.upsample(features=narrow, factor=x.stride // to.stride, name=f"up{i}")(y, to)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.decoders.climb import check_widths, own_width
+from segjax.decoders.climb import check_widths, climbed_to, own_width
 from segjax.layers import ChannelGate, ConvBlock
 from segjax.level import Level
 from segjax.upsampling import Nearest
@@ -77,12 +77,14 @@ class MANetDecoder(nn.Module):
     """What is made of the deepest features, called as `attention(name=...)(x)`."""
     upsample: Callable[..., nn.Module] = Nearest
     block: Callable[..., nn.Module] = ConvBlock
+    finest_stride: int = 1
+    """Where the climb ends: levels of a smaller stride are left out."""
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
-        *goals, x = levels
-        check_widths("MA-Net", self.widths, levels)
+        goals, x = climbed_to(levels, self.finest_stride), levels[-1]
+        check_widths("MA-Net", self.widths, goals)
         x = x.replace(features=self.attention(name="attention")(x.features), indices=None, tokens=None)
         passed: list[Level] = []
         for i, to in reversed([*enumerate(goals, start=1)]):

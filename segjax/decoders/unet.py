@@ -5,7 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from segjax.decoders.climb import attended, own_width
+from segjax.decoders.climb import attended, climbed_to, own_width
 from segjax.layers import ConvBlock
 from segjax.level import Level
 from segjax.upsampling import ConvTranspose
@@ -52,7 +52,7 @@ class UNetDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
-        goals = [level for level in levels[:-1] if level.stride >= self.finest_stride]
+        goals = climbed_to(levels, self.finest_stride)
         if self.stages is not None and len(self.stages) != len(goals):
             raise ValueError(
                 f"A decoder of {len(self.stages)} stages climbs {len(self.stages) + 1} levels, but the encoder gave "

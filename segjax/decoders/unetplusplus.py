@@ -5,7 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from segjax.decoders.climb import attended, check_widths, own_width
+from segjax.decoders.climb import attended, check_widths, climbed_to, own_width
 from segjax.layers import ConvBlock
 from segjax.level import Level
 from segjax.upsampling import Nearest
@@ -38,12 +38,14 @@ class UNetPlusPlusDecoder(nn.Module):
     attention: Callable[..., nn.Module] | None = None
     """Of features that were joined and of each node's last, such as `layers.ScSE`: called as
     `attention(dtype=..., name=...)(x)`."""
+    finest_stride: int = 1
+    """Where the climb ends: levels of a smaller stride are left out."""
 
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The last node of every level that was climbed to, finest first."""
-        *goals, deepest = levels
-        check_widths("U-Net++", self.widths, levels)
+        goals, deepest = climbed_to(levels, self.finest_stride), levels[-1]
+        check_widths("U-Net++", self.widths, goals)
         nodes: list[list[Level]] = [[deepest]]  # of the levels from the deepest up, as far as they are made
         for i, to in reversed([*enumerate(goals, start=1)]):
             row, below = [] if to.features is None else [to], nodes[-1]

@@ -52,6 +52,22 @@ def test_any_encoder_and_upsampler_at_any_size(decoder, kind):
 
 
 @pytest.mark.parametrize("decoder", decoders.BY_NAME)
+def test_it_ends_at_its_finest_stride(decoder):
+    image = jax.ShapeDtypeStruct((1, 33, 47, 3), jnp.float32)
+
+    def ends_at(finest):
+        made = decoders.named(decoder, upsample=BY_NAME["bilinear"], finest_stride=finest)
+
+        def climbed(image):
+            levels = from_image(Strided(KINDS["resnet"]).init_with_output(KEY, image, train=False)[0], image)
+            return made.init_with_output(KEY, levels, train=False)[0]
+
+        return jax.eval_shape(climbed, image)[0].stride
+
+    assert [ends_at(finest) for finest in (2, 8)] == [2, 8]
+
+
+@pytest.mark.parametrize("decoder", decoders.BY_NAME)
 def test_max_unpooling_of_skips(decoder):
     # By 2 between the levels, and by 4 to the image.
     made = decoders.named(decoder, upsample=BY_NAME["max_unpool_of_skip"])

@@ -15,7 +15,7 @@ from segjax.data import Augment, Dataset
 from segjax.errors import ExperimentError
 from segjax.layers import Normalized, Standardized
 from segjax.runs import read_experiment
-from segjax.tasks import Segmentation, SigmoidSegmentation
+from segjax.tasks import Objects, Segmentation, SigmoidSegmentation
 from segjax.train.experiment import parameter_count
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
@@ -72,6 +72,11 @@ def variables_of(model: nn.Module) -> Any:
     return jax.eval_shape(lambda image: model.init(jax.random.key(0), image, train=False), image)
 
 
+def outputs_of(found: Any) -> Any:
+    image = jax.ShapeDtypeStruct((1, 32, 48, 3), np.uint8)
+    return jax.eval_shape(lambda image: found.model.init_with_output(jax.random.key(0), image, train=False)[0], image)
+
+
 @pytest.mark.parametrize("name", MEASURED)
 def test_a_preset_is_what_was_measured(name: str):
     file = read_experiment(name)
@@ -122,6 +127,19 @@ def test_a_decoder_by_name_and_its_upsampler(name: str):
     params = variables_of(found.model)["params"]["model"]["decoder"]
     assert params["lateral1"]["conv1"]["kernel"].shape[-1] == 256
     assert params["up1"]  # which a climb by Nearest, the decoder's own, has no parameters for
+
+
+@pytest.mark.parametrize("decoder", ["unet", "dpt"])
+def test_a_decoder_by_name_ends_at_the_stride_that_is_asked_for(decoder: str):
+    found: Any = segjax.experiment("detection", data=squares(), decoder=decoder, stride=8)
+    assert outputs_of(found).heatmap.shape[1:3] == (4, 6)
+
+
+def test_a_stride_that_no_level_has_gets_one_sentence():
+    found: Any = segjax.experiment("detection", data=squares(), encoder="mit_b0", decoder="fpn", stride=2)
+    truth = Objects(np.zeros((1, 1, 4)), np.zeros((1, 1), int), np.zeros((1, 1), bool), None)
+    with pytest.raises(ExperimentError, match=r"stride of 4, not of 2, .* give --stride 4"):
+        found.loss(outputs_of(found), truth)
 
 
 @pytest.mark.parametrize(
