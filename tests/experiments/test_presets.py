@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -137,7 +138,7 @@ def test_a_decoder_by_name_ends_at_the_stride_that_is_asked_for(decoder: str):
 
 def test_a_stride_that_no_level_has_gets_one_sentence():
     found: Any = segjax.experiment("detection", data=squares(), encoder="mit_b0", decoder="fpn", stride=2)
-    truth = Objects(np.zeros((1, 1, 4)), np.zeros((1, 1), int), np.zeros((1, 1), bool), None)
+    truth = Objects(jnp.zeros((1, 1, 4)), jnp.zeros((1, 1), int), jnp.zeros((1, 1), bool), None)
     with pytest.raises(ExperimentError, match=r"stride of 4, not of 2, .* give --stride 4"):
         found.loss(outputs_of(found), truth)
 
