@@ -23,6 +23,8 @@ from segjax.tasks.examples import Shown, draw_box_predictions
 from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
+_WHOLE = ("ap50", "ap75", "ap", "ar", "ap_small", "ap_medium", "ap_large")
+"""The scores of all classes together."""
 _TOGETHER = 128
 """Boxes are compared in so many rows, or twice as many, and so on."""
 _pairwise = jax.jit(boxes.pairwise)
@@ -103,7 +105,7 @@ class Detection:
         return measured
 
     def scores(self, measured: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """AP50, AP75, AP and AR over a split, and AP50 and AP of each class."""
+        """AP50, AP75, AP, AR, and AP by COCO's sizes over a split, and AP50 and AP of each class."""
         parts = list(measured)
         names = parts[0].keys() - {"attributes"}
         whole = {name: np.concatenate([part[name] for part in parts]) for name in names}
@@ -113,7 +115,7 @@ class Detection:
             num_classes=self._num_classes,
             max_boxes=self._max_boxes,
         )
-        scores: dict[str, Any] = {name: _known(getattr(found, name)) for name in ("ap50", "ap75", "ap", "ar")}
+        scores: dict[str, Any] = {name: _known(getattr(found, name)) for name in _WHOLE}
         for name in ("class_ap50", "class_ap", "class_f1", "class_threshold"):
             scores[name] = dict(zip(self._data.class_names, map(_known, getattr(found, name)), strict=True))
         if "attributes" in parts[0]:
