@@ -22,6 +22,7 @@ EXTRAS = {
     "serve": "`segjax serve`",
     "geo": "large GeoTIFFs packed by JPEG, WebP or LERC",
     "micro": "OME-Zarr and Zarr",
+    "track": "`segjax predict --video IN --track`",
     "wandb": "`segjax train --log wandb`",
     "mlflow": "`segjax train --log mlflow`",
     "weights": "Keras files, and files of the Hugging Face hub",

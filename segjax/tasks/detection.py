@@ -161,19 +161,25 @@ class Detection:
     def predict_images(
         self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
     ) -> list[Found]:
-        """The boxes of each; takes `--score`."""
+        """The boxes of each; takes `--score`, `--tta` and `--soft-nms`."""
         return self._predictions.of_images(model, variables, images, options)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
-        """Images with their boxes, and all boxes in COCO's format; takes `--score` and `--coco`."""
+        """Images with their boxes, and all boxes in COCO's format.
+
+        Takes `--score`, `--tta`, `--soft-nms` and `--coco`.
+        """
         return self._predictions.write_files(model, variables, paths, out, options)
 
     def predict_video(
         self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
     ) -> VideoSummary:
-        """Frames with their boxes, classes and scores; takes `--score`."""
+        """Frames with their boxes, classes and scores, and all boxes in COCO's format.
+
+        Takes `--score`, `--tta`, `--soft-nms` and `--track`.
+        """
         return self._predictions.write_video(model, variables, video, out, options)
 
     def _scores_of(self, records: list[Record], found: list[Any]) -> metrics.DetectionScores:
