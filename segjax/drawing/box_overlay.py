@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from segjax.drawing.mask_overlay import LONGEST
@@ -48,7 +48,7 @@ def notes(
     attribute_names: Sequence[str] = (),
     *,
     least: float = 0.0,
-    tracks: Sequence[int] | None = None,
+    tracks: Int[np.ndarray, " d"] | None = None,
 ) -> list[Note]:
     """What to draw of one image's `Detections` (without the axis of images), of those scored `least` or better.
 

@@ -1,10 +1,10 @@
 """Boxes found in images or frames as a file of COCO's format."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from segjax.data.formats.images import shown
 from segjax.errors import InferenceError
@@ -22,7 +22,9 @@ class BoxList:
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
 
-    def add(self, size: tuple[int, int], found: Detections, tracks: Sequence[int] | None = None, **image: Any) -> None:
+    def add(
+        self, size: tuple[int, int], found: Detections, tracks: Int[np.ndarray, " d"] | None = None, **image: Any
+    ) -> None:
         """The next image, its height and width and what else there is to say of it, with its objects.
 
         With `tracks` an object has its own as its `track_id`, where that is not 0.

@@ -12,7 +12,7 @@ from segjax.metrics.averages import mean
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
 
-_SIZES = (32**2, 96**2)
+SMALL, LARGE = 32**2, 96**2
 """The areas in pixels at which COCO's small, medium and large boxes part."""
 
 
@@ -95,7 +95,7 @@ def detection_scores(
         truth = _as_coco(true_boxes, true_labels, num_classes, crowd=crowd)
         evaluation = COCOeval(truth, _as_coco(boxes, labels, num_classes, scores=scores), "bbox")
         evaluation.params.maxDets = [max_boxes]
-        evaluation.params.areaRng = [[0, np.inf], *zip((0, *_SIZES), (*_SIZES, np.inf), strict=True)]
+        evaluation.params.areaRng = [[0, np.inf], [0, SMALL], [SMALL, LARGE], [LARGE, np.inf]]
         evaluation.params.areaRngLbl = ["all", "small", "medium", "large"]
         evaluation.evaluate()
         evaluation.accumulate()

@@ -1,6 +1,7 @@
 """Runs of experiment files: knobs, run folders, seeds, sweeps, and trained models back from them."""
 
 from segjax.runs.experiment_file import ExperimentFile, Preset, experiment, read_experiment, remember
+from segjax.runs.known_boxes import known_boxes
 from segjax.runs.known_labelled import known_labelled
 from segjax.runs.load import evaluate_run, load, load_experiment
 from segjax.runs.run import create_run, experiment_of, new_run, open_run
@@ -15,6 +16,7 @@ __all__ = [
     "evaluate_run",
     "experiment",
     "experiment_of",
+    "known_boxes",
     "known_labelled",
     "load",
     "load_experiment",

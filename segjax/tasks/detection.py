@@ -14,7 +14,7 @@ from segjax import metrics
 from segjax.data import Dataset, Record, Source
 from segjax.data.formats.rasters import Raster
 from segjax.drawing import draw_curves, notes
-from segjax.inference import Found, Summary, Tells, Variables, VideoSummary, predict_boxes
+from segjax.inference import FittedSource, Found, Summary, Tells, Variables, VideoSummary, predict_boxes
 from segjax.ops import boxes
 from segjax.tasks.attributes import attribute_counts, attribute_details, attribute_scores
 from segjax.tasks.boxes import BoxPredictions
@@ -49,8 +49,9 @@ class Detection:
 
     Where the data set has attributes, those found at each true box's best match of its class with an IoU of 0.5 or more
     are compared with its own: how well their scores are calibrated, their cross-entropy and, where there are several,
-    how often the highest true one has the highest score. At most `max_boxes` of an image are predicted; images are seen
-    in their own size.
+    how often the highest true one has the highest score. At most `max_boxes` of an image are predicted. Images are seen
+    in their own size or, with `size` (height, width), fitted into that, in whose pixels their boxes are scored; what is
+    predicted is in those of the image.
 
     Examples:
         >>> data_set = data.Dataset("mine", ("ground", "tree"), ((0, 0, 0), (0, 255, 0)), open=lambda split: [])
@@ -60,11 +61,12 @@ class Detection:
 
     headline = "ap50"
 
-    def __init__(self, data: Dataset, max_boxes: int = 100) -> None:
+    def __init__(self, data: Dataset, max_boxes: int = 100, size: tuple[int, int] | None = None) -> None:
         self._data = data
         self._num_classes = len(data.class_names)
         self._max_boxes = max_boxes
-        self._predictions = BoxPredictions(data, size=None, max_boxes=max_boxes)
+        self._size = size
+        self._predictions = BoxPredictions(data, size=size, max_boxes=max_boxes)
 
     def targets(self, batch: Batch) -> Objects:
         """All boxes of a batch."""
@@ -85,8 +87,8 @@ class Detection:
         return {}
 
     def seen(self, source: Source) -> Source:
-        """The records as they are."""
-        return source
+        """The records fitted into `size`, where there is one."""
+        return source if self._size is None else FittedSource(source, self._size)
 
     def measure(self, outputs: Any, batch: Batch) -> dict[str, Any]:
         """The boxes found and the true ones."""
@@ -140,7 +142,9 @@ class Detection:
         details: dict[str, Any] = {}
 
         def predict(records: list[Record]) -> list[Shown]:
-            found = [predict_boxes(model, variables, r["image"], max_boxes=self._max_boxes) for r in records]
+            found = [
+                predict_boxes(model, variables, r["image"], size=self._size, max_boxes=self._max_boxes) for r in records
+            ]
             whole = self._scores_of(records, found)
             curves = zip(self._data.class_names, whole.class_precision, strict=True)
             details["precision"] = {name: curve.tolist() for name, curve in curves if not np.isnan(curve).any()}

@@ -1,3 +1,5 @@
+# NumPy arrays stand in for those of jax.
+# pyright: reportArgumentType=false
 """Objects that keep their numbers over the frames of a drawn video."""
 
 import json
@@ -46,9 +48,11 @@ def test_squares_that_cross_keep_their_numbers():
 def test_a_class_has_its_own_tracks_and_an_empty_frame_none():
     tracks = Tracks(25, 0.5)
     boxes, scores = crossing(0)
-    for frame in range(4):
-        labels = np.array([0, 1, 0 if frame < 3 else 1])  # the last one is another thing then
-        numbers = tracks.follow(Detections(boxes, labels, scores, scores[:, None]))
+    labels = np.array([0, 1, 0])
+    for _ in range(3):
+        tracks.follow(Detections(boxes, labels, scores, scores[:, None]))
+    labels[2] = 1  # another thing in the same place
+    numbers = tracks.follow(Detections(boxes, labels, scores, scores[:, None]))
     assert len(set(numbers[:2].tolist())) == 2
     assert numbers[2] == 0
     nothing = Detections(boxes[:0], np.zeros(0, int), scores[:0], scores[:0, None])
