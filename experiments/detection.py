@@ -54,8 +54,8 @@ def experiment(
         root: The folder of your images, for labelled, coco and voc, or where a set of TFDS is kept.
         train: The annotations to train on: coco's JSON file, or voc's list.
         test: Those to score on; a fifth of the training images where none are given.
-        coco: Annotations of yours in COCO's format, instead of `data`; fit, crop, stride, max_boxes and mosaic are worked
-            out from them, and said aloud, where they are not given.
+        coco: Annotations of yours in COCO's format, instead of `data`; fit, crop, stride, max_boxes and mosaic are
+            worked out from them, and said aloud, where they are not given.
         images: The folder that the file names of `coco` start from; root is where it is now.
         bands: Of labelled: which bands of its images, by number from 1 or by the names of its bands.txt; all without
             opacity where none is named.
@@ -84,8 +84,8 @@ def experiment(
             raise ExperimentError("--coco names what is trained on, as photos are: leave --train and --bands out.")
         given = {"crop": crop, "fit": fit, "stride": stride, "max_boxes": max_boxes, "mosaic": recipe.mosaic}
         found = known_boxes(coco, root or images, tested=test is not None, given=given)
-        names = {"class_names": classes or found.class_names, "attribute_names": attributes}
-        data = coco_format(root or images or "", coco, test, **names)
+        names = classes or found.class_names
+        data = coco_format(root or images or "", coco, test, class_names=names, attribute_names=attributes)
         fit, crop = fit or (None if crop else found.fit), crop or fit or found.crop
         stride, max_boxes = stride or found.stride, max_boxes or found.max_boxes
         if recipe.mosaic is None:

@@ -52,9 +52,9 @@ ROOMS = {
 NAMES = {"jax": jax, "jnp": jnp, "np": np, "nn": nn, "level": level, **ROOMS}
 ELSEWHERE = {
     "data": {
-        "BoxDefaults", "FolderDefaults", "LabelledDefaults", "box_defaults", "check", "coco", "faces", "folder", "folder_defaults", "islands",
-        "labelled", "labelled_defaults", "land_cover", "nuclei", "oxford_iiit_pet", "tfds_boxes", "tfds_dataset",
-        "trees", "voc", "wider_face",
+        "BoxDefaults", "FolderDefaults", "LabelledDefaults", "box_defaults", "check", "coco", "faces", "folder",
+        "folder_defaults", "islands", "labelled", "labelled_defaults", "land_cover", "nuclei",
+        "oxford_iiit_pet", "tfds_boxes", "tfds_dataset", "trees", "voc", "wider_face",
     },
     "drawing": {"draw_box_grid", "draw_mask_grid", "notes"},
     "export": {"Exported", "export_model", "export_page", "read_metadata"},

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-
 from segjax.data.formats.annotations import cut_splits, refuse_nothing_to_learn
 from segjax.data.formats.coco import read_coco
 from segjax.data.formats.images import shown
@@ -77,8 +76,8 @@ def box_defaults(path: str | os.PathLike[str], images: str | os.PathLike[str], *
     scale = 1.0 if fit is None else fit / longer
     most = max(len(one.boxes) for one in found.pictures)
     boxes = sum(len(one.boxes) for one in train)
-    low, high = sizes.min(0), sizes.max(0)
-    spans = f"{low[1]}x{low[0]}" + ("" if (low == high).all() else f" to {high[1]}x{high[0]}")
+    low, high = sizes[sizes.prod(1).argsort(kind="stable")[[0, -1]]]
+    spans = f"{low[1]}x{low[0]}" + ("" if (sizes == sizes[0]).all() else f" to {high[1]}x{high[0]}")
     return BoxDefaults(
         class_names=found.class_names,
         fit=fit,

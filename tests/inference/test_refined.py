@@ -24,7 +24,8 @@ def test_what_a_model_reads_off_the_pixels_is_the_same_in_every_view(tta: Any):
     once, several = (predict_boxes(model, {}, image) for model in (Marked(), refined(Marked(), tta)))
     np.testing.assert_allclose(several.boxes, once.boxes, atol=1e-4)
     np.testing.assert_allclose(several.scores, once.scores, rtol=1e-4)
-    assert several.attributes is not None and once.attributes is not None
+    assert several.attributes is not None
+    assert once.attributes is not None
     np.testing.assert_allclose(several.attributes, once.attributes, rtol=1e-4)
     one = predict_boxes(refined(Bright(), tta), {}, bright(48, 32, (3, 7, 9, 20)))
     np.testing.assert_allclose(one.boxes, [[3, 7, 9, 20]], atol=1e-4)

@@ -2,6 +2,7 @@ import contextlib
 import io
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_average_precision_by_size_is_that_of_cocos_own_summary(seed):
     boxes, true_boxes = boxes * (1, 1, 4, 4), true_boxes * (1, 1, 4, 4)  # areas from 16² to 120²
     found = metrics.detection_scores(boxes, scores, labels, true_boxes, true_labels, crowd, num_classes=CLASSES)
     images, places = np.nonzero(true_labels >= 0)
-    truth = COCO()
+    truth: Any = COCO()
     truth.dataset = {
         "images": [{"id": i} for i in range(3)],
         "categories": [{"id": k} for k in range(CLASSES)],

@@ -112,3 +112,6 @@ def test_many_objects_are_learned_and_scored_with_the_images_that_have_none(
     assert trained[0] > 3 * trained[-1]
     assert (run.path / "curves.png").exists()
     assert (run.path / "predictions.png").exists()
+    code, said = forks.run("evaluate", run.path, "--tta", "hflip", "vflip", "--soft-nms", "linear")
+    assert code == 0, said
+    assert "ap_small" in said
