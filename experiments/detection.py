@@ -1,19 +1,22 @@
 """A box around every object of an image: any data set, encoder and upsampler."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from segjax import decoders, encoders, losses, models, upsampling
-from segjax.data import MAX_BOXES, Dataset, labelled, packed
+from segjax.data import MAX_BOXES, Dataset, Source, labelled, packed
+from segjax.data import coco as coco_format
 from segjax.data.catalogue import by_name
 from segjax.data.sets.faces import EMOTIONS
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError, at_least
-from segjax.runs import Preset, known_labelled, known_packed, start_from
+from segjax.inference import FittedSource
+from segjax.runs import Preset, known_boxes, known_labelled, known_packed, start_from
 from segjax.tasks import Detection, Objects
 from segjax.train import Experiment, Recipe, cropped, normalized
 
@@ -23,6 +26,8 @@ def experiment(
     root: str | None = None,
     train: str | None = None,
     test: str | None = None,
+    coco: str | None = None,
+    images: str | None = None,
     bands: tuple[str, ...] = (),
     classes: tuple[str, ...] = (),
     attributes: tuple[str, ...] = (),
@@ -31,14 +36,15 @@ def experiment(
     decoder: str | nn.Module | None = None,
     upsample: upsampling.Upsampler | Callable[..., nn.Module] = "bilinear",
     width: int = 16,
-    stride: Literal[2, 4, 8] = 4,
+    stride: Literal[2, 4, 8] | None = None,
     hidden: int | None = None,
     crop: int | None = None,
+    fit: int | None = None,
     max_boxes: int | None = None,
     attribute_weight: float = 1.0,
     recipe: Recipe = Recipe(steps=2000, weight_decay=1e-2, decayed="all", clip=10.0, evaluate_every=500),
 ) -> Experiment:
-    """Detection: `segjax train detection --data NAME`, or one of the presets by its name.
+    """Detection: `segjax train detection --data NAME`, one of the presets by its name, or --coco FILE --images DIR.
 
     A model of your own returns `models.Centers`.
 
@@ -47,6 +53,9 @@ def experiment(
         root: The folder of your images, for labelled, coco and voc, or where a set of TFDS is kept.
         train: The annotations to train on: coco's JSON file, or voc's list.
         test: Those to score on; a fifth of the training images where none are given.
+        coco: Annotations of yours in COCO's format, instead of `data`; fit, crop, stride, max_boxes and mosaic are
+            worked out from them, and said aloud, where they are not given.
+        images: The folder that the file names of `coco` start from; root is where it is now.
         bands: Of labelled: which bands of its images, by number from 1 or by the names of its bands.txt; all without
             opacity where none is named.
         classes: The classes to keep; all where none are named. Of labelled also "vehicle=car+truck" for two as one.
@@ -57,16 +66,31 @@ def experiment(
         decoder: Another decoder, by its name in `segjax.decoders.BY_NAME`, instead of U-Net's.
         upsample: The upsampler of the decoder.
         width: Channels at full resolution; every level doubles them, up to eight times.
-        stride: Pixels of the image in a cell of the heatmap, along each axis: where the decoder ends.
+        stride: Pixels of the image in a cell of the heatmap, along each axis, where the decoder ends; 4 where nothing
+            is worked out.
         hidden: Channels of each head; twice the width where none are given.
         crop: Height and width of training crops in pixels; the data set's own where none is given.
+        fit: Side in pixels of the square that every image is fitted into whole, its edge repeated around it.
         max_boxes: How many boxes of an image there is room for, and how many are found at most.
         attribute_weight: How much the loss of the attributes, the mean of theirs, counts beside that of the boxes.
         recipe: How it is trained.
     """
-    at_least(1, width=width, hidden=hidden, crop=crop, max_boxes=max_boxes)
+    at_least(1, width=width, hidden=hidden, crop=crop, fit=fit, max_boxes=max_boxes)
     at_least(0, attribute_weight=attribute_weight)
-    if data == "labelled":
+    if images is not None and coco is None:
+        raise ExperimentError("--images is the folder of the annotations that --coco names: give both, or --root.")
+    if coco is not None:
+        if train is not None or bands:
+            raise ExperimentError("--coco names what is trained on, as photos are: leave --train and --bands out.")
+        given = {"crop": crop, "fit": fit, "stride": stride, "max_boxes": max_boxes, "mosaic": recipe.mosaic}
+        found = known_boxes(coco, root or images, tested=test is not None, given=given)
+        names = classes or found.class_names
+        data = coco_format(root or images or "", coco, test, class_names=names, attribute_names=attributes)
+        fit, crop = fit or (None if crop else found.fit), crop or fit or found.crop
+        stride, max_boxes = stride or found.stride, max_boxes or found.max_boxes
+        if recipe.mosaic is None:
+            recipe = replace(recipe, mosaic=found.mosaic)
+    elif data == "labelled":
         known = known_labelled(root, bands)
         data, crop = labelled(root or "", known, class_names=classes), crop or known.crop
     elif bands:
@@ -77,6 +101,7 @@ def experiment(
     elif not isinstance(data, Dataset):
         given = {"class_names": classes or None, "attribute_names": attributes or None}
         data = by_name(data, root=root, train=train, test=test, **given)
+    stride = stride or 4
     start = start_from(recipe.start, encoder)
     by_stride = not any(isinstance(made, nn.Module) for made in (model, decoder))
     if not isinstance(model, nn.Module):
@@ -105,15 +130,26 @@ def experiment(
         of_attributes = losses.attribute_cross_entropy(found.attributes, targets.attributes(truth.attributes))
         return of_boxes + attribute_weight * of_attributes
 
+    kept: dict[str, Any] = {} if max_boxes is None else {"max_boxes": max_boxes}
+    trained = data
+    if fit is not None:
+        kept["size"] = (fit, fit)
+        trained = replace(data, open=partial(_fitted, data, (fit, fit)))
     return recipe.experiment(
         normalized(model, data, start),
-        data,
+        trained,
         loss,
-        augment=cropped(data, crop),
+        augment=cropped(data, crop or fit),
         start=start,
-        task=Detection if max_boxes is None else lambda data: Detection(data, max_boxes=max_boxes),
+        task=partial(Detection, **kept),
         max_boxes=max_boxes or MAX_BOXES,
     )
+
+
+def _fitted(data: Dataset, size: tuple[int, int], split: str) -> Source:
+    """A split whose training images are fitted; the task fits what it scores, and draws it as it was."""
+    source = data.open(split)
+    return FittedSource(source, size) if split == "train" else source
 
 
 PRESETS = {

@@ -214,7 +214,8 @@ PRESETS = {
         recipe=Recipe(steps=300, batch_size=32, learning_rate=4e-3, evaluate_every=50),
     ),
     "nuclei": Preset(
-        "U-Net on slices of a fluorescence volume: `segjax train nuclei`: Dice 0.953 in 4 min on 2 cores.",
+        "U-Net on slices of a fluorescence volume: `segjax train nuclei`: Dice 0.975 and 0.976 with seeds 0 and 1, in "
+        "3 min on 2 cores.",
         data="nuclei",
         loss=("cross_entropy", "dice"),
         recipe=Recipe(steps=150, decayed="all", evaluate_every=50),

@@ -52,9 +52,9 @@ ROOMS = {
 NAMES = {"jax": jax, "jnp": jnp, "np": np, "nn": nn, "level": level, **ROOMS}
 ELSEWHERE = {
     "data": {
-        "FolderDefaults", "LabelledDefaults", "check", "coco", "faces", "folder", "folder_defaults", "islands",
-        "labelled", "labelled_defaults", "land_cover", "nuclei", "oxford_iiit_pet", "tfds_boxes", "tfds_dataset",
-        "trees", "voc", "wider_face",
+        "BoxDefaults", "FolderDefaults", "LabelledDefaults", "box_defaults", "check", "coco", "faces", "folder",
+        "folder_defaults", "islands", "labelled", "labelled_defaults", "land_cover", "nuclei",
+        "oxford_iiit_pet", "tfds_boxes", "tfds_dataset", "trees", "voc", "wider_face",
     },
     "drawing": {"draw_box_grid", "draw_mask_grid", "notes"},
     "export": {"Exported", "export_model", "export_page", "read_metadata"},
@@ -64,8 +64,8 @@ ELSEWHERE = {
         "predict_mask_files", "predict_video",
     },
     "runs": {
-        "ExperimentFile", "about_run", "create_run", "evaluate_run", "experiment", "experiment_of", "known_labelled",
-        "load", "load_experiment", "new_run", "open_run", "read_experiment", "remember", "start_from",
+        "ExperimentFile", "about_run", "create_run", "evaluate_run", "experiment", "experiment_of", "known_boxes",
+        "known_labelled", "load", "load_experiment", "new_run", "open_run", "read_experiment", "remember", "start_from",
     },
     "train": {"Experiment", "Start", "train", "train_together"},
 }  # fmt: skip

@@ -23,6 +23,7 @@ EXTRAS = {
     "geo": "large GeoTIFFs packed by JPEG, WebP or LERC",
     "micro": "OME-Zarr and Zarr",
     "buckets": "packed sets in s3:// and gs://",
+    "track": "`segjax predict --video IN --track`",
     "wandb": "`segjax train --log wandb`",
     "mlflow": "`segjax train --log mlflow`",
     "weights": "Keras files, and files of the Hugging Face hub",

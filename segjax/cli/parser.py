@@ -188,6 +188,10 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "--per-image", metavar="DIR", type=Path, help=per_image, complete=folder)
     argument(command, "--root", metavar="PATH", help="where the data is now, or other data of the same classes")
     argument(command, "--test", metavar="FILE", help="other annotations to test on, where the data has such a file")
+    flips = "average over flips, of runs that find boxes: hflip, vflip"
+    argument(command, "--tta", nargs="*", default=(), metavar="T", help=flips)
+    soft_nms = "lower the scores of boxes that better ones overlap"
+    argument(command, "--soft-nms", choices=("gaussian", "linear"), help=soft_nms)
     argument(command, "--json", action="store_true", help="print JSON")
 
     command = add(
@@ -217,8 +221,10 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="*",
         default=(),
         metavar="T",
-        help="average over flips and scales: hflip, vflip, factors such as 0.75",
+        help="average over flips and scales: hflip, vflip, factors such as 0.75; boxes over flips",
     )
+    argument(command, "--soft-nms", choices=("gaussian", "linear"), help=soft_nms)
+    argument(command, "--track", action="store_true", help="number objects over the frames of a video, by ByteTrack")
     argument(command, "--score", type=float, metavar="S", help="leave out boxes that are scored lower [0.3]")
     coco = "annotations in COCO's format; boxes are also written as a list with its ids, for pycocotools' loadRes"
     argument(command, "--coco", metavar="FILE", type=Path, help=coco, complete=file)

@@ -20,10 +20,14 @@ def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
     where = {name: value for name in ("root", "test") if (value := getattr(parsed, name)) is not None}
     if is_saved(parsed.run) != (parsed.on is not None):
         return fail("a saved model is scored on the data set of a run: evaluate FOLDER --on RUN; a run on its own.")
+    if parsed.on is not None and (parsed.tta or parsed.soft_nms):
+        return fail("--tta and --soft-nms are for runs that find boxes, and a saved model finds masks: leave them out.")
     if parsed.on is not None:
         report = evaluate_saved(parsed.run, parsed.on, parsed.split, where, parsed.per_image)
     else:
-        report = evaluate_run(parsed.run, parsed.checkpoint, parsed.split, where, parsed.per_image)
+        report = evaluate_run(
+            parsed.run, parsed.checkpoint, parsed.split, where, parsed.per_image, tuple(parsed.tta), parsed.soft_nms
+        )
         say_unfinished(parsed.run)
     if parsed.json:
         print(as_json(report, indent=2))
@@ -46,7 +50,10 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     task, model, variables = open_predictor(parsed.run, parsed.checkpoint)[:3]
     say_unfinished(parsed.run)
     out = Path(parsed.out)
-    options = Options(Tiling(parsed.tile, parsed.margin, parsed.tta), parsed.probabilities, parsed.score, parsed.coco)
+    tiling = Tiling(parsed.tile, parsed.margin, parsed.tta)
+    options = Options(tiling, parsed.probabilities, parsed.score, parsed.coco, parsed.soft_nms, parsed.track)
+    if parsed.track and parsed.video is None:
+        return fail("objects are tracked over the frames of a video: name one with --video, or leave --track out.")
     if parsed.video is not None:
         video = task.predict_video(model, variables, Path(parsed.video), out, options)
         print(f"{video.frames} frames, {video.frames_per_second:.1f} frames/s", file=sys.stderr)

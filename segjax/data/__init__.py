@@ -2,6 +2,7 @@
 
 from segjax.data.augment import Augment
 from segjax.data.batches import MAX_BOXES, Batch, test_batches, train_batches
+from segjax.data.box_defaults import BoxDefaults, box_defaults
 from segjax.data.check import check
 from segjax.data.dataset import Dataset
 from segjax.data.formats.coco import coco
@@ -29,6 +30,7 @@ __all__ = [
     "MAX_BOXES",
     "Augment",
     "Batch",
+    "BoxDefaults",
     "DataError",
     "Dataset",
     "FolderDefaults",
@@ -36,6 +38,7 @@ __all__ = [
     "Record",
     "Source",
     "Statistics",
+    "box_defaults",
     "check",
     "coco",
     "faces",

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from segjax.drawing.mask_overlay import LONGEST
@@ -43,12 +43,17 @@ class Note(NamedTuple):
 
 
 def notes(
-    found: Any, class_names: Sequence[str], attribute_names: Sequence[str] = (), *, least: float = 0.0
+    found: Any,
+    class_names: Sequence[str],
+    attribute_names: Sequence[str] = (),
+    *,
+    least: float = 0.0,
+    tracks: Int[np.ndarray, " d"] | None = None,
 ) -> list[Note]:
     """What to draw of one image's `Detections` (without the axis of images), of those scored `least` or better.
 
     Beside each box its class and score; below that, the scores of all attributes, or where there are none and at least
-    three classes, of the other classes: the greatest first.
+    three classes, of the other classes: the greatest first. An object of a track, whose number is not 0, has that, too.
     """
     made = []
     class_names, attribute_names = drawable(class_names), drawable(attribute_names)
@@ -61,7 +66,11 @@ def notes(
         else:
             below = []
         ranked = sorted(below, key=lambda pair: -pair[1])
-        lines = [f"{class_names[label]} {found.scores[i]:.2f}", *(f"{name} {score:.2f}" for name, score in ranked)]
+        number = f" #{tracks[i]}" if tracks is not None and tracks[i] else ""
+        lines = [
+            f"{class_names[label]}{number} {found.scores[i]:.2f}",
+            *(f"{name} {score:.2f}" for name, score in ranked),
+        ]
         made.append(Note(np.asarray(found.boxes[i]).tolist(), lines, label))
     return made
 

@@ -21,6 +21,7 @@ from segjax.inference.prediction import (
     predict_strips,
 )
 from segjax.inference.receptive_field import receptive_radius
+from segjax.inference.refined import Refined, refined
 from segjax.inference.tiling import Tiling
 from segjax.inference.video import VideoSummary, predict_video
 
@@ -33,6 +34,7 @@ __all__ = [
     "MaskResults",
     "Objects",
     "Probabilities",
+    "Refined",
     "Summary",
     "Tells",
     "Tiling",
@@ -52,5 +54,6 @@ __all__ = [
     "predict_strips",
     "predict_video",
     "receptive_radius",
+    "refined",
     "where_there_is_data",
 ]

@@ -15,6 +15,7 @@ from segjax.data.formats.coco import load_json
 from segjax.data.formats.images import shown
 from segjax.drawing import Palette, draw_boxes, notes
 from segjax.errors import InferenceError
+from segjax.inference.box_list import BoxList, write_json
 from segjax.inference.boxes import predict_boxes
 from segjax.inference.files import Opened, Summary, for_each_image
 from segjax.inference.found import Objects, where_there_is_data
@@ -99,8 +100,7 @@ class BoxResults:
         """Take what the model tells; raises `DataError` or `InferenceError` for annotations of other things."""
         self._objects = objects
         self._ids = None if annotations is None else _Ids(annotations, objects.class_names)
-        self._images: list[dict[str, Any]] = []
-        self._annotations: list[dict[str, Any]] = []
+        self._list = BoxList(objects)
 
     def write(self, opened: Opened, found: Detections) -> Path:
         """Draw the objects of one image, without the axis of images, and keep them for `write_annotations`.
@@ -114,24 +114,10 @@ class BoxResults:
         found = where_there_is_data(found, opened.missing)
         drawn = notes(found, self._objects.class_names, self._objects.attribute_names)
         write_image(target, draw_boxes(opened.shown, drawn, self._objects.palette))
-        height, width, _ = opened.image.shape
         place = place_of(opened.file)
         if place is not None and place.affine is not None:
             self._write_on_earth(on_earth, found, place)
-        number = len(self._images) + 1
-        self._images.append({"id": number, "file_name": opened.name, "height": height, "width": width})
-        exact = np.asarray(found.boxes, np.float64).tolist()
-        for row, (_, _, width, height) in zip(self._objects.rows(found), exact, strict=True):
-            annotation: dict[str, Any] = {
-                "id": len(self._annotations) + 1,
-                "image_id": number,
-                "category_id": row["label"] + 1,
-                "bbox": row["box"],
-                "area": round(width * height, 2),
-                "iscrowd": 0,
-                "score": row["score"],
-            }
-            self._annotations.append(annotation | {name: row[name] for name in ("attributes",) if name in row})
+        self._list.add(opened.image.shape[:2], found, file_name=opened.name)
         return target
 
     def _write_on_earth(self, path: Path, found: Detections, place: Place) -> None:
@@ -158,12 +144,10 @@ class BoxResults:
         Raises:
             InferenceError: the file cannot be written.
         """
-        categories = [{"id": number, "name": name} for number, name in enumerate(self._objects.class_names, start=1)]
-        coco = {"images": self._images, "categories": categories, "annotations": self._annotations}
-        _write(Path(out) / COCO_FILE, coco)
+        self._list.write(Path(out) / COCO_FILE)
         if self._ids is not None:
-            names = {image["id"]: image["file_name"] for image in self._images}
-            _write(
+            names = {image["id"]: image["file_name"] for image in self._list.images}
+            write_json(
                 Path(out) / RESULTS_FILE,
                 [
                     {
@@ -172,7 +156,7 @@ class BoxResults:
                         "bbox": one["bbox"],
                         "score": one["score"],
                     }
-                    for one in self._annotations
+                    for one in self._list.annotations
                 ],
             )
 
@@ -201,13 +185,3 @@ class _Ids:
             if one in self._images:
                 return self._images[one]
         raise InferenceError(f"{shown(self._path)} lists no image '{name}': give the annotations of these images.")
-
-
-def _write(path: Path, content: Any) -> None:
-    try:
-        with replacing(path) as file:
-            file.write(as_json(content, indent=1).encode())
-    except OSError as error:
-        raise InferenceError(
-            f"{shown(path)} cannot be written ({error.strerror or error}): make room, or give --out a folder of yours."
-        ) from error

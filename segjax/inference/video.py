@@ -19,6 +19,9 @@ Frame = UInt8[np.ndarray, "h w 3"]
 CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """What OpenCV writes everywhere, by the suffix of the file."""
 
+_RATE = 25.0
+"""Frames a second of a video that does not say how many."""
+
 
 class VideoSummary(NamedTuple):
     """What became of a video."""
@@ -59,7 +62,7 @@ def predict_video(
     frames, begin = 0, time.perf_counter()
     try:
         total = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
-        rate = reader.get(cv2.CAP_PROP_FPS) or 25.0
+        rate = reader.get(cv2.CAP_PROP_FPS) or _RATE
         with Bar("frames", total if total > 0 else None, sums_up=True) as bar:
             while True:
                 there, frame = reader.read()
@@ -94,6 +97,17 @@ def predict_video(
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return VideoSummary(frames, seconds)
+
+
+def frame_rate(video: Path) -> float:
+    """How many frames a second a video has; of one that cannot be read, 25."""
+    if not video.is_file():
+        return _RATE
+    reader = cv2.VideoCapture(str(video))
+    try:
+        return reader.get(cv2.CAP_PROP_FPS) or _RATE
+    finally:
+        reader.release()
 
 
 def _even(frame: Frame) -> Frame:

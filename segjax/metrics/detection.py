@@ -12,6 +12,9 @@ from segjax.metrics.averages import mean
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
 
+SMALL, LARGE = 32**2, 96**2
+"""The areas in pixels at which COCO's small, medium and large boxes part."""
+
 
 class DetectionScores(NamedTuple):
     """Scores in 0..1; NaN for a class without a true box, which no mean counts."""
@@ -23,6 +26,12 @@ class DetectionScores(NamedTuple):
     ap75: float
     ar: float
     """Average recall: what is found in the end, its mean over the same thresholds and classes."""
+    ap_small: float
+    """`ap` of true boxes of an area below 32² pixels; NaN for no such one."""
+    ap_medium: float
+    """From 32² to 96²."""
+    ap_large: float
+    """Above."""
     class_ap: Float[np.ndarray, " k"]
     class_ap50: Float[np.ndarray, " k"]
     class_f1: Float[np.ndarray, " k"]
@@ -49,7 +58,9 @@ def detection_scores(
     Boxes are (x, y, w, h) in pixels; a label below 0 pads them, and a score of NaN is no detection. The `max_boxes`
     best detections of each image and class count; of equal scores the first goes first. A true box in `crowd` need not
     be found, and a detection whose own area lies inside it, to the share of the threshold, is not wrong. Images without
-    true boxes count too: leave out those that only fill a batch. COCO's small, medium and large are not told apart.
+    true boxes count too: leave out those that only fill a batch. Small, medium and large are told apart by the area of
+    the box: COCO's own annotations give that of the outline, which is smaller. Of each size the true boxes of others,
+    and detections of another size that match none, neither count nor are wrong.
 
     Raises:
         ValueError: where shapes do not match or a true label is not below `num_classes`.
@@ -84,7 +95,8 @@ def detection_scores(
         truth = _as_coco(true_boxes, true_labels, num_classes, crowd=crowd)
         evaluation = COCOeval(truth, _as_coco(boxes, labels, num_classes, scores=scores), "bbox")
         evaluation.params.maxDets = [max_boxes]
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, np.inf]], ["all"]
+        evaluation.params.areaRng = [[0, np.inf], [0, SMALL], [SMALL, LARGE], [LARGE, np.inf]]
+        evaluation.params.areaRngLbl = ["all", "small", "medium", "large"]
         evaluation.evaluate()
         evaluation.accumulate()
     # By threshold, recall and class, and by threshold and class; -1 where there is no true box.
@@ -94,11 +106,18 @@ def detection_scores(
     best = f1.argmax(axis=0)[None]
     best_f1 = np.take_along_axis(f1, best, 0)[0]
     average = np.where(precision[:, 0] < 0, np.nan, precision.mean(axis=1))
+    by_size = evaluation.eval["precision"][..., 1:, 0]  # threshold, recall, class, size
+    small, medium, large = (
+        mean(np.where(one[0, 0] < 0, np.nan, one.mean((0, 1)))) for one in np.moveaxis(by_size, 3, 0)
+    )
     return DetectionScores(
         ap=mean(average.mean(0)),
         ap50=mean(average[0]),
         ap75=mean(average[5]),
         ar=mean(np.where(recall[0] < 0, np.nan, recall.mean(0))),
+        ap_small=small,
+        ap_medium=medium,
+        ap_large=large,
         class_ap=average.mean(0),
         class_ap50=average[0],
         class_f1=np.where(precision[0, 0] < 0, np.nan, best_f1),

@@ -1,7 +1,7 @@
 """CenterNet: every object as a point, the peak of a heatmap, with its size and its scores."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -51,6 +51,45 @@ class Centers(struct.PyTreeNode):
             scores=peaks.scores,
             class_scores=jax.nn.sigmoid(ops.values_at_peaks(peaks, self.heatmap)),
             attributes=None if attributes is None else jax.nn.sigmoid(ops.values_at_peaks(peaks, attributes)),
+        )
+
+    def averaged(
+        self, others: Sequence["Centers"], flips: Sequence[tuple[int, ...]], size: tuple[int, int]
+    ) -> "Centers":
+        """The mean of these maps and of those of the same image turned round, which are turned back.
+
+        Heatmaps and attributes are averaged as probabilities.
+
+        Args:
+            others: of the same image, flipped.
+            flips: the axes that each was flipped along: 0 for rows, 1 for columns.
+            size: height and width of the image.
+
+        Raises:
+            ValueError: a size that is no multiple of the stride, so that the cells of a flipped image are others.
+        """
+        if size[0] % self.stride or size[1] % self.stride:
+            raise ValueError(f"an image of {size} is no multiple of the stride {self.stride}: its cells do not flip.")
+
+        def back(maps: Centers, axes: tuple[int, ...]) -> Centers:
+            turned = jax.tree.map(lambda x: jnp.flip(x, [axis + 1 for axis in axes]), maps)
+            mirrored = jnp.array([1 in axes, 0 in axes])  # of x and y
+            return turned.replace(offset=jnp.where(mirrored, 1 - turned.offset, turned.offset))
+
+        views = [self, *map(back, others, flips)]
+
+        def mean(name: str) -> Array:
+            return sum((getattr(one, name) for one in views), start=jnp.zeros(())) / len(views)
+
+        def mean_of_logits(name: str) -> Array:
+            probability = sum((jax.nn.sigmoid(getattr(one, name)) for one in views), start=jnp.zeros(())) / len(views)
+            return jax.scipy.special.logit(jnp.clip(probability, 1e-7, 1 - 1e-7))
+
+        return self.replace(
+            heatmap=mean_of_logits("heatmap"),
+            size=mean("size"),
+            offset=mean("offset"),
+            attributes=None if self.attributes is None else mean_of_logits("attributes"),
         )
 
 

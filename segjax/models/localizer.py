@@ -1,5 +1,6 @@
 """Localizer: the box and the class of one object, with three ways to read the box from an encoder's levels."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -30,6 +31,24 @@ class Located(NamedTuple):
         del max_boxes
         scores = jax.nn.softmax(self.logits)[:, None]
         return Detections(self.box[:, None], scores.argmax(-1), scores.max(-1), scores)
+
+    def averaged(
+        self, others: Sequence["Located"], flips: Sequence[tuple[int, ...]], size: tuple[int, int]
+    ) -> "Located":
+        """The mean of this and of what is found in the same image flipped along those axes, 0 for rows, 1 for columns.
+
+        `size` is the image's height and width; the mask stays this one.
+        """
+
+        def back(box: Array, axes: tuple[int, ...]) -> Array:
+            mirrored = jnp.array([1 in axes, 0 in axes])  # of x and y
+            corner = jnp.where(mirrored, jnp.array(size[::-1]) - box[:, :2] - box[:, 2:], box[:, :2])
+            return jnp.concatenate([corner, box[:, 2:]], axis=-1)
+
+        boxes = jnp.stack([self.box, *(back(one.box, axes) for one, axes in zip(others, flips, strict=True))])
+        return self._replace(
+            box=boxes.mean(0), logits=jnp.stack([self.logits, *(one.logits for one in others)]).mean(0)
+        )
 
 
 class Localizer(nn.Module):

@@ -1,6 +1,7 @@
 """Runs of experiment files: knobs, run folders, seeds, sweeps, and trained models back from them."""
 
 from segjax.runs.experiment_file import ExperimentFile, Preset, experiment, read_experiment, remember
+from segjax.runs.known_boxes import known_boxes
 from segjax.runs.known_labelled import known_labelled
 from segjax.runs.known_packed import known_packed
 from segjax.runs.load import evaluate_run, load, load_experiment
@@ -16,6 +17,7 @@ __all__ = [
     "evaluate_run",
     "experiment",
     "experiment_of",
+    "known_boxes",
     "known_labelled",
     "known_packed",
     "load",

@@ -18,7 +18,7 @@ from segjax.errors import ExperimentError, nearest
 from segjax.train.recipe import Recipe
 
 Knobs = dict[str, Any]
-WHERE = ("root", "train", "val", "test")
+WHERE = ("root", "train", "val", "test", "coco", "images")
 """Knobs that say where data is, which may move."""
 TRAINING = (
     "steps", "batch_size", "learning_rate", "schedule", "warmup", "weight_decay", "accumulate", "evaluate_every",
@@ -64,7 +64,7 @@ def located(knobs: Mapping[str, Any]) -> Knobs:
     """The knobs, paths of data as they hold from any working folder; a name of a list, or an address, stays itself."""
 
     def absolute(name: str, value: Any) -> Any:
-        is_path = name == "root" or (name in WHERE and isinstance(value, str) and Path(value).is_file())
+        is_path = name in ("root", "images") or (name in WHERE and isinstance(value, str) and Path(value).is_file())
         if not ((is_path and isinstance(value, str)) or isinstance(value, Path)) or "://" in str(value):
             return value
         return type(value)(Path(value).absolute())

@@ -1,17 +1,20 @@
 """A trained model back from its run folder."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from flax import linen as nn
 
 from segjax.errors import ExperimentError
+from segjax.inference import refined
+from segjax.ops.boxes import SoftNMS
 from segjax.progress import Bar
 from segjax.runs.knobs import located
 from segjax.runs.per_image import write_per_image
 from segjax.runs.run import experiment_of, open_run
+from segjax.tasks import Detection
 from segjax.tasks.task import Batch
 from segjax.train.checkpoints import Progress, complete_steps, read_variables
 from segjax.train.devices import Layout, Placement
@@ -60,17 +63,29 @@ def evaluate_run(
     split: Literal["test", "val"] = "test",
     where: Mapping[str, str] | None = None,
     per_image: Path | None = None,
+    tta: Sequence[str] = (),
+    soft_nms: SoftNMS | None = None,
 ) -> dict[str, Any]:
     """Score a run's checkpoint, by default the one that it predicts with, on a split.
 
     `where` has values for knobs that say where data is, such as `root`, instead of those that the run remembers: the
     data may have moved, or be another set of the same classes. `per_image` is a folder for what `write_per_image` says.
+    With `tta` and `soft_nms` boxes are predicted as `segjax.inference.refined` does it.
+
+    Raises:
+        ExperimentError: as for `load`; `tta` or `soft_nms` of a run that does not find many boxes.
     """
     folder = open_run(Path(run))
     experiment = experiment_of(folder, located(where or {}))
     step, variables, progress = _read(folder, experiment, which)
     experiment = _decided(folder, experiment, step)
-    scores = score(experiment, experiment.model, variables, split, per_image)
+    if (tta or soft_nms) and not isinstance(experiment.task_of_data, Detection):
+        raise ExperimentError(
+            f"{run} does not find many boxes in an image, and --tta and --soft-nms of an evaluation are for such runs: "
+            "leave them out."
+        )
+    model = refined(experiment.model, tta, soft_nms)
+    scores = score(experiment, model, variables, split, per_image)
     return {split: scores, "steps": step, "train_seconds": round(progress["train_seconds"], 1)}
 
 

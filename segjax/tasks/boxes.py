@@ -21,9 +21,13 @@ from segjax.inference import (
     predict_boxes,
     predict_boxes_of_each,
     predict_video,
+    refined,
     where_there_is_data,
 )
-from segjax.inference.video import Frame
+from segjax.inference.box_files import COCO_FILE
+from segjax.inference.box_list import BoxList
+from segjax.inference.tracks import LEAST_TRACKED, Tracks
+from segjax.inference.video import Frame, frame_rate
 from segjax.tasks.options import Options
 
 
@@ -43,7 +47,9 @@ class BoxPredictions:
         self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
     ) -> list[Found]:
         """The objects of each."""
-        options.only("--score", why=f"images of a run on {self._data.name} are searched for boxes")
+        model = self._refined(
+            model, options, "--score", why=f"images of a run on {self._data.name} are searched for boxes"
+        )
         pixels = [image.pixels for image in images]
         each = predict_boxes_of_each(
             model, variables, pixels, size=self._size, max_boxes=self._max_boxes, least=options.least
@@ -56,7 +62,7 @@ class BoxPredictions:
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
         """Images with their boxes, and all boxes in COCO's format."""
-        options.only("--score", "--coco", why=f"a run on {self._data.name} finds boxes")
+        model = self._refined(model, options, "--score", "--coco", why=f"a run on {self._data.name} finds boxes")
         return predict_box_files(
             model,
             variables,
@@ -75,14 +81,32 @@ class BoxPredictions:
     def write_video(
         self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
     ) -> VideoSummary:
-        """Frames with their boxes, classes and scores."""
-        options.only("--score", why=f"a run on {self._data.name} finds boxes, and a video shows them")
+        """Frames with their boxes, classes, scores and tracks, and all boxes in COCO's format beside the video."""
+        why = f"a run on {self._data.name} finds boxes, and a video shows them"
+        model = self._refined(model, options, "--score", "--track", why=why)
         data, variables = self._data, jax.device_put(variables)
+        tracks = Tracks(frame_rate(video), options.least) if options.track else None
+        least = min(options.least, LEAST_TRACKED) if tracks else options.least
+        listed = BoxList(Objects(data.class_names, data.palette, data.attribute_names))
 
         def located(frame: Frame) -> Frame:
-            found = predict_boxes(
-                model, variables, frame, size=self._size, max_boxes=self._max_boxes, least=options.least
-            )
-            return np.asarray(draw_boxes(frame, notes(found, data.class_names, data.attribute_names), data.palette))
+            found = predict_boxes(model, variables, frame, size=self._size, max_boxes=self._max_boxes, least=least)
+            numbers = None
+            if tracks is not None:
+                numbers = tracks.follow(found)
+                kept = (numbers > 0) | (np.asarray(found.scores) >= options.least)
+                found, numbers = jax.tree.map(lambda values: values[kept], (found, numbers))
+            number = len(listed.images)
+            listed.add(frame.shape[:2], found, numbers, file_name=video.name, frame_index=number)
+            drawn = notes(found, data.class_names, data.attribute_names, tracks=numbers)
+            return np.asarray(draw_boxes(frame, drawn, data.palette))
 
-        return predict_video(located, video, out)
+        summary = predict_video(located, video, out)
+        listed.write(out.with_name(f"{out.stem}_{COCO_FILE}"))
+        return summary
+
+    def _refined(self, model: nn.Module, options: Options, *taken: str, why: str) -> nn.Module:
+        """The model as the options have it look; refuses those that are not taken."""
+        several = ("--soft-nms",) if self._max_boxes > 1 else ()  # a single box overlaps no other
+        options.only(*taken, "--tta", *several, why=why)
+        return refined(model, options.tiling.tta, options.soft_nms)

@@ -14,7 +14,7 @@ from segjax import metrics
 from segjax.data import Dataset, Record, Source
 from segjax.data.formats.rasters import Raster
 from segjax.drawing import draw_curves, notes
-from segjax.inference import Found, Summary, Tells, Variables, VideoSummary, predict_boxes
+from segjax.inference import FittedSource, Found, Summary, Tells, Variables, VideoSummary, predict_boxes
 from segjax.ops import boxes
 from segjax.tasks.attributes import attribute_counts, attribute_details, attribute_scores
 from segjax.tasks.boxes import BoxPredictions
@@ -23,6 +23,8 @@ from segjax.tasks.examples import Shown, draw_box_predictions
 from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
+_WHOLE = ("ap50", "ap75", "ap", "ar", "ap_small", "ap_medium", "ap_large")
+"""The scores of all classes together."""
 _TOGETHER = 128
 """Boxes are compared in so many rows, or twice as many, and so on."""
 _pairwise = jax.jit(boxes.pairwise)
@@ -47,8 +49,9 @@ class Detection:
 
     Where the data set has attributes, those found at each true box's best match of its class with an IoU of 0.5 or more
     are compared with its own: how well their scores are calibrated, their cross-entropy and, where there are several,
-    how often the highest true one has the highest score. At most `max_boxes` of an image are predicted; images are seen
-    in their own size.
+    how often the highest true one has the highest score. At most `max_boxes` of an image are predicted. Images are seen
+    in their own size or, with `size` (height, width), fitted into that, in whose pixels their boxes are scored; what is
+    predicted is in those of the image.
 
     Examples:
         >>> data_set = data.Dataset("mine", ("ground", "tree"), ((0, 0, 0), (0, 255, 0)), open=lambda split: [])
@@ -58,11 +61,12 @@ class Detection:
 
     headline = "ap50"
 
-    def __init__(self, data: Dataset, max_boxes: int = 100) -> None:
+    def __init__(self, data: Dataset, max_boxes: int = 100, size: tuple[int, int] | None = None) -> None:
         self._data = data
         self._num_classes = len(data.class_names)
         self._max_boxes = max_boxes
-        self._predictions = BoxPredictions(data, size=None, max_boxes=max_boxes)
+        self._size = size
+        self._predictions = BoxPredictions(data, size=size, max_boxes=max_boxes)
 
     def targets(self, batch: Batch) -> Objects:
         """All boxes of a batch."""
@@ -83,8 +87,8 @@ class Detection:
         return {}
 
     def seen(self, source: Source) -> Source:
-        """The records as they are."""
-        return source
+        """The records fitted into `size`, where there is one."""
+        return source if self._size is None else FittedSource(source, self._size)
 
     def measure(self, outputs: Any, batch: Batch) -> dict[str, Any]:
         """The boxes found and the true ones."""
@@ -103,7 +107,7 @@ class Detection:
         return measured
 
     def scores(self, measured: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """AP50, AP75, AP and AR over a split, and AP50 and AP of each class."""
+        """AP50, AP75, AP, AR, and AP by COCO's sizes over a split, and AP50 and AP of each class."""
         parts = list(measured)
         names = parts[0].keys() - {"attributes"}
         whole = {name: np.concatenate([part[name] for part in parts]) for name in names}
@@ -113,7 +117,7 @@ class Detection:
             num_classes=self._num_classes,
             max_boxes=self._max_boxes,
         )
-        scores: dict[str, Any] = {name: _known(getattr(found, name)) for name in ("ap50", "ap75", "ap", "ar")}
+        scores: dict[str, Any] = {name: _known(getattr(found, name)) for name in _WHOLE}
         for name in ("class_ap50", "class_ap", "class_f1", "class_threshold"):
             scores[name] = dict(zip(self._data.class_names, map(_known, getattr(found, name)), strict=True))
         if "attributes" in parts[0]:
@@ -138,7 +142,9 @@ class Detection:
         details: dict[str, Any] = {}
 
         def predict(records: list[Record]) -> list[Shown]:
-            found = [predict_boxes(model, variables, r["image"], max_boxes=self._max_boxes) for r in records]
+            found = [
+                predict_boxes(model, variables, r["image"], size=self._size, max_boxes=self._max_boxes) for r in records
+            ]
             whole = self._scores_of(records, found)
             curves = zip(self._data.class_names, whole.class_precision, strict=True)
             details["precision"] = {name: curve.tolist() for name, curve in curves if not np.isnan(curve).any()}
@@ -159,19 +165,25 @@ class Detection:
     def predict_images(
         self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
     ) -> list[Found]:
-        """The boxes of each; takes `--score`."""
+        """The boxes of each; takes `--score`, `--tta` and `--soft-nms`."""
         return self._predictions.of_images(model, variables, images, options)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
-        """Images with their boxes, and all boxes in COCO's format; takes `--score` and `--coco`."""
+        """Images with their boxes, and all boxes in COCO's format.
+
+        Takes `--score`, `--tta`, `--soft-nms` and `--coco`.
+        """
         return self._predictions.write_files(model, variables, paths, out, options)
 
     def predict_video(
         self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
     ) -> VideoSummary:
-        """Frames with their boxes, classes and scores; takes `--score`."""
+        """Frames with their boxes, classes and scores, and all boxes in COCO's format.
+
+        Takes `--score`, `--tta`, `--soft-nms` and `--track`.
+        """
         return self._predictions.write_video(model, variables, video, out, options)
 
     def _scores_of(self, records: list[Record], found: list[Any]) -> metrics.DetectionScores:

@@ -146,19 +146,25 @@ class Localization:
     def predict_images(
         self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
     ) -> list[Found]:
-        """The box of each; takes `--score`."""
+        """The box of each; takes `--score` and `--tta`."""
         return self._predictions.of_images(model, variables, images, options)
 
     def predict_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
-        """Images with their boxes, and all boxes in COCO's format; takes `--score` and `--coco`."""
+        """Images with their boxes, and all boxes in COCO's format.
+
+        Takes `--score`, `--tta` and `--coco`.
+        """
         return self._predictions.write_files(model, variables, paths, out, options)
 
     def predict_video(
         self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
     ) -> VideoSummary:
-        """Frames with their boxes, classes and scores; takes `--score`."""
+        """Frames with their boxes, classes and scores, and all boxes in COCO's format.
+
+        Takes `--score`, `--tta` and `--track`.
+        """
         return self._predictions.write_video(model, variables, video, out, options)
 
     def _by_class(self, scores: Float[np.ndarray, " k"]) -> dict[str, float | None]:

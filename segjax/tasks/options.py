@@ -6,6 +6,7 @@ from typing import Any
 
 from segjax.errors import InferenceError
 from segjax.inference import Probabilities, Tiling
+from segjax.ops.boxes import SoftNMS
 
 LEAST = 0.3
 """The score from which boxes are drawn and written where nobody says another."""
@@ -31,6 +32,10 @@ class Options:
     """The score from which objects are drawn and written; None is 0.3."""
     annotations: Path | None = None
     """A file of COCO's format with whose ids boxes are written, too."""
+    soft_nms: SoftNMS | None = None
+    """Whether the scores of boxes that better ones overlap are lowered, and how."""
+    track: bool = False
+    """Whether objects keep a number over the frames of a video."""
 
     def __post_init__(self) -> None:
         if self.score is not None and not 0 <= self.score <= 1:
@@ -54,6 +59,8 @@ class Options:
             "--probabilities": self.probabilities,
             "--score": self.score,
             "--coco": self.annotations,
+            "--soft-nms": self.soft_nms,
+            "--track": self.track or None,
         }
         for name, value in values.items():
             if value is not None and name not in taken:

@@ -1,6 +1,7 @@
 """What the experiments that come with segjax are, by name and by object."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import segjax
 from segjax import encoders, losses, models, upsampling
@@ -17,6 +19,7 @@ from segjax.errors import ExperimentError
 from segjax.layers import Normalized, Standardized
 from segjax.runs import read_experiment
 from segjax.tasks import Objects, Segmentation, SigmoidSegmentation
+from segjax.train import Recipe
 from segjax.train.experiment import parameter_count
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
@@ -33,7 +36,7 @@ MEASURED: dict[str, tuple[int, int, int, Augment, tuple[Any, ...] | None, int]] 
         150,
         8,
         50,
-        Augment(crop=(128, 128), **FLIPS, scale=(0.8, 1.25), rotate=180, brightness=0.3, contrast=0.3),
+        Augment(crop=(128, 128), **FLIPS, scale=(0.8, 1.25), rotate=180),
         ((0.15,) * 3, (0.2,) * 3, 1.0),
         482_754,
     ),
@@ -143,6 +146,36 @@ def test_a_stride_that_no_level_has_gets_one_sentence():
         found.loss(outputs_of(found), truth)
 
 
+def test_a_detector_follows_its_annotations_and_what_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Images of two sizes, each with one box of 12 pixels a side."""
+    sizes = [(40, 60), (50, 30)] * 6
+    for number, size in enumerate(sizes):
+        Image.fromarray(np.full((*size, 3), 90, np.uint8)).save(tmp_path / f"{number}.png")
+    images = [{"id": i, "file_name": f"{i}.png", "height": h, "width": w} for i, (h, w) in enumerate(sizes)]
+    boxes = [{"id": i + 1, "image_id": i, "category_id": 7, "bbox": [5, 8, 12, 12]} for i in range(len(sizes))]
+    parsed = {"images": images, "annotations": boxes, "categories": [{"id": 7, "name": "cup"}]}
+    (tmp_path / "a.json").write_text(json.dumps(parsed))
+    mine: dict[str, Any] = {"coco": str(tmp_path / "a.json"), "images": str(tmp_path)}
+    found = segjax.experiment("detection", **mine)
+    assert found.augment is not None
+    assert (found.augment.crop, found.augment.mosaic, found.data.class_names) == ((64, 64), 0.5, ("cup",))
+    assert "--fit 64 --stride 2 --max-boxes 100 --mosaic 0.5" in capsys.readouterr().err
+    assert found.model.model.decoder.finest_stride == 2  # type: ignore[attr-defined]
+    record = found.data.open("train")[0]
+    assert record["image"].shape == (64, 64, 3)
+    sides = record["boxes"][0, 2:] / 12
+    assert np.abs(sides - 64 / 60).max() < 0.03 or np.abs(sides - 64 / 50).max() < 0.03  # of either size
+    whole = found.data.open("test")[0]["image"].shape  # which the task fits, and draws as it was
+    assert whole[:2] in sizes
+    assert found.task_of_data.seen(found.data.open("test"))[0]["image"].shape == (64, 64, 3)
+    other = segjax.experiment("detection", **mine, crop=32, stride=4, recipe=Recipe(mosaic=0.0))
+    assert other.augment is not None
+    assert (other.augment.crop, other.augment.mosaic) == ((32, 32), 0.0)
+    assert other.model.model.decoder.finest_stride == 4  # type: ignore[attr-defined]
+    assert capsys.readouterr().err.endswith("unless you say otherwise: --max-boxes 100\n")
+    assert other.task_of_data.seen([record])[0] is record
+
+
 @pytest.mark.parametrize(
     ("name", "knobs", "sentence"),
     [
@@ -155,6 +188,10 @@ def test_a_stride_that_no_level_has_gets_one_sentence():
         ("land_cover", {"width": 0}, "width is 0; it must be a whole number, at least 1"),
         ("land_cover", {"depth": -1}, "depth is -1; it must be a whole number, at least 0"),
         ("land_cover", {"crop": 0}, "crop is 0; it must be a whole number, at least 1"),
+        ("detection", {"coco": "a.json"}, "the folder that their file names start from: give it by --images"),
+        ("detection", {"images": "photos"}, "the annotations that --coco names: give both"),
+        ("detection", {"coco": "a.json", "images": "photos", "train": "b.json"}, "leave --train and --bands out"),
+        ("trees", {"fit": 0}, "fit is 0; it must be a whole number, at least 1"),
         ("trees", {"hidden": 0}, "hidden is 0; it must be a whole number, at least 1"),
         ("trees", {"max_boxes": 0}, "max_boxes is 0; it must be a whole number, at least 1"),
         ("trees", {"attribute_weight": -0.5}, "attribute_weight is -0.5; it must be a number, at least 0"),

@@ -1,10 +1,15 @@
+import contextlib
+import io
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from segjax import metrics
 
@@ -99,6 +104,57 @@ def test_scores_are_those_of_the_loop(seed, most):
     whole = by_class[known].mean(), expected["precision"][0, known].mean(), expected["precision"][5, known].mean()
     np.testing.assert_allclose([scores.ap, scores.ap50, scores.ap75], whole, atol=1e-9)
     assert scores.ar == pytest.approx(expected["recall"][:, known].mean(), abs=1e-9)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1))
+def test_average_precision_by_size_is_that_of_cocos_own_summary(seed):
+    """COCOeval's own params and summary, of files written and read as users of it do."""
+    boxes, scores, labels, true_boxes, true_labels, crowd = example(seed, images=3)
+    boxes, true_boxes = boxes * (1, 1, 4, 4), true_boxes * (1, 1, 4, 4)  # areas from 16² to 120²
+    found = metrics.detection_scores(boxes, scores, labels, true_boxes, true_labels, crowd, num_classes=CLASSES)
+    images, places = np.nonzero(true_labels >= 0)
+    truth: Any = COCO()
+    truth.dataset = {
+        "images": [{"id": i} for i in range(3)],
+        "categories": [{"id": k} for k in range(CLASSES)],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": int(i),
+                "category_id": int(true_labels[i, j]),
+                "bbox": true_boxes[i, j].tolist(),
+                "area": float(true_boxes[i, j, 2:].prod()),
+                "iscrowd": int(crowd[i, j]),
+            }
+            for number, (i, j) in enumerate(zip(images, places, strict=True), start=1)
+        ],
+    }
+    rows = [
+        {"image_id": int(i), "category_id": int(labels[i, j]), "bbox": boxes[i, j].tolist(), "score": scores[i, j]}
+        for i, j in zip(*np.nonzero(labels >= 0), strict=True)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    expected = np.where(evaluation.stats < 0, np.nan, evaluation.stats)
+    np.testing.assert_allclose(found[:3], expected[:3], atol=1e-9)
+    np.testing.assert_allclose([found.ap_small, found.ap_medium, found.ap_large], expected[3:6], atol=1e-9)
+
+
+def test_each_size_is_scored_for_itself():
+    true_boxes = np.array([[[0, 0, 31, 31], [40, 0, 33, 33], [100, 0, 97, 97]]], float)
+    label, scores = np.zeros((1, 3), int), np.array([[0.9, 0.8, 0.7]])
+    found = metrics.detection_scores(true_boxes, scores, label, true_boxes, label, num_classes=1)
+    assert (found.ap_small, found.ap_medium, found.ap_large) == pytest.approx((1, 1, 1))
+    found = metrics.detection_scores(true_boxes, scores, np.array([[-1, 0, 0]]), true_boxes, label, num_classes=1)
+    assert (found.ap_small, found.ap_medium, found.ap_large) == pytest.approx((0, 1, 1))
+    few = metrics.detection_scores(true_boxes, scores, label, true_boxes[:, 1:2], label[:, :1], num_classes=1)
+    assert np.isnan([few.ap_small, few.ap_large]).all()
+    assert few.ap_medium == pytest.approx(1)  # where the others would be wrong, they are of another size
 
 
 def test_the_examples_have_what_makes_scores_hard():

@@ -40,7 +40,12 @@ def pooled(**geometry) -> Callable:
 
 def all_of_boxes(a: Array, b: Array) -> Array:
     """Overlaps of the boxes that suppression keeps with others that were letterboxed there and back."""
-    kept = jax.vmap(lambda a: a[ops.boxes.nms(a, a[:, 3], max_boxes=4)])(ops.boxes.clip(a, (20, 30)))
+
+    def suppressed(a: Array) -> Array:
+        a = a[ops.boxes.soft_nms(a, a[:, 2], max_boxes=6)[0]]
+        return a[ops.boxes.nms(a, a[:, 3], max_boxes=4)]
+
+    kept = jax.vmap(suppressed)(ops.boxes.clip(a, (20, 30)))
     there = ops.boxes.letterbox((20, 30), 64)
     return ops.boxes.pairwise(kept, there.boxes_back(there.boxes(b)), ops.boxes.ciou)
 

@@ -209,6 +209,58 @@ def test_nms_at_its_edges():
     np.testing.assert_array_equal(gradient, np.outer([0, 1, 0, 0], [1, 1, 1, 1]))
 
 
+def soft_nms_by_hand(candidates, scores, labels, method, most) -> list[tuple[int, float]]:
+    """Figure 2 of Bodla et al. 2017 with their two functions f, in float64."""
+    left = {i: float(score) for i, score in enumerate(scores) if labels[i] >= 0 and score > -math.inf}
+    taken: list[tuple[int, float]] = []
+    while left and len(taken) < most:
+        best = max(left, key=lambda i: (left[i], -i))
+        taken.append((best, left.pop(best)))
+        for i in left:
+            if labels[i] == labels[best]:
+                overlap = overlaps_by_hand(candidates[best], candidates[i])["iou"]
+                if method == "gaussian":
+                    left[i] *= math.exp(-(overlap**2) / 0.5)
+                elif overlap >= 0.3:
+                    left[i] *= 1 - overlap
+    return taken + [(-1, 0.0)] * (most - len(taken))
+
+
+@pytest.mark.parametrize("method", ["gaussian", "linear"])
+@pytest.mark.parametrize(("max_boxes", "per_class"), [(5, False), (24, True)])
+def test_soft_nms_takes_what_the_papers_loop_takes(method, max_boxes, per_class):
+    lower = jit(partial(boxes.soft_nms, max_boxes=max_boxes, method=method))
+
+    @settings(max_examples=20, deadline=None, derandomize=True)
+    @given(st.integers(0, 2**32 - 1))
+    def check(seed):
+        rng = np.random.default_rng(seed)
+        candidates = random_boxes(rng, 5)[rng.integers(0, 5, 20)] + rng.normal(size=(20, 4)).astype(np.float32)
+        scores = rng.uniform(size=20).astype(np.float32)
+        scores[rng.random(20) < 0.1] = -np.inf
+        labels = rng.integers(-1, 2, 20) if per_class else np.zeros(20, int)
+        order, lowered = lower(candidates, scores, labels=labels if per_class else None)
+        expected = soft_nms_by_hand(candidates, scores, labels, method, max_boxes)
+        assert order.tolist() == [i for i, _ in expected]
+        np.testing.assert_allclose(lowered, [score for _, score in expected], rtol=1e-4, atol=1e-6)
+        batch = jax.vmap(lower)(np.stack([candidates] * 2), np.stack([scores, scores]))
+        expected = soft_nms_by_hand(candidates, scores, 0 * labels, method, max_boxes)
+        assert batch[0][1].tolist() == [i for i, _ in expected]
+
+    check()
+
+
+def test_soft_nms_at_its_edges():
+    row = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [50, 50, 0, 0], [50, 50, 0, 0]], np.float32)
+    scores = np.array([0.9, 0.8, np.nan, 0.5], np.float32)
+    order, lowered = boxes.soft_nms(row, scores, max_boxes=5, method="linear")
+    # The same box again has nothing left and is still a box; NaN is none; boxes without area overlap nothing.
+    assert order.tolist() == [0, 3, 1, -1, -1]
+    np.testing.assert_allclose(lowered, [0.9, 0.5, 0, 0, 0])
+    order, lowered = boxes.soft_nms(row[:0], scores[:0], max_boxes=2)
+    assert (order.tolist(), lowered.tolist()) == ([-1, -1], [0, 0])
+
+
 @pytest.mark.parametrize(
     ("before", "after", "inner", "corner"),
     [
@@ -310,6 +362,12 @@ def test_the_soft_box_has_finite_gradients_at_its_edges():
         (lambda: boxes.iou(jnp.zeros((2, 4)), jnp.zeros((3, 4))), r"\(2, 4\) and \(3, 4\) do not broadcast"),
         (lambda: boxes.nms(jnp.zeros((2, 4)), jnp.zeros(3), max_boxes=1), r"\(2, 4\), scores \(3,\), labels \(3,\)"),
         (lambda: boxes.nms(jnp.zeros((2, 4)), jnp.zeros(2), max_boxes=0), "max_boxes is 0"),
+        (lambda: boxes.soft_nms(jnp.zeros((2, 4)), jnp.zeros(3), max_boxes=1), r"\(2, 4\), scores \(3,\)"),
+        (lambda: boxes.soft_nms(jnp.zeros((2, 4)), jnp.zeros(2), max_boxes=1, sigma=0), "sigma is 0: a Gaussian needs"),
+        (
+            lambda: boxes.soft_nms(jnp.zeros((2, 4)), jnp.zeros(2), max_boxes=1, method=cast(boxes.SoftNMS, "hard")),
+            "methods gaussian and linear, not 'hard'",
+        ),
         (lambda: boxes.letterbox((0, 4), 8), "input_size must be an int or a pair of ints, each at least 1"),
         (lambda: boxes.letterbox(4, 8).image(jnp.zeros((1, 4, 5, 3))), r"size \(4, 4\), got shape \(1, 4, 5, 3\)"),
         (lambda: boxes.letterbox(4, 8).image_back(jnp.zeros((1, 4, 4, 3))), r"size \(8, 8\), got shape \(1, 4, 4, 3\)"),

@@ -43,7 +43,9 @@ def test_what_is_found_where_there_is_no_record_is_not_counted(place, expected):
     score = task.scores([task.measure(found, batch)])
     assert score["ap50"] == pytest.approx(expected, abs=1e-6)
     assert score["class_ap50"]["b"] is None
-    assert set(score) == {"ap50", "ap75", "ap", "ar", "class_ap50", "class_ap", "class_f1", "class_threshold"}
+    assert (score["ap_small"], score["ap_medium"]) == (pytest.approx(score["ap"]), None)
+    by_class = {"class_ap50", "class_ap", "class_f1", "class_threshold"}
+    assert set(score) == {"ap50", "ap75", "ap", "ar", "ap_small", "ap_medium", "ap_large"} | by_class
 
 
 def test_boxes_are_drawn_from_the_score_that_is_best_for_their_class():
@@ -110,3 +112,6 @@ def test_many_objects_are_learned_and_scored_with_the_images_that_have_none(
     assert trained[0] > 3 * trained[-1]
     assert (run.path / "curves.png").exists()
     assert (run.path / "predictions.png").exists()
+    code, said = forks.run("evaluate", run.path, "--tta", "hflip", "vflip", "--soft-nms", "linear")
+    assert code == 0, said
+    assert "ap_small" in said

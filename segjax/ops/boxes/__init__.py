@@ -11,12 +11,14 @@ from segjax.ops.boxes.letterbox import Letterbox, letterbox
 from segjax.ops.boxes.masks import from_mask, from_probabilities
 from segjax.ops.boxes.nms import nms
 from segjax.ops.boxes.overlap import Overlap, ciou, diou, giou, iou, pairwise
+from segjax.ops.boxes.soft_nms import SoftNMS, soft_nms
 
 __all__ = [
     "Detections",
     "Form",
     "Letterbox",
     "Overlap",
+    "SoftNMS",
     "area",
     "ciou",
     "clip",
@@ -29,4 +31,5 @@ __all__ = [
     "letterbox",
     "nms",
     "pairwise",
+    "soft_nms",
 ]

@@ -31,17 +31,9 @@ def nms(
         >>> ops.boxes.nms(found, jnp.array([0.9, 0.8, 0.7]), max_boxes=3).tolist()  # -1 where there is none
         [0, 2, -1]
     """
-    boxes, scores = checked(boxes), jnp.asarray(scores)
-    labels = jnp.zeros(scores.shape, jnp.int32) if labels is None else jnp.asarray(labels)
-    if boxes.ndim != 2 or not boxes.shape[:1] == scores.shape == labels.shape or max_boxes < 1:
-        raise ValueError(
-            f"boxes have shape {boxes.shape}, scores {scores.shape}, labels {labels.shape}, max_boxes is {max_boxes}: "
-            "expected (m, 4), (m,), (m,) and at least 1; for a batch use vmap."
-        )
+    boxes, scores, labels = checked_candidates(boxes, scores, labels, max_boxes)
     if not boxes.shape[0]:
         return jnp.full(max_boxes, -1)
-    boxes, scores = jax.lax.stop_gradient((boxes, scores))
-    scores = jnp.where((labels < 0) | jnp.isnan(scores), -jnp.inf, scores)
 
     def keep_best(scores: Array, _: None) -> tuple[Array, Array]:
         best = jnp.argmax(scores)
@@ -50,3 +42,25 @@ def nms(
         return jnp.where(beaten, -jnp.inf, scores).at[best].set(-jnp.inf), kept
 
     return jax.lax.scan(keep_best, scores, length=max_boxes)[1]
+
+
+def checked_candidates(
+    boxes: Real[ArrayLike, "m 4"],
+    scores: Float[ArrayLike, " m"],
+    labels: Int[ArrayLike, " m"] | None,
+    max_boxes: int,
+) -> tuple[Float[Array, "m 4"], Float[Array, " m"], Int[Array, " m"]]:
+    """Boxes, scores and labels without gradients; the score is -inf where there is no box.
+
+    Raises:
+        ValueError: where the shapes do not match or `max_boxes` is below 1.
+    """
+    boxes, scores = checked(boxes), jnp.asarray(scores)
+    labels = jnp.zeros(scores.shape, jnp.int32) if labels is None else jnp.asarray(labels)
+    if boxes.ndim != 2 or not boxes.shape[:1] == scores.shape == labels.shape or max_boxes < 1:
+        raise ValueError(
+            f"boxes have shape {boxes.shape}, scores {scores.shape}, labels {labels.shape}, max_boxes is {max_boxes}: "
+            "expected (m, 4), (m,), (m,) and at least 1; for a batch use vmap."
+        )
+    boxes, scores = jax.lax.stop_gradient((boxes, scores))
+    return boxes, jnp.where((labels < 0) | jnp.isnan(scores), -jnp.inf, scores), labels
