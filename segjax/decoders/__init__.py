@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 
@@ -44,7 +45,7 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
 """By name, each called as `decoder(upsample=..., block=...)`."""
 
 
-def named(decoder: str | nn.Module, **settings: Callable[..., nn.Module]) -> nn.Module:
+def named(decoder: str | nn.Module, **settings: Any) -> nn.Module:
     """The decoder of that name, made with these settings; one that is made already stays as it is.
 
     Raises:
