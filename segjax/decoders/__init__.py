@@ -42,7 +42,7 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "lraspp": LRASPPDecoder,
     "plain": PlainDecoder,
 }
-"""By name, each called as `decoder(upsample=..., block=...)`."""
+"""By name, each called as `decoder(upsample=..., block=..., finest_stride=...)`."""
 
 
 def named(decoder: str | nn.Module, **settings: Any) -> nn.Module:

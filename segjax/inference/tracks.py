@@ -1,5 +1,7 @@
 """Objects that keep a number from one frame of a video to the next."""
 
+from collections import defaultdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,10 +33,13 @@ class Tracks:
             import trackers
         except ModuleNotFoundError as error:
             raise InferenceError(f"--track needs {error.name}: `pip install 'segjax[track]'`.") from error
-        self._make = lambda: trackers.ByteTrackTracker(
-            frame_rate=rate, track_activation_threshold=least, high_conf_det_threshold=least
+        make = partial(
+            trackers.ByteTrackTracker,
+            frame_rate=rate,
+            track_activation_threshold=least,
+            high_conf_det_threshold=least,
         )
-        self._of_class: dict[int, Any] = {}
+        self._of_class: defaultdict[int, Any] = defaultdict(make)
         self._numbers: dict[tuple[int, int], int] = {}
 
     def follow(self, found: Detections) -> Int64[np.ndarray, " d"]:
@@ -48,8 +53,7 @@ class Tracks:
         corners = np.concatenate([found.boxes[:, :2], found.boxes[:, :2] + found.boxes[:, 2:]], axis=1)
         for label in self._of_class.keys() | set(np.asarray(found.labels).tolist()):
             mine = np.flatnonzero(np.asarray(found.labels) == label)
-            tracker = self._of_class.setdefault(label, self._make())
-            known = tracker.update(
+            known = self._of_class[label].update(
                 supervision.Detections(
                     corners[mine].reshape(-1, 4), confidence=np.asarray(found.scores)[mine], data={"place": mine}
                 )
