@@ -128,7 +128,7 @@ class _Storage(http.server.BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
-        pass
+        """Nothing: requests are not said."""
 
 
 @pytest.fixture(scope="session")
