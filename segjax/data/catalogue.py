@@ -82,7 +82,7 @@ CATALOGUE = (
     Entry(
         "coco",
         "Your images with boxes, outlines and scores in a JSON file; `segjax data check PATH` looks for mistakes.",
-        "segjax train detection --data coco --root DIR --train FILE; segjax train faces_emotions",
+        "segjax train detection --coco FILE --images DIR; segjax train faces_emotions --root DIR --train FILE",
         lambda root, train, test=None, val=None, class_names=None, attribute_names=(), masks=False: coco(
             root, train, test, val=val, class_names=class_names, attribute_names=attribute_names, masks=masks
         ),
