@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from segjax.ops.geometry import Padding, Pair, extent
 
-_ROWS_AT_ONCE = 4
-"""Of the output, in the kernel's gradient: eight are no faster, and are compiled in twice the time."""
+_PRODUCTS_AT_ONCE = 50
+"""Of rows and taps, in the kernel's gradient: more are no faster, and take longer to compile."""
 
 
 class Depthwise(NamedTuple):
@@ -61,7 +61,8 @@ def kernel_gradient(
     padded = _padded(x, geometry.pads)
     n, rows, columns, c = upstream.shape
     (stride, _), (dilation, _) = geometry.strides, geometry.dilations
-    at_once = max(some for some in range(1, _ROWS_AT_ONCE + 1) if rows % some == 0)
+    taps = geometry.taps[0] * geometry.taps[1]
+    at_once = max(some for some in range(1, max(1, _PRODUCTS_AT_ONCE // taps) + 1) if rows % some == 0)
 
     def add_rows(block: Array, sums: list[Array]) -> list[Array]:
         top = block * at_once
@@ -74,7 +75,7 @@ def kernel_gradient(
             sums = [before + part * gradient for before, part in zip(sums, parts, strict=True)]
         return sums
 
-    zeros = [jnp.zeros((n, 1, columns, c), wide)] * (geometry.taps[0] * geometry.taps[1])
+    zeros = [jnp.zeros((n, 1, columns, c), wide)] * taps
     sums = lax.fori_loop(0, rows // at_once, add_rows, zeros)
     return jnp.stack([each.sum((0, 1, 2)) for each in sums]).reshape(*geometry.taps, 1, c).astype(x.dtype)
 
