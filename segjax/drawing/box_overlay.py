@@ -9,7 +9,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from segjax.drawing.mask_overlay import LONGEST
-from segjax.drawing.names import FONT, drawable
+from segjax.drawing.names import drawable, font_file
 from segjax.drawing.palette import Palette
 
 SHORTEST = 640
@@ -88,7 +88,7 @@ def draw_boxes(image: UInt8[np.ndarray, "h w 3"], notes: Sequence[Note], palette
     """
     canvas, scale = _fitted(image)
     size, thick = _letters(canvas.size, notes), max(1, round(max(canvas.size) * LETTERS / 6))
-    font = ImageFont.truetype(FONT, size)
+    font = ImageFont.truetype(font_file(), size)
     draw = ImageDraw.Draw(canvas)
     corners: list[Corners] = []
     for note in notes:

@@ -1,16 +1,19 @@
 """How a run went: its loss and its scores over the steps."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from segjax.drawing.figures import despine, save
+from segjax.drawing.figures import despine, new_figure, save
 from segjax.drawing.names import in_legend
 from segjax.drawing.palette import Colour, hexadecimal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SPLITS = {"val": "validation", "test": "test"}
 """What a split that is not trained on is called, by the key of its scores in a row."""
@@ -54,7 +57,7 @@ def draw_curves(
     if colours is not None and len(colours) > _LINES:
         class_score = None
     count = 1 + len(scores) + (class_score is not None)
-    figure = Figure(figsize=(_WIDTH * count, _HEIGHT))
+    figure = new_figure(_WIDTH * count, _HEIGHT)
     figure.subplots_adjust(  # what a layout engine would find out by drawing all of it once more
         left=0.6 / (_WIDTH * count),
         right=1 - 0.15 / (_WIDTH * count),
@@ -95,7 +98,7 @@ def draw_reliability(folder: Path, bins: Sequence[Sequence[float]], error: float
         >>> pathlib.Path("calibration.png").exists()
         True
     """
-    figure = Figure(figsize=(4.3, 4.0), layout="constrained")
+    figure = new_figure(4.3, 4.0, constrained=True)
     axes = figure.subplots()
     width = 1 / len(bins)
     there = [(place, count, right) for place, (count, _, right) in enumerate(bins) if count]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from segjax.drawing.names import FONT, drawable
+from segjax.drawing.names import drawable, font_file
 from segjax.drawing.palette import Palette, paint
 
 LONGEST = 2048
@@ -96,7 +96,7 @@ def _fitted(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def _legend(width: int, shares: np.ndarray, class_names: Sequence[str], palette: Palette) -> Image.Image:
     size = max(14, width // 80)  # of the letters, in pixels
-    font, names = ImageFont.truetype(FONT, size), drawable(class_names)
+    font, names = ImageFont.truetype(font_file(), size), drawable(class_names)
     order = [int(c) for c in np.argsort(-shares, kind="stable") if shares[c]]
     texts = [f"{names[c]}  {shares[c]:.1%}" for c in order[:_NAMED]]
     if len(order) > _NAMED:

@@ -3,11 +3,13 @@
 import functools
 from collections.abc import Sequence
 
-import matplotlib
-from matplotlib.ft2font import FT2Font
 
-FONT = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
-"""The one that everything is written in: it comes with matplotlib."""
+@functools.cache
+def font_file() -> str:
+    """The font that everything is written in: it comes with matplotlib."""
+    import matplotlib
+
+    return f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
 
 
 def drawable(class_names: Sequence[str]) -> list[str]:
@@ -24,4 +26,6 @@ def in_legend(class_names: Sequence[str]) -> list[str]:
 
 @functools.cache
 def _letters() -> frozenset[int]:
-    return frozenset(FT2Font(FONT).get_charmap())
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(font_file()).get_charmap())

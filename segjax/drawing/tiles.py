@@ -1,10 +1,17 @@
 """Images in rows with their titles and captions, on one pair of axes: a pair for each costs four times as long."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
-from matplotlib.figure import Figure
+
+from segjax.drawing.figures import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _GAP, _CAPTION, _TITLE = 0.05, 0.12, 0.12
 """Shares of a tile's width: between two of them, for a caption below, for a title beside a row."""
@@ -34,7 +41,7 @@ def draw_tiles(
     tall, wide = sides.max(axis=(0, 1))
     heights = [tall + _GAP + _CAPTION * any(below) for below in captions]
     span = (_TITLE + len(rows[0]) * (wide + _GAP), sum(heights))
-    figure = Figure(figsize=(width * span[0], width * span[1] + 0.5), layout="constrained")
+    figure = new_figure(width * span[0], width * span[1] + 0.5, constrained=True)
     axes = figure.subplots()
     for r, top in enumerate(np.cumsum([0, *heights[:-1]])):
         y = top + tall / 2

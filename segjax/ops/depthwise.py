@@ -3,8 +3,8 @@
 XLA:CPU has a loop over single numbers for grouped convolutions, which takes ten to fifty times as long.
 """
 
+import functools
 from collections.abc import Iterator
-from functools import reduce
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -12,6 +12,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from segjax.ops.geometry import Padding, Pair, extent
+
+_PRODUCTS_AT_ONCE = 50
+"""Of rows and taps, in the kernel's gradient: more are no faster, and take longer to compile."""
 
 
 class Depthwise(NamedTuple):
@@ -49,37 +52,54 @@ def input_gradient(
 def kernel_gradient(
     x: Float[Array, "n h w c"], upstream: Float[Array, "n oh ow c"], geometry: Depthwise
 ) -> Float[Array, "kh kw 1 c"]:
-    """The gradient of the kernel, summed row by row of the output: whole products would have to be stored."""
+    """The gradient of the kernel, summed a few rows of the output at a time: whole products would have to be stored.
+
+    Images and columns are added up last. As sums within the loop they are loops over single numbers to XLA, in five
+    times the time; what is added number by number goes by vectors of channels.
+    """
     wide = jnp.promote_types(upstream.dtype, jnp.float32)
     padded = _padded(x, geometry.pads)
-    _, rows, columns, c = upstream.shape
-    reach = extent(geometry.taps[0], geometry.dilations[0])
-
-    def add_row(row: Array, sums: Array) -> Array:
-        seen = lax.dynamic_slice_in_dim(padded, row * geometry.strides[0], reach, axis=1)
-        gradient = lax.dynamic_slice_in_dim(upstream, row, 1, axis=1).astype(wide)
-        return sums + jnp.stack([(part * gradient).sum((0, 1)) for part in _parts(seen, geometry)])
-
+    n, rows, columns, c = upstream.shape
+    (stride, _), (dilation, _) = geometry.strides, geometry.dilations
     taps = geometry.taps[0] * geometry.taps[1]
-    sums = lax.fori_loop(0, rows, add_row, jnp.zeros((taps, columns, c), wide))
-    return sums.sum(1).reshape(*geometry.taps, 1, c).astype(x.dtype)
+    at_once = max(some for some in range(1, max(1, _PRODUCTS_AT_ONCE // taps) + 1) if rows % some == 0)
+
+    def add_rows(block: Array, sums: list[Array]) -> list[Array]:
+        top = block * at_once
+        above = [lax.dynamic_slice_in_dim(upstream, top + i, 1, axis=1).astype(wide) for i in range(at_once)]
+        seen = functools.cache(lambda row: lax.dynamic_slice_in_dim(padded, top * stride + row, 1, axis=1))
+        for i, gradient in enumerate(above):
+            parts = [
+                part for row in range(geometry.taps[0]) for part in _along(seen(i * stride + row * dilation), geometry)
+            ]
+            sums = [before + part * gradient for before, part in zip(sums, parts, strict=True)]
+        return sums
+
+    zeros = [jnp.zeros((n, 1, columns, c), wide)] * taps
+    sums = lax.fori_loop(0, rows // at_once, add_rows, zeros)
+    return jnp.stack([each.sum((0, 1, 2)) for each in sums]).reshape(*geometry.taps, 1, c).astype(x.dtype)
 
 
 def _sum_over_taps(padded: Array, kernel: Array, geometry: Depthwise) -> Array:
     wide = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.promote_types(kernel.dtype, jnp.float32))
     products = (part * weights for part, weights in zip(_parts(padded, geometry), wide, strict=True))
-    return reduce(jnp.add, products).astype(padded.dtype)
+    return functools.reduce(jnp.add, products).astype(padded.dtype)
 
 
 def _parts(padded: Array, geometry: Depthwise) -> Iterator[Array]:
     """What each tap of the kernel sees, row by row."""
-    (sh, sw), (dh, dw) = geometry.strides, geometry.dilations
-    n, height, width, c = padded.shape
-    rows, columns = (extent(taps, d) - 1 for taps, d in zip(geometry.taps, (dh, dw), strict=True))
-    for top in range(0, rows + 1, dh):
-        for left in range(0, columns + 1, dw):
-            ends = (n, height - rows + top, width - columns + left, c)
-            yield lax.slice(padded, (0, top, left, 0), ends, (1, sh, sw, 1))
+    stride, dilation = geometry.strides[0], geometry.dilations[0]
+    beyond = extent(geometry.taps[0], dilation) - 1
+    for top in range(0, beyond + 1, dilation):
+        yield from _along(lax.slice_in_dim(padded, top, padded.shape[1] - beyond + top, stride, axis=1), geometry)
+
+
+def _along(rows: Array, geometry: Depthwise) -> Iterator[Array]:
+    """What each tap in a row of the kernel sees of these rows."""
+    stride, dilation = geometry.strides[1], geometry.dilations[1]
+    beyond = extent(geometry.taps[1], dilation) - 1
+    for left in range(0, beyond + 1, dilation):
+        yield lax.slice_in_dim(rows, left, rows.shape[2] - beyond + left, stride, axis=2)
 
 
 def _padded(x: Array, pads: Padding) -> Array:

@@ -1,12 +1,12 @@
 """report.html: a page of one run, and one of several side by side."""
 
+from __future__ import annotations
+
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from segjax.data import Dataset
 from segjax.metrics import expected_calibration_error
@@ -16,6 +16,9 @@ from segjax.report.folder import RunFiles, keep_examined, read_run, scalars, wri
 from segjax.report.pictures import EXACT, data_uri
 from segjax.report.words import called, duration, number, quantity, score, shown
 from segjax.tasks.examined import Examined, Example
+
+if TYPE_CHECKING:
+    import jinja2
 
 _SPLITS = {
     "train": ("training", "var(--muted)"),
@@ -103,6 +106,8 @@ def _example(one: Example) -> dict[str, Any]:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
+    import jinja2  # a twentieth of the time that a command needs to start
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("segjax.report"),
         autoescape=True,

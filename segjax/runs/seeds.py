@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from segjax.drawing.figures import despine, save
+from segjax.drawing.figures import despine, new_figure, save
 from segjax.errors import ExperimentError
 from segjax.runs.experiment_file import ExperimentFile
 from segjax.runs.knobs import Knobs
@@ -88,7 +87,7 @@ def report_seeds(path: Path, runs: Sequence[Run], scores: Sequence[dict[str, Any
     found = intervals(scores)
     report = {"seeds": [run.configuration()["knobs"]["seed"] for run in runs], "test": as_json(found)}
     write_json(path, "report.json", report)
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    figure = new_figure(6, 3.6, constrained=True)
     axes = figure.subplots()
     curves = [validation_scores(run.metrics(), headline) for run in runs]
     steps = sorted({step for curve in curves for step in curve})  # patience ends some before others

