@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,8 +42,10 @@ def test_help_and_completion_import_no_jax(arguments: list[str]):
 
 
 @pytest.fixture(scope="module")
-def completion() -> str:
-    return python("from segjax.cli import main; main(['--print-completion', 'bash'])").stdout
+def completion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    script = tmp_path_factory.mktemp("completion") / "segjax"
+    script.write_text(python("from segjax.cli import main; main(['--print-completion', 'bash'])").stdout)
+    return script
 
 
 @pytest.mark.parametrize(
@@ -55,12 +58,46 @@ def completion() -> str:
         (["models", "--encoder", "resnet1"], {"resnet18", "resnet101", "resnet152"}),
         (["weights", "check", "mobilenet_v2.im"], {"mobilenet_v2.imagenet"}),
         (["train", "islands", "--log", "w"], {"wandb"}),
+        (["train", ""], {"land_cover", "trees", "islands", "islands_multitask", "folder"}),
+        (["train", "land_cover", "--"], {"--out", "--seeds", "--encoder", "--decoder", "--skips", "--no-skips"}),
+        (["train", "land_cover", "--decoder", "deeplabv3p"], {"deeplabv3plus"}),
+        (["train", "land_cover", "--no-skips", "--encoder", "resnet15"], {"resnet152"}),
+        (["launch", "trees", "--local", "2", "--start", "im"], {"imagenet"}),
+        (["sweep", "islands", "--start", "resnet18.im"], {"resnet18.imagenet"}),
+        (["train", "nuclei", "--loss", "dice", "foc"], {"focal", "focal_tversky"}),
+        (["train", "faces", "--upsample", "cara"], {"carafe"}),
+        (["train", "segmentation", "--data", "oxford"], {"oxford_iiit_pet"}),
+        (["train", "mine.py", "--se"], {"--seeds"}),
     ],
 )
-def test_bash_completes_commands_options_and_names(completion: str, words: list[str], offered: set[str]):
-    ask = f'{completion}\nCOMP_WORDS=(segjax "$@"); COMP_CWORD=$#; _shtab_segjax; echo "${{COMPREPLY[@]}}"'
+def test_bash_completes_commands_options_and_names(completion: Path, words: list[str], offered: set[str]):
+    ask = f'. {completion}\nCOMP_WORDS=(segjax "$@"); COMP_CWORD=$#; _shtab_segjax; echo "${{COMPREPLY[@]}}"'
     done = subprocess.run(["bash", "-c", ask, "bash", *words], capture_output=True, text=True)
     assert offered <= set(done.stdout.split()), done.stderr
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_can_read_their_scripts(shell: str, tmp_path: Path):
+    script = tmp_path / "script"
+    script.write_text(python(f"from segjax.cli import main; main(['--print-completion', {shell!r}])").stdout)
+    assert "land_cover" in script.read_text()
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    done = subprocess.run([shell, "-n", str(script)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [("train land_cover --dec", {"--decoder", "--decayed"}), ("train ", {"land_cover", "mine.py"})],
+)
+def test_fish_completes_knobs_and_files(line: str, offered: set[str], tmp_path: Path):
+    (tmp_path / "mine.py").touch()
+    script = python("from segjax.cli import main; main(['--print-completion', 'fish'])").stdout
+    ask = ["fish", "--no-config", "-c", f"source -; complete -C 'segjax {line}'"]
+    done = subprocess.run(ask, input=script, capture_output=True, text=True, cwd=tmp_path)
+    assert offered <= {row.partition("\t")[0] for row in done.stdout.splitlines()}, done.stderr
 
 
 def test_the_package_runs_as_the_command():

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str], *, typed: bool) -> int:
-    parser = make_parser()
+    parser = make_parser(completing=arguments[:1] != [] and arguments[0].startswith("--print-completion"))
     resumes = any(argument.partition("=")[0] == "--resume" for argument in arguments[1:])
     if resumes and arguments[1].startswith("-"):
         arguments.insert(1, "")  # no EXPERIMENT, or a knob's value would be taken for it

@@ -1,14 +1,14 @@
 """The whole command line."""
 
 import argparse
-import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from segjax import __version__
+from segjax.cli.completion import Names, PrintCompletion, data_sets, experiments, sized, weights
 from segjax.cli.doctor import doctor
 from segjax.cli.export import export
 from segjax.cli.hub import pull, push
@@ -21,40 +21,6 @@ from segjax.cli.weights import weights_check, weights_list
 from segjax.errors import near
 
 
-class _Names(Collection[str]):
-    """Names that shells complete; they are looked up when a shell asks, and a command says itself which is wrong."""
-
-    def __init__(self, look_up: Callable[[], Iterable[str]]) -> None:
-        self._look_up = look_up
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._look_up())
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-
-def _sized(kind: str) -> list[str]:
-    """The names of decoders or encoders, from the table of their sizes, which needs no jax."""
-    table = json.loads((Path(__file__).parents[1] / "models/sizes.json").read_text())
-    return [row["name"] for row in table[kind]]
-
-
-def _weights() -> list[str]:
-    from segjax.weights import RECORDS
-
-    return list(RECORDS)
-
-
-def _data_sets() -> Iterable[str]:
-    from segjax.data.catalogue import NAMES
-
-    return NAMES
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
@@ -63,8 +29,8 @@ class _Parser(argparse.ArgumentParser):
         super().error(message)
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The whole command line, for `main` and for shell completion."""
+def make_parser(*, completing: bool = False) -> argparse.ArgumentParser:
+    """The whole command line; for shell completion with every experiment's knobs, which else the experiment parses."""
     parser = _Parser(
         prog="segjax", description="Semantic segmentation and object localization in JAX.", allow_abbrev=False
     )
@@ -74,7 +40,8 @@ def make_parser() -> argparse.ArgumentParser:
     except ModuleNotFoundError:  # the base install completes nothing
         file = folder = None
     else:
-        shtab.add_argument_to(parser, "--print-completion", help="print a shell completion script")
+        shells, script = shtab.SUPPORTED_SHELLS, "print a shell completion script"
+        parser.add_argument("--print-completion", action=PrintCompletion, choices=shells, help=script)
         file, folder = shtab.FILE, shtab.DIRECTORY
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -88,15 +55,19 @@ def make_parser() -> argparse.ArgumentParser:
         if complete is not None:
             action.complete = complete  # type: ignore[attr-defined]
 
-    def experiment(command: argparse.ArgumentParser) -> None:
-        argument(
-            command,
-            "experiment",
-            nargs="?",
-            metavar="EXPERIMENT",
-            help="a name, such as land_cover, or a Python file",
-            complete=file,
-        )
+    def trains(name: str, run: Callable[..., int], help: str, usage: str, *options: Callable[..., None]) -> None:
+        command = add(commands, name, run, help, add_help=False, usage=usage)
+        if completing:
+            each = experiments(command, file, folder)
+        else:
+            said = "a name, such as land_cover, or a Python file"
+            argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help=said)
+            each = ()
+        for one in (command, *each):
+            for add_options in options:
+                add_options(one)
+
+    def settings(command: argparse.ArgumentParser) -> None:
         argument(command, "--seeds", type=_seeds, metavar="0,1,...", help="train these seeds side by side")
         argument(
             command, "--devices", type=_count_or_auto, metavar="N|auto", help="how many each process uses [auto: all]"
@@ -110,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
         argument(command, "--shard-optimizer", action="store_true", help="split the optimizer's state over the devices")
         argument(command, "--profile", action="store_true", help="trace five steps for TensorBoard and Perfetto")
         said = "where numbers go beside the run folder's files, as many as are named [tensorboard]; kept with the run"
-        known = _Names(lambda: ("tensorboard", "wandb", "mlflow"))
+        known = Names(lambda: ("tensorboard", "wandb", "mlflow"))
         argument(command, "--log", action="append", metavar="tensorboard|wandb|mlflow", help=said, choices=known)
 
     def run_folder(command: argparse.ArgumentParser) -> None:
@@ -126,53 +97,52 @@ def make_parser() -> argparse.ArgumentParser:
             complete=folder,
         )
 
-    command = add(
-        commands,
+    def here_or_as_a_job(command: argparse.ArgumentParser) -> None:
+        argument(command, "--local", type=_count, metavar="N", help="start N processes on this machine")
+        argument(
+            command,
+            "--slurm",
+            metavar="KEY=VALUE,...",
+            help="submit a job: nodes=2,gpus=8,time=4h; also tasks (a node, without GPUs), cpus (a task), mem, "
+            "partition, account, qos, constraint, reservation, exclude",
+        )
+
+    def sweep_folder(command: argparse.ArgumentParser) -> None:
+        argument(
+            command,
+            "--out",
+            metavar="DIR",
+            help="folder of the sweep; the same command with the same one goes on; runs/<experiment>/<time> otherwise",
+            complete=folder,
+        )
+        jobs = "a job for every combination, as with `segjax launch`"
+        argument(command, "--slurm", metavar="KEY=VALUE,...", help=jobs)
+
+    trains(
         "train",
         train,
         "train an experiment; `segjax train EXPERIMENT --help` lists its knobs",
-        add_help=False,
-        usage="segjax train (EXPERIMENT [--out DIR] [--seeds 0,1,2] | --resume RUN) [--knob value ...] [options]",
+        "segjax train (EXPERIMENT [--out DIR] [--seeds 0,1,2] | --resume RUN) [--knob value ...] [options]",
+        settings,
+        run_folder,
     )
-    experiment(command)
-    run_folder(command)
-
-    command = add(
-        commands,
+    trains(
         "launch",
         launch,
         "train an experiment in several processes: here, or as a SLURM job that goes on after preemption",
-        add_help=False,
-        usage="segjax launch (EXPERIMENT [--out DIR] [--knob value ...] | --resume RUN) (--local N | --slurm ...)",
+        "segjax launch (EXPERIMENT [--out DIR] [--knob value ...] | --resume RUN) (--local N | --slurm ...)",
+        settings,
+        here_or_as_a_job,
+        run_folder,
     )
-    experiment(command)
-    argument(command, "--local", type=_count, metavar="N", help="start N processes on this machine")
-    argument(
-        command,
-        "--slurm",
-        metavar="KEY=VALUE,...",
-        help="submit a job: nodes=2,gpus=8,time=4h; also tasks (a node, without GPUs), cpus (a task), mem, partition, "
-        "account, qos, constraint, reservation, exclude",
-    )
-    run_folder(command)
-
-    command = add(
-        commands,
+    trains(
         "sweep",
         sweep,
         "train an experiment with every combination of some knobs' values, and compare them in one table",
-        add_help=False,
-        usage="segjax sweep EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob a,b --other 1e-3,1e-4 ...] [--slurm ...]",
+        "segjax sweep EXPERIMENT [--out DIR] [--seeds 0,1,2] [--knob a,b --other 1e-3,1e-4 ...] [--slurm ...]",
+        settings,
+        sweep_folder,
     )
-    experiment(command)
-    argument(
-        command,
-        "--out",
-        metavar="DIR",
-        help="folder of the sweep; the same command with the same one goes on; runs/<experiment>/<time> otherwise",
-        complete=folder,
-    )
-    argument(command, "--slurm", metavar="KEY=VALUE,...", help="a job for every combination, as with `segjax launch`")
 
     command = add(commands, "new", new, "write a short experiment file to edit")
     argument(command, "name", metavar="NAME", help="what it is called; NAME.py is written", complete=file)
@@ -277,7 +247,7 @@ def make_parser() -> argparse.ArgumentParser:
         "decoder": "one decoder, on the encoder that is named",
         "encoder": "the encoder beneath",
     }.items():
-        argument(command, f"--{kind}", metavar="NAME", help=said, choices=_Names(partial(_sized, f"{kind}s")))
+        argument(command, f"--{kind}", metavar="NAME", help=said, choices=Names(partial(sized, f"{kind}s")))
     argument(command, "--upsampler", metavar="NAME", help="what it climbs by [its own]")
     argument(command, "--size", type=_count, metavar="N", help="height and width of the image [256]")
     argument(command, "--json", action="store_true", help="print JSON")
@@ -300,7 +270,7 @@ def make_parser() -> argparse.ArgumentParser:
         "fetch one set of weights, and compare it with its record and its encoder with PyTorch",
     )
     listed = "as `segjax weights` lists it, such as mobilenet_v2.imagenet"
-    argument(command, "name", metavar="NAME", help=listed, choices=_Names(_weights))
+    argument(command, "name", metavar="NAME", help=listed, choices=Names(weights))
     argument(command, "--json", action="store_true", help="print JSON")
 
     command = add(
@@ -327,7 +297,7 @@ def make_parser() -> argparse.ArgumentParser:
     argument(command, "out", metavar="OUT", help="folder for train.json, val.json and test.json", complete=folder)
     command = add(data, "pack", data_pack, "write a set as shards, to train on from a disk or a bucket")
     said = "as `segjax data list` has it, or a folder of yours, or the file of a labelling tool"
-    argument(command, "set", metavar="SET", help=said, choices=_Names(_data_sets), complete=file)
+    argument(command, "set", metavar="SET", help=said, choices=Names(data_sets), complete=file)
     said = "a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER; the same command again goes on where it was ended"
     argument(command, "--out", required=True, metavar="DIR", help=said, complete=folder)
     argument(command, "--root", metavar="PATH", help="where the files of a named set are", complete=folder)

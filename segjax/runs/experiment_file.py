@@ -137,7 +137,7 @@ def read_experiment(said: str | Path, preset: str | None = None) -> ExperimentFi
     chosen = vars(module).get("PRESETS", {}).get(preset or said, Preset(""))
     function = found[0]
     if chosen.about:
-        function.__doc__ = f"{chosen.about}\n\n{function.__doc__}"
+        function.__doc__ = f"{chosen.about}\n\n{inspect.cleandoc(function.__doc__ or '')}"
     arguments_of(function, {}, flat(chosen.knobs))
     return ExperimentFile(path, said, function, chosen.knobs)
 

@@ -25,6 +25,8 @@ TRAINING = (
     "patience",
 )  # fmt: skip
 """Knobs of how a run is trained, which may be others when it goes on: what it is, and what it has learned, stays."""
+TABLE = Path(__file__).with_name("knobs.json")
+"""The options of the experiments that have names, for shells: `python -m benchmarks.completion`."""
 _PLAIN = (str, int, float, bool, type(None), Path)
 
 
@@ -125,6 +127,34 @@ def types_of(function: Callable[..., Any]) -> dict[str, Any]:
             raise ExperimentError(f"{function.__name__} has the knob {min(twice)} twice; rename one of them.")
         found |= own
     return found
+
+
+def options_of(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
+    """What a command line knows of every knob, by its flat name: how many words it takes, unless one, and which.
+
+    A knob that takes none is a pair of flags, --knob and --no-knob.
+    """
+    flags = {name: _flag(hint) for name, hint in types_of(function).items()}
+    return {name: _option(flag) for name, flag in flags.items() if flag is not None}
+
+
+def _option(flag: Any) -> dict[str, Any]:
+    if flag is bool:
+        return {"nargs": 0}
+    parts = typing.get_args(flag) if typing.get_origin(flag) in (typing.Union, types.UnionType) else (flag,)
+    several = {"nargs": "*"} if any(typing.get_origin(part) in (tuple, list) for part in parts) else {}
+    choices = [_choices(part) for part in parts]
+    return several if [] in choices else several | {"choices": [choice for of_part in choices for choice in of_part]}
+
+
+def _choices(flag: Any) -> list[str]:
+    """All words that a type without alternatives knows; none where it takes others as well."""
+    origin, parts = typing.get_origin(flag), typing.get_args(flag)
+    if flag in (bool, type(None)):
+        return ["True", "False"] if flag is bool else ["None"]
+    if origin in (tuple, list):
+        return _choices(parts[0])
+    return [str(choice) for choice in parts] if origin is typing.Literal else []
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, tuple[inspect.Parameter, Any]]:

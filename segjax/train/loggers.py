@@ -5,6 +5,7 @@ import importlib.util
 import os
 import queue
 import re
+import sys
 import threading
 import time
 import uuid
@@ -161,6 +162,7 @@ class Loggers:
             self._warn(f"Waiting up to {PATIENCE:.0f} s for {late}: numbers are still on their way there ...")
             if late := self._late(PATIENCE):
                 self._warn(f"{late} took longer than {PATIENCE:.0f} s; what had not arrived is given up.")
+                _take_back_wait_of_wandb()
 
     def _late(self, seconds: float) -> str:
         """The names of those that are not done after so many seconds."""
@@ -181,6 +183,18 @@ class Loggers:
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             self._warn(f"Nothing goes to {name} from here on, training does: {reason}")
+
+
+def _take_back_wait_of_wandb() -> None:
+    """Its service is waited for at Python's exit, for ever, by a hook that its connection takes back where it ends.
+
+    What is asked here is wandb's own affair, as nothing public stops that wait, or does without a lock that may hang.
+    """
+    found: Any = sys.modules.get("wandb.sdk.wandb_setup")
+    for name in ("_singleton", "_connection", "_cleanup"):
+        found = getattr(found, name, None)
+    if found is not None:
+        found()
 
 
 def given_up() -> bool:

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import errno
 import importlib.metadata
 import os
 import platform
@@ -10,14 +11,9 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # on Windows, where nothing keeps two processes out of one folder
-    fcntl = None
 
 from segjax import __version__
 from segjax.errors import ExperimentError
@@ -60,7 +56,7 @@ class Run:
             ExperimentError: something is there already, or nothing can be written.
         """
         run = cls(path)
-        begun = {run.checkpoints, run.experiment_file, path / ".run.json.partial"}
+        begun = {run.checkpoints, run.experiment_file, path / ".run.json.partial", path / ".in_use"}
         if path.exists() and (not path.is_dir() or set(path.iterdir()) - begun or any(run.checkpoints.glob("*"))):
             raise ExperimentError(
                 f"{path} is already there and not an empty folder; give --out another name, "
@@ -91,25 +87,32 @@ class Run:
         if any(self.checkpoints.glob("*")) or (self.path / "skipped").exists():
             return
         with contextlib.suppress(ExperimentError, FileNotFoundError), self.in_use():  # not another process's
-            shutil.rmtree(self.path, ignore_errors=True)
+            shutil.rmtree(self.path, ignore_errors=True)  # on Windows all but the file that is locked
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """While entered, no other process can train in this folder, except on Windows, where nothing is locked.
+        """While entered, no other process can train in this folder; the lock ends with this one, however that ends.
+
+        On NFS and Lustre it holds between machines where they are mounted with locks. Where a file system has none, a
+        sentence says so and nothing is locked.
 
         Raises:
             ExperimentError: another process trains in it.
         """
-        if fcntl is None or not is_first_process():
+        if not is_first_process():
             yield
             return
-        with (self.path / ".in_use").open("w") as lock:
+        with (self.path / ".in_use").open("a") as file:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                _lock(file)
+            except (BlockingIOError, PermissionError):
                 raise ExperimentError(
                     f"{self.path} is being trained in by another process; wait for it, or give --out another name."
                 ) from None
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+                    raise
+                print(f"{self.path} cannot be locked ({error.strerror}): let one process train in it.", file=sys.stderr)
             yield
 
     @property
@@ -181,6 +184,18 @@ class Run:
 def write_json(folder: Path, name: str, content: Any) -> None:
     """Write a JSON file whole or not at all."""
     _replace(folder, name, as_json(content, indent=2) + "\n")
+
+
+def _lock(file: IO[str]) -> None:
+    """Lock a file until it is closed, or raise `OSError` at once."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _replace(folder: Path, name: str, text: str) -> None:

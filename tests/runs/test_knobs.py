@@ -24,7 +24,11 @@ class Own(Recipe):
 def experiment(data: str | Dataset = "some", model: Literal["a", "b"] | nn.Module = "a", head: nn.Module | None = None,
                width: int | None = None, losses: tuple[Literal["x", "y"], ...] = ("x",),
                recipe: Own = Own(steps=7, batch_size=3)) -> Experiment:
-    """Knobs of every kind."""
+    """Knobs of every kind.
+
+    Args:
+        width: How wide it is.
+    """
     return data, model, head, width, losses, recipe
 
 PRESETS = {"wide": Preset("A wide one.", model="b", width=9, recipe=Own(steps=70))}
@@ -72,6 +76,7 @@ def test_a_preset_changes_the_defaults_and_says_what_it_is(file: Path, capsys: p
         wide.knobs(["--help"])
     said = capsys.readouterr().out
     assert said.index("A wide one.") < said.index("Knobs of every kind.")
+    assert "How wide it is. (default: 9)" in said
     assert "A knob more. (default: 0.9)" in said
     assert "Updates of the parameters. (default: 70)" in said
 

@@ -1,5 +1,9 @@
 import importlib
+import os
+import signal
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,13 @@ from segjax.train.loggers import LOGGERS, check_loggers, log_to
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
 
-def train(run: Run, first: int, *steps: int, test: bool = False, warn: Any = pytest.fail) -> None:
+def nothing_but_waiting(sentence: str) -> None:
+    """Fails where a logger is left out or given up; that it takes its time, as on a machine at work, is no fault."""
+    if not sentence.startswith("Waiting up to"):
+        pytest.fail(sentence)
+
+
+def train(run: Run, first: int, *steps: int, test: bool = False, warn: Any = nothing_but_waiting) -> None:
     """What a run does to its history that goes on from one step and takes some more."""
     history = History(run, "miou", writes=True, warn=warn)
     history.go_on_from(first)
@@ -80,6 +90,46 @@ def test_weights_and_biases_without_anybody_logged_in_is_left_out(tmp_path: Path
     train(run_with(tmp_path / "mine", "wandb"), 0, 10, warn=said.append)
     (sentence,) = said
     assert "Nothing goes to wandb from here on, training does: nobody is logged in; `wandb login`" in sentence
+
+
+HANGING = """
+import os, signal, sys, time
+from pathlib import Path
+from segjax.train import Run, loggers
+
+
+def service():
+    for children in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        for child in children.read_text().split():
+            if b"wandb-core" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+
+
+loggers.PATIENCE = 0.6
+run = Run.create(Path(sys.argv[1]), {"knobs": {}})
+loggers.log_to([run], ["wandb"])
+opened = loggers.Loggers(run, 0, lambda sentence: print(sentence, flush=True))
+while not any(run.path.glob("wandb/offline-run-*/*.wandb")) or service() is None:
+    time.sleep(0.05)
+os.kill(service(), signal.SIGSTOP)
+opened.close(finished=True)
+print(service(), flush=True)
+sys.exit(7)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="children are found in /proc")
+def test_weights_and_biases_that_hangs_does_not_hold_up_the_exit_of_python(tmp_path: Path):
+    pytest.importorskip("wandb", reason="the extra wandb is not installed")
+    where = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"} | {"WANDB_MODE": "offline"}
+    command = [sys.executable, "-c", HANGING, str(tmp_path / "run")]
+    file = tmp_path / "said"  # no pipe, which the service would keep open
+    with file.open("w") as said:
+        done = subprocess.run(command, env=where, stdout=said, timeout=60)
+    *_, sentence, service = file.read_text().splitlines()
+    os.kill(int(service), signal.SIGKILL)
+    assert sentence == "wandb took longer than 1 s; what had not arrived is given up."
+    assert done.returncode == 7
 
 
 def test_mlflow_gets_one_run_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,60 @@
+import errno
+import fcntl
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from segjax.errors import ExperimentError
+from segjax.train import Run
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch):
+    """What Windows has for locks, which refuses as it does there."""
+    there = ModuleType("msvcrt")
+
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        assert (mode, count) == (2, 1)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PermissionError(errno.EACCES, "Permission denied") from None
+
+    vars(there).update(LK_NBLCK=2, locking=locking)
+    monkeypatch.setitem(sys.modules, "msvcrt", there)
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr(sys, "platform", "win32")
+
+
+def test_two_of_windows_do_not_train_in_one_folder(tmp_path: Path, windows: None):
+    run = Run.create(tmp_path / "run", {})
+    with run.in_use():
+        with pytest.raises(ExperimentError, match=r"run is being trained in by another process; wait for it, or give"):
+            run.in_use().__enter__()
+        run.remove_if_unsaved()
+        assert run.configuration()
+    with run.in_use():
+        pass
+
+
+def test_a_lock_that_could_not_be_removed_stands_in_no_way(tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".in_use").touch()
+    assert Run.create(tmp_path / "run", {}).configuration()
+
+
+def test_a_file_system_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def missing(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    run = Run.create(tmp_path / "run", {})
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with run.in_use():
+        pass
+    assert capsys.readouterr().err.endswith(
+        "run cannot be locked (Function not implemented): let one process train in it.\n"
+    )
