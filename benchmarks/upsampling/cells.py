@@ -50,6 +50,8 @@ UPSAMPLERS: dict[str, str] = {
     "pixel_shuffle_icnr": "pixel shuffle, ICNR start",
     "carafe": "CARAFE",
     "dysample": "DySample",
+    "fade": "FADE",
+    "sapa": "SAPA",
 }
 """The upsamplers and what a table calls them."""
 LABELS = UPSAMPLERS | {TWIN: "bilinear, again"}
@@ -61,6 +63,8 @@ _SAME_SIZE = {
     "pixel_shuffle_icnr": "pixel_shuffle",
 }
 """Upsamplers with as many parameters as another, so that fewer networks are traced to be counted."""
+SQUEEZED = {"carafe": (64, "compressed"), "fade": (64, "compressed"), "sapa": (32, "embedding")}
+"""Upsamplers that predict kernels: from how many channels in their papers, and the field that says so."""
 TOLERANCE = 0.02
 """How far from the control's a matched decoder's number of parameters may be."""
 LEVELS = 3
@@ -81,7 +85,7 @@ class Cell:
     decoder: tuple[int, ...]
     """Channels of the decoder at each level, finest first; of FCN's, which has none there, at the deepest alone."""
     squeeze: int = 1
-    """What the channels that CARAFE's kernels are predicted from are divided by, below `width`."""
+    """What the channels that CARAFE's, FADE's and SAPA's kernels are predicted from are divided by, below `width`."""
 
     @property
     def name(self) -> str:
@@ -134,9 +138,11 @@ def _upsampler(cell: Cell) -> Callable[..., upsampling.Upsampling]:
         return upsampling.BY_NAME[CONTROL]
     if cell.upsampler == "conv_transpose_3x3_bilinear":
         return partial(upsampling.ConvTranspose, overlap=1, kernel_init=upsampling.bilinear_init)
-    if cell.upsampler == "carafe":
-        # The paper's 64 channels are for networks of 256; here they shrink as the network does.
-        return partial(upsampling.Carafe, compressed=max(1, cell.width // cell.squeeze))
+    if cell.upsampler in SQUEEZED:
+        # The papers' 64 channels, SAPA's 32, are for networks of 256; here they shrink as the network does.
+        channels, field = SQUEEZED[cell.upsampler]
+        fewer = max(1, channels * cell.width // 64 // cell.squeeze)
+        return partial(upsampling.BY_NAME[cell.upsampler], **{field: fewer})
     return upsampling.BY_NAME[cell.upsampler]
 
 
@@ -158,8 +164,8 @@ def _parameters(cell: Cell, num_classes: int) -> tuple[int, int]:
 def matched(cell: Cell, num_classes: int) -> Cell:
     """The published cell with its decoder scaled to the control's parameters; itself where it has as many already.
 
-    CARAFE's own convolutions do not shrink with the decoder, so they are squeezed until they leave room for it. Raises
-    ValueError where nothing gives as many parameters within `TOLERANCE`.
+    The convolutions that predict kernels do not shrink with the decoder, so they are squeezed until they leave room for
+    it. Raises ValueError where nothing gives as many parameters within `TOLERANCE`.
     """
     goal = parameters(published(cell.data, cell.family, CONTROL, cell.width), num_classes)[1]
 
@@ -170,7 +176,7 @@ def matched(cell: Cell, num_classes: int) -> Cell:
         return abs(excess(candidate))
 
     best = cell
-    for squeeze in (1, 2, 4, 8) if cell.upsampler == "carafe" else (1,):
+    for squeeze in (1, 2, 4, 8) if cell.upsampler in SQUEEZED else (1,):
         low, high = 0.0, 2.0
         while off(best) > TOLERANCE and high - low > 0.01:
             scale = (low + high) / 2

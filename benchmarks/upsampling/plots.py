@@ -24,6 +24,8 @@ STYLES: dict[str, tuple[str, str]] = {
     "pixel_shuffle_icnr": ("#e08214", "P"),
     "carafe": ("#8e44ad", "*"),
     "dysample": ("#8e44ad", "h"),
+    "fade": ("#6b8e23", "<"),
+    "sapa": ("#6b8e23", "d"),
 }
 COSTS = {
     "inference_ms": ("inference, ms a batch", 1.0),

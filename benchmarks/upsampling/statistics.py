@@ -4,8 +4,8 @@ Runs of one seed share the order of the data, its augmentation and the encoder's
 compared seed by seed. With three seeds a paired t test of two operators has two degrees of freedom, and next to no
 power: its interval is 4.3 standard errors to each side. So all operators of a table are taken as one randomised block
 design: a score is its operator's mean, plus what its seed adds to all, plus a residual, and the residuals' variance is
-estimated from the whole table. Eleven operators and three seeds give 20 degrees of freedom; two operators give exactly
-the paired t test.
+estimated from the whole table. Thirteen operators and three seeds give 24 degrees of freedom; two operators give
+exactly the paired t test.
 
 What is assumed: residuals are independent and normal, with one variance for all operators of a table. What is claimed:
 something about other seeds, on this test split; the test images are not taken as a sample of others.

@@ -27,6 +27,7 @@ LEARNED = (
     "carafe",
     "dysample",
 )
+"""Without FADE and SAPA, which see the encoder's features and so are no bare FCN's."""
 VISIBLE = 1.0
 """Decibels of a checkerboard that count as none."""
 
