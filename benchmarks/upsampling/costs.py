@@ -33,6 +33,7 @@ def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: P
     batch = {"image": images[:, :crop, :crop], "mask": masks[:, :crop, :crop]}
     key = jax.random.key(0)
     rows, steps, inferences = {}, {}, {}
+    large: dict[int, dict[str, Callable[[], Any]]] = {side: {} for side in settings.sides}
     for cell in cells:
         program = programs(cell, data, settings)
         state = initial_state(cell, program, seed=0)
@@ -50,10 +51,19 @@ def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: P
             "inference_bytes": Program(apply, apply, 0.0).peak_bytes,
             "kept_bytes": kept,
             "storage_multiplier": kept / packed,
+            "large": {},
         }
+        for side in settings.sides:
+            image = np.resize(data.probes, (1, side, side, data.probes.shape[-1]))
+            wide = program.apply.lower(state.variables, image).compile()
+            large[side][name] = partial(wide, jax.tree.map(np.array, state.variables), image)
+            rows[name]["large"][str(side)] = {"bytes": Program(wide, wide, 0.0).peak_bytes}
     patience = 8.0 * (settings.rounds - 1)  # of one round nothing is asked
     training = race(steps, settings.rounds, max_seconds=patience)
     inference = race(inferences, settings.rounds, max_seconds=patience)
+    for side, calls in large.items():
+        for name, timed in race(calls, settings.rounds, max_seconds=patience).items():
+            rows[name]["large"][str(side)]["ms"] = 1e3 * timed.seconds
     results = Results(folder)
     for name, row in rows.items():
         row["train_ms"] = 1e3 * training[name].seconds

@@ -38,7 +38,7 @@ matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "segjax", "f
 
 def pareto(outcome: Outcome, data: str, score: str) -> Figure:
     """A score against time and memory in every family; filled as published, hollow with matched parameters."""
-    families = outcome.families(data, "published")
+    families = outcome.families(data, outcome.main_size(data))
     figure = Figure(figsize=(3.1 * len(families) + 0.5, 7.0), layout="constrained")
     grid = figure.subplots(len(COSTS), len(families), squeeze=False, sharex="row", sharey=True)
     for row, (cost, (label, factor)) in zip(grid, COSTS.items(), strict=True):
@@ -91,7 +91,7 @@ def _points(
 
 def differences(outcome: Outcome, data: str) -> Figure:
     """What every operator has more than bilinear, with intervals, in every family and the two headline scores."""
-    families = outcome.families(data, "published")
+    families = outcome.families(data, outcome.main_size(data))
     scores = ("miou", "boundary_f1")
     names = [name for name in UPSAMPLERS if name != CONTROL]
     figure = Figure(figsize=(3.0 * len(families) + 1.6, 6.4), layout="constrained")
@@ -130,13 +130,14 @@ def differences(outcome: Outcome, data: str) -> Figure:
 
 
 def checkerboards(outcome: Outcome, data: str) -> Figure:
-    """The checkerboard score of stride 2 at the start (hollow) and after training (filled), as published."""
-    families = outcome.families(data, "published")
+    """The checkerboard score of stride 2 at the start (hollow) and after training (filled)."""
+    size = outcome.main_size(data)
+    families = outcome.families(data, size)
     names = list(UPSAMPLERS)
     figure = Figure(figsize=(2.7 * len(families) + 1.6, 3.6), layout="constrained")
     for axes, family in zip(figure.subplots(1, len(families), squeeze=False, sharey=True)[0], families, strict=True):
-        start = outcome.table(data, "published", family, "initial_checkerboard/2")
-        end = outcome.table(data, "published", family, "checkerboard/2")
+        start = outcome.table(data, size, family, "initial_checkerboard/2")
+        end = outcome.table(data, size, family, "checkerboard/2")
         axes.axvline(1, color="#222222", linewidth=0.8)
         for name in start:
             colour, row = STYLES[name][0], names.index(name)

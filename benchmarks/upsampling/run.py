@@ -8,7 +8,7 @@ from benchmarks.upsampling.cells import FAMILIES, LABELS, Cell, Place, grid, par
 from benchmarks.upsampling.costs import measure
 from benchmarks.upsampling.data import load, slug
 from benchmarks.upsampling.results import Results, configuration, cost_name, missing, run_name
-from benchmarks.upsampling.scoring import look, score
+from benchmarks.upsampling.scoring import look, score, shifted
 from benchmarks.upsampling.settings import Settings
 from benchmarks.upsampling.training import initial_state, programs, train
 from benchmarks.upsampling.workers import work
@@ -65,6 +65,7 @@ def train_cell(cell: Cell, data_name: str, seeds: Sequence[int], settings: Setti
         total, decoder = parameters(cell, data.num_classes)
         row = {"name": name, **configuration(cell, settings), "seed": seed, "parameters": total}
         row |= {"decoder_parameters": decoder, **scores, "loss": loss, "seconds": round(seconds, 2)}
+        row["shift"] = shifted(program, variables, data)
         row |= {"initial_checkerboard": before.checkerboard, "checkerboard": after.checkerboard}
         results.append("results.jsonl", row)
         mious.append(scores["miou"])

@@ -24,6 +24,8 @@ class Settings:
     upsamplers: tuple[str, ...] = tuple(UPSAMPLERS)
     learning_rate: float = 1.5e-2
     """The highest of a one-cycle cosine schedule of AdamW."""
+    sides: tuple[int, ...] = ()
+    """Of square images, one at a time, on which inference is timed besides."""
     rounds: int = 7
     """Of the races that time the cells."""
 
@@ -46,4 +48,5 @@ FULL = Settings(
     batch_size=32,
     seeds=5,
     learning_rate=4e-3,
+    sides=(512, 1024),
 )

@@ -68,6 +68,8 @@ def test_one_command_trains_times_and_reports_and_the_next_has_nothing_to_do(pic
         assert 0 < row["miou"] < 1
         assert row["iou"].keys() == {"ground", "square"}
         assert row["checkerboard"].keys() == row["initial_checkerboard"].keys() == {"2", "8"}
+        assert row["boundary_f1_within"].keys() == {"1", "2", "4"}
+        assert row["shift"].keys() == {"classes", "logits"}
         assert row["versions"]["jax"]
         assert row["machine"]
     cells = {name: published("squares", "fcn", name, 4) for name in (CONTROL, TWIN)}
@@ -88,6 +90,8 @@ def test_one_command_trains_times_and_reports_and_the_next_has_nothing_to_do(pic
     text = (tmp_path / "report.md").read_text()
     assert all((tmp_path / name).exists() for name in re.findall(r"\]\((figures/[^)]+)\)", text))
     assert "bilinear, again" in text
+    assert "| FCN, published |" in text
+    assert "mIoU, blur 3" in text
 
     # The next run finds everything done; and what a kill left of a row does no harm.
     written = (tmp_path / "results.jsonl").read_bytes()
