@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from benchmarks.timing import race
+from benchmarks.upsampling import pretrained
 from benchmarks.upsampling.cells import LEVELS, Cell, parameters
 from benchmarks.upsampling.data import load
 from benchmarks.upsampling.results import Results, configuration, cost_name
@@ -50,7 +51,7 @@ def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: P
             "train_bytes": Program(step, step, 0.0).peak_bytes,
             "inference_bytes": Program(apply, apply, 0.0).peak_bytes,
             "kept_bytes": kept,
-            "storage_multiplier": kept / packed,
+            "storage_multiplier": kept / packed if packed else None,
             "large": {},
         }
         for side in settings.sides:
@@ -76,8 +77,11 @@ def kept_bytes(cell: Cell, image: tuple[int, ...]) -> tuple[int, int]:
     """What an image's (h w c) encoder keeps for the decoder, and what packed pooling indices alone would be.
 
     U-Net keeps the float32 features of every level; max-unpooling two bits for every 2x2 window (Badrinarayanan et al.
-    2017 count the same, and call the ratio to their own the storage multiplier).
+    2017 count the same, and call the ratio to their own the storage multiplier). `pretrained.kept_bytes` counts those
+    of pretrained families.
     """
+    if cell.family in pretrained.FAMILIES:
+        return pretrained.kept_bytes(cell.family, cell.upsampler == "max_unpool", image)
     stages = tuple((cell.width * 2**level,) * 2 for level in range(LEVELS))
 
     def encode(image: jax.Array) -> Any:

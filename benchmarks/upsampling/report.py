@@ -203,7 +203,7 @@ def _costs(outcome: Outcome, data: str, family: Family) -> Table:
                     f"{cost['train_bytes'] / 2**20:.1f}",
                     f"{cost['inference_bytes'] / 2**20:.1f}",
                     f"{cost['kept_bytes'] / 2**10:.1f}",
-                    f"{cost['storage_multiplier']:.0f}x",
+                    "" if cost["storage_multiplier"] is None else f"{cost['storage_multiplier']:.0f}x",
                     *(f"{np.exp(np.log(board).mean()):.2g}" for board in boards),
                 ]
             )
@@ -235,6 +235,13 @@ def _method() -> Iterator[Block]:
         "every upsampling, and U-Net sees the encoder's features beside them. Runs of one seed share data order, "
         "augmentation and the encoder's initial parameters. Matched decoders are scaled in width to the parameters of "
         f"bilinear's, within {TOLERANCE:.0%}."
+    )
+    yield Text(
+        "Pretrained families have an encoder of the library with its weights and are trained whole, all decoders "
+        "matched; `benchmarks/upsampling/pretrained.py` says where the upsampler is in each. Max-unpooling is by "
+        "recorded indices on VGG16, and by those that a pooling of the skip's own features would have elsewhere; in "
+        "DeepLabV3+ and SegFormer on VGG16, which climb over several poolings at once, it cannot be. FADE and SAPA see "
+        "the features of the level that they climb to, and so are skips where a family has none."
     )
     yield Text(
         "Operators are compared seed by seed in a randomised block design: the variance of the residuals is pooled "

@@ -76,7 +76,8 @@ FORM = 2
 
 def run_name(cell: Cell, settings: Settings, seed: int) -> str:
     """The name of a run: other settings have other names, so that one folder can hold both."""
-    return f"{cost_name(cell, settings)}-s{settings.steps}-l{settings.learning_rate:g}-f{FORM}-{seed}"
+    start = "-random" if settings.start == "random" else ""
+    return f"{cost_name(cell, settings)}-s{settings.steps}-l{settings.learning_rate:g}-f{FORM}{start}-{seed}"
 
 
 def cost_name(cell: Cell, settings: Settings) -> str:
@@ -92,7 +93,7 @@ def cost_name(cell: Cell, settings: Settings) -> str:
 
 def configuration(cell: Cell, settings: Settings) -> dict[str, Any]:
     """What a row says of how it came about."""
-    schedule = {key: getattr(settings, key) for key in ("steps", "batch_size", "crop", "learning_rate")}
+    schedule = {key: getattr(settings, key) for key in ("steps", "batch_size", "crop", "learning_rate", "start")}
     return asdict(cell) | schedule
 
 
