@@ -37,6 +37,7 @@ def main() -> int:
             "seeds",
             "rounds",
             "sides",
+            "own",
             "start",
         )
         if getattr(options, key) is not None
@@ -91,6 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
     change.add_argument("--families", nargs="+", choices=FAMILIES, metavar="NAME", help="decoder families")
     change.add_argument("--match", nargs="*", choices=FAMILIES, metavar="NAME", help="those matched as well")
     change.add_argument("--upsamplers", nargs="+", choices=UPSAMPLERS, metavar="NAME", help="and bilinear, always")
+    change.add_argument("--own", nargs="+", metavar="FILE.py:CLASS", help="upsamplers of your own, besides")
     change.add_argument("--width", type=int, metavar="N", help="channels of the encoder at full resolution")
     change.add_argument("--steps", type=int, metavar="N")
     change.add_argument("--batch-size", type=int, metavar="N")

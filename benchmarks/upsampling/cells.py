@@ -57,6 +57,8 @@ UPSAMPLERS: dict[str, str] = {
     "sapa": "SAPA",
 }
 """The upsamplers and what a table calls them."""
+OWN: dict[str, Callable[..., upsampling.Upsampling]] = {}
+"""Those of a third party, which `own.join` enters here and among the others."""
 LABELS = UPSAMPLERS | {TWIN: "bilinear, again"}
 _SAME_SIZE = {
     TWIN: CONTROL,
@@ -152,7 +154,7 @@ def _upsampler(cell: Cell) -> Callable[..., upsampling.Upsampling]:
         channels, field = SQUEEZED[cell.upsampler]
         fewer = max(1, channels * cell.width // 64 // cell.squeeze)
         return partial(upsampling.BY_NAME[cell.upsampler], **{field: fewer})
-    return upsampling.BY_NAME[cell.upsampler]
+    return OWN.get(cell.upsampler) or upsampling.BY_NAME[cell.upsampler]
 
 
 def parameters(cell: Cell, num_classes: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from benchmarks.timing import race
 from benchmarks.upsampling import pretrained
 from benchmarks.upsampling.cells import LEVELS, Cell, parameters
 from benchmarks.upsampling.data import load
+from benchmarks.upsampling.own import join
 from benchmarks.upsampling.results import Results, configuration, cost_name
 from benchmarks.upsampling.settings import Settings
 from benchmarks.upsampling.training import initial_state, programs
@@ -26,6 +27,7 @@ def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: P
     as two; memory is what one call needs in all, with arguments and results. On CPU the times are those of one core
     where the caller keeps to one.
     """
+    join(settings.own)  # a worker is another process
     data = load(data_name)
     size = settings.batch_size
     images = np.resize(data.probes, (size, *data.probes.shape[1:]))

@@ -27,6 +27,8 @@ STYLES: dict[str, tuple[str, str]] = {
     "fade": ("#6b8e23", "<"),
     "sapa": ("#6b8e23", "d"),
 }
+OF_OTHERS = ("#c71585", "8")
+"""Upsamplers of a third party."""
 COSTS = {
     "inference_ms": ("inference, ms a batch", 1.0),
     "inference_bytes": ("peak memory of inference, MiB", 2.0**-20),
@@ -67,7 +69,7 @@ def _points(
             continue
         x = factor * outcome.costs[place][cost]
         estimate = mean(values)
-        colour, marker = STYLES[name]
+        colour, marker = STYLES.get(name, OF_OTHERS)
         reach = np.nan_to_num(estimate.high - estimate.value)
         axes.errorbar(
             x,
@@ -102,7 +104,7 @@ def differences(outcome: Outcome, data: str) -> Figure:
             for size, shift in zip(SIZES, (-0.14, 0.14), strict=True):
                 table = outcome.table(data, size, family, score)
                 for name, (estimate, p) in against(table, CONTROL).items() if CONTROL in table else ():
-                    colour, marker = STYLES[name]
+                    colour, marker = STYLES.get(name, OF_OTHERS)
                     axes.errorbar(
                         100 * estimate.value,
                         names.index(name) + shift,
@@ -140,7 +142,7 @@ def checkerboards(outcome: Outcome, data: str) -> Figure:
         end = outcome.table(data, size, family, "checkerboard/2")
         axes.axvline(1, color="#222222", linewidth=0.8)
         for name in start:
-            colour, row = STYLES[name][0], names.index(name)
+            colour, row = STYLES.get(name, OF_OTHERS)[0], names.index(name)
             before, after = (np.exp(np.log(values).mean()) for values in (start[name], end[name]))
             axes.plot([before, after], [row, row], color=colour, linewidth=1, alpha=0.5)
             axes.plot(start[name], [row] * len(start[name]), "|", color=colour, markersize=5, alpha=0.4)

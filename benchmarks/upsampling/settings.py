@@ -23,6 +23,8 @@ class Settings:
     """The families whose decoders are also run with matched parameters."""
     families: tuple[Family, ...] = tuple(PLAIN)
     upsamplers: tuple[str, ...] = tuple(UPSAMPLERS)
+    own: tuple[str, ...] = ()
+    """Classes of a third party, each as FILE.py:CLASS, that are among the upsamplers."""
     learning_rate: float = 1.5e-2
     """The highest of a one-cycle cosine schedule of AdamW."""
     sides: tuple[int, ...] = ()
