@@ -123,6 +123,12 @@ def dysample_offsets(x: Array) -> tuple[Array, Array]:
     return x, (0.25 * noise(*x.shape[:3], 32)).astype(x.dtype)
 
 
+def guided_queries(x: Array) -> tuple[Array, Array]:
+    """Queries of twice the size of the features, and these as keys."""
+    n, h, w, c = x.shape
+    return noise(n, 2 * h, 2 * w, c).astype(x.dtype), x
+
+
 CASES = [
     Case(
         "max-pool with argmax",
@@ -191,4 +197,5 @@ CASES = [
     ),
     Case("carafe x2", ops.carafe, inputs=carafe_kernels, memory_bound=False),
     Case("dysample x2", ops.dysample, inputs=dysample_offsets, memory_bound=False),
+    Case("window similarity x2", ops.window_similarity, inputs=guided_queries, memory_bound=False),
 ]

@@ -19,6 +19,7 @@ from segjax.data import Dataset
 from segjax.data.formats.layouts import find as find_images
 from segjax.export import export_model
 from segjax.inference import predict_mask
+from segjax.level import Level
 from segjax.runs import read_experiment
 from segjax.serve import Served
 from segjax.tasks import Segmentation
@@ -48,6 +49,13 @@ def test_the_code_of_the_house_runs():
 
 def test_the_code_of_the_contract_runs():
     assert run("docs/contract.md")["logits"].shape == (1, 45, 70, 3)
+
+
+def test_the_upsampler_of_ones_own_runs():
+    made = run("docs/choosing.md")["Mine"]()
+    x, to = jnp.zeros((1, 4, 4, 8)), Level(None, (7, 8), 1)
+    y, _ = jax.eval_shape(made.init_with_output, jax.random.key(0), x, to)
+    assert y.shape == (1, 7, 8, 8)
 
 
 def test_the_code_of_fine_tuning_runs():

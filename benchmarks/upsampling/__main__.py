@@ -1,4 +1,4 @@
-"""The upsampling benchmark: `python -m benchmarks.upsampling [--quick|--full] [--out DIR]`.
+"""The upsampling benchmark: `python -m benchmarks.upsampling [--quick|--full|--pretrained [--reduced]] [--out DIR]`.
 
 Trains what has not been trained yet, times it, and writes report.md and report.html into the folder. It can be stopped
 or killed at any time; the same command goes on where it was. `--quick` is for two CPU cores and 25 minutes.
@@ -10,13 +10,13 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any, get_args
+from typing import Any
 
 from benchmarks.upsampling import report
-from benchmarks.upsampling.cells import UPSAMPLERS, Family
+from benchmarks.upsampling.cells import FAMILIES, UPSAMPLERS
 from benchmarks.upsampling.results import Results
 from benchmarks.upsampling.run import plan, run
-from benchmarks.upsampling.settings import FULL, QUICK
+from benchmarks.upsampling.settings import FULL, PRETRAINED, QUICK, REDUCED, Settings
 from benchmarks.upsampling.workers import default_workers
 from segjax.errors import DataError
 
@@ -36,12 +36,16 @@ def main() -> int:
             "crop",
             "seeds",
             "rounds",
+            "sides",
+            "own",
+            "start",
         )
         if getattr(options, key) is not None
     }
     changes = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
-    settings = dataclasses.replace(FULL if options.full else QUICK, **changes)
-    folder = options.out or Path("runs") / "upsampling" / ("full" if options.full else "quick")
+    size, settings = chosen(options)
+    settings = dataclasses.replace(settings, **changes)
+    folder = options.out or Path("runs") / "upsampling" / size
     signal.signal(signal.SIGTERM, _stop)
     try:
         places = plan(settings)
@@ -60,6 +64,13 @@ def main() -> int:
     return 1 if failures else 0
 
 
+def chosen(options: argparse.Namespace) -> tuple[str, Settings]:
+    """The name of what is run, and its settings before they are changed one by one."""
+    if options.pretrained:
+        return ("pretrained_reduced", REDUCED) if options.reduced else ("pretrained", PRETRAINED)
+    return ("full", FULL) if options.full else ("quick", QUICK)
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.upsampling", description="Every upsampler in every decoder family, all else alike."
@@ -67,20 +78,28 @@ def make_parser() -> argparse.ArgumentParser:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small networks, 3 seeds: 25 minutes on 2 cores (default)")
     size.add_argument("--full", action="store_true", help="three data sets, larger networks, 5 seeds: for a GPU")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results [runs/upsampling/quick or full]")
+    size.add_argument("--pretrained", action="store_true", help="five decoders on ImageNet encoders: for a GPU")
+    parser.add_argument("--reduced", action="store_true", help="--pretrained for 2 cores: one encoder, few steps")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results [runs/upsampling/quick, full, ...]")
     parser.add_argument("--workers", type=int, metavar="N", help="processes, each with a core [all cores]")
-    change = parser.add_argument_group("instead of what --quick or --full says")
+    change = parser.add_argument_group("instead of what --quick, --full or --pretrained says")
     change.add_argument(
-        "--data", nargs="+", metavar="NAME", help="land_cover_4, land_cover_7, islands, tfds:NAME:class,..., a folder"
+        "--data",
+        nargs="+",
+        metavar="NAME",
+        help="land_cover_4, land_cover_7, islands, nuclei, tfds:NAME:class,..., a folder",
     )
-    change.add_argument("--families", nargs="+", choices=get_args(Family), metavar="NAME", help="decoder families")
-    change.add_argument("--match", nargs="*", choices=get_args(Family), metavar="NAME", help="those matched as well")
+    change.add_argument("--families", nargs="+", choices=FAMILIES, metavar="NAME", help="decoder families")
+    change.add_argument("--match", nargs="*", choices=FAMILIES, metavar="NAME", help="those matched as well")
     change.add_argument("--upsamplers", nargs="+", choices=UPSAMPLERS, metavar="NAME", help="and bilinear, always")
+    change.add_argument("--own", nargs="+", metavar="FILE.py:CLASS", help="upsamplers of your own, besides")
     change.add_argument("--width", type=int, metavar="N", help="channels of the encoder at full resolution")
     change.add_argument("--steps", type=int, metavar="N")
     change.add_argument("--batch-size", type=int, metavar="N")
     change.add_argument("--crop", type=int, metavar="N", help="height and width of training crops")
     change.add_argument("--seeds", type=int, metavar="N")
+    change.add_argument("--sides", type=int, nargs="*", metavar="N", help="of images to time inference on besides")
+    change.add_argument("--start", choices=("weights", "random"), help="of pretrained encoders [weights]")
     change.add_argument("--rounds", type=int, metavar="N", help="of the races that time")
     return parser
 

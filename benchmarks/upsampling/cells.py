@@ -14,26 +14,29 @@ FCN scores after two more convolutions, the first 3x3. SegNet differs from U-Net
 narrow before they hand on to the finer level, and its last convolution is 3x3.
 """
 
+import bisect
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import numpy as np
 
+from benchmarks.upsampling import pretrained
 from segjax import upsampling
 from segjax.decoders import FCNDecoder, UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.layers import ConvBlock
 from segjax.models import Segmenter
 
-Family = Literal["fcn", "segnet", "unet", "unet_no_skips"]
+Family = str
 Size = Literal["published", "matched"]
-FAMILIES: dict[Family, str] = {"fcn": "FCN", "segnet": "SegNet", "unet": "U-Net", "unet_no_skips": "U-Net, no skips"}
-"""The families and what a table calls them."""
+PLAIN: dict[Family, str] = {"fcn": "FCN", "segnet": "SegNet", "unet": "U-Net", "unet_no_skips": "U-Net, no skips"}
+FAMILIES = PLAIN | pretrained.FAMILIES
+"""The families and what a table calls them: those behind the encoder above, and those of `--pretrained`."""
 CONTROL = "bilinear"
 """What all others are compared with, and whose parameters they are matched to."""
 TWIN = "bilinear_again"
@@ -50,8 +53,12 @@ UPSAMPLERS: dict[str, str] = {
     "pixel_shuffle_icnr": "pixel shuffle, ICNR start",
     "carafe": "CARAFE",
     "dysample": "DySample",
+    "fade": "FADE",
+    "sapa": "SAPA",
 }
 """The upsamplers and what a table calls them."""
+OWN: dict[str, Callable[..., upsampling.Upsampling]] = {}
+"""Those of a third party, which `own.join` enters here and among the others."""
 LABELS = UPSAMPLERS | {TWIN: "bilinear, again"}
 _SAME_SIZE = {
     TWIN: CONTROL,
@@ -61,6 +68,8 @@ _SAME_SIZE = {
     "pixel_shuffle_icnr": "pixel_shuffle",
 }
 """Upsamplers with as many parameters as another, so that fewer networks are traced to be counted."""
+SQUEEZED = {"carafe": (64, "compressed"), "fade": (64, "compressed"), "sapa": (32, "embedding")}
+"""Upsamplers that predict kernels: from how many channels in their papers, and the field that says so."""
 TOLERANCE = 0.02
 """How far from the control's a matched decoder's number of parameters may be."""
 LEVELS = 3
@@ -77,11 +86,11 @@ class Cell:
     family: Family
     upsampler: str
     width: int
-    """Channels of the encoder at full resolution."""
+    """Channels of the encoder at full resolution; of a pretrained one, what the decoder's widths are multiples of."""
     decoder: tuple[int, ...]
     """Channels of the decoder at each level, finest first; of FCN's, which has none there, at the deepest alone."""
     squeeze: int = 1
-    """What the channels that CARAFE's kernels are predicted from are divided by, below `width`."""
+    """What the channels that CARAFE's, FADE's and SAPA's kernels are predicted from are divided by, below `width`."""
 
     @property
     def name(self) -> str:
@@ -100,13 +109,17 @@ class Place(NamedTuple):
 
 
 def published(data: str, family: Family, upsampler: str, width: int) -> Cell:
-    """The cell whose decoder mirrors the encoder."""
+    """The cell whose decoder mirrors the encoder, or has the widths of its pretrained family."""
+    if family in pretrained.FAMILIES:
+        return Cell(data, family, upsampler, width, pretrained.widths_of(family, width))
     widths = tuple(width * 2**level for level in range(LEVELS))
     return Cell(data, family, upsampler, width, widths[-1:] if family == "fcn" else widths)
 
 
 def network(cell: Cell, num_classes: int) -> nn.Module:
     """The cell's model: a normalised image in, logits out."""
+    if cell.family in pretrained.FAMILIES:
+        return pretrained.network(cell.family, cell.decoder, _upsampler(cell), num_classes)
     stages = tuple((cell.width * 2**level,) * 2 for level in range(LEVELS))
     upsample = _upsampler(cell)
     encoder = ConvEncoder((*stages, ()))
@@ -132,12 +145,16 @@ def network(cell: Cell, num_classes: int) -> nn.Module:
 def _upsampler(cell: Cell) -> Callable[..., upsampling.Upsampling]:
     if cell.upsampler == TWIN:
         return upsampling.BY_NAME[CONTROL]
+    if cell.upsampler == "max_unpool" and cell.family in pretrained.FAMILIES:
+        return partial(upsampling.MaxUnpool, of_skip=True)  # where no indices are recorded
     if cell.upsampler == "conv_transpose_3x3_bilinear":
         return partial(upsampling.ConvTranspose, overlap=1, kernel_init=upsampling.bilinear_init)
-    if cell.upsampler == "carafe":
-        # The paper's 64 channels are for networks of 256; here they shrink as the network does.
-        return partial(upsampling.Carafe, compressed=max(1, cell.width // cell.squeeze))
-    return upsampling.BY_NAME[cell.upsampler]
+    if cell.upsampler in SQUEEZED:
+        # The papers' 64 channels, SAPA's 32, are for networks of 256; here they shrink as the network does.
+        channels, field = SQUEEZED[cell.upsampler]
+        fewer = max(1, channels * cell.width // 64 // cell.squeeze)
+        return partial(upsampling.BY_NAME[cell.upsampler], **{field: fewer})
+    return OWN.get(cell.upsampler) or upsampling.BY_NAME[cell.upsampler]
 
 
 def parameters(cell: Cell, num_classes: int) -> tuple[int, int]:
@@ -147,6 +164,8 @@ def parameters(cell: Cell, num_classes: int) -> tuple[int, int]:
 
 @cache
 def _parameters(cell: Cell, num_classes: int) -> tuple[int, int]:
+    if cell.family in pretrained.FAMILIES:
+        return pretrained.parameters(cell.family, cell.decoder, _upsampler(cell), num_classes)
     image = jax.ShapeDtypeStruct((1, STRIDE, STRIDE, 3), np.float32)
     init = partial(network(cell, num_classes).init, train=False)
     tree = jax.eval_shape(init, jax.random.key(0), image)["params"]
@@ -158,8 +177,8 @@ def _parameters(cell: Cell, num_classes: int) -> tuple[int, int]:
 def matched(cell: Cell, num_classes: int) -> Cell:
     """The published cell with its decoder scaled to the control's parameters; itself where it has as many already.
 
-    CARAFE's own convolutions do not shrink with the decoder, so they are squeezed until they leave room for it. Raises
-    ValueError where nothing gives as many parameters within `TOLERANCE`.
+    The convolutions that predict kernels do not shrink with the decoder, so they are squeezed until they leave room for
+    it. Raises ValueError where nothing gives as many parameters within `TOLERANCE`.
     """
     goal = parameters(published(cell.data, cell.family, CONTROL, cell.width), num_classes)[1]
 
@@ -170,7 +189,7 @@ def matched(cell: Cell, num_classes: int) -> Cell:
         return abs(excess(candidate))
 
     best = cell
-    for squeeze in (1, 2, 4, 8) if cell.upsampler == "carafe" else (1,):
+    for squeeze in (1, 2, 4, 8) if cell.upsampler in SQUEEZED else (1,):
         low, high = 0.0, 2.0
         while off(best) > TOLERANCE and high - low > 0.01:
             scale = (low + high) / 2
@@ -178,9 +197,17 @@ def matched(cell: Cell, num_classes: int) -> Cell:
             best = min(best, middle, key=off)
             low, high = (scale, high) if excess(middle) < 0 else (low, scale)
         # All widths at once take too large steps: try their neighbours one by one.
-        for widths in itertools.product(*((w, w - 1, w + 1) for w in best.decoder)):
-            if off(best) > TOLERANCE and min(widths) > 0:
-                best = min(best, replace(best, decoder=widths), key=off)
+        if len(best.decoder) <= LEVELS:
+            for widths in itertools.product(*((w, w - 1, w + 1) for w in best.decoder)):
+                if off(best) > TOLERANCE and min(widths) > 0:
+                    best = min(best, replace(best, decoder=widths), key=off)
+        for place in reversed(range(len(best.decoder))):
+            if off(best) > TOLERANCE:
+                best = min(best, _with_one_fitted(best, place, excess), key=off)
+        if off(best) > TOLERANCE and best.decoder[0] > 1:
+            # One channel less where a channel is many parameters, and the last width makes up for it.
+            narrower = replace(best, decoder=(best.decoder[0] - 1, *best.decoder[1:]))
+            best = min(best, _with_one_fitted(narrower, len(best.decoder) - 1, excess), key=off)
     if off(best) > TOLERANCE:
         raise ValueError(
             f"No width of {cell.name}'s decoder brings its parameters within {TOLERANCE:.0%} of the {goal} of "
@@ -189,24 +216,39 @@ def matched(cell: Cell, num_classes: int) -> Cell:
     return best
 
 
+def _with_one_fitted(cell: Cell, place: int, excess: Callable[[Cell], float]) -> Cell:
+    """The cell with that one of its widths, up to 64 times the base, that brings it nearest to the parameters."""
+    widened = [
+        replace(cell, decoder=(*cell.decoder[:place], width, *cell.decoder[place + 1 :]))
+        for width in range(1, 64 * cell.width + 1)
+    ]
+    over = bisect.bisect_left(widened, 0.0, key=excess)
+    return min(widened[max(over - 1, 0) : over + 1], key=lambda candidate: abs(excess(candidate)))
+
+
 def grid(
     data: str,
     num_classes: int,
     width: int,
-    families: Iterable[Family] = get_args(Family),
+    families: Iterable[Family] = tuple(PLAIN),
     upsamplers: Iterable[str] = tuple(UPSAMPLERS),
-    match: Iterable[Family] = get_args(Family),
+    match: Iterable[Family] = tuple(PLAIN),
 ) -> dict[Place, Cell]:
     """Every place in the tables of a data set with the cell that stands there; one cell may stand in two.
 
-    The control and its twin are always among them; only the families of `match` get matched decoders.
+    The control and its twin are always among them. Only the families of `match` get matched decoders, and pretrained
+    ones no others.
     """
     names = dict.fromkeys((CONTROL, TWIN, *upsamplers))
     places = {}
     for family in families:
         for name in names:
             cell = published(data, family, name, width)
-            places[Place(data, "published", family, name)] = cell
-            if family in match:
+            alone = family in pretrained.FAMILIES
+            if alone and not pretrained.fits(family, name):
+                continue
+            if not alone:
+                places[Place(data, "published", family, name)] = cell
+            if alone or family in match:
                 places[Place(data, "matched", family, name)] = matched(cell, num_classes)
     return places

@@ -9,8 +9,10 @@ import jax
 import numpy as np
 
 from benchmarks.timing import race
+from benchmarks.upsampling import pretrained
 from benchmarks.upsampling.cells import LEVELS, Cell, parameters
 from benchmarks.upsampling.data import load
+from benchmarks.upsampling.own import join
 from benchmarks.upsampling.results import Results, configuration, cost_name
 from benchmarks.upsampling.settings import Settings
 from benchmarks.upsampling.training import initial_state, programs
@@ -25,6 +27,7 @@ def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: P
     as two; memory is what one call needs in all, with arguments and results. On CPU the times are those of one core
     where the caller keeps to one.
     """
+    join(settings.own)  # a worker is another process
     data = load(data_name)
     size = settings.batch_size
     images = np.resize(data.probes, (size, *data.probes.shape[1:]))
@@ -33,6 +36,7 @@ def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: P
     batch = {"image": images[:, :crop, :crop], "mask": masks[:, :crop, :crop]}
     key = jax.random.key(0)
     rows, steps, inferences = {}, {}, {}
+    large: dict[int, dict[str, Callable[[], Any]]] = {side: {} for side in settings.sides}
     for cell in cells:
         program = programs(cell, data, settings)
         state = initial_state(cell, program, seed=0)
@@ -49,11 +53,20 @@ def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: P
             "train_bytes": Program(step, step, 0.0).peak_bytes,
             "inference_bytes": Program(apply, apply, 0.0).peak_bytes,
             "kept_bytes": kept,
-            "storage_multiplier": kept / packed,
+            "storage_multiplier": kept / packed if packed else None,
+            "large": {},
         }
+        for side in settings.sides:
+            image = np.resize(data.probes, (1, side, side, data.probes.shape[-1]))
+            wide = program.apply.lower(state.variables, image).compile()
+            large[side][name] = partial(wide, jax.tree.map(np.array, state.variables), image)
+            rows[name]["large"][str(side)] = {"bytes": Program(wide, wide, 0.0).peak_bytes}
     patience = 8.0 * (settings.rounds - 1)  # of one round nothing is asked
     training = race(steps, settings.rounds, max_seconds=patience)
     inference = race(inferences, settings.rounds, max_seconds=patience)
+    for side, calls in large.items():
+        for name, timed in race(calls, settings.rounds, max_seconds=patience).items():
+            rows[name]["large"][str(side)]["ms"] = 1e3 * timed.seconds
     results = Results(folder)
     for name, row in rows.items():
         row["train_ms"] = 1e3 * training[name].seconds
@@ -66,8 +79,11 @@ def kept_bytes(cell: Cell, image: tuple[int, ...]) -> tuple[int, int]:
     """What an image's (h w c) encoder keeps for the decoder, and what packed pooling indices alone would be.
 
     U-Net keeps the float32 features of every level; max-unpooling two bits for every 2x2 window (Badrinarayanan et al.
-    2017 count the same, and call the ratio to their own the storage multiplier).
+    2017 count the same, and call the ratio to their own the storage multiplier). `pretrained.kept_bytes` counts those
+    of pretrained families.
     """
+    if cell.family in pretrained.FAMILIES:
+        return pretrained.kept_bytes(cell.family, cell.upsampler == "max_unpool", image)
     stages = tuple((cell.width * 2**level,) * 2 for level in range(LEVELS))
 
     def encode(image: jax.Array) -> Any:

@@ -9,7 +9,18 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from segjax.data import IGNORE, Dataset, Record, Source, folder, islands, land_cover, oxford_iiit_pet, tfds_dataset
+from segjax.data import (
+    IGNORE,
+    Dataset,
+    Record,
+    Source,
+    folder,
+    islands,
+    land_cover,
+    nuclei,
+    oxford_iiit_pet,
+    tfds_dataset,
+)
 from segjax.data.statistics import measure, spread
 from segjax.errors import DataError
 
@@ -52,12 +63,14 @@ class Data:
 
 
 def dataset_of(name: str) -> Dataset:
-    """The data set: land_cover_4, land_cover_7, islands, tfds:NAME[:class,class,...], or the path of a folder.
+    """The data set: land_cover_4, land_cover_7, islands, nuclei, tfds:NAME[:class,class,...], or the path of a folder.
 
     Nothing is opened but a folder, which is checked. Raises DataError where there is none of that name.
     """
     if name in ("land_cover_4", "land_cover_7"):
         return land_cover(groups=4 if name.endswith("4") else 7)
+    if name == "nuclei":
+        return nuclei()
     if name == "islands":
         return _without_boxes(islands("one"))
     if name.startswith("tfds:"):
@@ -69,7 +82,9 @@ def dataset_of(name: str) -> Dataset:
         return tfds_dataset(builder, classes[0].split(","))
     if Path(name).is_dir():
         return folder(name)
-    raise DataError(f"{name} is no data set: take land_cover_4, land_cover_7, islands, tfds:NAME:classes, or a folder.")
+    raise DataError(
+        f"{name} is no data set: take land_cover_4, land_cover_7, islands, nuclei, tfds:NAME:classes, or a folder."
+    )
 
 
 def slug(name: str) -> str:

@@ -24,7 +24,11 @@ STYLES: dict[str, tuple[str, str]] = {
     "pixel_shuffle_icnr": ("#e08214", "P"),
     "carafe": ("#8e44ad", "*"),
     "dysample": ("#8e44ad", "h"),
+    "fade": ("#6b8e23", "<"),
+    "sapa": ("#6b8e23", "d"),
 }
+OF_OTHERS = ("#c71585", "8")
+"""Upsamplers of a third party."""
 COSTS = {
     "inference_ms": ("inference, ms a batch", 1.0),
     "inference_bytes": ("peak memory of inference, MiB", 2.0**-20),
@@ -36,7 +40,7 @@ matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "segjax", "f
 
 def pareto(outcome: Outcome, data: str, score: str) -> Figure:
     """A score against time and memory in every family; filled as published, hollow with matched parameters."""
-    families = outcome.families(data, "published")
+    families = outcome.families(data, outcome.main_size(data))
     figure = Figure(figsize=(3.1 * len(families) + 0.5, 7.0), layout="constrained")
     grid = figure.subplots(len(COSTS), len(families), squeeze=False, sharex="row", sharey=True)
     for row, (cost, (label, factor)) in zip(grid, COSTS.items(), strict=True):
@@ -65,7 +69,7 @@ def _points(
             continue
         x = factor * outcome.costs[place][cost]
         estimate = mean(values)
-        colour, marker = STYLES[name]
+        colour, marker = STYLES.get(name, OF_OTHERS)
         reach = np.nan_to_num(estimate.high - estimate.value)
         axes.errorbar(
             x,
@@ -89,7 +93,7 @@ def _points(
 
 def differences(outcome: Outcome, data: str) -> Figure:
     """What every operator has more than bilinear, with intervals, in every family and the two headline scores."""
-    families = outcome.families(data, "published")
+    families = outcome.families(data, outcome.main_size(data))
     scores = ("miou", "boundary_f1")
     names = [name for name in UPSAMPLERS if name != CONTROL]
     figure = Figure(figsize=(3.0 * len(families) + 1.6, 6.4), layout="constrained")
@@ -100,7 +104,7 @@ def differences(outcome: Outcome, data: str) -> Figure:
             for size, shift in zip(SIZES, (-0.14, 0.14), strict=True):
                 table = outcome.table(data, size, family, score)
                 for name, (estimate, p) in against(table, CONTROL).items() if CONTROL in table else ():
-                    colour, marker = STYLES[name]
+                    colour, marker = STYLES.get(name, OF_OTHERS)
                     axes.errorbar(
                         100 * estimate.value,
                         names.index(name) + shift,
@@ -128,16 +132,17 @@ def differences(outcome: Outcome, data: str) -> Figure:
 
 
 def checkerboards(outcome: Outcome, data: str) -> Figure:
-    """The checkerboard score of stride 2 at the start (hollow) and after training (filled), as published."""
-    families = outcome.families(data, "published")
+    """The checkerboard score of stride 2 at the start (hollow) and after training (filled)."""
+    size = outcome.main_size(data)
+    families = outcome.families(data, size)
     names = list(UPSAMPLERS)
     figure = Figure(figsize=(2.7 * len(families) + 1.6, 3.6), layout="constrained")
     for axes, family in zip(figure.subplots(1, len(families), squeeze=False, sharey=True)[0], families, strict=True):
-        start = outcome.table(data, "published", family, "initial_checkerboard/2")
-        end = outcome.table(data, "published", family, "checkerboard/2")
+        start = outcome.table(data, size, family, "initial_checkerboard/2")
+        end = outcome.table(data, size, family, "checkerboard/2")
         axes.axvline(1, color="#222222", linewidth=0.8)
         for name in start:
-            colour, row = STYLES[name][0], names.index(name)
+            colour, row = STYLES.get(name, OF_OTHERS)[0], names.index(name)
             before, after = (np.exp(np.log(values).mean()) for values in (start[name], end[name]))
             axes.plot([before, after], [row, row], color=colour, linewidth=1, alpha=0.5)
             axes.plot(start[name], [row] * len(start[name]), "|", color=colour, markersize=5, alpha=0.4)

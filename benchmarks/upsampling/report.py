@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.upsampling import pictures, plots
+from benchmarks.upsampling.beyond import beyond, power
 from benchmarks.upsampling.cells import CONTROL, FAMILIES, LABELS, TOLERANCE, TWIN, UPSAMPLERS, Family, Place, Size
 from benchmarks.upsampling.data import Data, load
 from benchmarks.upsampling.document import Block, Document, Heading, Picture, Table, Text
@@ -55,8 +56,9 @@ def _introduction(outcome: Outcome, command: str) -> Iterator[Block]:
 
 
 def _data_set(outcome: Outcome, data: Data, results: Results) -> Iterator[Block]:
-    published = outcome.families(data.name, "published")
-    if not published:
+    main = outcome.main_size(data.name)
+    shown_families = outcome.families(data.name, main)
+    if not shown_families:
         return
     yield Heading("What theory and the papers predict")
     yield Table(
@@ -64,6 +66,7 @@ def _data_set(outcome: Outcome, data: Data, results: Results) -> Iterator[Block]
         [[t.claim, f"**{t.verdict}**", t.found, t.source] for t in trends(outcome, data.name)],
         "A trend holds where the whole 95% interval lies on the predicted side. Points are hundredths of a score.",
     )
+    yield from power(outcome, data.name)
     yield Heading("At a glance")
     yield _glance(outcome, data.name)
     yield Heading("Against bilinear")
@@ -77,6 +80,7 @@ def _data_set(outcome: Outcome, data: Data, results: Results) -> Iterator[Block]
         for family in outcome.families(data.name, size):
             yield Heading(f"{FAMILIES[family]}, {SIZE_TITLES[size]}", 3)
             yield _scores(outcome, data.name, size, family)
+    yield from beyond(outcome, data.name, main)
     yield Heading("Scores and costs")
     for score in ("miou", "boundary_f1"):
         yield Picture(
@@ -84,7 +88,7 @@ def _data_set(outcome: Outcome, data: Data, results: Results) -> Iterator[Block]
             plots.pareto(outcome, data.name, score),
             f"{SCORES[score]} against what inference costs; up and left is better.",
         )
-    for family in published:
+    for family in shown_families:
         yield Heading(f"{FAMILIES[family]}", 3)
         yield _costs(outcome, data.name, family)
     yield Heading("Checkerboards")
@@ -93,10 +97,10 @@ def _data_set(outcome: Outcome, data: Data, results: Results) -> Iterator[Block]
         plots.checkerboards(outcome, data.name),
         "Power of the logits at the frequencies of stride 2 over that around them.",
     )
-    kept = {family: _arrays(outcome, data.name, family, results) for family in published}
+    kept = {family: _arrays(outcome, data.name, family, results) for family in shown_families}
     rows = {
         f"{FAMILIES[family]}\n{when}": {name: arrays[key] for name, arrays in kept[family].items()}
-        for family in published
+        for family in shown_families
         for when, key in (("at the start", "initial_spectrum"), ("trained", "spectrum"))
     }
     shown = {name: label for name, label in UPSAMPLERS.items() if any(name in row for row in rows.values())}
@@ -107,20 +111,21 @@ def _data_set(outcome: Outcome, data: Data, results: Results) -> Iterator[Block]
         "the upper left; the circles are the frequencies of stride 2.",
     )
     yield Heading("Predictions")
-    for family in published:
+    for family in shown_families:
         predictions = {name: arrays["prediction"] for name, arrays in kept[family].items()}
         yield Picture(
             f"tiles_{family}_{data.name}.png",
             pictures.tiles(data, predictions, {name: UPSAMPLERS[name] for name in predictions}),
-            f"{FAMILIES[family]}, as published, seed 0: test tiles, and below each where most of the boundary is, "
-            "with the true boundary drawn over the prediction.",
+            f"{FAMILIES[family]}, {SIZE_TITLES[main]}, seed 0: test tiles, and below each where most of the boundary "
+            "is, with the true boundary drawn over the prediction.",
         )
 
 
 def _glance(outcome: Outcome, data: str) -> Table:
-    families = outcome.families(data, "published")
+    size = outcome.main_size(data)
+    families = outcome.families(data, size)
     scores = {"miou": "mIoU", "boundary_f1": "boundary F1"}
-    tables = {(f, score): outcome.table(data, "published", f, score) for f in families for score in scores}
+    tables = {(f, score): outcome.table(data, size, f, score) for f in families for score in scores}
     compared = {key: against(table, CONTROL) if CONTROL in table else {} for key, table in tables.items()}
     rows = []
     for name, label in UPSAMPLERS.items():
@@ -131,7 +136,9 @@ def _glance(outcome: Outcome, data: str) -> Table:
             row.append(f"**{text}**" if found is not None and found.adjusted_p < 0.05 else text)
         rows.append(row)
     head = ["upsampler", *(f"{FAMILIES[family]}: {title}" for family in families for title in scores.values())]
-    caption = "Decoders as published. **Bold**: differs from bilinear, p < 0.05 after Holm's correction by column."
+    caption = (
+        f"Decoders {SIZE_TITLES[size]}. **Bold**: differs from bilinear, p < 0.05 after Holm's correction by column."
+    )
     return Table(head, [row for row in rows if any(row[1:])], caption)
 
 
@@ -178,7 +185,7 @@ def _costs(outcome: Outcome, data: str, family: Family) -> Table:
             cost = outcome.costs.get(place)
             if cost is None or place not in outcome.runs:
                 continue
-            if size == "matched" and outcome.cells[place] == outcome.cells[Place(data, "published", family, name)]:
+            if size == "matched" and outcome.cells[place] == outcome.cells.get(Place(data, "published", family, name)):
                 continue
             widths = "-".join(map(str, outcome.cells[place].decoder))
             boards = (
@@ -196,7 +203,7 @@ def _costs(outcome: Outcome, data: str, family: Family) -> Table:
                     f"{cost['train_bytes'] / 2**20:.1f}",
                     f"{cost['inference_bytes'] / 2**20:.1f}",
                     f"{cost['kept_bytes'] / 2**10:.1f}",
-                    f"{cost['storage_multiplier']:.0f}x",
+                    "" if cost["storage_multiplier"] is None else f"{cost['storage_multiplier']:.0f}x",
                     *(f"{np.exp(np.log(board).mean()):.2g}" for board in boards),
                 ]
             )
@@ -212,7 +219,7 @@ def _costs(outcome: Outcome, data: str, family: Family) -> Table:
 def _arrays(outcome: Outcome, data: str, family: Family, results: Results) -> dict[str, dict[str, np.ndarray]]:
     found = {}
     for name in UPSAMPLERS:
-        place = Place(data, "published", family, name)
+        place = Place(data, outcome.main_size(data), family, name)
         if place in outcome.runs:
             arrays = results.arrays(run_name(outcome.cells[place], outcome.settings, 0))
             if arrays:
@@ -228,6 +235,13 @@ def _method() -> Iterator[Block]:
         "every upsampling, and U-Net sees the encoder's features beside them. Runs of one seed share data order, "
         "augmentation and the encoder's initial parameters. Matched decoders are scaled in width to the parameters of "
         f"bilinear's, within {TOLERANCE:.0%}."
+    )
+    yield Text(
+        "Pretrained families have an encoder of the library with its weights and are trained whole, all decoders "
+        "matched; `benchmarks/upsampling/pretrained.py` says where the upsampler is in each. Max-unpooling is by "
+        "recorded indices on VGG16, and by those that a pooling of the skip's own features would have elsewhere; in "
+        "DeepLabV3+ and SegFormer on VGG16, which climb over several poolings at once, it cannot be. FADE and SAPA see "
+        "the features of the level that they climb to, and so are skips where a family has none."
     )
     yield Text(
         "Operators are compared seed by seed in a randomised block design: the variance of the residuals is pooled "

@@ -70,19 +70,30 @@ class Results:
             return dict(file)
 
 
+FORM = 2
+"""Of a row: those of an earlier form lack some scores, and are run again."""
+
+
 def run_name(cell: Cell, settings: Settings, seed: int) -> str:
     """The name of a run: other settings have other names, so that one folder can hold both."""
-    return f"{cost_name(cell, settings)}-s{settings.steps}-l{settings.learning_rate:g}-{seed}"
+    start = "-random" if settings.start == "random" else ""
+    return f"{cost_name(cell, settings)}-s{settings.steps}-l{settings.learning_rate:g}-f{FORM}{start}-{seed}"
 
 
 def cost_name(cell: Cell, settings: Settings) -> str:
     """The name of a cell's costs."""
-    return f"{cell.name}-b{settings.batch_size}" + (f"-c{settings.crop}" if settings.crop else "")
+    return "-".join(
+        (
+            f"{cell.name}-b{settings.batch_size}",
+            *([f"c{settings.crop}"] if settings.crop else []),
+            *(str(side) for side in settings.sides),
+        )
+    )
 
 
 def configuration(cell: Cell, settings: Settings) -> dict[str, Any]:
     """What a row says of how it came about."""
-    schedule = {key: getattr(settings, key) for key in ("steps", "batch_size", "crop", "learning_rate")}
+    schedule = {key: getattr(settings, key) for key in ("steps", "batch_size", "crop", "learning_rate", "start")}
     return asdict(cell) | schedule
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from benchmarks.upsampling.cells import FAMILIES, LABELS, Cell, Place, grid, parameters
 from benchmarks.upsampling.costs import measure
 from benchmarks.upsampling.data import load, slug
+from benchmarks.upsampling.own import join
 from benchmarks.upsampling.results import Results, configuration, cost_name, missing, run_name
-from benchmarks.upsampling.scoring import look, score
+from benchmarks.upsampling.scoring import look, score, shifted
 from benchmarks.upsampling.settings import Settings
 from benchmarks.upsampling.training import initial_state, programs, train
 from benchmarks.upsampling.workers import work
@@ -19,9 +20,10 @@ Plan = dict[Place, Cell]
 def plan(settings: Settings) -> Plan:
     """Every place in the tables; opens the data sets, and so fetches what is missing before there are workers."""
     places: Plan = {}
+    names = (*settings.upsamplers, *join(settings.own))
     for name in settings.data:
         classes = load(name).num_classes
-        places |= grid(slug(name), classes, settings.width, settings.families, settings.upsamplers, settings.match)
+        places |= grid(slug(name), classes, settings.width, settings.families, names, settings.match)
     return places
 
 
@@ -49,6 +51,7 @@ def run(settings: Settings, places: Plan, folder: Path, workers: int) -> list[st
 
 def train_cell(cell: Cell, data_name: str, seeds: Sequence[int], settings: Settings, folder: Path) -> str:
     """Train and score a cell with every one of these seeds, a row each; returns what to say of it."""
+    join(settings.own)  # a worker is another process
     data, results = load(data_name), Results(folder)
     program = programs(cell, data, settings)
     mious = []
@@ -65,6 +68,7 @@ def train_cell(cell: Cell, data_name: str, seeds: Sequence[int], settings: Setti
         total, decoder = parameters(cell, data.num_classes)
         row = {"name": name, **configuration(cell, settings), "seed": seed, "parameters": total}
         row |= {"decoder_parameters": decoder, **scores, "loss": loss, "seconds": round(seconds, 2)}
+        row["shift"] = shifted(program, variables, data)
         row |= {"initial_checkerboard": before.checkerboard, "checkerboard": after.checkerboard}
         results.append("results.jsonl", row)
         mious.append(scores["miou"])

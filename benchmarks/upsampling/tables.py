@@ -42,6 +42,10 @@ class Outcome:
             if place in self.runs
         }
 
+    def main_size(self, data: str) -> Size:
+        """What is shown where one size is: decoders as published, where any were run."""
+        return "published" if self.families(data, "published") else "matched"
+
     def families(self, data: str, size: Size) -> list[Family]:
         """The families that were run at that size, in the order of the tables."""
         there = {place.family for place in self.runs if (place.data, place.size) == (data, size)}

@@ -3,6 +3,7 @@
 import itertools
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import optax
 from flax import linen as nn
 from jax import Array
 
+from benchmarks.upsampling import pretrained
 from benchmarks.upsampling.cells import TWIN, Cell, network
 from benchmarks.upsampling.data import Data
 from benchmarks.upsampling.settings import Settings
@@ -35,6 +37,8 @@ class Programs:
 
     model: nn.Module
     experiment: Experiment
+    start: Callable[[Variables], Variables] | None
+    """From initial variables to those with the encoder's weights; None where all begins at random."""
     init: Any
     """From a key to variables."""
     step: Any
@@ -54,7 +58,11 @@ class Trained(NamedTuple):
 
 def programs(cell: Cell, data: Data, settings: Settings) -> Programs:
     """The functions of a cell, compiled when they are called first."""
-    model = Normalized(network(cell, data.num_classes), mean=data.mean, std=data.std, gamma=data.gamma)
+    known: dict[str, Any] = {"mean": data.mean, "std": data.std, "gamma": data.gamma}
+    start = cell.family in pretrained.FAMILIES and settings.start == "weights"
+    if start:
+        known = pretrained.statistics(cell.family)
+    model = Normalized(network(cell, data.num_classes), **known)
     crop = settings.crop or data.side
     schedule = optax.cosine_onecycle_schedule(settings.steps, settings.learning_rate)
     experiment = Experiment(
@@ -78,6 +86,7 @@ def programs(cell: Cell, data: Data, settings: Settings) -> Programs:
     return Programs(
         model,
         experiment,
+        partial(pretrained.started, cell.family, model) if start else None,
         # It runs once a seed: optimising the code of random numbers would take longer than running it.
         jax.jit(init, compiler_options={"xla_backend_optimization_level": 0}),
         devices.compile_step(step, donate_argnums=0),
@@ -88,7 +97,12 @@ def programs(cell: Cell, data: Data, settings: Settings) -> Programs:
 def initial_state(cell: Cell, program: Programs, seed: int) -> TrainState:
     """The state before the first step: the same for cells of one seed wherever their parameters have the same path."""
     key = jax.random.key(seed)
-    return program.init(jax.random.fold_in(key, zlib.crc32(TWIN.encode())) if cell.upsampler == TWIN else key)
+    state = program.init(jax.random.fold_in(key, zlib.crc32(TWIN.encode())) if cell.upsampler == TWIN else key)
+    if program.start is None:
+        return state
+    variables = program.start(jax.device_get(state.variables))
+    collections = {name: values for name, values in variables.items() if name != "params"}
+    return state.replace(params=variables["params"], collections=collections)
 
 
 def train(program: Programs, state: TrainState, data: Data, seed: int) -> Trained:

@@ -27,6 +27,7 @@ LEARNED = (
     "carafe",
     "dysample",
 )
+"""Without FADE and SAPA, which see the encoder's features and so are no bare FCN's."""
 VISIBLE = 1.0
 """Decibels of a checkerboard that count as none."""
 
@@ -56,9 +57,10 @@ def trends(outcome: Outcome, data: str) -> Iterator[Trend]:
 def _nothing(outcome: Outcome, data: str) -> Iterator[Trend]:
     """The control against itself: with what correction the tables use, nothing may come out."""
     p = []
-    for family in outcome.families(data, "published"):
+    size = outcome.main_size(data)
+    for family in outcome.families(data, size):
         for score in SCORES:
-            table = outcome.table(data, "published", family, score, twin=True)
+            table = outcome.table(data, size, family, score, twin=True)
             if {CONTROL, TWIN} <= table.keys():
                 p.append(against(table, CONTROL)[TWIN].adjusted_p)
     if p and not np.isnan(p).any():

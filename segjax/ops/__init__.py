@@ -14,9 +14,11 @@ from segjax.ops.pool import max_pool_with_argmax
 from segjax.ops.pool_indices import PoolIndices
 from segjax.ops.resize import resize
 from segjax.ops.resize_conv import resize_conv
+from segjax.ops.semi_shift_conv import semi_shift_conv
 from segjax.ops.shuffle import pixel_shuffle, pixel_unshuffle
 from segjax.ops.unpool import max_unpool
 from segjax.ops.warp import warp, warp_boxes
+from segjax.ops.window_similarity import window_similarity
 
 __all__ = [
     "Augmented",
@@ -42,8 +44,10 @@ __all__ = [
     "pixel_unshuffle",
     "resize",
     "resize_conv",
+    "semi_shift_conv",
     "soft_argmax",
     "values_at_peaks",
     "warp",
     "warp_boxes",
+    "window_similarity",
 ]

@@ -55,9 +55,14 @@ def carafe(
     wide = jnp.promote_types(x.dtype, jnp.float32)
     features = x.reshape(n, h, w, groups, c // groups).astype(wide)
     weights = kernels.reshape(n, h, factor, w, factor, groups, size, size).astype(wide)
-    plain, by_phase = (_input_gradient, _kernels_gradient, _reassembled), (_to_input, _to_kernels, _to_output)
-    y = derivative(Multilinear(plain, size, on_tpu=by_phase), 2, features, weights)
+    y = derivative(reassembly(size), 2, features, weights)
     return y.reshape(n, h * factor, w * factor, c).astype(x.dtype)
+
+
+def reassembly(size: int) -> Multilinear:
+    """The form of pixels (n h w g c), kernels (n h u w v g k k) and results (n h u w v g c), k being `size`."""
+    plain, by_phase = (_input_gradient, _kernels_gradient, _reassembled), (_to_input, _to_kernels, _to_output)
+    return Multilinear(plain, size, on_tpu=by_phase)
 
 
 def _reassembled(

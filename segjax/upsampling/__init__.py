@@ -10,6 +10,7 @@ from segjax.errors import by_name
 from segjax.upsampling.base import Upsampling
 from segjax.upsampling.dynamic import Carafe, DySample
 from segjax.upsampling.fixed import Bilinear, MaxUnpool, Nearest
+from segjax.upsampling.guided import Fade, Sapa
 from segjax.upsampling.learned import (
     ConvTranspose,
     PixelShuffle,
@@ -32,6 +33,8 @@ Upsampler = Literal[
     "resize_conv",
     "carafe",
     "dysample",
+    "fade",
+    "sapa",
 ]
 """The names of the upsamplers, for a command line's choices; 2x2 and 3x3 are windows at factor 2, and grow with it."""
 
@@ -48,6 +51,8 @@ BY_NAME: dict[str, Callable[..., Upsampling]] = {
     "resize_conv": ResizeConv,
     "carafe": Carafe,
     "dysample": DySample,
+    "fade": Fade,
+    "sapa": Sapa,
 }
 """What a decoder takes as its `upsample`, by name."""
 
@@ -71,10 +76,12 @@ __all__ = [
     "Carafe",
     "ConvTranspose",
     "DySample",
+    "Fade",
     "MaxUnpool",
     "Nearest",
     "PixelShuffle",
     "ResizeConv",
+    "Sapa",
     "Upsampler",
     "Upsampling",
     "bilinear_conv_transpose",

@@ -7,10 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from once import FLAGS
 
 from benchmarks.upsampling import data, results, run, workers
 from benchmarks.upsampling.cells import CONTROL, TWIN, published
@@ -20,31 +18,10 @@ from benchmarks.upsampling.settings import QUICK
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten pictures of squares with their masks."""
-    root = tmp_path_factory.mktemp("data") / "squares"
-    rng = np.random.default_rng(0)
-    for name in ("images", "masks"):
-        (root / name).mkdir(parents=True)
-    for i in range(10):
-        mask = np.zeros((32, 32), np.uint8)
-        top, left = rng.integers(0, 17, 2)
-        mask[top : top + 15, left : left + 15] = 1
-        image = (mask[..., None] * 150 + rng.integers(0, 40, (32, 32, 3))).astype(np.uint8)
-        cv2.imwrite(str(root / "images" / f"{i}.png"), image)
-        cv2.imwrite(str(root / "masks" / f"{i}.png"), mask)
-    (root / "classes.txt").write_text("ground\nsquare\n")
-    return root
-
-
-def test_one_command_trains_times_and_reports_and_the_next_has_nothing_to_do(pictures, tmp_path, capsys):
+def test_one_command_trains_times_and_reports_and_the_next_has_nothing_to_do(pictures, run_command, tmp_path, capsys):
     options = ["--families", "fcn", "--upsamplers", CONTROL, "--match", "fcn", "--crop", "16"]
-    numbers = ["--width", "4", "--steps", "2", "--batch-size", "2", "--seeds", "2", "--rounds", "1", "--workers", "1"]
-    command = [sys.executable, "-m", "benchmarks.upsampling", "--data", str(pictures), *options, *numbers]
-    environment = os.environ | {"XLA_FLAGS": FLAGS}
-    command += ["--out", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    numbers = ["--width", "4", "--steps", "2", "--batch-size", "2", "--seeds", "2", "--rounds", "1"]
+    done = run_command(["--data", str(pictures), *options, *numbers, "--out", str(tmp_path)])
     assert done.returncode == 0, done.stderr
     assert "4 of 4 runs to do, 1 at a time." in done.stdout
     assert re.search(r"\[1/2\] squares, FCN, bilinear, decoder \(16,\): mIoU 0\.\d+ to 0\.\d+; \d+ s left", done.stdout)
@@ -68,6 +45,8 @@ def test_one_command_trains_times_and_reports_and_the_next_has_nothing_to_do(pic
         assert 0 < row["miou"] < 1
         assert row["iou"].keys() == {"ground", "square"}
         assert row["checkerboard"].keys() == row["initial_checkerboard"].keys() == {"2", "8"}
+        assert row["boundary_f1_within"].keys() == {"1", "2", "4"}
+        assert row["shift"].keys() == {"classes", "logits"}
         assert row["versions"]["jax"]
         assert row["machine"]
     cells = {name: published("squares", "fcn", name, 4) for name in (CONTROL, TWIN)}
@@ -88,6 +67,8 @@ def test_one_command_trains_times_and_reports_and_the_next_has_nothing_to_do(pic
     text = (tmp_path / "report.md").read_text()
     assert all((tmp_path / name).exists() for name in re.findall(r"\]\((figures/[^)]+)\)", text))
     assert "bilinear, again" in text
+    assert "| FCN, published |" in text
+    assert "mIoU, blur 3" in text
 
     # The next run finds everything done; and what a kill left of a row does no harm.
     written = (tmp_path / "results.jsonl").read_bytes()

@@ -86,6 +86,25 @@ def test_a_true_difference_is_found_where_two_operators_alone_would_not_show_it(
     assert paired < 40
 
 
+def test_what_is_detectable_is_found_four_times_in_five():
+    rng = np.random.default_rng(6)
+    plain, corrected = statistics.detectable(dict(zip("abcdefgh", table(8, 300, rng), strict=True)))
+    assert 0 < plain < corrected
+    three = 10 * plain  # the same noise, over three seeds instead of three hundred
+    found = 0
+    for _ in range(400):
+        scores = table(8, 3, rng)
+        scores[3] += three
+        found += statistics.against(dict(zip("abcdefgh", scores, strict=True)), "a")["d"].difference.p < 0.05
+    # With 14 degrees of freedom it is a little more than with thousands.
+    assert stats.binom(400, 0.70).ppf(0.001) <= found <= stats.binom(400, 0.82).ppf(0.999)
+    exact = statistics.detectable({"a": [0.1, 0.2, 0.3], "b": [0.2, 0.3, 0.5]})[0]
+    spread = np.std([0.1, 0.1, 0.2], ddof=1) / np.sqrt(3)
+    limit = stats.t.ppf(0.975, 2)
+    assert stats.nct.sf(limit, 2, exact / spread) == pytest.approx(0.8, abs=1e-6)
+    assert np.isnan(statistics.detectable({"a": [0.1], "b": [0.2]})).all()
+
+
 def test_equal_scores_and_single_seeds_are_no_trouble():
     same = statistics.against({"a": [0.1, 0.7, 0.4], "b": [0.1, 0.7, 0.4]}, "a")["b"]
     assert same.difference == pytest.approx((0, 0, 0, 1))

@@ -26,13 +26,14 @@ def shapes(model, rows, columns, train=False):
     return logits, str(jax.tree.map(jnp.shape, variables["params"]))
 
 
-UPSAMPLERS = [BY_NAME[name] for name in BY_NAME if not name.startswith("max_unpool")]
+GUIDED = ("fade", "sapa")
+UPSAMPLERS = [BY_NAME[name] for name in BY_NAME if not name.startswith("max_unpool") and name not in GUIDED]
 
 
 def its_own_or_another(decoder, kind):
     """The decoder's own upsampler on ResNet's levels, and one of all by turns on others, so that each kind meets all.
 
-    Decoders call all of them alike, but for max-unpooling, which asks for more than features.
+    Decoders call all of them alike, but for those that ask more of a level than its place.
     """
     turn = 3 * list(decoders.BY_NAME).index(decoder) + list(KINDS).index(kind)
     own = kind == "resnet" and decoder != "segnet"
@@ -68,12 +69,14 @@ def test_it_ends_at_its_finest_stride(decoder):
 
 
 @pytest.mark.parametrize("decoder", decoders.BY_NAME)
-def test_max_unpooling_of_skips(decoder):
+@pytest.mark.parametrize("kind", ["max_unpool_of_skip", "guided"])
+def test_upsamplers_of_the_levels_features(kind, decoder):
     # By 2 between the levels, and by 4 to the image.
-    made = decoders.named(decoder, upsample=BY_NAME["max_unpool_of_skip"])
+    guided = GUIDED[list(decoders.BY_NAME).index(decoder) % len(GUIDED)]
+    made = decoders.named(decoder, upsample=BY_NAME[guided if kind == "guided" else kind])
     model = Segmenter(5, Strided((4, 8)), made)
     if decoder in TO_THE_IMAGE:
-        with pytest.raises(ValueError, match="neither indices nor features: end the climb before it"):
+        with pytest.raises(ValueError, match=r"(neither indices nor features|has none): end the climb before it"):
             shapes(model, 33, 47)
     else:
         assert shapes(model, 33, 47, train=True)[0].shape == (2, 33, 47, 5)

@@ -66,6 +66,7 @@ def test_transposed_convolutions_multiply_no_zeros(factor, overlap):
 def test_carafe_counts_what_it_reassembles():
     x, kernels = jnp.zeros((1, 4, 6, 8)), jnp.zeros((1, 8, 12, 25))
     assert flops(ops.carafe, x, kernels) == 2 * 8 * 12 * 25 * 8
+    assert flops(ops.window_similarity, jnp.zeros((1, 8, 12, 8)), x) == 2 * 8 * 12 * 25 * 8
 
 
 def test_loops_count_each_time_and_branches_the_longest():

@@ -127,6 +127,14 @@ def cases() -> dict[str, Case]:
         "warp": Case(warped, (x, maps)),
         "warp_boxes": Case(moved_boxes, (some_boxes, maps)),
         "carafe": Case(ops.carafe, (x, noise(BATCH, *fine, 9))),
+        "window_similarity": Case(
+            lambda queries, keys: ops.window_similarity(queries, keys, window=3), (noise(BATCH, *fine, CHANNELS), x)
+        ),
+        "semi_shift_conv": Case(
+            lambda x, guide, kernel: ops.semi_shift_conv(x, guide, kernel, 2),
+            (x, noise(BATCH, *fine, CHANNELS), noise(3, 3, CHANNELS, 3)),
+            1,
+        ),
         "boxes": Case(all_of_boxes, (some_boxes, some_boxes[::-1])),
         "center_targets": Case(
             lambda boxes, x: x[..., :2] * targets_of(boxes).heatmap + targets_of(boxes).size, (some_boxes, x)

@@ -289,6 +289,80 @@ def test_dysample_has_the_papers_parameters_and_takes_any_number_of_channels():
     assert count(upsampling.DySample(), x) == 2 * 1 * 2**2 * (21 + 1)
 
 
+def torch_window_means(x, weights, factor=2):
+    """Means of 5x5 windows of x (n c 3 4), weighted by (n 25 rows columns)."""
+    windows = F.unfold(x, 5, padding=2).reshape(2, -1, 25, *x.shape[2:])
+    windows = windows.repeat_interleave(factor, dim=3).repeat_interleave(factor, dim=4)
+    return torch.einsum("nkhw,nckhw->nchw", weights, windows)
+
+
+def grown_guide(factor=2):
+    """The level's features with zeros for the rows and columns that rounding up added."""
+    more = factor * 3 - ROWS, factor * 4 - COLUMNS
+    return F.pad(to_torch(FEATURES), (0, more[1], 0, more[0]))
+
+
+def test_fade_is_its_paper_written_plainly():
+    """Its kernels as its authors make them: a strided convolution for each of the four places of a coarse pixel."""
+    y, params = run(upsampling.Fade())
+    assert set(params) == {"compress", "compress_guide", "kernel", "bias", "gate"}  # as many channels: nothing to align
+    x, kernel, bias = to_torch(X), to_torch(params["kernel"], (3, 2, 0, 1)), to_torch(params["bias"])
+    guide = F.pad(conv(to_torch(FEATURES), params["compress_guide"]), (0, 1, 0, 1))
+    coarse = F.conv2d(x, to_torch(params["compress"]["kernel"], (3, 2, 0, 1)))
+    shared = F.conv2d(coarse, kernel, bias, padding=1)
+    phases = [shared + F.conv2d(F.pad(guide, (1 - v, v, 1 - u, u)), kernel, stride=2) for u in (0, 1) for v in (0, 1)]
+    logits = F.pixel_shuffle(torch.stack(phases, dim=2).flatten(1, 2), 2)
+    gate = F.interpolate(torch.sigmoid(conv(x, params["gate"])), scale_factor=2)
+    theirs = gate * grown_guide() + (1 - gate) * torch_window_means(x, F.softmax(logits, dim=1))
+    assert_same(y, theirs)
+
+
+def test_fade_aligns_a_guide_of_other_channels():
+    _, params = run(upsampling.Fade(features=5))
+    assert {name: params[name]["kernel"].shape[2:] for name in ("project", "align")} == {
+        "project": (8, 5),
+        "align": (WIDTH, 5),
+    }
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_sapa_is_its_paper_written_plainly(factor):
+    """By 4 the sixteen new pixels of one are each compared with the window around it."""
+    rows, columns = (ROWS, COLUMNS) if factor == 2 else (12, 16)
+    features = FEATURES if factor == 2 else RNG.standard_normal((2, rows, columns, WIDTH), np.float32)
+    y, params = run(upsampling.Sapa(factor=factor), X, Level(features, (rows, columns), 1))
+
+    def embedded(x, which, norm):
+        scale, bias = (to_torch(params[norm][name]) for name in ("scale", "bias"))
+        x = F.layer_norm(to_torch(x, (0, 1, 2, 3)), x.shape[-1:], scale, bias)
+        return (x @ to_torch(params[which]["kernel"]) + to_torch(params[which]["bias"])).permute(0, 3, 1, 2)
+
+    queries, keys = embedded(features, "queries", "norm_guide"), embedded(X, "keys", "norm")
+    queries = F.pad(queries, (0, 4 * factor - columns, 0, 3 * factor - rows))
+    windows = F.unfold(keys, 5, padding=2).reshape(2, 32, 25, 3, 4)
+    windows = windows.repeat_interleave(factor, dim=3).repeat_interleave(factor, dim=4)
+    weights = F.softmax(torch.einsum("nchw,nckhw->nkhw", queries, windows), dim=1)
+    theirs = torch_window_means(to_torch(X), weights, factor)[:, :, :rows, :columns].permute(0, 2, 3, 1)
+    np.testing.assert_allclose(y, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_guided_upsamplers_have_the_papers_parameters():
+    """Six of them in SegFormer-B1, whose head has 256 channels, are the +0.29 M and +0.1 M of the authors' tables."""
+    x, to = jax.ShapeDtypeStruct((1, 4, 4, 256), jnp.float32), place(8, 8).replace(features=jnp.zeros((1, 8, 8, 100)))
+    size = lambda model: sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(model.init, KEY, x, to)))  # noqa: E731
+    fade = (100 + 1) * 64 + 256 * 64 + (64 * 3 * 3 + 1) * 5**2 + (256 + 1)
+    assert size(upsampling.Fade()) == fade + (100 + 1) * 256  # which aligns the guide's channels
+    assert size(upsampling.Sapa()) == 2 * 100 + 2 * 256 + (100 + 1) * 32 + (256 + 1) * 32
+    to = to.replace(features=jnp.zeros((1, 8, 8, 256)))
+    assert (size(upsampling.Fade()), size(upsampling.Sapa())) == (47_514, 17_472)
+
+
+@pytest.mark.parametrize("name", ["fade", "sapa"])
+def test_guided_upsamplers_climb_to_features_alone(name):
+    with pytest.raises(ValueError, match=r"stride 1 has none: end the climb before it, as UNetDecoder's finest_stride"):
+        jax.eval_shape(BY_NAME[name]().init, KEY, X, place(5, 7))
+
+
 def test_an_upsampler_is_named_or_given():
     assert upsampling.named("carafe") is upsampling.Carafe
     assert upsampling.named(upsampling.DySample) is upsampling.DySample
