@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.linen.initializers import lecun_normal
 from jaxtyping import Array, Float
 
-from segjax.layers import ConvBlock
+from segjax.layers import Conv, ConvBlock
 
 
 class FullResolutionCNN(nn.Module):
@@ -31,4 +32,5 @@ class FullResolutionCNN(nn.Module):
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
         """Logits of the image's size, float32 at least."""
         x = self.block(self.widths, name="body")(image, train=train)
-        return nn.Conv(self.num_classes, (1, 1), dtype=jnp.promote_types(x.dtype, jnp.float32), name="head")(x)
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        return Conv(self.num_classes, 1, kernel_init=lecun_normal(), dtype=wide, name="head")(x)

@@ -7,10 +7,11 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.initializers import lecun_normal
 from jaxtyping import Array, Float
 
 from segjax import ops
-from segjax.layers import ConvBlock, largest
+from segjax.layers import Conv, ConvBlock, largest
 from segjax.level import Level
 
 
@@ -46,7 +47,7 @@ class AuxiliaryHead(nn.Module):
         y = self.block((max(1, level.width // 4),), name="hidden")(level.features, train=train)
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
         wide = jnp.promote_types(y.dtype, jnp.float32)
-        y = nn.Conv(self.num_classes, (1, 1), dtype=wide, name="logits")(y)
+        y = Conv(self.num_classes, 1, kernel_init=lecun_normal(), dtype=wide, name="logits")(y)
         return ops.resize(y, levels[0].size, method="bilinear")
 
 

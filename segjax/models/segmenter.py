@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.linen.initializers import lecun_normal
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from segjax.layers import Conv
 from segjax.level import Level, from_image, level_at
 from segjax.upsampling import Bilinear
 
-_one_by_one = partial(nn.Conv, kernel_size=(1, 1))
+_one_by_one = partial(Conv, window=1, kernel_init=lecun_normal())
 
 
 class Segmented(NamedTuple):

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from segjax.ops import depthwise, winograd
-from segjax.ops.depthwise import Depthwise
+from segjax.ops import depthwise, pointwise, winograd
+from segjax.ops.depthwise import Geometry
 from segjax.ops.geometry import Pair, extent, pair, symbolic
 from segjax.ops.multilinear import Multilinear, derivative
 
@@ -45,9 +45,10 @@ def conv(
     In a program for a CPU a 3x3 convolution of 64 channels or more to as many is Winograd's (`segjax.ops.winograd`),
     and so are its gradients, the kernel's from 128 on. Otherwise the kernel's gradient is summed over four strips of
     rows where there are fewer than 4 images, because XLA:CPU sums over images innermost. A depthwise convolution of as
-    many features as channels is a sum of shifted products there, up to 7x7 (`segjax.ops.depthwise`). With another
-    stride, dilation or groups, on other platforms, in 16 bits where it is not depthwise, and in a program for several
-    devices, whose strips and tiles would have to meet, it is lax's.
+    many features as channels is a sum of shifted products there, up to 7x7 (`segjax.ops.depthwise`), and one of a
+    single pixel a matrix product (`segjax.ops.pointwise`). With another stride, dilation or groups, on other platforms,
+    in 16 bits where it is neither of these, and in a program for several devices, whose strips and tiles would have to
+    meet, it is lax's.
 
     Raises:
         ValueError: channels that `groups` does not divide, or that are not those of the kernel; a stride or dilation
@@ -66,10 +67,14 @@ def conv(
         )
     strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
     pads = _pads(x.shape[1:3], kernel.shape[:2], padding, strides, dilations)
+    geometry = Geometry((x.shape[1], x.shape[2]), (kernel.shape[0], kernel.shape[1]), pads, strides, dilations, groups)
+    on_cpu = None
     if _is_depthwise(x, kernel, groups):
-        geometry = Depthwise((x.shape[1], x.shape[2]), (kernel.shape[0], kernel.shape[1]), pads, strides, dilations)
         on_cpu = depthwise.input_gradient, depthwise.kernel_gradient, depthwise.convolve
-        form = Multilinear((_grouped_input_gradient, _grouped_kernel_gradient, _grouped), geometry, on_cpu)
+    elif strides != (1, 1) and groups == 1 and _is_pointwise(kernel.shape, pads) and not symbolic(*geometry.size):
+        on_cpu = _pixels_input_gradient, _pixels_kernel_gradient, _pixels
+    if on_cpu is not None:
+        form = Multilinear((_stepped_input_gradient, _stepped_kernel_gradient, _stepped), geometry, on_cpu)
         return derivative(form, 2, x, kernel)
     if (strides, dilations, groups) != ((1, 1), (1, 1), 1):
         return lax.conv_general_dilated(
@@ -100,22 +105,39 @@ def _is_depthwise(x: Array, kernel: Array, groups: int) -> bool:
     return known and channels == 1 < groups == features and rows * columns <= _MOST_TAPS
 
 
-def _grouped(x: Array, kernel: Array, geometry: Depthwise) -> Array:
-    _, _, pads, strides, dilations = geometry
-    groups = kernel.shape[-1]
+def _is_pointwise(kernel: tuple[int, ...], pads: Pads) -> bool:
+    return kernel[:2] == (1, 1) and pads == ((0, 0), (0, 0))
+
+
+def _stepped(x: Array, kernel: Array, geometry: Geometry) -> Array:
+    _, _, pads, strides, dilations, groups = geometry
     return lax.conv_general_dilated(
         x, kernel, strides, pads, rhs_dilation=dilations, feature_group_count=groups, dimension_numbers=_NHWC
     )
 
 
-def _grouped_input_gradient(kernel: Array, upstream: Array, geometry: Depthwise) -> Array:
-    x = jax.ShapeDtypeStruct((upstream.shape[0], *geometry.size, kernel.shape[-1]), upstream.dtype)
-    return jax.linear_transpose(lambda x: _grouped(x, kernel, geometry), x)(upstream)[0]
+def _stepped_input_gradient(kernel: Array, upstream: Array, geometry: Geometry) -> Array:
+    channels = kernel.shape[2] * geometry.groups
+    x = jax.ShapeDtypeStruct((upstream.shape[0], *geometry.size, channels), upstream.dtype)
+    return jax.linear_transpose(lambda x: _stepped(x, kernel, geometry), x)(upstream)[0]
 
 
-def _grouped_kernel_gradient(x: Array, upstream: Array, geometry: Depthwise) -> Array:
-    kernel = jax.ShapeDtypeStruct((*geometry.taps, 1, x.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda kernel: _grouped(x, kernel, geometry), kernel)(upstream)[0]
+def _stepped_kernel_gradient(x: Array, upstream: Array, geometry: Geometry) -> Array:
+    shape = (*geometry.taps, x.shape[-1] // geometry.groups, upstream.shape[-1])
+    kernel = jax.ShapeDtypeStruct(shape, x.dtype)
+    return jax.linear_transpose(lambda kernel: _stepped(x, kernel, geometry), kernel)(upstream)[0]
+
+
+def _pixels(x: Array, kernel: Array, geometry: Geometry) -> Array:
+    return pointwise.convolve(x, kernel, geometry.strides)
+
+
+def _pixels_input_gradient(kernel: Array, upstream: Array, geometry: Geometry) -> Array:
+    return pointwise.input_gradient(kernel, upstream, geometry.strides, geometry.size)
+
+
+def _pixels_kernel_gradient(x: Array, upstream: Array, geometry: Geometry) -> Array:
+    return pointwise.kernel_gradient(x, upstream, geometry.strides)
 
 
 def _plain(x: Array, kernel: Array, pads: Pads) -> Array:
@@ -137,10 +159,14 @@ def _kernel_gradient(x: Array, upstream: Array, pads: Pads) -> Array:
 
 
 def _fastest(x: Array, kernel: Array, pads: Pads) -> Array:
+    if _is_pointwise(kernel.shape, pads):
+        return pointwise.convolve(x, kernel)
     return (winograd.convolve if _winograd_helps(x, kernel.shape, pads, _WIDE) else _plain)(x, kernel, pads)
 
 
 def _fastest_input_gradient(kernel: Array, upstream: Array, pads: Pads) -> Array:
+    if _is_pointwise(kernel.shape, pads):
+        return pointwise.input_gradient(kernel, upstream)
     (top, bottom), (left, right) = pads
     kh, kw = kernel.shape[:2]
     around = (kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right)
@@ -149,6 +175,8 @@ def _fastest_input_gradient(kernel: Array, upstream: Array, pads: Pads) -> Array
 
 def _fastest_kernel_gradient(x: Array, upstream: Array, pads: Pads) -> Array:
     shape = jax.eval_shape(partial(_kernel_gradient, pads=pads), x, upstream).shape
+    if _is_pointwise(shape, pads):
+        return pointwise.kernel_gradient(x, upstream)
     if _winograd_helps(x, shape, pads, _WIDE_GRADIENT):
         return winograd.kernel_gradient(x, upstream, pads)
     rows = upstream.shape[1]

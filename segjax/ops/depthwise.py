@@ -17,7 +17,7 @@ _PRODUCTS_AT_ONCE = 50
 """Of rows and taps, in the kernel's gradient: more are no faster, and take longer to compile."""
 
 
-class Depthwise(NamedTuple):
+class Geometry(NamedTuple):
     """The geometry of a convolution."""
 
     size: Pair
@@ -26,19 +26,24 @@ class Depthwise(NamedTuple):
     pads: Padding
     strides: Pair
     dilations: Pair
+    groups: int
 
 
 def convolve(
-    x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw 1 c"], geometry: Depthwise
+    x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw 1 c"], geometry: Geometry
 ) -> Float[Array, "n oh ow c"]:
     """The convolution; 16 bits are summed in 32."""
+    geometry, ((top, _), (left, _)) = _seeing(geometry)
+    kernel = kernel[top : top + geometry.taps[0], left : left + geometry.taps[1]]
     return _sum_over_taps(_padded(x, geometry.pads), kernel, geometry)
 
 
 def input_gradient(
-    kernel: Float[Array, "kh kw 1 c"], upstream: Float[Array, "n oh ow c"], geometry: Depthwise
+    kernel: Float[Array, "kh kw 1 c"], upstream: Float[Array, "n oh ow c"], geometry: Geometry
 ) -> Float[Array, "n h w c"]:
     """The gradient of the input: a convolution of the output's, spread by the stride, with the kernel turned round."""
+    geometry, ((top, _), (left, _)) = _seeing(geometry)
+    kernel = kernel[top : top + geometry.taps[0], left : left + geometry.taps[1]]
     axes = []
     for axis in (0, 1):
         stride, reach = geometry.strides[axis], extent(geometry.taps[axis], geometry.dilations[axis]) - 1
@@ -50,7 +55,7 @@ def input_gradient(
 
 
 def kernel_gradient(
-    x: Float[Array, "n h w c"], upstream: Float[Array, "n oh ow c"], geometry: Depthwise
+    x: Float[Array, "n h w c"], upstream: Float[Array, "n oh ow c"], geometry: Geometry
 ) -> Float[Array, "kh kw 1 c"]:
     """The gradient of the kernel, summed a few rows of the output at a time: whole products would have to be stored.
 
@@ -58,6 +63,7 @@ def kernel_gradient(
     times the time; what is added number by number goes by vectors of channels.
     """
     wide = jnp.promote_types(upstream.dtype, jnp.float32)
+    geometry, blind = _seeing(geometry)
     padded = _padded(x, geometry.pads)
     n, rows, columns, c = upstream.shape
     (stride, _), (dilation, _) = geometry.strides, geometry.dilations
@@ -77,16 +83,34 @@ def kernel_gradient(
 
     zeros = [jnp.zeros((n, 1, columns, c), wide)] * taps
     sums = lax.fori_loop(0, rows // at_once, add_rows, zeros)
-    return jnp.stack([each.sum((0, 1, 2)) for each in sums]).reshape(*geometry.taps, 1, c).astype(x.dtype)
+    gradient = jnp.stack([each.sum((0, 1, 2)) for each in sums]).reshape(*geometry.taps, 1, c).astype(x.dtype)
+    return jnp.pad(gradient, (*blind, (0, 0), (0, 0)))
 
 
-def _sum_over_taps(padded: Array, kernel: Array, geometry: Depthwise) -> Array:
+def _seeing(geometry: Geometry) -> tuple[Geometry, Padding]:
+    """The geometry of the taps that see any of the image, and how many before and after see padding alone.
+
+    Of a window as dilated as a feature map is long, all but the middle one do, and what surrounds them is the most of
+    what would be read.
+    """
+    sizes, blind, pads = [], [], []
+    for size, taps, (before, after), stride, dilation in zip(*geometry[:5], strict=True):
+        last = (size + before + after - extent(taps, dilation)) // stride * stride
+        seeing = [tap for tap in range(taps) if tap * dilation - before < size and tap * dilation - before + last >= 0]
+        first, beyond = (seeing[0], taps - 1 - seeing[-1]) if seeing else (0, taps - 1)
+        sizes.append(taps - first - beyond)
+        blind.append((first, beyond))
+        pads.append((before - first * dilation, after - beyond * dilation))
+    return geometry._replace(taps=tuple(sizes), pads=tuple(pads)), tuple(blind)
+
+
+def _sum_over_taps(padded: Array, kernel: Array, geometry: Geometry) -> Array:
     wide = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.promote_types(kernel.dtype, jnp.float32))
     products = (part * weights for part, weights in zip(_parts(padded, geometry), wide, strict=True))
     return functools.reduce(jnp.add, products).astype(padded.dtype)
 
 
-def _parts(padded: Array, geometry: Depthwise) -> Iterator[Array]:
+def _parts(padded: Array, geometry: Geometry) -> Iterator[Array]:
     """What each tap of the kernel sees, row by row."""
     stride, dilation = geometry.strides[0], geometry.dilations[0]
     beyond = extent(geometry.taps[0], dilation) - 1
@@ -94,7 +118,7 @@ def _parts(padded: Array, geometry: Depthwise) -> Iterator[Array]:
         yield from _along(lax.slice_in_dim(padded, top, padded.shape[1] - beyond + top, stride, axis=1), geometry)
 
 
-def _along(rows: Array, geometry: Depthwise) -> Iterator[Array]:
+def _along(rows: Array, geometry: Geometry) -> Iterator[Array]:
     """What each tap in a row of the kernel sees of these rows."""
     stride, dilation = geometry.strides[1], geometry.dilations[1]
     beyond = extent(geometry.taps[1], dilation) - 1
