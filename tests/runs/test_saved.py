@@ -15,7 +15,7 @@ import segjax
 from segjax import models
 from segjax.cli import main
 from segjax.data import Statistics
-from segjax.data.formats.images import read_mask
+from segjax.data.formats.mask_files import read_mask
 from segjax.data.padding import padded
 from segjax.errors import DataError, ExperimentError
 from segjax.layers import Normalized

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from segjax.data import Dataset
-from segjax.data.formats.images import read_mask
+from segjax.data.formats.mask_files import read_mask
 from segjax.errors import ExperimentError
 from segjax.inference import Tiling
 from segjax.tasks import Options, SigmoidSegmentation

@@ -9,7 +9,7 @@ from PIL import Image
 
 import segjax
 from segjax.cli import main
-from segjax.data.formats.images import read_mask
+from segjax.data.formats.mask_files import read_mask
 from segjax.runs import create_run, experiment_of
 from segjax.runs.load import evaluate_run
 from segjax.runs.saved import open_predictor
