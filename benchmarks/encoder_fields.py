@@ -1,6 +1,6 @@
 """Every encoder with every field that its family can have: `python -m benchmarks.encoder_fields [NAME...]`.
 
-Levels, gradients and shapes of all by `eval_shape`, about 10 minutes on one CPU core; where a name is given, of these
+Levels, gradients and shapes of all by `eval_shape`, 25 minutes on a busy CPU core; where a name is given, of these
 alone. A field that a family lacks stands in `WITHOUT` with the reason. What is computed is compared with torch's by
 `python -m benchmarks.parity`, and by `tests/encoders` for one of each family.
 """
