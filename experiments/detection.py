@@ -9,14 +9,13 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from segjax import decoders, encoders, losses, models, upsampling
-from segjax.data import MAX_BOXES, Dataset, Source, labelled, packed
+from segjax.data import MAX_BOXES, Dataset, Source
 from segjax.data import coco as coco_format
-from segjax.data.catalogue import by_name
 from segjax.data.sets.faces import EMOTIONS
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError, at_least
 from segjax.inference import FittedSource
-from segjax.runs import Preset, known_boxes, known_labelled, known_packed, start_from
+from segjax.runs import Preset, known_boxes, known_data, start_from
 from segjax.tasks import Detection, Objects
 from segjax.train import Experiment, Recipe, cropped, normalized
 
@@ -90,17 +89,10 @@ def experiment(
         stride, max_boxes = stride or found.stride, max_boxes or found.max_boxes
         if recipe.mosaic is None:
             recipe = replace(recipe, mosaic=found.mosaic)
-    elif data == "labelled":
-        known = known_labelled(root, bands)
-        data, crop = labelled(root or "", known, class_names=classes), crop or known.crop
-    elif bands:
-        raise ExperimentError("Bands are chosen of labelled alone: leave --bands out.")
-    elif data == "packed":
-        known = known_packed(root)
-        data, crop = packed(root or "", known), crop or known.crop
-    elif not isinstance(data, Dataset):
-        given = {"class_names": classes or None, "attribute_names": attributes or None}
-        data = by_name(data, root=root, train=train, test=test, **given)
+    else:
+        said = {"train": train, "test": test, "bands": bands, "classes": classes, "attributes": attributes}
+        data, found_crop, _ = known_data(data, root, **said)
+        crop = crop or found_crop
     stride = stride or 4
     start = start_from(recipe.start, encoder)
     by_stride = not any(isinstance(made, nn.Module) for made in (model, decoder))

@@ -8,12 +8,11 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from segjax import encoders, losses, models, upsampling
-from segjax.data import Dataset, packed
-from segjax.data.catalogue import by_name
+from segjax.data import Dataset
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.errors import at_least
-from segjax.runs import Preset, known_packed, start_from
+from segjax.runs import Preset, known_data, start_from
 from segjax.tasks import Localization, OneObject
 from segjax.train import Experiment, Recipe, cropped, normalized
 
@@ -50,11 +49,7 @@ def experiment(
         recipe: How it is trained.
     """
     at_least(1, width=width, size=size, crop=crop)
-    if data == "packed":
-        known = known_packed(root)
-        data, crop = packed(root or "", known), crop or known.crop
-    elif not isinstance(data, Dataset):
-        data = by_name(data, root=root)
+    data, found_crop, _ = known_data(data, root)
     start = start_from(recipe.start, encoder)
     if not isinstance(model, nn.Module):
         num_classes = len(data.class_names)
@@ -80,7 +75,7 @@ def experiment(
         normalized(model, data, start),
         data,
         loss,
-        augment=cropped(data, crop),
+        augment=cropped(data, crop or found_crop),
         start=start,
         task=lambda data: Localization(data, size=None if size is None else (size, size)),
     )

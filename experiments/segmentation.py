@@ -1,21 +1,18 @@
 """A class for every pixel: any data set, model, encoder, upsampler and loss."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from flax import linen as nn
 
 from segjax import decoders, encoders, losses, models, upsampling
-from segjax.data import Dataset, FolderDefaults, folder, folder_defaults, labelled, packed
-from segjax.data.catalogue import by_name
-from segjax.data.formats.held_out import say_once
+from segjax.data import Dataset
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError, at_least
-from segjax.runs import Preset, known_labelled, known_packed, remember, start_from
+from segjax.runs import Preset, known_data, start_from
 from segjax.tasks import Segmentation, SigmoidSegmentation
 from segjax.train import Experiment, Loss, Recipe, cropped, normalized
 
@@ -94,38 +91,18 @@ def experiment(
     """
     at_least(1, width=width, crop=crop)
     at_least(0, depth=depth, fold=fold)
-    weights = None
-    if classes and data not in ("folder", "labelled"):
-        raise ExperimentError("Classes are chosen of a folder, or of labelled, alone: leave --classes out.")
-    if fold is not None and data != "folder":
-        raise ExperimentError("Folds are those of a folder alone: leave --fold out.")
     if labels == "overlapping" and data != "labelled":
         raise ExperimentError(
             "A folder says by its masks whether labels overlap, and other sets do, too: leave --labels out."
         )
-    if data == "folder":
-        if root is None:
-            raise ExperimentError("The data set folder needs a folder: give it by --root PATH.")
-        facts = FolderDefaults.from_json(remember("folder", lambda: _found(root, bands, classes, fold)))
-        data, crop = folder(root, facts), crop or facts.crop
-        weights = np.array(facts.class_weights) if class_balance else None
-    elif data == "packed":
-        known = known_packed(root)
-        data, crop = packed(root or "", known), crop or known.crop
-        if class_balance and not known.class_weights:
-            raise ExperimentError(
-                f"{root} was not packed of a folder, and has no class weights: leave --class-balance out."
-            )
-        weights = np.array(known.class_weights) if class_balance else None
-    elif class_balance:
-        raise ExperimentError("Class weights are worked out of a folder alone: leave --class-balance out.")
-    elif bands and data != "labelled":
-        raise ExperimentError("Bands are chosen of a folder, or of labelled, alone: leave --bands out.")
-    elif data == "labelled":
-        known, masks = known_labelled(root, bands), "multilabel" if labels == "overlapping" else True
-        data, crop = labelled(root or "", known, class_names=classes, masks=masks), crop or known.crop
-    elif not isinstance(data, Dataset):
-        data = by_name(data, root=root, groups=groups)
+    drawn = ("multilabel" if labels == "overlapping" else True) if data == "labelled" else None
+    said = {"bands": bands, "classes": classes, "fold": fold, "groups": groups, "masks": drawn}
+    data, found_crop, found_weights = known_data(data, root, **said)
+    if class_balance and not found_weights:
+        raise ExperimentError(
+            f"Class weights are worked out of a folder of masks, and {data.name} has none: leave --class-balance out."
+        )
+    weights = np.array(found_weights) if class_balance else None
     start = start_from(recipe.start, encoder)
     loss = loss or (("binary_cross_entropy",) if data.multilabel else ("cross_entropy",))
     sigmoids = data.multilabel if callable(loss) else of_sigmoids(loss, data)
@@ -137,14 +114,7 @@ def experiment(
     loss = loss if callable(loss) else sum_of(loss, weights)
     task = SigmoidSegmentation if sigmoids else Segmentation
     model = normalized(model, data, start)
-    return recipe.experiment(model, data, loss, augment=cropped(data, crop), task=task, start=start)
-
-
-def _found(root: str, bands: tuple[str, ...], classes: tuple[str, ...], fold: int | None) -> dict[str, Any]:
-    known = folder_defaults(root, bands, classes, fold)
-    for note in known.notes:  # now, and not whenever the run is opened again
-        say_once(note)
-    return asdict(known)
+    return recipe.experiment(model, data, loss, augment=cropped(data, crop or found_crop), task=task, start=start)
 
 
 def of_sigmoids(names: tuple[MaskLoss, ...], data: Dataset) -> bool:

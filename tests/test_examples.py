@@ -65,7 +65,7 @@ ELSEWHERE = {
     },
     "runs": {
         "ExperimentFile", "about_run", "create_run", "evaluate_run", "experiment", "experiment_of", "known_boxes",
-        "known_labelled", "load", "load_experiment", "new_run", "open_run", "read_experiment", "remember", "start_from",
+        "load", "load_experiment", "new_run", "open_run", "read_experiment", "remember", "start_from",
     },
     "train": {"Experiment", "Start", "train", "train_together"},
 }  # fmt: skip

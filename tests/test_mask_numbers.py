@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segjax.data.formats.images import read_mask
+from segjax.data.formats.mask_files import read_mask
 from segjax.mask_numbers import MOST_CLASSES, ignored, ignored_in, mask_type
 
 COUNT = 300

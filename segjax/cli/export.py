@@ -78,7 +78,7 @@ def _page(parsed: argparse.Namespace, opened: "_Opened", size: Any) -> int:
         raise ExportError("A page shows its model images of one size: leave --dynamic out, or say --size HEIGHT WIDTH.")
     if parsed.int8 or parsed.dtype != "float32":
         raise ExportError("A page has its model in float32: leave --int8 and --dtype out.")
-    tells = opened.task.tells()
+    tells = opened.task.predictions.tells
     shown = {"name": Path(parsed.run).name or parsed.run, "score": Options().least, **tells.described()}
     written = export_page(
         opened.model,

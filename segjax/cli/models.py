@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     import flax.linen as nn
 
 
-_LARGEST = 5000
-"""Height and width: beyond, compiling alone takes gigabytes."""
-
-
 def models(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax models`: what there is, with parameters and FLOPs; or one decoder on one encoder."""
     if parsed.decoder is not None and parsed.encoder is not None:
@@ -38,11 +34,13 @@ def models(parsed: argparse.Namespace, _: list[str]) -> int:
 
 
 def _one(parsed: argparse.Namespace) -> int:
+    from segjax.export.program import MOST_PIXELS
     from segjax.models.summary import SIZE, combination
 
-    if (parsed.size or SIZE) > _LARGEST:
+    if (parsed.size or SIZE) ** 2 > MOST_PIXELS:  # beyond, compiling alone takes gigabytes
         return fail(
-            f"--size is {parsed.size}: what a larger image than {_LARGEST}x{_LARGEST} takes grows with its area."
+            f"--size is {parsed.size}: what a larger image than one of {MOST_PIXELS / 1e6:.0f} megapixels takes grows "
+            "with its area."
         )
     model = combination(parsed.decoder, parsed.encoder, parsed.upsampler)
     try:

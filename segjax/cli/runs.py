@@ -55,11 +55,11 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
     if parsed.track and parsed.video is None:
         return fail("objects are tracked over the frames of a video: name one with --video, or leave --track out.")
     if parsed.video is not None:
-        video = task.predict_video(model, variables, Path(parsed.video), out, options)
+        video = task.predictions.write_video(model, variables, Path(parsed.video), out, options)
         print(f"{video.frames} frames, {video.frames_per_second:.1f} frames/s", file=sys.stderr)
         print(parsed.out)
         return 0
-    images = task.predict_files(model, variables, [Path(path) for path in parsed.paths], out, options)
+    images = task.predictions.write_files(model, variables, [Path(path) for path in parsed.paths], out, options)
     print(parsed.out)
     return 1 if images.failed else 0
 

@@ -11,10 +11,8 @@ from segjax.data.blemishes import as_jpeg, blurred, noisy, smooth_displacement, 
 from segjax.data.record import Record
 from segjax.data.remap import remapped
 from segjax.errors import DataError
+from segjax.luma import LUMA
 from segjax.mask_numbers import ignored_in
-
-LUMA = (0.299, 0.587, 0.114)
-"""How bright red, green and blue look (ITU-R BT.601)."""
 
 LEAST_OF_BOX = 0.5
 """A box of which less than this is left in the image is dropped."""

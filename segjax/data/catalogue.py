@@ -1,23 +1,38 @@
 """The data sets that segjax knows, by name: for experiments, and for `segjax data list`."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from segjax.data.dataset import Dataset
 from segjax.data.formats.coco import coco
+from segjax.data.formats.held_out import say_once
 from segjax.data.formats.voc import voc
 from segjax.data.sets.faces import faces
-from segjax.data.sets.folder import folder
+from segjax.data.sets.folder import FolderDefaults, folder, folder_defaults
 from segjax.data.sets.islands import islands
-from segjax.data.sets.labelled import labelled
+from segjax.data.sets.labelled import LabelledDefaults, labelled, labelled_defaults
 from segjax.data.sets.land_cover import land_cover
 from segjax.data.sets.nuclei import nuclei
-from segjax.data.sets.packed import packed
+from segjax.data.sets.packed import PackedDefaults, packed, packed_defaults
 from segjax.data.sets.pets import oxford_iiit_pet
 from segjax.data.sets.trees import trees
 from segjax.data.sets.wider_face import wider_face
 from segjax.errors import DataError, nearest
+
+Facts = FolderDefaults | LabelledDefaults | PackedDefaults
+
+
+class Yours(NamedTuple):
+    """Files of yours of which something is found out before a set is made of them."""
+
+    are: str
+    """What `root` has to be."""
+    find: Callable[..., Facts]
+    """Finds it out, by the options that its signature names."""
+    again: Callable[[dict[str, Any]], Facts]
+    """Makes it of what JSON kept of it."""
 
 
 class Entry(NamedTuple):
@@ -27,7 +42,25 @@ class Entry(NamedTuple):
     what: str
     use: str
     make: Callable[..., Dataset]
-    """Makes it of the options that its signature names."""
+    """Makes it of the options that its signature names, and of `defaults`, which are what was found out."""
+    yours: Yours | None = None
+
+    @property
+    def options(self) -> dict[str, inspect.Parameter]:
+        """What it takes."""
+        finds = {} if self.yours is None else inspect.signature(self.yours.find).parameters
+        both = {**finds, **inspect.signature(self.make).parameters}
+        return {name: both[name] for name in both if self.yours is None or name != "defaults"}
+
+
+class Found(NamedTuple):
+    """A data set, and what was found out about files of yours."""
+
+    data: Dataset
+    crop: int | None = None
+    """Height and width of training crops that suit them."""
+    class_weights: tuple[float, ...] = ()
+    """By median frequency, of a folder of masks."""
 
 
 CATALOGUE = (
@@ -98,6 +131,7 @@ CATALOGUE = (
         "Your images as labelme, VIA, Label Studio, Labelbox, Supervisely or YOLO left them; `segjax data check PATH`.",
         "segjax train detection --data labelled --root PATH; segjax train segmentation --data labelled --root PATH",
         labelled,
+        Yours("a folder, or the file of a tool", labelled_defaults, LabelledDefaults.from_json),
     ),
     Entry(
         "folder",
@@ -105,15 +139,33 @@ CATALOGUE = (
         "PATH` looks for mistakes.",
         "segjax train folder --root PATH",
         folder,
+        Yours(
+            "a folder",
+            lambda root, bands=(), class_names=(), fold=None: folder_defaults(root, bands, class_names, fold),
+            FolderDefaults.from_json,
+        ),
     ),
     Entry(
         "packed",
         "Any of these as `segjax data pack SET --out DIR` wrote it: a folder, or a bucket's s3://... or gs://...",
         "segjax train segmentation --data packed --root DIR; segjax train detection --data packed --root s3://...",
         packed,
+        Yours("what `segjax data pack` wrote", packed_defaults, PackedDefaults.from_json),
     ),
 )
 NAMES = tuple(entry.name for entry in CATALOGUE)
+
+
+def entry(name: str) -> Entry:
+    """The row of one of `NAMES`.
+
+    Raises:
+        DataError: There is none; it offers the nearest.
+    """
+    found = next((entry for entry in CATALOGUE if entry.name == name), None)
+    if found is None:
+        raise DataError(f"{name} is no data set; name one, such as {nearest(name, NAMES)}.")
+    return found
 
 
 def by_name(name: str, **options: Any) -> Dataset:
@@ -121,21 +173,48 @@ def by_name(name: str, **options: Any) -> Dataset:
 
     Args:
         name: As `segjax data list` has it.
-        options: What the set's own function takes, such as `groups` of land cover; `root` is the folder of your images,
-            or where TFDS keeps its sets. None stands for what is not given.
+        options: What the set's own function takes, such as `groups` of land cover, and what is found out about files of
+            yours, such as `bands` of a folder; `root` is the folder of your images, or where TFDS keeps its sets. None
+            and () stand for what is not given.
 
     Raises:
         DataError: There is no such set, it does not take an option, or it needs one that is not given; and what its own
-            function raises.
+            functions raise.
     """
-    entry = next((entry for entry in CATALOGUE if entry.name == name), None)
-    if entry is None:
-        raise DataError(f"{name} is no data set; name one, such as {nearest(name, NAMES)}.")
-    given = {key: value for key, value in options.items() if value is not None}
-    known = inspect.signature(entry.make).parameters
+    return found(name, **options).data
+
+
+def found(
+    name: str, remember: Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]] | None = None, **options: Any
+) -> Found:
+    """The data set of one of `NAMES`, and what was found out about files of yours, whose notes are said aloud.
+
+    Args:
+        name: As for `by_name`, which also says the `options` and what it raises.
+        remember: Returns what was found before under a name or, where nothing was, what the function that it is given
+            finds now, each as JSON keeps it.
+    """
+    row = entry(name)
+    given = {key: value for key, value in options.items() if value is not None and value != ()}
+    known = row.options
     if strange := given.keys() - known.keys():
         takes = f"only {', '.join(known)}" if known else "no option"
         raise DataError(f"The data set {name} does not take {', '.join(sorted(strange))}: it takes {takes}.")
     if missing := [key for key, one in known.items() if one.default is one.empty and key not in given]:
         raise DataError(f"The data set {name} needs {' and '.join(missing)}: say which.")
-    return entry.make(**given)
+    if (yours := row.yours) is None:
+        return Found(row.make(**given))
+
+    def find() -> Facts:
+        facts = yours.find(**_taken(given, inspect.signature(yours.find).parameters))
+        for note in facts.notes:  # now, and not whenever what was found is read again
+            say_once(note)
+        return facts
+
+    facts = find() if remember is None else yours.again(remember(name, lambda: asdict(find())))
+    made = row.make(defaults=facts, **_taken(given, inspect.signature(row.make).parameters))
+    return Found(made, facts.crop, facts.class_weights)
+
+
+def _taken(given: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in names}

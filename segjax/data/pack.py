@@ -2,23 +2,20 @@
 
 import json
 import os
-import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from segjax.cache.files import Files, files_in
-from segjax.data.catalogue import NAMES, by_name
+from segjax.data.catalogue import NAMES, found
 from segjax.data.checked import checked
 from segjax.data.dataset import Dataset
 from segjax.data.formats.box_layouts import find_boxes
 from segjax.data.formats.shards import Shard, ShardWriter, encoded
 from segjax.data.record import Source, Split
-from segjax.data.sets.folder import folder_defaults
-from segjax.data.sets.labelled import labelled_defaults
 from segjax.data.sets.packed import FORMAT, INDEX, PackedDefaults, checksum
 from segjax.errors import DataError
 from segjax.progress import Bar
@@ -115,8 +112,7 @@ def pack_by_name(name: str | os.PathLike[str], out: str | os.PathLike[str], **op
     Args:
         name: as `segjax data list` has it; or a folder of images and masks, or what a labelling tool left.
         out: a folder, or an address such as `s3://bucket/folder`.
-        options: what `segjax.data.catalogue.by_name` takes; and `bands`, `fold` and `class_names` of a folder, `bands`
-            of labelled. None and () stand for what is not given.
+        options: what `segjax.data.catalogue.by_name` takes.
 
     Raises:
         DataError: there is no such set, or not with such options; and as `pack`.
@@ -128,23 +124,8 @@ def pack_by_name(name: str | os.PathLike[str], out: str | os.PathLike[str], **op
     made_of = {"data": str(name)} | given
     if "://" not in str(given.get("root", "://")):
         made_of["root"] = os.path.abspath(given["root"])
-    if name == "folder" and "root" in given:
-        root, bands, classes, fold = (given.pop(key, None) for key in ("root", "bands", "class_names", "fold"))
-        known = folder_defaults(root, bands or (), classes or (), fold)
-        _say(known.notes)
-        data = by_name("folder", root=root, defaults=known, **given)
-        return pack(data, out, crop=known.crop, class_weights=known.class_weights, made_of=made_of)
-    if name == "labelled" and "root" in given:
-        root = given.pop("root")
-        known = labelled_defaults(root, given.pop("bands", ()))
-        _say(known.notes)
-        return pack(by_name("labelled", root=root, defaults=known, **given), out, crop=known.crop, made_of=made_of)
-    return pack(by_name(str(name), **given), out, made_of=made_of)
-
-
-def _say(notes: Iterable[str]) -> None:
-    for note in notes:
-        print(note, file=sys.stderr)
+    data, crop, class_weights = found(str(name), **given)
+    return pack(data, out, crop=crop, class_weights=class_weights, made_of=made_of)
 
 
 def _pack_split(files: Files, split: str, source: Source, shard_bytes: int, bar: Bar) -> list[dict[str, Any]]:

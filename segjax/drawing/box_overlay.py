@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from segjax.drawing.mask_overlay import LONGEST
 from segjax.drawing.names import drawable, font_file
 from segjax.drawing.palette import Palette
+from segjax.luma import LUMA
 
 SHORTEST = 640
 """A smaller image is drawn larger: its pixels are repeated while its longer side stays within this many."""
@@ -109,7 +110,7 @@ def draw_boxes(image: UInt8[np.ndarray, "h w 3"], notes: Sequence[Note], palette
         draw.rectangle((x, y, x + wide, y + row), fill=palette[note.label])
         if len(note.lines) > 1:
             draw.rectangle((x, y + row, x + wide, y + tall), fill=_LISTED)
-        dark = np.dot(palette[note.label], (0.299, 0.587, 0.114)) > 140
+        dark = np.dot(palette[note.label], LUMA) > 140
         for number, line in enumerate(note.lines):
             letters = (0, 0, 0) if dark and not number else (255, 255, 255)
             draw.text((x + pad, y + number * row + row // 2), line, letters, font, anchor="lm")

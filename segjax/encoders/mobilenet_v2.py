@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax.encoders.dilation import dilated, stages_for
-from segjax.layers import batch_norm, in_sequence, normalized_conv
+from segjax.layers import DropPath, batch_norm, in_sequence, normalized_conv
 from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"features\.18\.|classifier\."
@@ -36,6 +36,7 @@ class InvertedResidual(nn.Module):
     expansion: int
     stride: int = 1
     dilation: int = 1
+    drop_path: float = 0.0
     norm: Callable[..., nn.Module] = batch_norm
     dtype: DTypeLike = jnp.float32
 
@@ -50,7 +51,7 @@ class InvertedResidual(nn.Module):
         depthwise = partial(conv, stride=self.stride, dilation=self.dilation, groups=inner)
         y = nn.relu6(depthwise(y, inner, 3, (f"conv_{i}_0", f"conv_{i}_1")))
         y = conv(y, self.width, 1, (f"conv_{i + 1}", f"conv_{i + 2}"))
-        return x + y if x.shape == y.shape else y
+        return x + DropPath(self.drop_path)(y, train=train) if x.shape == y.shape else y
 
 
 class MobileNetV2(nn.Module):
@@ -78,6 +79,9 @@ class MobileNetV2(nn.Module):
     last_conv: bool = False
     """Whether the deepest level is what the classifier's 1x1 convolution makes of it: segmentation_models_pytorch takes
     that."""
+    drop_path: float = 0.0
+    """How often the last block is left out in training, image by image, and the others in proportion to their place
+    (Huang et al. 2016). It takes the rng "dropout"."""
     norm: Callable[..., nn.Module] = batch_norm
     """Called as `norm(use_running_average=..., dtype=..., name=...)`, as `nn.BatchNorm` is."""
     dtype: DTypeLike = jnp.float32
@@ -101,13 +105,17 @@ class MobileNetV2(nn.Module):
         fields = {"norm": self.norm, "dtype": self.dtype}
         stem = rounded(32 * self.width_multiplier)
         x = nn.relu6(normalized_conv(image, stem, 3, ("features_0_0", "features_0_1"), train=train, stride=2, **fields))
-        levels, number = [], 1
+        levels, number, whole = [], 1, sum(count for _, _, count, _ in _STAGES)
         all_steps = dilated([s for *_, s in _STAGES], 2, self.output_stride, dilate_first=self.dilate_first)
         for i, ((expansion, width, count, _), steps) in enumerate(zip(_STAGES, all_steps, strict=True)):
             block = partial(InvertedResidual, rounded(width * self.width_multiplier), expansion, **fields)
             first = partial(block, stride=steps.stride, dilation=steps.first_dilation)
             blocks = [first] + [partial(block, dilation=steps.dilation)] * (count - 1)
-            named = [partial(each, name=f"features_{number + j}") for j, each in enumerate(blocks)]
+            rates = [self.drop_path * (number - 1 + j) / whole for j in range(count)]
+            named = [
+                partial(each, drop_path=rate, name=f"features_{number + j}")
+                for j, (each, rate) in enumerate(zip(blocks, rates, strict=True))
+            ]
             x = in_sequence(self, named, x, train=train, remat=self.remat)
             number += count
             if _STAGES[i + 1 :] and _STAGES[i + 1][-1] == 1:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.encoders.dilation import Steps, dilated
-from segjax.layers import batch_norm, in_sequence, normalized_conv
+from segjax.layers import DropPath, batch_norm, drop_path_rates, in_sequence, normalized_conv
 from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"fc\."
@@ -40,6 +40,7 @@ class ResidualBlock(nn.Module):
     """Of the bottleneck's 3x3 convolution."""
     pooled: bool = False
     """Whether the shortcut strides by a mean pooling and not by its convolution (ResNet-D, He et al. 2019)."""
+    drop_path: float = 0.0
     norm: Callable[..., nn.Module] = batch_norm
     dtype: DTypeLike = jnp.float32
 
@@ -63,7 +64,7 @@ class ResidualBlock(nn.Module):
                 x = conv(x, self.width, 1, ("downsample_1", "downsample_2"))
             else:
                 x = conv(x, self.width, 1, ("downsample_0", "downsample_1"), stride=stride)
-        return nn.relu(x + y)
+        return nn.relu(x + DropPath(self.drop_path)(y, train=train))
 
     def _pooled(self, x: Array, stride: int) -> Array:
         if stride > 1:
@@ -103,6 +104,9 @@ class ResNet(nn.Module):
     """8, 16 or 32: stages that would stride beyond it dilate."""
     dilate_first: bool = False
     """Whether the first block of such a stage is dilated as well: segmentation_models_pytorch does, torchvision not."""
+    drop_path: float = 0.0
+    """How often the last block is left out in training, image by image; the first never, those between in proportion
+    (Huang et al. 2016). It takes the rng "dropout"."""
     norm: Callable[..., nn.Module] = batch_norm
     """Called as `norm(use_running_average=..., dtype=..., name=...)`, as `nn.BatchNorm` is."""
     dtype: DTypeLike = jnp.float32
@@ -126,7 +130,8 @@ class ResNet(nn.Module):
         levels = [level_at(image, 2, x, indices=indices)]
         x = pooled
         stages = dilated((1, 2, 2, 2), 4, self.output_stride, dilate_first=self.dilate_first)[: self.depth - 1]
-        for i, (count, width, steps) in enumerate(zip(self.blocks, _WIDTHS, stages, strict=False), start=1):
+        rates = drop_path_rates(self.drop_path, self.blocks)
+        for i, (of_blocks, width, steps) in enumerate(zip(rates, _WIDTHS, stages, strict=False), start=1):
             block = partial(
                 ResidualBlock,
                 4 * width if self.bottleneck else width,
@@ -137,7 +142,9 @@ class ResNet(nn.Module):
                 norm=self.norm,
                 dtype=self.dtype,
             )
-            blocks = [partial(block, first=j == 0, name=f"layer{i}_{j}") for j in range(count)]
+            blocks = [
+                partial(block, first=j == 0, drop_path=rate, name=f"layer{i}_{j}") for j, rate in enumerate(of_blocks)
+            ]
             x = in_sequence(self, blocks, x, train=train, remat=self.remat)
             levels.append(level_at(image, steps.output_stride, x))
         return tuple(levels)

@@ -1,7 +1,7 @@
 """CenterNet: every object as a point, the peak of a heatmap, with its size and its scores."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -78,17 +78,17 @@ class Centers(struct.PyTreeNode):
 
         views = [self, *map(back, others, flips)]
 
-        def mean(name: str) -> Array:
-            return sum((getattr(one, name) for one in views), start=jnp.zeros(())) / len(views)
+        def mean(of_views: Iterable[Array]) -> Array:
+            return jnp.stack([*of_views]).mean(0)
 
         def mean_of_logits(name: str) -> Array:
-            probability = sum((jax.nn.sigmoid(getattr(one, name)) for one in views), start=jnp.zeros(())) / len(views)
+            probability = mean(jax.nn.sigmoid(getattr(one, name)) for one in views)
             return jax.scipy.special.logit(jnp.clip(probability, 1e-7, 1 - 1e-7))
 
         return self.replace(
             heatmap=mean_of_logits("heatmap"),
-            size=mean("size"),
-            offset=mean("offset"),
+            size=mean(one.size for one in views),
+            offset=mean(one.offset for one in views),
             attributes=None if self.attributes is None else mean_of_logits("attributes"),
         )
 

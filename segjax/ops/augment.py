@@ -10,10 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Integer, Key, Num
 
+from segjax.luma import LUMA
 from segjax.ops.warp import computed_in, rounded_as, warp, warp_boxes
-
-LUMA = (0.299, 0.587, 0.114)
-"""How bright red, green and blue look (ITU-R BT.601)."""
 
 
 class Augmented(NamedTuple):

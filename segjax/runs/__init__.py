@@ -2,8 +2,7 @@
 
 from segjax.runs.experiment_file import ExperimentFile, Preset, experiment, read_experiment, remember
 from segjax.runs.known_boxes import known_boxes
-from segjax.runs.known_labelled import known_labelled
-from segjax.runs.known_packed import known_packed
+from segjax.runs.known_data import known_data
 from segjax.runs.load import evaluate_run, load, load_experiment
 from segjax.runs.run import create_run, experiment_of, new_run, open_run
 from segjax.runs.saved import about_run
@@ -18,8 +17,7 @@ __all__ = [
     "experiment",
     "experiment_of",
     "known_boxes",
-    "known_labelled",
-    "known_packed",
+    "known_data",
     "load",
     "load_experiment",
     "new_run",

@@ -29,7 +29,7 @@ def write_per_image(
     images.json     the same as a list
     worst.png       the worst of them by the headline score, as predictions.png of a run
     confusion.csv   of masks: the pixels of every true class (row) by predicted class (column)
-    calibration.json, calibration.png   of masks: how often a probability is right, of up to 200 images
+    calibration.json, calibration.png   how often a probability is right, of pixels or objects of up to 200 images
 
     Args:
         out: The folder; made where it is missing.
@@ -69,10 +69,10 @@ def write_per_image(
 
 
 def _write_calibration(out: Path, bins: Sequence[Sequence[float]]) -> None:
-    """The expected calibration error, and for each bin of probability its pixels, their mean, and the share right."""
+    """The expected calibration error, and of each bin how many pixels or objects, their mean, the share right."""
     error = expected_calibration_error(bins)
     rows = [
-        {"pixels": int(count), "probability": total / count, "right": right / count}
+        {"count": int(count), "probability": total / count, "right": right / count}
         for count, total, right in bins
         if count
     ]

@@ -23,7 +23,7 @@ from segjax.train.experiment import Experiment
 from segjax.train.inputs import Start
 from segjax.train.state import Variables
 from segjax.weights.catalogue import RECORDS, of_encoder
-from segjax.weights.loading import found, load, place_of_encoder
+from segjax.weights.loading import found, loaded, place_of_encoder
 
 _SHOWN = 6
 
@@ -83,9 +83,10 @@ def _from_weights(source: str, model: nn.Module, variables: Variables) -> Variab
         raise ExperimentError(
             f"{type(model).__name__} has no part named encoder that {source} could be put in; leave --start out."
         )
-    loaded = load(model, variables, source)
-    _say(source, variables, {path for path in _flat(variables) if path[1 : 1 + len(place)] == place})
-    return loaded
+    values, channels = loaded(model, variables, source)
+    taken = {path for path in _flat(variables) if path[1 : 1 + len(place)] == place}
+    _say(source, variables, taken, "" if channels is None else f", the first kernel's 3 channels for {channels}")
+    return values
 
 
 def _from_run(source: str, model: nn.Module, variables: Variables) -> Variables:
@@ -108,15 +109,15 @@ def _trained(source: str) -> Variables:
     return read_variables(path.parent, experiment.model, step)[0]
 
 
-def _say(source: str, variables: Mapping[str, Any], taken: set[tuple[str, ...]]) -> None:
-    """One line: how much is taken, and what is new."""
+def _say(source: str, variables: Mapping[str, Any], taken: set[tuple[str, ...]], changed: str = "") -> None:
+    """One line: how much is taken, what was changed of it, and what is new."""
     here = _flat(variables)
     numbers = sum(np.size(here[name]) for name in taken)
     new = _parts({name[1:] for name in here.keys() - taken}, {name[1:] for name in taken})
     more = f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
     if is_first_process():
         print(
-            f"Starting from {source}: {len(taken)} arrays of {numbers:,} numbers are taken; "
+            f"Starting from {source}: {len(taken)} arrays of {numbers:,} numbers are taken{changed}; "
             f"new: {', '.join(new[:_SHOWN]) or 'nothing'}{more}.",
             file=sys.stderr,
         )

@@ -51,7 +51,7 @@ class Served:
         self._task, self._model, self._options = task, model, options
         self._variables = jax.device_put(variables)
         self._licence, self._trained_on = licence, trained_on
-        self.tells: Tells = task.tells()
+        self.tells: Tells = task.predictions.tells
         bands = self.tells.bands
         if bands is not None and bands.channels:
             raise ServeError(
@@ -66,7 +66,7 @@ class Served:
         Raises:
             InferenceError: one of them cannot be predicted.
         """
-        return self._task.predict_images(self._model, self._variables, images, self._options)
+        return self._task.predictions.of_images(self._model, self._variables, images, self._options)
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ class BoxPredictions:
     def of_images(
         self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
     ) -> list[Found]:
-        """The objects of each."""
+        """The objects of each; takes `--score`, `--tta` and, of several objects, `--soft-nms`."""
         model = self._refined(
             model, options, "--score", why=f"images of a run on {self._data.name} are searched for boxes"
         )
@@ -61,7 +61,7 @@ class BoxPredictions:
     def write_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
-        """Images with their boxes, and all boxes in COCO's format."""
+        """Images with their boxes, and all boxes in COCO's format; takes what `of_images` does, and `--coco`."""
         model = self._refined(model, options, "--score", "--coco", why=f"a run on {self._data.name} finds boxes")
         return predict_box_files(
             model,
@@ -81,7 +81,10 @@ class BoxPredictions:
     def write_video(
         self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
     ) -> VideoSummary:
-        """Frames with their boxes, classes, scores and tracks, and all boxes in COCO's format beside the video."""
+        """Frames with their boxes, classes, scores and tracks, and all boxes in COCO's format beside the video.
+
+        Takes what `of_images` does, and `--track`.
+        """
         why = f"a run on {self._data.name} finds boxes, and a video shows them"
         model = self._refined(model, options, "--score", "--track", why=why)
         data, variables = self._data, jax.device_put(variables)

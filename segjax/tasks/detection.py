@@ -1,6 +1,6 @@
 """Detection as a task: a box, a class and scores for every object of an image."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,15 +12,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Record, Source
-from segjax.data.formats.rasters import Raster
 from segjax.drawing import draw_curves, notes
-from segjax.inference import FittedSource, Found, Summary, Tells, Variables, VideoSummary, predict_boxes
+from segjax.inference import FittedSource, Variables, predict_boxes
 from segjax.ops import boxes
 from segjax.tasks.attributes import attribute_counts, attribute_details, attribute_scores
 from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examined import Examined
 from segjax.tasks.examples import Shown, draw_box_predictions
-from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
 _WHOLE = ("ap50", "ap75", "ap", "ar", "ap_small", "ap_medium", "ap_large")
@@ -66,7 +64,7 @@ class Detection:
         self._num_classes = len(data.class_names)
         self._max_boxes = max_boxes
         self._size = size
-        self._predictions = BoxPredictions(data, size=size, max_boxes=max_boxes)
+        self.predictions = BoxPredictions(data, size=size, max_boxes=max_boxes)
 
     def targets(self, batch: Batch) -> Objects:
         """All boxes of a batch."""
@@ -157,34 +155,6 @@ class Detection:
 
         examined = draw_box_predictions(folder, source, predict, self._data)
         return examined._replace(details=details)
-
-    def tells(self) -> Tells:
-        """Boxes."""
-        return self._predictions.tells
-
-    def predict_images(
-        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
-    ) -> list[Found]:
-        """The boxes of each; takes `--score`, `--tta` and `--soft-nms`."""
-        return self._predictions.of_images(model, variables, images, options)
-
-    def predict_files(
-        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
-    ) -> Summary:
-        """Images with their boxes, and all boxes in COCO's format.
-
-        Takes `--score`, `--tta`, `--soft-nms` and `--coco`.
-        """
-        return self._predictions.write_files(model, variables, paths, out, options)
-
-    def predict_video(
-        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
-    ) -> VideoSummary:
-        """Frames with their boxes, classes and scores, and all boxes in COCO's format.
-
-        Takes `--score`, `--tta`, `--soft-nms` and `--track`.
-        """
-        return self._predictions.write_video(model, variables, video, out, options)
 
     def _scores_of(self, records: list[Record], found: list[Any]) -> metrics.DetectionScores:
         """COCO's scores of what was found in some records."""

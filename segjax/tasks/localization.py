@@ -1,6 +1,6 @@
 """Localization as a task: the box and the class of the one object of an image."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,15 +13,13 @@ from jaxtyping import Array, Float, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Record, Source
-from segjax.data.formats.rasters import Raster
 from segjax.data.padding import padded
 from segjax.drawing import draw_curves, notes
-from segjax.inference import FittedSource, Found, Summary, Tells, Variables, VideoSummary
+from segjax.inference import FittedSource, Variables
 from segjax.ops import boxes
 from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examined import Examined, calibration_bins
 from segjax.tasks.examples import Shown, draw_box_predictions
-from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
 CURVES = {"localization_accuracy": "localization accuracy", "mean_iou": "mean IoU of boxes"}
@@ -57,7 +55,7 @@ class Localization:
         self._data = data
         self._num_classes = len(data.class_names)
         self._size = size
-        self._predictions = BoxPredictions(data, size=size, max_boxes=1)
+        self.predictions = BoxPredictions(data, size=size, max_boxes=1)
 
     def targets(self, batch: Batch) -> OneObject:
         """The largest object of each image."""
@@ -138,34 +136,6 @@ class Localization:
         examined = draw_box_predictions(folder, source, lambda records: [*map(predict, records)], self._data)
         confidence, right = np.array(certain, np.float64).reshape(-1, 2).T
         return examined._replace(details={"calibration": calibration_bins(confidence, right > 0).tolist()})
-
-    def tells(self) -> Tells:
-        """One box."""
-        return self._predictions.tells
-
-    def predict_images(
-        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
-    ) -> list[Found]:
-        """The box of each; takes `--score` and `--tta`."""
-        return self._predictions.of_images(model, variables, images, options)
-
-    def predict_files(
-        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
-    ) -> Summary:
-        """Images with their boxes, and all boxes in COCO's format.
-
-        Takes `--score`, `--tta` and `--coco`.
-        """
-        return self._predictions.write_files(model, variables, paths, out, options)
-
-    def predict_video(
-        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
-    ) -> VideoSummary:
-        """Frames with their boxes, classes and scores, and all boxes in COCO's format.
-
-        Takes `--score`, `--tta` and `--track`.
-        """
-        return self._predictions.write_video(model, variables, video, out, options)
 
     def _by_class(self, scores: Float[np.ndarray, " k"]) -> dict[str, float | None]:
         return dict(zip(self._data.class_names, map(_known, scores), strict=True))

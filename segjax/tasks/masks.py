@@ -81,7 +81,10 @@ class MaskPredictions:
     def write_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
-        """Masks and overlays."""
+        """Masks, of labels that may overlap one for each, and overlays.
+
+        Takes `--tile`, `--margin`, `--tta` and `--probabilities`.
+        """
         why = f"a run on {self._data.name} gives masks"
         options.only("--tile", "--margin", "--tta", "--probabilities", why=why)
         return predict_mask_files(
@@ -100,7 +103,7 @@ class MaskPredictions:
     def write_video(
         self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
     ) -> VideoSummary:
-        """Frames tinted with their masks."""
+        """Frames tinted with their masks; takes `--tile`, `--margin` and `--tta`."""
         options.only("--tile", "--margin", "--tta", why=f"a video of a run on {self._data.name} shows masks")
         variables = jax.device_put(variables)
 

@@ -55,8 +55,7 @@ class MultiTask:
     def __init__(self, data: Dataset, size: tuple[int, int] | None = None) -> None:
         names, palette = (BACKGROUND, *data.class_names), (BACKGROUND_COLOUR, *data.palette)
         of_mask = dataclasses.replace(data, class_names=names, palette=palette)
-        self._data, self._of_mask, self._size = data, of_mask, size
-        self._labels, self._objects = Labels(names, palette), Objects(data.class_names, data.palette)
+        self.predictions = _Predictions(data, Labels(names, palette), size)
         self._localization, self._segmentation = Localization(data, size), Segmentation(of_mask)
 
     def targets(self, batch: Batch) -> OneObject:
@@ -101,11 +100,20 @@ class MultiTask:
         """Boxes, as `Localization` draws them."""
         return self._localization.draw_predictions(folder, model, variables, source)
 
+
+class _Predictions:
+    """The mask and the box of one object, of one pass of a model."""
+
+    def __init__(self, data: Dataset, labels: Labels, size: tuple[int, int] | None) -> None:
+        self._data, self._labels, self._size = data, labels, size
+        self._objects = Objects(data.class_names, data.palette)
+
+    @property
     def tells(self) -> Tells:
         """A mask, and the box of one object."""
         return Tells(self._labels, self._objects, self._data.images, self._size)
 
-    def predict_images(
+    def of_images(
         self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
     ) -> list[Found]:
         """The box, mask and probabilities of each; takes `--score`."""
@@ -117,7 +125,7 @@ class MultiTask:
             for image, (found, shares) in zip(images, each, strict=True)
         ]
 
-    def predict_files(
+    def write_files(
         self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
     ) -> Summary:
         """What `MaskResults` and `BoxResults` write, of one pass; takes `--score`, `--coco` and `--probabilities`."""
@@ -138,7 +146,7 @@ class MultiTask:
         boxes.write_annotations(out)
         return summary
 
-    def predict_video(
+    def write_video(
         self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
     ) -> VideoSummary:
         """Frames tinted with their masks, boxes drawn over them; takes `--score`."""
@@ -147,7 +155,7 @@ class MultiTask:
 
         def drawn(frame: Frame) -> Frame:
             found, probabilities = predict_boxes_and_mask(model, variables, frame, size=self._size, least=options.least)
-            tinted = tint(frame, most_probable(probabilities), self._of_mask.palette)
+            tinted = tint(frame, most_probable(probabilities), self._labels.palette)
             return np.asarray(draw_boxes(tinted, notes(found, self._data.class_names), self._data.palette))
 
         return predict_video(drawn, video, out)

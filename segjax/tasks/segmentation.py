@@ -2,7 +2,7 @@
 
 import csv
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,13 +14,11 @@ from jaxtyping import Array, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Source
-from segjax.data.formats.rasters import Raster
 from segjax.drawing import draw_curves
-from segjax.inference import Found, Summary, Tells, Variables, VideoSummary
+from segjax.inference import Variables
 from segjax.tasks.examined import Examined
 from segjax.tasks.mask_examples import IN_MATRIX, look_at_classes
 from segjax.tasks.masks import MaskPredictions
-from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
 Counts = Int[Array, "k k"] | metrics.ClassSums
@@ -56,7 +54,7 @@ class Segmentation:
     def __init__(self, data: Dataset) -> None:
         self._data = data
         self._num_classes = len(data.class_names)
-        self._predictions = MaskPredictions(data)
+        self.predictions = MaskPredictions(data)
 
     def targets(self, batch: Batch) -> Int[Array, "n h w"]:
         """The mask."""
@@ -122,29 +120,7 @@ class Segmentation:
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """A few records: the image, the truth, the prediction, the error."""
         look = functools.partial(look_at_classes, count=self._num_classes)
-        return self._predictions.draw(folder, model, variables, source, look, self.scores, self.headline)
-
-    def tells(self) -> Tells:
-        """A mask of classes."""
-        return self._predictions.tells
-
-    def predict_images(
-        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
-    ) -> list[Found]:
-        """A mask and probabilities of each."""
-        return self._predictions.of_images(model, variables, images, options)
-
-    def predict_files(
-        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
-    ) -> Summary:
-        """Masks and overlays; takes `--tile`, `--margin`, `--tta` and `--probabilities`."""
-        return self._predictions.write_files(model, variables, paths, out, options)
-
-    def predict_video(
-        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
-    ) -> VideoSummary:
-        """Frames tinted with their masks; takes `--tile`, `--margin` and `--tta`."""
-        return self._predictions.write_video(model, variables, video, out, options)
+        return self.predictions.draw(folder, model, variables, source, look, self.scores, self.headline)
 
     def _sum(self, measured: Iterable[Any]) -> Int[np.ndarray, "k k"] | metrics.ClassSums:
         total = jax.tree.map(lambda zero: np.zeros(zero.shape, np.int64), jax.eval_shape(self.zero))

@@ -12,16 +12,14 @@ from jaxtyping import Array, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Source
-from segjax.data.formats.rasters import Raster
 from segjax.drawing import draw_curves
 from segjax.errors import ExperimentError
-from segjax.inference import Found, Summary, Tells, Variables, VideoSummary
+from segjax.inference import Variables
 from segjax.metrics.averages import mean
 from segjax.metrics.labels import BINS
 from segjax.tasks.examined import Examined
 from segjax.tasks.mask_examples import look_at_labels
 from segjax.tasks.masks import MaskPredictions
-from segjax.tasks.options import Options
 from segjax.tasks.task import Batch
 
 
@@ -72,7 +70,7 @@ class SigmoidSegmentation:
             )
         self._data, self._chosen = data, thresholds
         self._labels = data.class_names if data.multilabel else data.class_names[1:]
-        self._predictions = MaskPredictions(data, self.thresholds)
+        self.predictions = MaskPredictions(data, self.thresholds)
 
     def targets(self, batch: Batch) -> Int[Array, "n h w *k"]:
         """The mask."""
@@ -132,32 +130,7 @@ class SigmoidSegmentation:
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined:
         """A few records: the image, the truth, the prediction, the error."""
         look = functools.partial(look_at_labels, thresholds=self.thresholds)
-        return self._predictions.draw(folder, model, variables, source, look, self.scores, self.headline)
-
-    def tells(self) -> Tells:
-        """A mask of labels."""
-        return self._predictions.tells
-
-    def predict_images(
-        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
-    ) -> list[Found]:
-        """A mask and probabilities of each."""
-        return self._predictions.of_images(model, variables, images, options)
-
-    def predict_files(
-        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
-    ) -> Summary:
-        """A mask for each label, or one of two classes, and overlays.
-
-        Takes `--tile`, `--margin`, `--tta` and `--probabilities`.
-        """
-        return self._predictions.write_files(model, variables, paths, out, options)
-
-    def predict_video(
-        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
-    ) -> VideoSummary:
-        """Frames tinted with their masks; takes `--tile`, `--margin` and `--tta`."""
-        return self._predictions.write_video(model, variables, video, out, options)
+        return self.predictions.draw(folder, model, variables, source, look, self.scores, self.headline)
 
     @property
     def thresholds(self) -> tuple[float, ...]:

@@ -17,11 +17,55 @@ Outputs = Any
 """What the model returns."""
 
 
+class Predictions(Protocol):
+    """How a task predicts images with a model, and writes what is found; an option that it does not take is refused."""
+
+    @property
+    def tells(self) -> Tells:
+        """What is found in an image, by name, and what an image has to be."""
+        ...
+
+    def of_images(
+        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
+    ) -> list[Found]:
+        """What `write_files` writes of each of several images; those that are seen in one size go in one pass.
+
+        Raises:
+            InferenceError: an option that is not taken, or an image that cannot be predicted.
+        """
+        ...
+
+    def write_files(
+        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
+    ) -> Summary:
+        """Predict image files and write what came of each below a folder.
+
+        Raises:
+            InferenceError: an option that is not taken, or what cannot be predicted or written.
+        """
+        ...
+
+    def write_video(
+        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
+    ) -> VideoSummary:
+        """Write a video whose frames are those of another, with the predictions drawn over them.
+
+        Raises:
+            InferenceError: as `write_files`; a video that cannot be read.
+        """
+        ...
+
+
 class Task(Protocol):
     """One kind of prediction, made from a data set; the loop uses it, and whoever predicts with a trained run."""
 
     headline: str
     """The key of the score that says most; higher is better."""
+
+    @property
+    def predictions(self) -> Predictions:
+        """How images are predicted, and what is written of them."""
+        ...
 
     def targets(self, batch: Batch) -> Any:
         """What the experiment's loss compares the outputs with."""
@@ -61,38 +105,4 @@ class Task(Protocol):
 
     def draw_predictions(self, folder: Path, model: nn.Module, variables: Variables, source: Source) -> Examined | None:
         """Write predictions.png; returns what was seen of the records looked at, for report.html."""
-        ...
-
-    def tells(self) -> Tells:
-        """What it finds in an image, by name, and what an image has to be."""
-        ...
-
-    def predict_images(
-        self, model: nn.Module, variables: Variables, images: Sequence[Raster], options: Options
-    ) -> list[Found]:
-        """What `predict_files` writes of each of several images; those that are seen in one size go in one pass.
-
-        Raises:
-            InferenceError: an option that the task does not take, or an image that cannot be predicted.
-        """
-        ...
-
-    def predict_files(
-        self, model: nn.Module, variables: Variables, paths: Sequence[Path], out: Path, options: Options
-    ) -> Summary:
-        """Predict image files and write what came of each below a folder.
-
-        Raises:
-            InferenceError: an option that the task does not take, or what cannot be predicted or written.
-        """
-        ...
-
-    def predict_video(
-        self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options
-    ) -> VideoSummary:
-        """Write a video whose frames are those of another, with the predictions drawn over them.
-
-        Raises:
-            InferenceError: as `predict_files`; a video that cannot be read.
-        """
         ...

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from flax import linen as nn
@@ -51,14 +51,29 @@ def load(module: nn.Module, variables: Variables, name: str | Path, rgb: Sequenc
         >>> sorted(weights.load(model, variables, "mine.safetensors"))
         ['params']
     """
+    return loaded(module, variables, name, rgb).variables
+
+
+class Loaded(NamedTuple):
+    """What `load` gives, and what became of the first kernel."""
+
+    variables: dict[str, Any]
+    channels: int | None
+    """How many the first kernel was brought to, from three; None where it stayed as it was."""
+
+
+def loaded(module: nn.Module, variables: Variables, name: str | Path, rgb: Sequence[int] | None = None) -> Loaded:
+    """As `load`, for whoever says what was done."""
     place = place_of_encoder(variables)
     state, names, unused = found(name)
     like = {kind: inside for kind, tree in variables.items() if (inside := _at(tree, place)) is not None}
+    fitted, channels = _of_channels(state, like, names, rgb)
     try:
-        values = from_torch(_of_channels(state, like, names, rgb), like, names=names, unused=unused_by(module, unused))
+        values = from_torch(fitted, like, names=names, unused=unused_by(module, unused))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
-    return {kind: _with(tree, place, values[kind]) if kind in values else tree for kind, tree in variables.items()}
+    whole = {kind: _with(tree, place, values[kind]) if kind in values else tree for kind, tree in variables.items()}
+    return Loaded(whole, channels)
 
 
 def save(
@@ -131,9 +146,12 @@ def found(name: str | Path, others: Sequence[str] = ()) -> tuple[dict[str, np.nd
 
 def _of_channels(
     state: Mapping[str, np.ndarray], like: Variables, names: Names, rgb: Sequence[int] | None
-) -> dict[str, np.ndarray]:
-    """The arrays, with the first kernel for the channels that the encoder was made for, and vectors as vectors."""
-    fitted = dict(state)
+) -> tuple[dict[str, np.ndarray], int | None]:
+    """The arrays, with the first kernel for the channels that the encoder was made for, and vectors as vectors.
+
+    And those channels, where it had others.
+    """
+    fitted, brought = dict(state), None
     for key, value in state.items():
         leaf = _at(like, path_of(renamed(key, names), value.ndim))
         if getattr(leaf, "ndim", 0) == 1 and value.shape == (*leaf.shape, 1, 1):  # torchvision's layer scales
@@ -141,8 +159,8 @@ def _of_channels(
         if value.ndim == 4 and value.shape[1] == 3 and getattr(leaf, "ndim", 0) == 4:
             channels = leaf.shape[2]
             if channels != 3 and (*leaf.shape[:2], leaf.shape[3]) == (*value.shape[2:], value.shape[0]):
-                fitted[key] = fit_first_kernel(value, channels, rgb)
-    return fitted
+                fitted[key], brought = fit_first_kernel(value, channels, rgb), channels
+    return fitted, brought
 
 
 def unused_by(module: nn.Module, unused: str | None) -> str | None:

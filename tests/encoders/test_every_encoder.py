@@ -1,15 +1,21 @@
 """What every encoder owes, whichever its family; nothing is computed."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
+import torch
 from encoder_parts import check_parts
 
+from benchmarks.encoder_fields import FIELDS, WITHOUT
+from benchmarks.torch_zoo import timm
 from segjax import encoders
 from segjax.decoders import UNetDecoder
+from segjax.layers import DropPath
 from segjax.models import Segmenter
 from segjax.upsampling import Bilinear
 
@@ -30,6 +36,31 @@ def test_each_is_made_by_its_name(name: str):
     encoder: Any = encoders.named(name, dtype="bfloat16", remat=True)
     assert (encoder.dtype, encoder.remat) == ("bfloat16", True)
     assert encoders.named(encoder, dtype="float32") is encoder
+
+
+def test_each_family_has_every_field_or_a_reason():
+    for name in encoders.BY_NAME:
+        encoder: Any = encoders.named(name)
+        lacks = set(FIELDS) - {field.name for field in dataclasses.fields(encoder)}
+        assert lacks == set(WITHOUT.get(type(encoder), {})), name
+
+
+@pytest.mark.parametrize(("name", "channels", "stride"), [("resnet18", 13, 8), ("mobilenet_v2", 1, 16)])
+def test_branches_are_left_out_as_often_as_timms(name: str, channels: int, stride: int):
+    rates = []
+
+    def note(call: Any, arguments: Any, named: Any, context: Any) -> Any:
+        if isinstance(context.module, DropPath):
+            rates.append(context.module.rate)
+        return call(*arguments, **named)
+
+    with nn.intercept_methods(note):
+        levels, _ = shapes(name, (2, 65, 97, channels), train=True, drop_path=0.2, output_stride=stride)
+    assert [level.stride for level in levels] == [min(stride, whole) for whole in (2, 4, 8, 16, 32)]
+    with torch.device("meta"):
+        theirs = timm.create_model({"mobilenet_v2": "mobilenetv2_100"}.get(name, name), drop_path_rate=0.2)
+    blocks = [block for block in theirs.modules() if hasattr(block, "drop_path") and getattr(block, "has_skip", True)]
+    assert rates == pytest.approx([getattr(block.drop_path, "drop_prob", 0.0) for block in blocks])
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)

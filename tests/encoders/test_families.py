@@ -88,6 +88,14 @@ def test_fewer_levels_are_the_first_ones_and_need_fewer_parameters(encoder, stri
         assert len(jax.tree.leaves(variables)) < len(jax.tree.leaves(seen(encoder)[1]))
 
 
+@having("output_stride")
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_no_level_is_coarser_than_the_output_stride_and_parameters_stay(encoder, strides, output_stride):
+    levels, variables = seen(encoder.clone(output_stride=output_stride), channels=13)
+    assert tuple(level.stride for level in levels) == tuple(min(stride, output_stride) for stride in strides)
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, seen(encoder, channels=13)[1])
+
+
 @having("drop_path")
 def test_branches_are_dropped_in_training_alone(encoder, strides):
     dropping = encoder.clone(drop_path=0.5)

@@ -87,7 +87,7 @@ def detector() -> tuple[nn.Module, dict[str, Any]]:
 
 def write(folder: Path, task: Task, of: Any, **how: Any) -> None:
     model, variables = of()
-    shown = {"name": "three", "score": 0.3, **task.tells().described()}
+    shown = {"name": "three", "score": 0.3, **task.predictions.tells.described()}
     export_page(model, variables, folder, [PHOTO], size=SIZE, shown=shown, **how)
 
 

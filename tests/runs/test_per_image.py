@@ -62,7 +62,7 @@ def test_every_image_has_its_scores_and_the_worst_come_first(tmp_path: Path):
     assert (tmp_path / "out" / "worst.png").exists()
     calibration = json.loads((tmp_path / "out" / "calibration.json").read_text())
     [only] = calibration["bins"]  # of a softmax of 0 and 1
-    assert (only["pixels"], only["right"]) == (192, 168 / 192)
+    assert (only["count"], only["right"]) == (192, 168 / 192)
     np.testing.assert_allclose(only["probability"], 1 / (1 + np.exp(-1)), rtol=1e-3)
     np.testing.assert_allclose(calibration["expected_calibration_error"], 168 / 192 - 1 / (1 + np.exp(-1)), rtol=1e-2)
     assert (tmp_path / "out" / "calibration.png").exists()

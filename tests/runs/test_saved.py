@@ -15,7 +15,7 @@ import segjax
 from segjax import models
 from segjax.cli import main
 from segjax.data import Statistics
-from segjax.data.formats.images import read_mask
+from segjax.data.formats.mask_files import read_mask
 from segjax.data.padding import padded
 from segjax.errors import DataError, ExperimentError
 from segjax.layers import Normalized
@@ -163,7 +163,7 @@ def test_labels_that_overlap_stay_so_with_their_thresholds(squares: Path, tmp_pa
     assert task.thresholds == (0.25, 0.75)
     image = np.random.default_rng(0).integers(0, 255, (24, 32, 3)).astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
-    task.predict_files(plain, found, [tmp_path / "a.png"], tmp_path / "out", Options())
+    task.predictions.write_files(plain, found, [tmp_path / "a.png"], tmp_path / "out", Options())
     shares = jax.jit(lambda: model.apply(variables, padded(image)[None], train=False))()[0, :24, :32]
     for label, threshold in enumerate(about.thresholds):
         mask = read_mask(tmp_path / "out" / f"a_mask_{label}_{about.class_names[label]}.png")

@@ -2,18 +2,22 @@ import hashlib
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
+import forge
 import jax
 import numpy as np
 import pytest
 
 import segjax
 from segjax import weights
+from segjax.cli import main
 from segjax.errors import DataError, ExperimentError
-from segjax.layers import Normalized, Standardized
-from segjax.runs import experiment_of, new_run, read_experiment
+from segjax.layers import Conv, Normalized, Standardized, batch_norm
+from segjax.runs import experiment_of, new_run, read_experiment, start_from
 from segjax.train import Interrupted, Recipe, Run, interruption, train
 from segjax.train.checkpoints import read_variables
 from segjax.weights import safetensors_file
@@ -48,6 +52,8 @@ class Noise:
 
 
 class Small(nn.Module):
+    parts = (("conv1", "bn1"),)
+
     @nn.compact
     def __call__(self, image, *, train):
         x = Conv(4, 3, 1, use_bias=False, name="conv1")(image)
@@ -176,6 +182,59 @@ def test_another_run_hands_on_all_but_a_changed_head_and_its_normalisation(
         assert experiment.model.mean == model.mean == (0.485, 0.456, 0.406)  # type: ignore[attr-defined]
     shutil.rmtree(first.path)
     assert experiment_of(second).model.mean == model.mean  # type: ignore[attr-defined]  (it remembers)
+
+
+class Kernel(nn.Module):
+    """As the file's Small."""
+
+    @nn.compact
+    def __call__(self, image: Any, *, train: bool) -> Any:
+        x = Conv(4, 3, 1, use_bias=False, name="conv1")(image)
+        return batch_norm(use_running_average=not train, name="bn1")(x)
+
+
+class Headed(nn.Module):
+    encoder: nn.Module
+
+    @nn.compact
+    def __call__(self, image: Any, *, train: bool) -> Any:
+        return nn.Conv(2, (1, 1), name="head")(self.encoder(image, train=train))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 13])
+def test_a_first_kernel_for_other_channels_is_said(file: Path, channels: int, capfd: pytest.CaptureFixture[str]):
+    start, model = start_from("imagenet", "small"), Headed(Kernel())
+    assert start is not None
+    image = jax.ShapeDtypeStruct((1, 8, 8, channels), np.float32)
+    shapes: Any = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
+    start.take(model, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes))
+    brought = "" if channels == 3 else f", the first kernel's 3 channels for {channels}"
+    assert f"numbers are taken{brought}; new: head.\n" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("knobs", "sentence"),
+    [
+        (["--start", "half.pth"], "half.pth is a zip archive that ends early or is damaged: fetch it again."),
+        (["--start", "code.pth"], "code.pth asks for posix.system, which no state dict needs, and nothing of it was"),
+        (["--start", "gone.pth"], "gone.pth is no file and no weights of a name"),
+        (["--start", "deeper.safetensors"], "These weights are not of this model: 1 left over (conv2.weight)"),
+        (["--freeze", "layer9"], "layer9 is no part of Small"),
+        (["--freeze", "9"], "freeze is 9; Small has 1 stages, in order conv1+bn1."),
+    ],
+)
+def test_the_command_says_in_one_sentence_what_is_wrong_and_leaves_nothing_behind(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    knobs: list[str], sentence: str,
+):  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    forge.archive(tmp_path / "code.pth", forge.pickle(forge.called("posix", "system", forge.text("touch run"))))
+    (tmp_path / "half.pth").write_bytes((tmp_path / "code.pth").read_bytes()[:-40])
+    safetensors_file.write(tmp_path / "deeper.safetensors", STATE | {"conv2.weight": np.zeros((4, 4, 3, 3), "f4")})
+    assert main(["train", str(file), *knobs, "--out", "run"]) == 1
+    (said,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("segjax: "))
+    assert sentence in said
+    assert not Path("run").exists()
 
 
 @pytest.mark.parametrize(

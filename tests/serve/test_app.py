@@ -80,7 +80,7 @@ def written(task: Task, model: nn.Module, data: bytes, folder: Path, options: Op
     """What `segjax predict` writes for an image file, by what follows its name."""
     file = folder / "a.bin"
     file.write_bytes(data)
-    assert not task.predict_files(model, {}, [file], folder / "out", options).failed
+    assert not task.predictions.write_files(model, {}, [file], folder / "out", options).failed
     return {path.name.removeprefix("a"): path.read_bytes() for path in (folder / "out").iterdir()}
 
 

@@ -49,8 +49,8 @@ def test_one_object_from_training_to_prediction(
     assert main(["predict", str(run.path), str(tmp_path / "pictures"), "--out", str(tmp_path / "out")]) == 0
     task, model, variables, _ = open_predictor(str(run.path))
     read = [read_raster(tmp_path / "pictures" / f"{number}.png") for number in range(3)]
-    in_memory: Any = task.predict_images(model, variables, read, Options())
-    objects: Any = task.tells().objects
+    in_memory: Any = task.predictions.of_images(model, variables, read, Options())
+    objects: Any = task.predictions.tells.objects
     coco = COCO(tmp_path / "out" / "boxes.json")
     assert {category["name"] for category in coco.loadCats(coco.getCatIds())} == {"red", "blue"}
     right, agree = 0, []

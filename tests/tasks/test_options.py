@@ -40,14 +40,14 @@ def test_an_option_that_a_task_does_not_take_is_refused_in_one_sentence(name: st
     if option == "--track" and option in TAKEN[name]:
         pytest.importorskip("trackers", reason="the extra track is not installed")
     if option in TAKEN[name] and option != "--track":  # which images have no use for
-        task.predict_files(Nothing(), {}, [], tmp_path, options)
+        task.predictions.write_files(Nothing(), {}, [], tmp_path, options)
     else:
         with pytest.raises(InferenceError, match=sentence):
-            task.predict_files(Nothing(), {}, [], tmp_path, options)
+            task.predictions.write_files(Nothing(), {}, [], tmp_path, options)
     if option in TAKEN[name] and option != "--probabilities":  # which a video has none of
         sentence = "nowhere.avi is not there"
     with pytest.raises(InferenceError, match=sentence):
-        task.predict_video(Nothing(), {}, tmp_path / "nowhere.avi", tmp_path / "out.avi", options)
+        task.predictions.write_video(Nothing(), {}, tmp_path / "nowhere.avi", tmp_path / "out.avi", options)
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.5, float("nan")])

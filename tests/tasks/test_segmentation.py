@@ -61,7 +61,7 @@ def test_files_and_frames_are_predicted_in_tiles(tmp_path: Path):
     task, options = Segmentation(DATA), Options(Tiling(tile=192, margin=0), probabilities="npy")
     image = halves(200, 300)
     Image.fromarray(image).save(tmp_path / "a.png")
-    summary = task.predict_files(Threshold(), {}, [tmp_path / "a.png"], tmp_path / "out", options)
+    summary = task.predictions.write_files(Threshold(), {}, [tmp_path / "a.png"], tmp_path / "out", options)
     assert summary.done == (tmp_path / "out" / "a.png",)
     with Image.open(summary.done[0]) as mask:
         np.testing.assert_array_equal(np.array(mask), image[..., 0] > 127)
@@ -71,7 +71,9 @@ def test_files_and_frames_are_predicted_in_tiles(tmp_path: Path):
     for _ in range(2):
         writer.write(image)
     writer.release()
-    video = task.predict_video(Threshold(), {}, tmp_path / "in.avi", tmp_path / "out.avi", Options(options.tiling))
+    video = task.predictions.write_video(
+        Threshold(), {}, tmp_path / "in.avi", tmp_path / "out.avi", Options(options.tiling)
+    )
     assert video.frames == 2
     _, frame = cv2.VideoCapture(str(tmp_path / "out.avi")).read()
     np.testing.assert_allclose(frame[100, 40, ::-1], [0.55 * 30 + 0.45 * 20] * 3, atol=8)

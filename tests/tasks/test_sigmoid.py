@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from segjax.data import Dataset
-from segjax.data.formats.images import read_mask
+from segjax.data.formats.mask_files import read_mask
 from segjax.errors import ExperimentError
 from segjax.inference import Tiling
 from segjax.tasks import Options, SigmoidSegmentation
@@ -94,7 +94,7 @@ def test_a_mask_is_written_for_each_label_and_reads_as_it_was_predicted(tmp_path
     Image.fromarray(pixels).save(tmp_path / "a.png")
     task = SigmoidSegmentation(LABELS).decided({"threshold": {"bright": 0.5, "right": 0.9}})
     options = Options(Tiling(tile=192, margin=0), probabilities="npy")
-    summary = task.predict_files(Levels(2), {}, [tmp_path / "a.png"], tmp_path / "out", options)
+    summary = task.predictions.write_files(Levels(2), {}, [tmp_path / "a.png"], tmp_path / "out", options)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"a_mask_0_bright.png", "a_mask_1_right.png", "a_overlay.png", "a_probabilities.npy"}
     assert summary.done == (tmp_path / "out" / "a_mask_0_bright.png",)
@@ -104,7 +104,7 @@ def test_a_mask_is_written_for_each_label_and_reads_as_it_was_predicted(tmp_path
     np.testing.assert_allclose(shares, 1 / (1 + np.exp(-(pixels[..., :2] - 128.0) / 16)), atol=1e-5)
 
     task = SigmoidSegmentation(LABELS)
-    task.predict_files(Levels(2), {}, [tmp_path / "a.png"], tmp_path / "both", Options(probabilities="png"))
+    task.predictions.write_files(Levels(2), {}, [tmp_path / "a.png"], tmp_path / "both", Options(probabilities="png"))
     overlay = np.array(Image.open(tmp_path / "both" / "a_overlay.png"))
     corner = {tuple(colour) for colour in overlay[120:180, 180:280].reshape(-1, 3).tolist()}
     seen = [tuple(np.round(0.55 * pixels[150, 200] + 0.45 * np.array(colour)).astype(int)) for colour in LABELS.palette]
@@ -118,7 +118,7 @@ def test_where_an_image_has_no_data_no_label_is_known(tmp_path: Path):
     pixels[:5] = np.nan
     np.save(tmp_path / "a.npy", pixels)
     task = SigmoidSegmentation(LABELS)
-    task.predict_files(Levels(2), {}, [tmp_path / "a.npy"], tmp_path / "out", Options(probabilities="npy"))
+    task.predictions.write_files(Levels(2), {}, [tmp_path / "a.npy"], tmp_path / "out", Options(probabilities="npy"))
     for number, name in enumerate(LABELS.class_names):
         mask = np.array(Image.open(tmp_path / "out" / f"a_mask_{number}_{name}.png"))
         assert (mask[:5] == 255).all()
@@ -131,7 +131,9 @@ def test_one_logit_gives_one_mask_and_shares_of_both_classes(tmp_path: Path):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     for threshold, there in ((0.5, 1), (0.75, 0)):
         task = SigmoidSegmentation(TWO).decided({"threshold": {"bright": threshold}})
-        task.predict_files(Levels(1), {}, [tmp_path / "a.png"], tmp_path / "out", Options(probabilities="npy"))
+        task.predictions.write_files(
+            Levels(1), {}, [tmp_path / "a.png"], tmp_path / "out", Options(probabilities="npy")
+        )
         np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a.png"), there * truth(pixels)[..., 0])
     shares = np.load(tmp_path / "out" / "a_probabilities.npy")
     assert shares.shape == (200, 300, 2)
@@ -152,4 +154,4 @@ def test_records_are_drawn_and_frames_tinted(tmp_path: Path):
     writer.write(pixels[..., ::-1])
     writer.release()
     task = SigmoidSegmentation(LABELS)
-    assert task.predict_video(Levels(2), {}, tmp_path / "in.avi", tmp_path / "out.avi", Options()).frames == 1
+    assert task.predictions.write_video(Levels(2), {}, tmp_path / "in.avi", tmp_path / "out.avi", Options()).frames == 1

@@ -9,7 +9,7 @@ from PIL import Image
 
 import segjax
 from segjax.cli import main
-from segjax.data.formats.images import read_mask
+from segjax.data.formats.mask_files import read_mask
 from segjax.runs import create_run, experiment_of
 from segjax.runs.load import evaluate_run
 from segjax.runs.saved import open_predictor
@@ -141,6 +141,6 @@ def test_thresholds_of_the_validation_split_are_kept_and_used(squares: Path, tmp
     record = experiment_of(run).data.open("test")[0]
     Image.fromarray(record["image"]).save(tmp_path / "a.png")
     task, model, variables, _ = open_predictor(str(run.path))
-    task.predict_files(model, variables, [tmp_path / "a.png"], tmp_path / "out", Options(probabilities="npy"))
+    task.predictions.write_files(model, variables, [tmp_path / "a.png"], tmp_path / "out", Options(probabilities="npy"))
     shares = np.load(tmp_path / "out" / "a_probabilities.npy")
     np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a.png"), shares[..., 1] >= kept["square"])

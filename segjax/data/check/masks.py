@@ -21,9 +21,10 @@ from segjax.data.check.report import duplicates
 from segjax.data.formats.bands import Bands, choose, read_names
 from segjax.data.formats.channels import read_channels
 from segjax.data.formats.classes import ClassList, numbered_classes
-from segjax.data.formats.images import decode_mask, shown, uncoloured
+from segjax.data.formats.images import shown
 from segjax.data.formats.label_bands import read_labels
 from segjax.data.formats.layouts import ImageAndMask, find
+from segjax.data.formats.mask_files import decode_mask, uncoloured
 from segjax.data.formats.opened import stored_orientation
 from segjax.data.formats.problems import Problem
 from segjax.data.formats.rasters import WHITE, Depth, depth_of

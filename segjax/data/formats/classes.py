@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from segjax.data.formats.images import Colours, shown
+from segjax.data.formats.images import shown
+from segjax.data.formats.mask_files import Colours
 from segjax.errors import DataError
 from segjax.mask_numbers import MOST_CLASSES, ignored
 

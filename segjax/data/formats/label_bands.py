@@ -11,7 +11,7 @@ from segjax.data.formats import tiff
 from segjax.data.formats.arrays import SUFFIXES as ARRAYS
 from segjax.data.formats.arrays import is_array_file, read_array
 from segjax.data.formats.classes import ClassList, bright_palette
-from segjax.data.formats.images import decode_mask, fitted, read_mask, uncoloured, whole_labels, with_ignored
+from segjax.data.formats.mask_files import decode_mask, fitted, read_mask, uncoloured, whole_labels, with_ignored
 from segjax.data.formats.opened import FilePath, image_stream, shown, tiff_pages, upright_pixels
 from segjax.data.formats.scenes import Window
 from segjax.errors import DataError

@@ -15,7 +15,8 @@ from jaxtyping import UInt
 from segjax.data.dataset import Dataset
 from segjax.data.formats.classes import Colour, voc_palette
 from segjax.data.formats.held_out import VAL_SHARE, say_once
-from segjax.data.formats.images import read_image, read_mask
+from segjax.data.formats.images import read_image
+from segjax.data.formats.mask_files import read_mask
 from segjax.data.record import Record, refuse_unknown_split
 from segjax.errors import DataError
 from segjax.mask_numbers import ignored, ignored_in, mask_type

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class LabelledDefaults:
     """Of the training images where they are not of 8 bits in three bands; otherwise those of photos."""
     bands: Bands = field(default_factory=Bands)
     """What its images are read as."""
+    class_weights: ClassVar[tuple[float, ...]] = ()
+    """None are worked out."""
 
     @classmethod
     def from_json(cls, known: dict[str, Any]) -> "LabelledDefaults":

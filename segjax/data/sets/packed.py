@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from segjax.cache.files import Files, Folder, files_in
 from segjax.cache.store import data_dir, store
@@ -48,6 +48,8 @@ class PackedDefaults:
     """Height and width of training crops, where the source says it beside its augmentation."""
     class_weights: tuple[float, ...]
     """By median frequency, of a folder; of others none."""
+    notes: ClassVar[tuple[str, ...]] = ()
+    """Nothing is guessed."""
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> "PackedDefaults":

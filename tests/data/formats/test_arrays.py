@@ -8,7 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from segjax.data.formats.images import extent, read_image, read_mask
+from segjax.data.formats.images import extent, read_image
+from segjax.data.formats.mask_files import read_mask
 from segjax.errors import DataError
 
 RNG = np.random.default_rng(0)

@@ -15,7 +15,8 @@ from PIL import Image
 from tiff_files import tiff_file
 
 from segjax.data.formats import opened
-from segjax.data.formats.images import SUFFIXES, extent, read_image, read_mask
+from segjax.data.formats.images import SUFFIXES, extent, read_image
+from segjax.data.formats.mask_files import read_mask
 from segjax.errors import DataError
 
 RNG = np.random.default_rng(0)

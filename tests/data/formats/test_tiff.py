@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from tiff_files import tiff_file
 
-from segjax.data.formats.images import read_image, read_mask
+from segjax.data.formats.images import read_image
+from segjax.data.formats.mask_files import read_mask
 from segjax.data.formats.tiff import read_pages, read_pixels
 from segjax.errors import DataError
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from segjax.data.formats.annotations import Annotations, is_number
-from segjax.data.formats.images import decode_mask, read_image, shown
+from segjax.data.formats.images import read_image, shown
+from segjax.data.formats.mask_files import decode_mask
 from segjax.data.formats.tools.marks import (
     ImagesBelow,
     Labelled,
