@@ -177,7 +177,9 @@ def _classes(
         # Within the box of both, where all nearest points are.
         (box,) = ndimage.find_objects((region | true).astype(np.int8))
         contour, true_contour = (side[box] & ~ndimage.binary_erosion(side[box]) for side in (region, true))
-        to_predicted, to_true = (np.asarray(ndimage.distance_transform_edt(~each)) for each in (contour, true_contour))
+        to_predicted, to_true = (
+            np.asarray(ndimage.distance_transform_edt(np.logical_not(each))) for each in (contour, true_contour)
+        )
         yield int(c), to_true[contour], to_predicted[true_contour]
 
 
