@@ -176,7 +176,9 @@ def _classes(
             continue
         # Within the box of both, where all nearest points are.
         (box,) = ndimage.find_objects((region | true).astype(np.int8))
-        contour, true_contour = (side[box] & ~ndimage.binary_erosion(side[box]) for side in (region, true))
+        contour, true_contour = (
+            side[box] & np.logical_not(ndimage.binary_erosion(side[box])) for side in (region, true)
+        )
         to_predicted, to_true = (
             np.asarray(ndimage.distance_transform_edt(np.logical_not(each))) for each in (contour, true_contour)
         )
