@@ -29,6 +29,7 @@ from benchmarks.upsampling import pretrained
 from segjax import upsampling
 from segjax.decoders import FCNDecoder, UNetDecoder
 from segjax.encoders import ConvEncoder
+from segjax.errors import DataError
 from segjax.layers import ConvBlock
 from segjax.models import Segmenter
 
@@ -178,7 +179,7 @@ def matched(cell: Cell, num_classes: int) -> Cell:
     """The published cell with its decoder scaled to the control's parameters; itself where it has as many already.
 
     The convolutions that predict kernels do not shrink with the decoder, so they are squeezed until they leave room for
-    it. Raises ValueError where nothing gives as many parameters within `TOLERANCE`.
+    it. Raises DataError where nothing gives as many parameters within `TOLERANCE`.
     """
     goal = parameters(published(cell.data, cell.family, CONTROL, cell.width), num_classes)[1]
 
@@ -209,7 +210,7 @@ def matched(cell: Cell, num_classes: int) -> Cell:
             narrower = replace(best, decoder=(best.decoder[0] - 1, *best.decoder[1:]))
             best = min(best, _with_one_fitted(narrower, len(best.decoder) - 1, excess), key=off)
     if off(best) > TOLERANCE:
-        raise ValueError(
+        raise DataError(
             f"No width of {cell.name}'s decoder brings its parameters within {TOLERANCE:.0%} of the {goal} of "
             f"{CONTROL}: the nearest is off by {off(best):.1%}; take a larger width."
         )

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.upsampling import cells, costs
 from benchmarks.upsampling.cells import CONTROL, TWIN, UPSAMPLERS, Cell, Family, Place, published
 from segjax import upsampling
+from segjax.errors import DataError
 
 
 def shapes(cell: Cell, size: int = 13) -> tuple[dict, tuple[int, ...]]:
@@ -63,7 +64,7 @@ def test_carafe_is_squeezed_where_it_alone_has_too_many_parameters():
 
 
 def test_what_cannot_be_matched_is_refused():
-    with pytest.raises(ValueError, match=r"No width of data-fcn-pixel_shuffle-w1-d4's decoder .* take a larger width"):
+    with pytest.raises(DataError, match=r"No width of data-fcn-pixel_shuffle-w1-d4's decoder .* take a larger width"):
         cells.matched(published("data", "fcn", "pixel_shuffle", 1), 4)
 
 

@@ -34,6 +34,10 @@ def arrays(size: tuple[int, ...], taps: int) -> tuple[np.ndarray, np.ndarray]:
         (5, 2, 1, ((2, 2), (2, 3))),
         (5, 3, 1, ((2, 2), (3, 2))),
         (7, 1, 1, ((3, 3), (3, 3))),
+        (3, 1, 9, ((9, 9), (9, 9))),  # the outer taps see some of 13 rows, and none of 8
+        (5, 2, 6, ((12, 12), (13, 11))),
+        (3, 1, 40, ((40, 40), (41, 39))),  # the middle one alone sees anything
+        (2, 1, 30, ((30, 15), (15, 30))),  # along the rows of few none does
     ],
 )
 def test_equals_torch(size: Any, taps: int, stride: int, dilation: int, padding: Any):
