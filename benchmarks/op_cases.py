@@ -152,6 +152,17 @@ CASES = [
         axes=(IMAGE, CONV),
         memory_bound=False,
     ),
+    Case(
+        "conv 1x1",
+        lambda x, kernel: ops.conv(x, kernel),
+        lambda x, kernel: F.conv2d(x, kernel),
+        lambda x, kernel: jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        ),
+        inputs=with_kernel(1),
+        axes=(IMAGE, CONV),
+        memory_bound=False,
+    ),
     Case("depthwise conv 3x3", **depthwise(3, 1)),
     Case("depthwise conv 5x5 s2", **depthwise(5, 2)),
     Case("nearest x2", doubled("nearest"), torch_doubled("nearest"), limits=(1.05, 0.8)),
