@@ -58,6 +58,10 @@ def resize(
     return _resize(x, pair(size, "size"), method, align_corners)
 
 
+_MOST_PHASES = 16
+"""Of a repeated pixel, that a CPU adds up as slices: as a sum over axes XLA computes anew whatever they come from."""
+
+
 @partial(jax.jit, static_argnums=(1, 2, 3), inline=True)
 def _resize(x: Array, size: Pair, method: ResizeMethod, align_corners: bool) -> Array:
     floating = jnp.issubdtype(x.dtype, jnp.floating)
@@ -97,7 +101,8 @@ def _resized_when_run(x: Array, size: Sequence[int], method: ResizeMethod, align
 
 def _repeat(x: Array, rows: Taps, columns: Taps) -> Array:
     factors = rows.index.shape[1] // x.shape[1], columns.index.shape[1] // x.shape[2]
-    return derivative(Multilinear((_summed, _repeated), factors, on_tpu=(_summed_phases, repeated)), 1, x)
+    on_cpu = (_summed_phases, _repeated) if factors[0] * factors[1] <= _MOST_PHASES else None
+    return derivative(Multilinear((_summed, _repeated), factors, on_cpu, (_summed_phases, repeated)), 1, x)
 
 
 def _repeated(x: Array, factors: Pair) -> Array:

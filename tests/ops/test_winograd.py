@@ -88,7 +88,7 @@ def matrix_products(function, *arguments):
         ((1, 18, 18), (128, 160), 3, 16, 48),  # and that of the kernel
         ((1, 16, 18), (63, 64), 3, 0, 0),
         ((1, 16, 18), (64, 32), 3, 0, 0),
-        ((1, 16, 18), (64, 64), 1, 0, 0),
+        ((1, 16, 18), (64, 64), 1, 1, 3),  # products of another kind: `segjax.ops.pointwise`
         ((1, 8, 16), (64, 66), 3, 0, 0),  # fewer than 2 x 66 pixels
     ],
 )
