@@ -9,8 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from segjax.ops import depthwise, pointwise, winograd
-from segjax.ops.depthwise import Geometry
-from segjax.ops.geometry import Pair, extent, pair, symbolic
+from segjax.ops.geometry import ConvGeometry, Pair, extent, pair, symbolic
 from segjax.ops.multilinear import Multilinear, derivative
 
 _WIDE, _WIDE_GRADIENT = 64, 128
@@ -67,12 +66,14 @@ def conv(
         )
     strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
     pads = _pads(x.shape[1:3], kernel.shape[:2], padding, strides, dilations)
-    geometry = Geometry((x.shape[1], x.shape[2]), (kernel.shape[0], kernel.shape[1]), pads, strides, dilations, groups)
+    geometry = ConvGeometry(
+        (x.shape[1], x.shape[2]), (kernel.shape[0], kernel.shape[1]), pads, strides, dilations, groups
+    )
     on_cpu = None
     if _is_depthwise(x, kernel, groups):
         on_cpu = depthwise.input_gradient, depthwise.kernel_gradient, depthwise.convolve
-    elif strides != (1, 1) and groups == 1 and _is_pointwise(kernel.shape, pads) and not symbolic(*geometry.size):
-        on_cpu = _pixels_input_gradient, _pixels_kernel_gradient, _pixels
+    elif _is_pointwise(geometry):
+        on_cpu = pointwise.input_gradient, pointwise.kernel_gradient, pointwise.convolve
     if on_cpu is not None:
         form = Multilinear((_stepped_input_gradient, _stepped_kernel_gradient, _stepped), geometry, on_cpu)
         return derivative(form, 2, x, kernel)
@@ -105,39 +106,28 @@ def _is_depthwise(x: Array, kernel: Array, groups: int) -> bool:
     return known and channels == 1 < groups == features and rows * columns <= _MOST_TAPS
 
 
-def _is_pointwise(kernel: tuple[int, ...], pads: Pads) -> bool:
-    return kernel[:2] == (1, 1) and pads == ((0, 0), (0, 0))
+def _is_pointwise(geometry: ConvGeometry) -> bool:
+    known = geometry.strides == (1, 1) or not symbolic(*geometry.size)
+    return known and geometry.groups == 1 and geometry.taps == (1, 1) and geometry.pads == ((0, 0), (0, 0))
 
 
-def _stepped(x: Array, kernel: Array, geometry: Geometry) -> Array:
+def _stepped(x: Array, kernel: Array, geometry: ConvGeometry) -> Array:
     _, _, pads, strides, dilations, groups = geometry
     return lax.conv_general_dilated(
         x, kernel, strides, pads, rhs_dilation=dilations, feature_group_count=groups, dimension_numbers=_NHWC
     )
 
 
-def _stepped_input_gradient(kernel: Array, upstream: Array, geometry: Geometry) -> Array:
+def _stepped_input_gradient(kernel: Array, upstream: Array, geometry: ConvGeometry) -> Array:
     channels = kernel.shape[2] * geometry.groups
     x = jax.ShapeDtypeStruct((upstream.shape[0], *geometry.size, channels), upstream.dtype)
     return jax.linear_transpose(lambda x: _stepped(x, kernel, geometry), x)(upstream)[0]
 
 
-def _stepped_kernel_gradient(x: Array, upstream: Array, geometry: Geometry) -> Array:
+def _stepped_kernel_gradient(x: Array, upstream: Array, geometry: ConvGeometry) -> Array:
     shape = (*geometry.taps, x.shape[-1] // geometry.groups, upstream.shape[-1])
     kernel = jax.ShapeDtypeStruct(shape, x.dtype)
     return jax.linear_transpose(lambda kernel: _stepped(x, kernel, geometry), kernel)(upstream)[0]
-
-
-def _pixels(x: Array, kernel: Array, geometry: Geometry) -> Array:
-    return pointwise.convolve(x, kernel, geometry.strides)
-
-
-def _pixels_input_gradient(kernel: Array, upstream: Array, geometry: Geometry) -> Array:
-    return pointwise.input_gradient(kernel, upstream, geometry.strides, geometry.size)
-
-
-def _pixels_kernel_gradient(x: Array, upstream: Array, geometry: Geometry) -> Array:
-    return pointwise.kernel_gradient(x, upstream, geometry.strides)
 
 
 def _plain(x: Array, kernel: Array, pads: Pads) -> Array:
@@ -159,14 +149,10 @@ def _kernel_gradient(x: Array, upstream: Array, pads: Pads) -> Array:
 
 
 def _fastest(x: Array, kernel: Array, pads: Pads) -> Array:
-    if _is_pointwise(kernel.shape, pads):
-        return pointwise.convolve(x, kernel)
     return (winograd.convolve if _winograd_helps(x, kernel.shape, pads, _WIDE) else _plain)(x, kernel, pads)
 
 
 def _fastest_input_gradient(kernel: Array, upstream: Array, pads: Pads) -> Array:
-    if _is_pointwise(kernel.shape, pads):
-        return pointwise.input_gradient(kernel, upstream)
     (top, bottom), (left, right) = pads
     kh, kw = kernel.shape[:2]
     around = (kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right)
@@ -175,8 +161,6 @@ def _fastest_input_gradient(kernel: Array, upstream: Array, pads: Pads) -> Array
 
 def _fastest_kernel_gradient(x: Array, upstream: Array, pads: Pads) -> Array:
     shape = jax.eval_shape(partial(_kernel_gradient, pads=pads), x, upstream).shape
-    if _is_pointwise(shape, pads):
-        return pointwise.kernel_gradient(x, upstream)
     if _winograd_helps(x, shape, pads, _WIDE_GRADIENT):
         return winograd.kernel_gradient(x, upstream, pads)
     rows = upstream.shape[1]

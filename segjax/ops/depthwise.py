@@ -5,45 +5,30 @@ XLA:CPU has a loop over single numbers for grouped convolutions, which takes ten
 
 import functools
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from segjax.ops.geometry import Padding, Pair, extent
+from segjax.ops.geometry import ConvGeometry, Padding, extent
 
 _PRODUCTS_AT_ONCE = 50
 """Of rows and taps, in the kernel's gradient: more are no faster, and take longer to compile."""
 
 
-class Geometry(NamedTuple):
-    """The geometry of a convolution."""
-
-    size: Pair
-    """Rows and columns of its input."""
-    taps: Pair
-    pads: Padding
-    strides: Pair
-    dilations: Pair
-    groups: int
-
-
 def convolve(
-    x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw 1 c"], geometry: Geometry
+    x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw 1 c"], geometry: ConvGeometry
 ) -> Float[Array, "n oh ow c"]:
     """The convolution; 16 bits are summed in 32."""
-    geometry, ((top, _), (left, _)) = _seeing(geometry)
-    kernel = kernel[top : top + geometry.taps[0], left : left + geometry.taps[1]]
+    kernel, geometry = _seeing_part(kernel, geometry)
     return _sum_over_taps(_padded(x, geometry.pads), kernel, geometry)
 
 
 def input_gradient(
-    kernel: Float[Array, "kh kw 1 c"], upstream: Float[Array, "n oh ow c"], geometry: Geometry
+    kernel: Float[Array, "kh kw 1 c"], upstream: Float[Array, "n oh ow c"], geometry: ConvGeometry
 ) -> Float[Array, "n h w c"]:
     """The gradient of the input: a convolution of the output's, spread by the stride, with the kernel turned round."""
-    geometry, ((top, _), (left, _)) = _seeing(geometry)
-    kernel = kernel[top : top + geometry.taps[0], left : left + geometry.taps[1]]
+    kernel, geometry = _seeing_part(kernel, geometry)
     axes = []
     for axis in (0, 1):
         stride, reach = geometry.strides[axis], extent(geometry.taps[axis], geometry.dilations[axis]) - 1
@@ -55,7 +40,7 @@ def input_gradient(
 
 
 def kernel_gradient(
-    x: Float[Array, "n h w c"], upstream: Float[Array, "n oh ow c"], geometry: Geometry
+    x: Float[Array, "n h w c"], upstream: Float[Array, "n oh ow c"], geometry: ConvGeometry
 ) -> Float[Array, "kh kw 1 c"]:
     """The gradient of the kernel, summed a few rows of the output at a time: whole products would have to be stored.
 
@@ -87,7 +72,12 @@ def kernel_gradient(
     return jnp.pad(gradient, (*blind, (0, 0), (0, 0)))
 
 
-def _seeing(geometry: Geometry) -> tuple[Geometry, Padding]:
+def _seeing_part(kernel: Array, geometry: ConvGeometry) -> tuple[Array, ConvGeometry]:
+    geometry, ((top, _), (left, _)) = _seeing(geometry)
+    return kernel[top : top + geometry.taps[0], left : left + geometry.taps[1]], geometry
+
+
+def _seeing(geometry: ConvGeometry) -> tuple[ConvGeometry, Padding]:
     """The geometry of the taps that see any of the image, and how many before and after see padding alone.
 
     Of a window as dilated as a feature map is long, all but the middle one do, and what surrounds them is the most of
@@ -104,13 +94,13 @@ def _seeing(geometry: Geometry) -> tuple[Geometry, Padding]:
     return geometry._replace(taps=tuple(sizes), pads=tuple(pads)), tuple(blind)
 
 
-def _sum_over_taps(padded: Array, kernel: Array, geometry: Geometry) -> Array:
+def _sum_over_taps(padded: Array, kernel: Array, geometry: ConvGeometry) -> Array:
     wide = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.promote_types(kernel.dtype, jnp.float32))
     products = (part * weights for part, weights in zip(_parts(padded, geometry), wide, strict=True))
     return functools.reduce(jnp.add, products).astype(padded.dtype)
 
 
-def _parts(padded: Array, geometry: Geometry) -> Iterator[Array]:
+def _parts(padded: Array, geometry: ConvGeometry) -> Iterator[Array]:
     """What each tap of the kernel sees, row by row."""
     stride, dilation = geometry.strides[0], geometry.dilations[0]
     beyond = extent(geometry.taps[0], dilation) - 1
@@ -118,7 +108,7 @@ def _parts(padded: Array, geometry: Geometry) -> Iterator[Array]:
         yield from _along(lax.slice_in_dim(padded, top, padded.shape[1] - beyond + top, stride, axis=1), geometry)
 
 
-def _along(rows: Array, geometry: Geometry) -> Iterator[Array]:
+def _along(rows: Array, geometry: ConvGeometry) -> Iterator[Array]:
     """What each tap in a row of the kernel sees of these rows."""
     stride, dilation = geometry.strides[1], geometry.dilations[1]
     beyond = extent(geometry.taps[1], dilation) - 1

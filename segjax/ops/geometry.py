@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, SupportsInt
+from typing import Any, NamedTuple, SupportsInt
 
 from jax.export import is_symbolic_dim
 
@@ -10,6 +10,18 @@ Pair = tuple[int, int]
 """Height and width."""
 Padding = tuple[Pair, Pair]
 """Cells added before and after the rows, and before and after the columns."""
+
+
+class ConvGeometry(NamedTuple):
+    """The geometry of a convolution."""
+
+    size: Pair
+    """Rows and columns of its input."""
+    taps: Pair
+    pads: Padding
+    strides: Pair
+    dilations: Pair
+    groups: int
 
 
 def symbolic(*lengths: Any) -> bool:

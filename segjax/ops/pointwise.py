@@ -1,6 +1,6 @@
 """Convolution by a window of one pixel, and its gradients, as matrix products, which is what suits a CPU.
 
-XLA:CPU swaps images and channels for the kernel's gradient of a convolution, which takes up to ten times as long as the
+XLA:CPU swaps images and channels for the kernel's gradient of a convolution, which takes several times as long as the
 product itself.
 """
 
@@ -8,36 +8,40 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from segjax.ops.geometry import Pair
+from segjax.ops.geometry import ConvGeometry
 
 
 def convolve(
-    x: Float[Array, "n h w c"], kernel: Float[Array, "1 1 c k"], strides: Pair = (1, 1)
+    x: Float[Array, "n h w c"], kernel: Float[Array, "1 1 c k"], geometry: ConvGeometry
 ) -> Float[Array, "n oh ow k"]:
     """Each pixel's channels times the kernel, at every so many pixels."""
-    return lax.dot_general(x[:, :: strides[0], :: strides[1]], kernel[0, 0], (((3,), (0,)), ((), ())))
+    return lax.dot_general(_seen(x, geometry), kernel[0, 0], (((3,), (0,)), ((), ())))
 
 
 def input_gradient(
-    kernel: Float[Array, "1 1 c k"], upstream: Float[Array, "n oh ow k"], strides: Pair = (1, 1), size: Pair = (0, 0)
+    kernel: Float[Array, "1 1 c k"], upstream: Float[Array, "n oh ow k"], geometry: ConvGeometry
 ) -> Float[Array, "n h w c"]:
-    """The gradient of the input, of `size` where the strides are not one: zero where no output looked."""
+    """The gradient of the input: zero where no output looked."""
     seen = lax.dot_general(upstream, kernel[0, 0], (((3,), (1,)), ((), ())))
-    if strides == (1, 1):
+    if geometry.strides == (1, 1):
         return seen
-    lengths = zip(size, seen.shape[1:3], strides, strict=True)
+    lengths = zip(geometry.size, seen.shape[1:3], geometry.strides, strict=True)
     apart = [(0, length - (out - 1) * stride - 1, stride - 1) for length, out, stride in lengths]
     return lax.pad(seen, jnp.zeros((), seen.dtype), [(0, 0, 0), *apart, (0, 0, 0)])
 
 
 def kernel_gradient(
-    x: Float[Array, "n h w c"], upstream: Float[Array, "n oh ow k"], strides: Pair = (1, 1)
+    x: Float[Array, "n h w c"], upstream: Float[Array, "n oh ow k"], geometry: ConvGeometry
 ) -> Float[Array, "1 1 c k"]:
     """The gradient of the kernel: one product over all pixels.
 
     XLA:CPU turns round in memory what is multiplied from the left, which is the one of fewer channels.
     """
-    seen, pixels = x[:, :: strides[0], :: strides[1]], (((0, 1, 2), (0, 1, 2)), ((), ()))
+    seen, pixels = _seen(x, geometry), (((0, 1, 2), (0, 1, 2)), ((), ()))
     if upstream.shape[-1] < x.shape[-1]:
         return lax.dot_general(upstream, seen, pixels)[None, None].swapaxes(2, 3)
     return lax.dot_general(seen, upstream, pixels)[None, None]
+
+
+def _seen(x: Array, geometry: ConvGeometry) -> Array:
+    return x if geometry.strides == (1, 1) else x[:, :: geometry.strides[0], :: geometry.strides[1]]

@@ -23,14 +23,14 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
     chosen = _choose(report, most)
     if not chosen:
         return
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
     from segjax.drawing import brightened, hexadecimal
+    from segjax.drawing.figures import new_figure
     from segjax.drawing.names import drawable, in_legend
 
     rows = -(-len(chosen) // _COLUMNS)
-    figure = Figure(figsize=(3.2 * _COLUMNS, 3.3 * rows + 0.5), dpi=150, layout="constrained")
+    figure = new_figure(3.2 * _COLUMNS, 3.3 * rows + 0.5, constrained=True)
     grid = np.array(figure.subplots(rows, _COLUMNS, squeeze=False)).ravel()
     colours = [hexadecimal(colour) for colour in report.palette]
     for axes in grid:

@@ -28,14 +28,14 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
     chosen = _choose(report, most)
     if not chosen:
         return
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     from segjax.drawing import grey_overlay, hexadecimal
+    from segjax.drawing.figures import new_figure
     from segjax.drawing.names import in_legend
 
     rows = -(-len(chosen) // _COLUMNS)
-    figure = Figure(figsize=(2 * 1.6 * _COLUMNS, 1.9 * rows + 0.5), dpi=150, layout="constrained")
+    figure = new_figure(2 * 1.6 * _COLUMNS, 1.9 * rows + 0.5, constrained=True)
     axes = np.array(figure.subplots(rows, 2 * _COLUMNS, squeeze=False)).reshape(-1, 2)
     for pair_axes in axes:
         for one in pair_axes:
@@ -69,7 +69,7 @@ def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # of file names in scripts that the font lacks
         try:
-            figure.savefig(path)
+            figure.savefig(path, dpi=150)
         except (OSError, ValueError) as error:  # ValueError: an ending that no image format has
             raise DataError(f"{shown(path)} cannot be written ({error}): name another file.") from error
 
