@@ -34,6 +34,7 @@ from benchmarks.torch_unet import TorchUNet, load_variables
 from segjax import losses
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.data import Dataset
+from segjax.eigen import convolve_by_eigen
 from segjax.layers import ConvBlock
 from segjax.models import unet
 from segjax.tasks import Segmentation
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows there as JSON, too")
     options = parser.parse_args()
-    start_again_with_huge_pages()  # as the segjax command does; torch has them then, too
+    run_as_the_command()
     gpu = jax.default_backend() == "gpu"
     sizes = [(2, 32)] if options.quick else [(16, 256), (16, 512)] if gpu else [(4, 256), (1, 512)]
     bases = [options.base] if options.base else [4] if options.quick else [32, 64]
@@ -112,10 +113,16 @@ def compare_by_name(module: str, about: str | None, names: Iterable[str], rivals
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows there as JSON, too")
     options = parser.parse_args()
-    start_again_with_huge_pages()  # as the segjax command does; torch has them then, too
+    run_as_the_command()
     batch, size = (2, 64) if options.quick else (16 if jax.default_backend() == "gpu" else 4, 256)
     cases = [(partial(rivals, name), batch, size) for name in ([options.only] if options.only else names)]
     compare(cases, options.quick, not options.no_compile, options.out)
+
+
+def run_as_the_command() -> None:
+    """Memory in huge pages, which torch has then, too, and XLA's convolutions by Eigen."""
+    start_again_with_huge_pages()
+    convolve_by_eigen()
 
 
 def unets(base: int, size: int) -> Rivals:

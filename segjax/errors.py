@@ -1,9 +1,10 @@
 """What a person can mend: exceptions whose message is one sentence that names what is wrong and says what to do."""
 
 import difflib
+import inspect
 import math
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
@@ -70,3 +71,17 @@ def by_name(name: str, known: Mapping[str, Value], kind: str) -> Value:
     if name not in known:
         raise ExperimentError(f"{name} is no {kind}; name one, such as {nearest(name, sorted(known))}.")
     return known[name]
+
+
+def made_by_name(name: str, known: Mapping[str, Callable[..., Value]], kind: str, /, **fields: Any) -> Value:
+    """What a name stands for, made with these fields.
+
+    Raises:
+        ExperimentError: there is none of that name, or it has no such field; it offers the nearest.
+    """
+    make = by_name(name, known, kind)
+    taken = inspect.signature(make).parameters
+    for field in fields:
+        if field not in taken and not any(one.kind is one.VAR_KEYWORD for one in taken.values()):
+            raise ExperimentError(f"The {kind} {name} has no field {field}; name one, such as {nearest(field, taken)}.")
+    return make(**fields)

@@ -14,6 +14,7 @@ from segjax.cli.runs import evaluate, predict
 from segjax.cli.say import fail
 from segjax.cli.serve import serve
 from segjax.cli.training import launch, sweep, train
+from segjax.eigen import convolve_by_eigen
 from segjax.errors import UserError
 
 
@@ -36,6 +37,7 @@ def _run(arguments: list[str], *, typed: bool) -> int:
         parser.error(f"unknown argument {rest[0]}; `segjax {arguments[0]} --help` lists what there is.")
     if typed and parsed.command in (train, sweep, evaluate, predict, export, serve):
         start_again_with_huge_pages()
+        convolve_by_eigen()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are not for this audience
     try:
         code = parsed.command(parsed, rest)

@@ -20,7 +20,7 @@ from segjax.decoders.segformer import SegFormerDecoder
 from segjax.decoders.unet import UNetDecoder
 from segjax.decoders.unetplusplus import UNetPlusPlusDecoder
 from segjax.decoders.upernet import UPerNetDecoder
-from segjax.errors import by_name
+from segjax.errors import made_by_name
 from segjax.level import Decoder
 from segjax.upsampling import ConvTranspose, MaxUnpool
 
@@ -49,13 +49,13 @@ def named(decoder: str | nn.Module, **settings: Any) -> nn.Module:
     """The decoder of that name, made with these settings; one that is made already stays as it is.
 
     Raises:
-        ExperimentError: there is none of that name; it offers the nearest.
+        ExperimentError: there is none of that name, or it has no such field; it offers the nearest.
 
     Examples:
         >>> type(decoders.named("fpn")).__name__
         'FPNDecoder'
     """
-    return by_name(decoder, BY_NAME, "decoder")(**settings) if isinstance(decoder, str) else decoder
+    return made_by_name(decoder, BY_NAME, "decoder", **settings) if isinstance(decoder, str) else decoder
 
 
 __all__ = [

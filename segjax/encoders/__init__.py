@@ -94,7 +94,7 @@ from segjax.encoders.vit import (
     vit_small,
     vit_tiny,
 )
-from segjax.errors import by_name
+from segjax.errors import made_by_name
 from segjax.level import Encoder, Level
 
 
@@ -102,14 +102,14 @@ def named(encoder: str | nn.Module, **settings: Any) -> nn.Module:
     """The encoder of that name, made with these settings; one that is made already stays as it is.
 
     Raises:
-        ExperimentError: there is none of that name; it offers the nearest.
+        ExperimentError: there is none of that name, or it has no such field; it offers the nearest.
 
     Examples:
         >>> encoder = encoders.named("resnet18", depth=3)
         >>> type(encoder).__name__, encoder.depth
         ('ResNet', 3)
     """
-    return by_name(encoder, BY_NAME, "encoder")(**settings) if isinstance(encoder, str) else encoder
+    return made_by_name(encoder, BY_NAME, "encoder", **settings) if isinstance(encoder, str) else encoder
 
 
 __all__ = [

@@ -1,26 +1,32 @@
 """Convolution by whatever computes it fastest on a CPU."""
 
+import math
 from collections.abc import Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from segjax.ops import depthwise, pointwise, winograd
+from segjax.eigen import by_eigen
+from segjax.ops import depthwise, kernel_gradient, pointwise, winograd
 from segjax.ops.geometry import ConvGeometry, Pair, extent, pair, symbolic
 from segjax.ops.multilinear import Multilinear, derivative
 
-_WIDE, _WIDE_GRADIENT = 64, 128
+_WIDE = 64
+_WIDE_GRADIENT, _WIDE_GRADIENT_BESIDE_YNNPACK = 128, 32
 """Channels from which on Winograd's transforms cost less than the multiplications that they save."""
+_PIXELS = 256
+"""Pixels from which on it is worth to transform the kernel, whatever its size."""
+_SMALL = range(9, 17)
+"""Features for which XLA's own gradient of a 3x3 kernel is as fast as a matrix product, as Eigen has these anyway."""
 _ENOUGH = 4
 """Images from which on strips gain nothing."""
 _STRIPS = 4
 _SHORTEST = 4
 """Rows of a strip, below which the rows that strips share weigh more than what they gain."""
 _MOST_TAPS = 49
-"""Taps of a depthwise kernel up to which its shifted products are soon compiled."""
+"""Taps of a kernel up to which a product for each is soon compiled."""
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 Pads = tuple[Pair, Pair]
@@ -42,12 +48,14 @@ def conv(
     depthwise convolution.
 
     In a program for a CPU a 3x3 convolution of 64 channels or more to as many is Winograd's (`segjax.ops.winograd`),
-    and so are its gradients, the kernel's from 128 on. Otherwise the kernel's gradient is summed over four strips of
-    rows where there are fewer than 4 images, because XLA:CPU sums over images innermost. A depthwise convolution of as
-    many features as channels is a sum of shifted products there, up to 7x7 (`segjax.ops.depthwise`), and one of a
-    single pixel a matrix product (`segjax.ops.pointwise`). With another stride, dilation or groups, on other platforms,
-    in 16 bits where it is neither of these, and in a program for several devices, whose strips and tiles would have to
-    meet, it is lax's.
+    and so are its gradients, the kernel's from 128 on. Other kernels' gradients are XLA's, over four strips of rows
+    where there are fewer than 4 images, because it sums over images innermost. That is where XLA convolves by Eigen,
+    as in the segjax command (`segjax.eigen`). Where it does by YNNPACK, kernels' gradients are Winograd's from 32
+    channels on and otherwise matrix products (`segjax.ops.kernel_gradient`), but for 3x3 kernels of 9 to 16 features.
+    A depthwise convolution of as many features as channels is a sum of shifted products on a CPU, up to 7x7
+    (`segjax.ops.depthwise`), and one of a single pixel a matrix product (`segjax.ops.pointwise`). With other groups,
+    on other platforms, in 16 bits where it is neither of these, and in a program for several devices, whose strips and
+    tiles would have to meet, it is lax's.
 
     Raises:
         ValueError: channels that `groups` does not divide, or that are not those of the kernel; a stride or dilation
@@ -69,24 +77,15 @@ def conv(
     geometry = ConvGeometry(
         (x.shape[1], x.shape[2]), (kernel.shape[0], kernel.shape[1]), pads, strides, dilations, groups
     )
-    on_cpu = None
     if _is_depthwise(x, kernel, groups):
         on_cpu = depthwise.input_gradient, depthwise.kernel_gradient, depthwise.convolve
     elif _is_pointwise(geometry):
         on_cpu = pointwise.input_gradient, pointwise.kernel_gradient, pointwise.convolve
-    if on_cpu is not None:
-        form = Multilinear((_stepped_input_gradient, _stepped_kernel_gradient, _stepped), geometry, on_cpu)
-        return derivative(form, 2, x, kernel)
-    if (strides, dilations, groups) != ((1, 1), (1, 1), 1):
-        return lax.conv_general_dilated(
-            x, kernel, strides, pads, rhs_dilation=dilations, feature_group_count=groups, dimension_numbers=_NHWC
-        )
-    form = Multilinear(
-        (_input_gradient, _kernel_gradient, _plain),
-        pads,
-        on_cpu=(_fastest_input_gradient, _fastest_kernel_gradient, _fastest),
-    )
-    return derivative(form, 2, x, kernel)
+    elif groups == 1 and (geometry.strides == (1, 1) or not symbolic(*geometry.size)):
+        on_cpu = _fastest_input_gradient, _fastest_kernel_gradient, _fastest
+    else:
+        return _plain(x, kernel, geometry)
+    return derivative(Multilinear((_input_gradient, _kernel_gradient, _plain), geometry, on_cpu), 2, x, kernel)
 
 
 def _pads(
@@ -111,81 +110,78 @@ def _is_pointwise(geometry: ConvGeometry) -> bool:
     return known and geometry.groups == 1 and geometry.taps == (1, 1) and geometry.pads == ((0, 0), (0, 0))
 
 
-def _stepped(x: Array, kernel: Array, geometry: ConvGeometry) -> Array:
+def _plain(x: Array, kernel: Array, geometry: ConvGeometry) -> Array:
     _, _, pads, strides, dilations, groups = geometry
     return lax.conv_general_dilated(
         x, kernel, strides, pads, rhs_dilation=dilations, feature_group_count=groups, dimension_numbers=_NHWC
     )
 
 
-def _stepped_input_gradient(kernel: Array, upstream: Array, geometry: ConvGeometry) -> Array:
+def _input_gradient(kernel: Array, upstream: Array, geometry: ConvGeometry) -> Array:
     channels = kernel.shape[2] * geometry.groups
     x = jax.ShapeDtypeStruct((upstream.shape[0], *geometry.size, channels), upstream.dtype)
-    return jax.linear_transpose(lambda x: _stepped(x, kernel, geometry), x)(upstream)[0]
+    return jax.linear_transpose(lambda x: _plain(x, kernel, geometry), x)(upstream)[0]
 
 
-def _stepped_kernel_gradient(x: Array, upstream: Array, geometry: ConvGeometry) -> Array:
+def _kernel_gradient(x: Array, upstream: Array, geometry: ConvGeometry) -> Array:
     shape = (*geometry.taps, x.shape[-1] // geometry.groups, upstream.shape[-1])
     kernel = jax.ShapeDtypeStruct(shape, x.dtype)
-    return jax.linear_transpose(lambda kernel: _stepped(x, kernel, geometry), kernel)(upstream)[0]
+    return jax.linear_transpose(lambda kernel: _plain(x, kernel, geometry), kernel)(upstream)[0]
 
 
-def _plain(x: Array, kernel: Array, pads: Pads) -> Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=_NHWC)
+def _fastest(x: Array, kernel: Array, geometry: ConvGeometry) -> Array:
+    if _winograd_helps(x, kernel.shape[2:], geometry, _WIDE):
+        return winograd.convolve(x, kernel, geometry.pads)
+    return _plain(x, kernel, geometry)
 
 
-def _input_gradient(kernel: Array, upstream: Array, pads: Pads) -> Array:
-    n, *size, _ = upstream.shape
-    h, w = (out + taps - 1 - sum(pad) for out, taps, pad in zip(size, kernel.shape[:2], pads, strict=True))
-    x = jax.ShapeDtypeStruct((n, h, w, kernel.shape[2]), upstream.dtype)
-    return jax.linear_transpose(lambda x: _plain(x, kernel, pads), x)(upstream)[0]
+def _fastest_input_gradient(kernel: Array, upstream: Array, geometry: ConvGeometry) -> Array:
+    if geometry.strides != (1, 1):
+        return _input_gradient(kernel, upstream, geometry)
+    # A convolution, too, with the kernel turned round.
+    reach = tuple(map(extent, geometry.taps, geometry.dilations))
+    (top, bottom), (left, right) = geometry.pads
+    around = (reach[0] - 1 - top, reach[0] - 1 - bottom), (reach[1] - 1 - left, reach[1] - 1 - right)
+    size = upstream.shape[1], upstream.shape[2]
+    turned = ConvGeometry(size, geometry.taps, around, geometry.strides, geometry.dilations, 1)
+    return _fastest(upstream, kernel[::-1, ::-1].swapaxes(2, 3), turned)
 
 
-def _kernel_gradient(x: Array, upstream: Array, pads: Pads) -> Array:
-    sizes = zip(x.shape[1:3], pads, upstream.shape[1:3], strict=True)
-    taps = (size + sum(pad) - out + 1 for size, pad, out in sizes)
-    kernel = jax.ShapeDtypeStruct((*taps, x.shape[-1], upstream.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda kernel: _plain(x, kernel, pads), kernel)(upstream)[0]
+def _fastest_kernel_gradient(x: Array, upstream: Array, geometry: ConvGeometry) -> Array:
+    rows, features = upstream.shape[1], upstream.shape[-1]
+    many = math.prod(geometry.taps) > _MOST_TAPS
+    if many or symbolic(*geometry.size, rows) or jnp.finfo(x.dtype).bits < 32:
+        return _kernel_gradient(x, upstream, geometry)
+    wide = _WIDE_GRADIENT if by_eigen() else _WIDE_GRADIENT_BESIDE_YNNPACK
+    if _winograd_helps(x, (x.shape[-1], features), geometry, wide):
+        return winograd.kernel_gradient(x, upstream, geometry.pads)
+    plain = geometry.strides == geometry.dilations == (1, 1)
+    if not by_eigen() and not (plain and geometry.taps == (3, 3) and features in _SMALL):
+        of_kernel = kernel_gradient.by_shifts if geometry.strides == (1, 1) else kernel_gradient.by_taps
+        return of_kernel(x, upstream, geometry)
+    if plain and _images(x) < _ENOUGH and rows % _STRIPS == 0 and rows >= _STRIPS * _SHORTEST:
+        return _gradient_over_strips(x, upstream, geometry)
+    return _kernel_gradient(x, upstream, geometry)
 
 
-def _fastest(x: Array, kernel: Array, pads: Pads) -> Array:
-    return (winograd.convolve if _winograd_helps(x, kernel.shape, pads, _WIDE) else _plain)(x, kernel, pads)
-
-
-def _fastest_input_gradient(kernel: Array, upstream: Array, pads: Pads) -> Array:
-    (top, bottom), (left, right) = pads
-    kh, kw = kernel.shape[:2]
-    around = (kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right)
-    return _fastest(upstream, kernel[::-1, ::-1].swapaxes(2, 3), around)
-
-
-def _fastest_kernel_gradient(x: Array, upstream: Array, pads: Pads) -> Array:
-    shape = jax.eval_shape(partial(_kernel_gradient, pads=pads), x, upstream).shape
-    if _winograd_helps(x, shape, pads, _WIDE_GRADIENT):
-        return winograd.kernel_gradient(x, upstream, pads)
-    rows = upstream.shape[1]
-    if _images(x) < _ENOUGH and rows % _STRIPS == 0 and rows >= _STRIPS * _SHORTEST:
-        return _gradient_over_strips(x, upstream, pads)
-    return _kernel_gradient(x, upstream, pads)
-
-
-def _gradient_over_strips(x: Array, upstream: Array, pads: Pads) -> Array:
-    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+def _gradient_over_strips(x: Array, upstream: Array, geometry: ConvGeometry) -> Array:
+    padded = jnp.pad(x, ((0, 0), *geometry.pads, (0, 0)))
     rows = upstream.shape[1] // _STRIPS
     reach = padded.shape[1] - upstream.shape[1] + rows
     strips = jnp.concatenate([padded[:, i * rows : i * rows + reach] for i in range(_STRIPS)])
-    return _kernel_gradient(strips, jnp.concatenate(jnp.split(upstream, _STRIPS, axis=1)), ((0, 0), (0, 0)))
+    inside = geometry._replace(size=(reach, padded.shape[2]), pads=((0, 0), (0, 0)))
+    return _kernel_gradient(strips, jnp.concatenate(jnp.split(upstream, _STRIPS, axis=1)), inside)
 
 
-def _winograd_helps(x: Array, kernel: tuple[int, ...], pads: Pads, wide: int) -> bool:
+def _winograd_helps(x: Array, channels: Sequence[int], geometry: ConvGeometry, wide: int) -> bool:
     if symbolic(*x.shape[1:3]):  # of which nobody knows whether it is worth it
         return False
-    height, width = (size + sum(pad) - 2 for size, pad in zip(x.shape[1:3], pads, strict=True))
-    narrow, broad = min(kernel[2:]), max(kernel[2:])
+    height, width = (size + sum(pad) - 2 for size, pad in zip(x.shape[1:3], geometry.pads, strict=True))
     exact = jnp.finfo(x.dtype).bits >= 32
     # The kernel is transformed, too, at each call: that has to be little beside the pixels.
-    worth = narrow >= wide and _images(x) * height * width >= 2 * broad
-    return exact and kernel[:2] == (3, 3) and worth and min(min(pad) for pad in pads) >= 0
+    worth = min(channels) >= wide and _images(x) * height * width >= min(2 * max(channels), _PIXELS)
+    three_by_three = geometry.taps == (3, 3) and geometry.strides == (1, 1) and geometry.dilations == (1, 1)
+    return exact and three_by_three and worth and min(map(min, geometry.pads)) >= 0
 
 
 def _images(x: Array) -> int:

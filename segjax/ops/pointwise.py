@@ -33,14 +33,19 @@ def input_gradient(
 def kernel_gradient(
     x: Float[Array, "n h w c"], upstream: Float[Array, "n oh ow k"], geometry: ConvGeometry
 ) -> Float[Array, "1 1 c k"]:
-    """The gradient of the kernel: one product over all pixels.
+    """The gradient of the kernel: one product over all pixels."""
+    return product_over_pixels(_seen(x, geometry), upstream)[None, None]
+
+
+def product_over_pixels(x: Float[Array, "n h w c"], y: Float[Array, "n h w k"]) -> Float[Array, "c k"]:
+    """Each channel of one times each of the other, summed over all pixels of all images.
 
     XLA:CPU turns round in memory what is multiplied from the left, which is the one of fewer channels.
     """
-    seen, pixels = _seen(x, geometry), (((0, 1, 2), (0, 1, 2)), ((), ()))
-    if upstream.shape[-1] < x.shape[-1]:
-        return lax.dot_general(upstream, seen, pixels)[None, None].swapaxes(2, 3)
-    return lax.dot_general(seen, upstream, pixels)[None, None]
+    pixels = (((0, 1, 2), (0, 1, 2)), ((), ()))
+    if y.shape[-1] < x.shape[-1]:
+        return lax.dot_general(y, x, pixels).T
+    return lax.dot_general(x, y, pixels)
 
 
 def _seen(x: Array, geometry: ConvGeometry) -> Array:

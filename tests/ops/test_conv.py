@@ -40,7 +40,15 @@ def assert_equals_torch(x, kernel, padding, stride=1, dilation=1, groups=1):
         np.testing.assert_allclose(found, value, rtol=0, atol=2e-6 * abs(value).max())
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def eigen(monkeypatch):
+    """What is lowered is what suits XLA's convolutions by Eigen, whatever it is compiled to here."""
+    monkeypatch.setenv(
+        "XLA_FLAGS", "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+    )
+
+
+SIZES = pytest.mark.parametrize(
     ("size", "taps", "padding"),
     [
         ((1, 16, 9), (3, 3), ((1, 1), (1, 1))),
@@ -54,7 +62,15 @@ def assert_equals_torch(x, kernel, padding, stride=1, dilation=1, groups=1):
         ((1, 1, 1), (3, 3), ((1, 1), (1, 1))),
     ],
 )
+
+
+@SIZES
 def test_equals_torch(size, taps, padding):
+    assert_equals_torch(*arrays(size, taps), padding)
+
+
+@SIZES
+def test_equals_torch_beside_eigen(size, taps, padding, eigen):
     assert_equals_torch(*arrays(size, taps), padding)
 
 
@@ -126,7 +142,7 @@ def images_summed(images):
     return int(re.findall(r"stablehlo\.convolution.*: \(tensor<(\d+)x", gradient)[-1])
 
 
-def test_few_images_are_cut_into_strips():
+def test_few_images_are_cut_into_strips(eigen):
     assert images_summed(1) == 4
     assert images_summed(3) == 12
     assert images_summed(4) == 4

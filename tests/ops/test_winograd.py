@@ -9,6 +9,7 @@ from once import jit
 
 from segjax.ops import conv, winograd
 
+EIGEN = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 PADS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 0), (1, 2))]
 
 
@@ -81,26 +82,33 @@ def matrix_products(function, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("size", "channels", "taps", "products", "with_gradients"),
+    ("size", "channels", "taps", "products", "with_gradients", "beside_ynnpack"),
     [
-        ((1, 16, 18), (64, 64), 3, 16, 32),  # and the gradient of x
-        ((1, 16, 17), (96, 64), 3, 16, 32),
-        ((1, 18, 18), (128, 160), 3, 16, 48),  # and that of the kernel
-        ((1, 16, 18), (63, 64), 3, 0, 0),
-        ((1, 16, 18), (64, 32), 3, 0, 0),
-        ((1, 16, 18), (64, 64), 1, 1, 3),  # products of another kind: `segjax.ops.pointwise`
-        ((1, 8, 16), (64, 66), 3, 0, 0),  # fewer than 2 x 66 pixels
+        ((1, 16, 18), (64, 64), 3, 16, 32, 48),  # and the gradient of x
+        ((1, 16, 17), (96, 64), 3, 16, 32, 48),
+        ((1, 18, 18), (128, 160), 3, 16, 48, 48),  # and that of the kernel
+        ((1, 16, 16), (64, 192), 3, 16, 32, 48),  # fewer than 2 x 192 pixels, but 256
+        ((1, 16, 18), (63, 64), 3, 0, 0, 16),
+        ((1, 16, 18), (64, 32), 3, 0, 0, 16),
+        ((1, 16, 18), (64, 31), 3, 0, 0, 1),  # one product: `segjax.ops.kernel_gradient`
+        ((1, 16, 18), (64, 16), 3, 0, 0, 0),
+        ((1, 16, 18), (64, 64), 1, 1, 3, 3),  # products of another kind: `segjax.ops.pointwise`
+        ((1, 8, 16), (64, 66), 3, 0, 0, 1),  # fewer than 2 x 66 pixels
     ],
 )
-def test_wide_convolutions_take_it_and_give_what_is_right(size, channels, taps, products, with_gradients):
+def test_wide_convolutions_take_it_and_give_what_is_right(
+    size, channels, taps, products, with_gradients, beside_ynnpack, monkeypatch
+):
     x, kernel = noise(*size, channels[0]), noise(taps, taps, *channels) / float(9 * channels[0]) ** 0.5
     pads = ((taps // 2, taps // 2),) * 2
     upstream = noise(*size, channels[1], seed=3)
     assert matrix_products(lambda x, kernel: conv(x, kernel, "SAME"), x, kernel) == products
     ours, theirs = map(with_pulls, (partial(conv, padding="SAME"), partial(plain, pads=pads)))
-    assert matrix_products(ours, x, kernel, upstream) == with_gradients
+    assert matrix_products(ours, x, kernel, upstream) == beside_ynnpack
     for found, value in zip(jit(ours)(x, kernel, upstream), jit(theirs)(x, kernel, upstream), strict=True):
         assert relative_error(found, value) < 3e-6
+    monkeypatch.setenv("XLA_FLAGS", EIGEN)
+    assert matrix_products(with_pulls(partial(conv, padding="SAME")), x, kernel, upstream) == with_gradients
 
 
 def test_bfloat16_and_negative_padding_are_left_to_xla():
