@@ -142,8 +142,7 @@ def _fastest_input_gradient(kernel: Array, upstream: Array, geometry: ConvGeomet
     reach = tuple(map(extent, geometry.taps, geometry.dilations))
     (top, bottom), (left, right) = geometry.pads
     around = (reach[0] - 1 - top, reach[0] - 1 - bottom), (reach[1] - 1 - left, reach[1] - 1 - right)
-    size = upstream.shape[1], upstream.shape[2]
-    turned = ConvGeometry(size, geometry.taps, around, geometry.strides, geometry.dilations, 1)
+    turned = geometry._replace(size=(upstream.shape[1], upstream.shape[2]), pads=around)
     return _fastest(upstream, kernel[::-1, ::-1].swapaxes(2, 3), turned)
 
 
@@ -152,11 +151,12 @@ def _fastest_kernel_gradient(x: Array, upstream: Array, geometry: ConvGeometry) 
     many = math.prod(geometry.taps) > _MOST_TAPS
     if many or symbolic(*geometry.size, rows) or jnp.finfo(x.dtype).bits < 32:
         return _kernel_gradient(x, upstream, geometry)
-    wide = _WIDE_GRADIENT if by_eigen() else _WIDE_GRADIENT_BESIDE_YNNPACK
+    eigen = by_eigen()
+    wide = _WIDE_GRADIENT if eigen else _WIDE_GRADIENT_BESIDE_YNNPACK
     if _winograd_helps(x, (x.shape[-1], features), geometry, wide):
         return winograd.kernel_gradient(x, upstream, geometry.pads)
     plain = geometry.strides == geometry.dilations == (1, 1)
-    if not by_eigen() and not (plain and geometry.taps == (3, 3) and features in _SMALL):
+    if not eigen and not (plain and geometry.taps == (3, 3) and features in _SMALL):
         of_kernel = kernel_gradient.by_shifts if geometry.strides == (1, 1) else kernel_gradient.by_taps
         return of_kernel(x, upstream, geometry)
     if plain and _images(x) < _ENOUGH and rows % _STRIPS == 0 and rows >= _STRIPS * _SHORTEST:

@@ -4,13 +4,13 @@ XLA:CPU has a loop over single numbers for grouped convolutions, which takes ten
 """
 
 import functools
-from collections.abc import Iterator
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 from segjax.ops.geometry import ConvGeometry, Padding, extent
+from segjax.ops.seen import padded_by, seen_along, seen_by_taps
 
 _PRODUCTS_AT_ONCE = 50
 """Of rows and taps, in the kernel's gradient: more are no faster, and take longer to compile."""
@@ -21,7 +21,7 @@ def convolve(
 ) -> Float[Array, "n oh ow c"]:
     """The convolution; 16 bits are summed in 32."""
     kernel, geometry = _seeing_part(kernel, geometry)
-    return _sum_over_taps(_padded(x, geometry.pads), kernel, geometry)
+    return _sum_over_taps(padded_by(x, geometry.pads), kernel, geometry)
 
 
 def input_gradient(
@@ -49,7 +49,7 @@ def kernel_gradient(
     """
     wide = jnp.promote_types(upstream.dtype, jnp.float32)
     geometry, blind = _seeing(geometry)
-    padded = _padded(x, geometry.pads)
+    padded = padded_by(x, geometry.pads)
     n, rows, columns, c = upstream.shape
     (stride, _), (dilation, _) = geometry.strides, geometry.dilations
     taps = geometry.taps[0] * geometry.taps[1]
@@ -60,9 +60,8 @@ def kernel_gradient(
         above = [lax.dynamic_slice_in_dim(upstream, top + i, 1, axis=1).astype(wide) for i in range(at_once)]
         seen = functools.cache(lambda row: lax.dynamic_slice_in_dim(padded, top * stride + row, 1, axis=1))
         for i, gradient in enumerate(above):
-            parts = [
-                part for row in range(geometry.taps[0]) for part in _along(seen(i * stride + row * dilation), geometry)
-            ]
+            rows_seen = (seen(i * stride + row * dilation) for row in range(geometry.taps[0]))
+            parts = [part for row in rows_seen for part in seen_along(row, geometry)]
             sums = [before + part * gradient for before, part in zip(sums, parts, strict=True)]
         return sums
 
@@ -96,25 +95,5 @@ def _seeing(geometry: ConvGeometry) -> tuple[ConvGeometry, Padding]:
 
 def _sum_over_taps(padded: Array, kernel: Array, geometry: ConvGeometry) -> Array:
     wide = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.promote_types(kernel.dtype, jnp.float32))
-    products = (part * weights for part, weights in zip(_parts(padded, geometry), wide, strict=True))
+    products = (part * weights for part, weights in zip(seen_by_taps(padded, geometry), wide, strict=True))
     return functools.reduce(jnp.add, products).astype(padded.dtype)
-
-
-def _parts(padded: Array, geometry: ConvGeometry) -> Iterator[Array]:
-    """What each tap of the kernel sees, row by row."""
-    stride, dilation = geometry.strides[0], geometry.dilations[0]
-    beyond = extent(geometry.taps[0], dilation) - 1
-    for top in range(0, beyond + 1, dilation):
-        yield from _along(lax.slice_in_dim(padded, top, padded.shape[1] - beyond + top, stride, axis=1), geometry)
-
-
-def _along(rows: Array, geometry: ConvGeometry) -> Iterator[Array]:
-    """What each tap in a row of the kernel sees of these rows."""
-    stride, dilation = geometry.strides[1], geometry.dilations[1]
-    beyond = extent(geometry.taps[1], dilation) - 1
-    for left in range(0, beyond + 1, dilation):
-        yield lax.slice_in_dim(rows, left, rows.shape[2] - beyond + left, stride, axis=2)
-
-
-def _padded(x: Array, pads: Padding) -> Array:
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pad, 0) for pad in pads), (0, 0, 0)])

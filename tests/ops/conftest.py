@@ -1,6 +1,6 @@
 """What the tests of ops share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import pytest
@@ -28,3 +28,10 @@ def as_on_tpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     jax.clear_caches()
     yield
     jax.clear_caches()
+
+
+@pytest.fixture
+def choose_eigen(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on what is lowered is what suits XLA's convolutions by Eigen, whatever it is compiled to here."""
+    flag = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+    return lambda: monkeypatch.setenv("XLA_FLAGS", flag)

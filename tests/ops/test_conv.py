@@ -40,14 +40,6 @@ def assert_equals_torch(x, kernel, padding, stride=1, dilation=1, groups=1):
         np.testing.assert_allclose(found, value, rtol=0, atol=2e-6 * abs(value).max())
 
 
-@pytest.fixture
-def eigen(monkeypatch):
-    """What is lowered is what suits XLA's convolutions by Eigen, whatever it is compiled to here."""
-    monkeypatch.setenv(
-        "XLA_FLAGS", "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
-    )
-
-
 SIZES = pytest.mark.parametrize(
     ("size", "taps", "padding"),
     [
@@ -70,7 +62,8 @@ def test_equals_torch(size, taps, padding):
 
 
 @SIZES
-def test_equals_torch_beside_eigen(size, taps, padding, eigen):
+def test_equals_torch_beside_eigen(size, taps, padding, choose_eigen):
+    choose_eigen()
     assert_equals_torch(*arrays(size, taps), padding)
 
 
@@ -142,7 +135,8 @@ def images_summed(images):
     return int(re.findall(r"stablehlo\.convolution.*: \(tensor<(\d+)x", gradient)[-1])
 
 
-def test_few_images_are_cut_into_strips(eigen):
+def test_few_images_are_cut_into_strips(choose_eigen):
+    choose_eigen()
     assert images_summed(1) == 4
     assert images_summed(3) == 12
     assert images_summed(4) == 4

@@ -9,7 +9,6 @@ from once import jit
 
 from segjax.ops import conv, winograd
 
-EIGEN = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 PADS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 0), (1, 2))]
 
 
@@ -97,7 +96,7 @@ def matrix_products(function, *arguments):
     ],
 )
 def test_wide_convolutions_take_it_and_give_what_is_right(
-    size, channels, taps, products, with_gradients, beside_ynnpack, monkeypatch
+    size, channels, taps, products, with_gradients, beside_ynnpack, choose_eigen
 ):
     x, kernel = noise(*size, channels[0]), noise(taps, taps, *channels) / float(9 * channels[0]) ** 0.5
     pads = ((taps // 2, taps // 2),) * 2
@@ -107,7 +106,7 @@ def test_wide_convolutions_take_it_and_give_what_is_right(
     assert matrix_products(ours, x, kernel, upstream) == beside_ynnpack
     for found, value in zip(jit(ours)(x, kernel, upstream), jit(theirs)(x, kernel, upstream), strict=True):
         assert relative_error(found, value) < 3e-6
-    monkeypatch.setenv("XLA_FLAGS", EIGEN)
+    choose_eigen()
     assert matrix_products(with_pulls(partial(conv, padding="SAME")), x, kernel, upstream) == with_gradients
 
 
