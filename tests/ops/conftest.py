@@ -1,16 +1,16 @@
-"""What the tests of ops share."""
+"""What the tests of ops share; segjax is imported where it is needed, after jaxtyping's plugin has been set up."""
 
 from collections.abc import Callable, Iterator
 
 import jax
 import pytest
 
-from segjax.ops.multilinear import Multilinear
-
 
 @pytest.fixture
 def without_cpu_forms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compute on this CPU as on any other platform."""
+    from segjax.ops.multilinear import Multilinear
+
     monkeypatch.setattr(Multilinear, "on", lambda form, platform: None)
     jax.clear_caches()
     yield
@@ -20,6 +20,7 @@ def without_cpu_forms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def as_on_tpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compute on this CPU in the forms for TPUs."""
+    from segjax.ops.multilinear import Multilinear
 
     def form_of_tpus(form: Multilinear, platform: str) -> Multilinear | None:
         return None if form.on_tpu is None else Multilinear(form.on_tpu, form.static)
