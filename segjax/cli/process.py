@@ -1,6 +1,7 @@
 """What a command changes in its own process; a library that is imported changes none of it."""
 
 import functools
+import gc
 import logging
 import os
 import sys
@@ -10,6 +11,8 @@ from typing import Any
 @functools.cache
 def prepare() -> None:
     """To be called before segjax.train is imported."""
+    # Looking for garbage among a million objects that stay took a tenth of a short run.
+    gc.set_threshold(50_000, 20, 20)
     _import_tensorboard_alone()
     _keep_given_up_work_off_the_screen()
 
@@ -39,14 +42,17 @@ def leave_what_hangs(code: int) -> None:
 
 
 def _import_tensorboard_alone() -> None:
-    """TensorboardX imports torch where it finds it, for the name of a type alone; that takes a second."""
-    torch = sys.modules.get("torch")
-    sys.modules["torch"] = torch  # type: ignore[assignment]  (None: it is not found)
+    """TensorboardX imports what could keep its events in a bucket, and torch for a type's name: a second or two."""
+    found = {name: sys.modules.get(name) for name in ("torch", "boto3", "google.cloud")}
+    sys.modules.update(dict.fromkeys(found))  # type: ignore[arg-type]  (None: it is not found)
     try:
         import tensorboardX  # noqa: F401
     finally:
-        if torch is None:
-            del sys.modules["torch"]
+        for name, module in found.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
 
 
 def _keep_given_up_work_off_the_screen() -> None:
