@@ -24,12 +24,13 @@ def models(parsed: argparse.Namespace, _: list[str]) -> int:
         return 0
     heads = {"published": "published model", "decoders": "decoder, of 21 classes", "encoders": "encoder"}
     for kind, rows in table.items():
-        print(f"{heads[kind]:<26}{'parameters':>14}{f'FLOPs at {SIZE}x{SIZE}':>20}")
+        print(f"{heads[kind]:<26}{'parameters':>14}{f'FLOPs at {SIZE}x{SIZE}':>20}{'on a CPU':>13}")
         for row in rows:
             more = row.get("paper") or (f"on {row['encoder']}" if "encoder" in row else "")
-            print(f"{row['name']:<26}{row['parameters']:>14,}{row['flops'] / 1e9:>18.2f} G   {more}".rstrip())
+            sizes = f"{row['parameters']:>14,}{row['flops'] / 1e9:>18.2f} G{row['peak_memory'] / 2**20:>9,.0f} MiB"
+            print(f"{row['name']:<26}{sizes}   {more}".rstrip())
         print()
-    print("`segjax models --decoder NAME --encoder NAME` says of one combination how much memory it takes, too.")
+    print("`segjax models --decoder NAME --encoder NAME` says it of one combination, on this device.")
     return 0
 
 

@@ -15,9 +15,20 @@ def flops_of(program: Any) -> int:
 
     What is elementwise, pooled, or interpolated by fixed weights is not counted, and taps on padding are, as in the
     numbers that papers have. They are what the function means and not what a compiler makes of it, which may transform
-    tiles (Winograd), or have loops in its place. A loop whose length is not known counts once.
+    tiles (Winograd), or have loops in its place. What nothing is made of is not counted, such as stages of an encoder
+    that its decoder does not read. A loop whose length is not known counts once.
     """
-    return sum(map(_of_equation, program.eqns))
+    return sum(map(_of_equation, _needed(program)))
+
+
+def _needed(program: Any) -> Iterator[Any]:
+    """The equations that results depend on."""
+    jaxpr = getattr(program, "jaxpr", program)
+    read = {id(v) for v in jaxpr.outvars}
+    for equation in reversed(jaxpr.eqns):
+        if equation.effects or any(id(v) in read for v in equation.outvars):
+            read.update(map(id, equation.invars))
+            yield equation
 
 
 def _of_equation(equation: Any) -> int:

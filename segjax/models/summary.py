@@ -19,8 +19,9 @@ SIZE = 256
 NUM_CLASSES = 21
 """Of decoders and combinations."""
 TABLE = Path(__file__).with_name("sizes.json")
-"""What `segjax models` lists, written by `python -m benchmarks.sizes`: to trace them all takes minutes. Peak memory is
-not there: it takes a compilation each, and hangs on the device."""
+"""What `segjax models` lists, written by `python -m benchmarks.sizes`: to compile them all takes minutes.
+
+Peak memory is that on a CPU."""
 
 
 class Size(TypedDict):
@@ -32,7 +33,7 @@ class Size(TypedDict):
 
 
 class WholeSize(Size):
-    """And what it takes on this device."""
+    """And what it takes on the device that it is compiled for."""
 
     peak_memory: int
     """Bytes that the program for one image holds at once: variables, image, features and logits."""
@@ -48,7 +49,8 @@ def size_of(model: nn.Module, size: int = SIZE) -> Size:
 def whole_size_of(model: nn.Module, size: int = SIZE) -> WholeSize:
     """As `size_of`, and of the program that is compiled for this device."""
     variables = jax.eval_shape(partial(model.init, train=False), _keys(), _image(size))
-    traced = jax.jit(partial(model.apply, train=False)).trace(variables, _image(size))
+    apply = jax.jit(partial(model.apply, train=False), keep_unused=True)  # who runs it holds all variables
+    traced = apply.trace(variables, _image(size))
     memory: Any = traced.lower().compile().memory_analysis()
     peak = memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
     return {"parameters": _parameters(variables), "flops": flops_of(traced.jaxpr), "peak_memory": peak}

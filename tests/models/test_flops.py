@@ -77,3 +77,12 @@ def test_loops_count_each_time_and_branches_the_longest():
 
     assert flops(lambda x: jax.lax.scan(square, x, length=5)[0], x) == 5 * 2 * 27
     assert flops(lambda x: jax.lax.cond(x.sum() > 0, lambda x: x @ x @ x, lambda x: x @ x, x), x) == 2 * 2 * 27
+
+
+def test_what_nothing_is_made_of_is_not_counted():
+    def function(x):
+        return x @ x, jax.nn.relu(x @ x @ x)
+
+    x = jnp.zeros((4, 4))
+    assert flops(lambda x: function(x)[0], x) == 2 * 4**3
+    assert flops(function, x) == 3 * 2 * 4**3

@@ -26,6 +26,12 @@ def test_the_table_is_what_is_counted(kind, name, make):
     assert summary.size_of(make()) == {key: row[key] for key in ("parameters", "flops")}
 
 
+def test_everything_in_the_table_holds_its_parameters_and_the_image():
+    for row in (row for rows in summary.listed().values() for row in rows):
+        whole = 4 * (row["parameters"] + 3 * summary.SIZE**2)
+        assert whole < row["peak_memory"] < 3 * whole + 2**28, row["name"]
+
+
 def test_memory_holds_the_variables_the_image_and_the_logits():
     model = models.unet(2, 4, depth=1)
     found = summary.whole_size_of(model, 16)
