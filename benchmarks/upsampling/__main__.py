@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks.upsampling import report
 from benchmarks.upsampling.cells import FAMILIES, UPSAMPLERS
 from benchmarks.upsampling.results import Results
 from benchmarks.upsampling.run import plan, run
@@ -56,6 +55,8 @@ def main() -> int:
     except DataError as error:
         print(f"upsampling: {error}", file=sys.stderr)
         return 1
+    from benchmarks.upsampling import report  # here, as workers import this file and draw nothing
+
     command = " ".join(["python -m benchmarks.upsampling", *sys.argv[1:]])
     report.write(settings, places, Results(folder), command)
     for failure in failures:
