@@ -82,7 +82,7 @@ def level_differences(pairing: Pairing, size: Pair, dtype: DTypeLike = np.float6
         expected = pairing.reference.levels(to_torch(image))
     with jax.enable_x64(True):
         ours = jit(partial(pairing.levels, dtype=dtype))(cast(pairing.variables, dtype), cast(image, dtype))
-    return [_difference(mine, theirs) for mine, theirs in zip(ours, expected, strict=True)]
+    return [difference(mine, theirs) for mine, theirs in zip(ours, expected, strict=True)]
 
 
 def differences(pairing: Pairing, size: Pair, of: str = "") -> tuple[list[float], dict[str, float]]:
@@ -109,7 +109,7 @@ def differences(pairing: Pairing, size: Pair, of: str = "") -> tuple[list[float]
 
     with jax.enable_x64(True):
         (by_asked, by_image), found = jit(jax.grad(weighed, (0, 1), has_aux=True))(asked, cast(image, np.float64))
-    of_levels = [_difference(mine, level.detach()) for mine, level in zip(found, levels, strict=True)]
+    of_levels = [difference(mine, level) for mine, level in zip(found, levels, strict=True)]
     ours = convert.to_torch(traverse_util.unflatten_dict(by_asked))
     gradients = {name: each.grad.numpy() for name, each in reference.module.named_parameters() if each.grad is not None}
     theirs = {convert.renamed(name, reference.names): gradient for name, gradient in gradients.items()}
@@ -122,7 +122,7 @@ def differences(pairing: Pairing, size: Pair, of: str = "") -> tuple[list[float]
         for name, gradient in theirs.items()
     }
     assert pixels.grad is not None
-    return of_levels, {"image": _difference(by_image, pixels.grad), **of_gradients}
+    return of_levels, {"image": difference(by_image, pixels.grad), **of_gradients}
 
 
 def noise(size: Pair, images: int = 2) -> np.ndarray:
@@ -146,8 +146,9 @@ def to_torch(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(image.transpose(0, 3, 1, 2)).double()
 
 
-def _difference(ours: Any, theirs: torch.Tensor) -> float:
-    expected = theirs.permute(0, 2, 3, 1).numpy()
+def difference(ours: Any, theirs: torch.Tensor) -> float:
+    """Of an array with channels last from a tensor with channels first, as a share of the largest value."""
+    expected = theirs.detach().permute(0, 2, 3, 1).numpy()
     if ours.shape != expected.shape:
         raise ValueError(f"Its shape is {ours.shape}, in torch {expected.shape}.")
     return float(np.abs(np.asarray(ours) - expected).max() / np.abs(expected).max())

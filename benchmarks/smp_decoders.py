@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import segjax
-from benchmarks.beside_torch import cast, jit, randomized, to_torch
+from benchmarks.beside_torch import cast, difference, jit, randomized, to_torch
 from benchmarks.growing_table import GrowingTable
 from benchmarks.torch_zoo import smp
 from segjax.ops.geometry import Pair
@@ -82,12 +82,7 @@ def compared(network: Any, model: Any, variables: Any, size: Pair) -> tuple[str,
     with jax.enable_x64(True):
         gradient, logits = jit(jax.grad(weighed, has_aux=True))(image, cast(variables, np.float64), pull)
     assert seen.grad is not None
-    return _apart(logits, expected), _apart(gradient, seen.grad)
-
-
-def _apart(ours: jax.Array, theirs: torch.Tensor) -> str:
-    expected = theirs.detach().numpy().transpose(0, 2, 3, 1)
-    return f"{np.abs(np.asarray(ours) - expected).max() / np.abs(expected).max():.0e}"
+    return f"{difference(logits, expected):.0e}", f"{difference(gradient, seen.grad):.0e}"
 
 
 if __name__ == "__main__":
