@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.upsampling.cells import CONTROL, FAMILIES, TWIN, Cell, Family, Size
+from benchmarks.upsampling import pretrained
+from benchmarks.upsampling.cells import CONTROL, FAMILIES, LABELS, TWIN, Cell, Family, Size
 from benchmarks.upsampling.costs import kept_bytes
 from benchmarks.upsampling.statistics import CONFIDENCE, Estimate, against, contrast, mean
 from benchmarks.upsampling.tables import SCORES, Outcome, Table
@@ -28,6 +29,15 @@ LEARNED = (
     "dysample",
 )
 """Without FADE and SAPA, which see the encoder's features and so are no bare FCN's."""
+SEGFORMER = (
+    ("carafe", "miou", "42.82 against 41.68", "Wang et al. 2019"),
+    ("fade", "miou", "44.41 against 41.68", "Lu et al. 2022 (FADE)"),
+    ("fade", "boundary_iou", "32.65 against 27.80", "Lu et al. 2022 (FADE)"),
+    ("sapa", "miou", "43.20 against 41.68", "Lu et al. 2022 (SAPA)"),
+    ("dysample", "miou", "", "Liu et al. 2023"),
+)
+"""Upsamplers that papers put in SegFormer's decoder in place of bilinear, by which score they won there, what it was on
+ADE20K with the encoder MiT-B1, and who says so."""
 VISIBLE = 1.0
 """Decibels of a checkerboard that count as none."""
 
@@ -51,6 +61,7 @@ def trends(outcome: Outcome, data: str) -> Iterator[Trend]:
     yield from _indices(outcome, data)
     yield from _checkerboards(outcome, data)
     yield from _learning(outcome, data)
+    yield from _in_segformer(outcome, data)
     yield _storage()
 
 
@@ -74,10 +85,13 @@ def _nothing(outcome: Outcome, data: str) -> Iterator[Trend]:
 
 
 def _skips(outcome: Outcome, data: str) -> Iterator[Trend]:
-    pairs = {
-        score: [outcome.table(data, "published", family, score) for family in ("unet", "unet_no_skips")]
-        for score in SCORES
-    }
+    yield from _skips_of(outcome, data, "published", ("unet", "unet_no_skips"), "")
+    for name, encoder in pretrained.ENCODERS.items():
+        yield from _skips_of(outcome, data, "matched", (f"unet_{name}", f"fcn_{name}"), f", on {encoder.label}")
+
+
+def _skips_of(outcome: Outcome, data: str, size: Size, families: tuple[Family, Family], where: str) -> Iterator[Trend]:
+    pairs = {score: [outcome.table(data, size, family, score) for family in families] for score in SCORES}
     pairs["gap"] = [
         {name: near[name] - all_[name] for name in near}
         for near, all_ in zip(pairs["boundary_iou"], pairs["miou"], strict=True)
@@ -90,12 +104,12 @@ def _skips(outcome: Outcome, data: str) -> Iterator[Trend]:
         ("boundary_iou", "Skips beat no skips in boundary IoU, over all upsamplers"),
         ("gap", "Skips gain more boundary IoU than mIoU"),
     ):
-        yield _trend(claim, source, _difference(*pairs[score]), "points")
+        yield _trend(claim + where, source, _difference(*pairs[score]), "points")
 
 
 def _indices(outcome: Outcome, data: str) -> Iterator[Trend]:
-    families: tuple[Family, ...] = ("segnet", "unet_no_skips", "fcn")
-    for family in families:
+    pooled = (f"fcn_{name}" for name, encoder in pretrained.ENCODERS.items() if encoder.pools)
+    for family in ("segnet", "unet_no_skips", "fcn", *pooled):
         table = outcome.table(data, "matched", family, "boundary_f1")
         if {"max_unpool", CONTROL} <= table.keys():
             yield _trend(
@@ -107,9 +121,10 @@ def _indices(outcome: Outcome, data: str) -> Iterator[Trend]:
 
 
 def _checkerboards(outcome: Outcome, data: str) -> Iterator[Trend]:
-    families = outcome.families(data, "published")
-    start = [_decibels(outcome, data, "published", family, "initial_checkerboard/2") for family in families]
-    end = [_decibels(outcome, data, "published", family, "checkerboard/2") for family in families]
+    size = outcome.main_size(data)
+    families = outcome.families(data, size)
+    start = [_decibels(outcome, data, size, family, "initial_checkerboard/2") for family in families]
+    end = [_decibels(outcome, data, size, family, "checkerboard/2") for family in families]
     needed = {"conv_transpose_3x3", "resize_conv"}
     for tables, when in ((start, "at the start"), (end, "after training")):
         if tables and all(needed <= table.keys() for table in tables):
@@ -147,6 +162,31 @@ def _learning(outcome: Outcome, data: str) -> Iterator[Trend]:
             _between([table], learned, fixed),
             "points",
         )
+
+
+def _in_segformer(outcome: Outcome, data: str) -> Iterator[Trend]:
+    for family in outcome.families(data, "matched"):
+        if not family.startswith("segformer"):
+            continue
+        where = FAMILIES[family]
+        for name, score, numbers, source in SEGFORMER:
+            table = outcome.table(data, "matched", family, score)
+            if {name, CONTROL} <= table.keys():
+                yield _trend(
+                    f"{LABELS[name]} beats bilinear in {SCORES[score]} with matched parameters, {where}",
+                    f"{source}; MiT-B1 on ADE20K: {numbers}" if numbers else source,
+                    _between([table], [name], [CONTROL]),
+                    "points",
+                )
+        table = outcome.table(data, "matched", family, "miou")
+        kernels = ["carafe", "fade", "sapa"]
+        if {"dysample", *kernels} <= table.keys():
+            yield _trend(
+                f"DySample beats CARAFE, FADE and SAPA together in mIoU, {where}",
+                "Liu et al. 2023",
+                _between([table], ["dysample"], kernels),
+                "points",
+            )
 
 
 def _storage() -> Trend:

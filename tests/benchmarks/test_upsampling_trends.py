@@ -1,14 +1,23 @@
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.upsampling import trends
-from benchmarks.upsampling.cells import CONTROL, FAMILIES, TWIN, UPSAMPLERS, Cell, Place
+from benchmarks.upsampling import pretrained, trends
+from benchmarks.upsampling.cells import CONTROL, PLAIN, TWIN, UPSAMPLERS, Cell, Place, Size
 from benchmarks.upsampling.settings import QUICK
 from benchmarks.upsampling.tables import Outcome
 
 
-def outcome(effect: dict[str, float], noise: float = 0.004, seeds: int = 3, seed: int = 0) -> Outcome:
+def outcome(
+    effect: dict[str, float],
+    noise: float = 0.004,
+    seeds: int = 3,
+    seed: int = 0,
+    families: Iterable[str] = tuple(PLAIN),
+    sizes: Iterable[Size] = ("published", "matched"),
+) -> Outcome:
     """Runs whose scores are chance and the effects by name of a family, an upsampler, or both with a slash between."""
     rng = np.random.default_rng(seed)
     shared = rng.normal(0, 0.02, seeds)
@@ -27,8 +36,8 @@ def outcome(effect: dict[str, float], noise: float = 0.004, seeds: int = 3, seed
 
     runs = {
         Place("data", size, family, name): [row(family, name, seed) for seed in range(seeds)]
-        for size in ("published", "matched")
-        for family in FAMILIES
+        for size in sizes
+        for family in families
         for name in (*UPSAMPLERS, TWIN)
     }
     cells = {place: Cell(*place[:1], place.family, place.upsampler, 8, (8,)) for place in runs}
@@ -90,6 +99,18 @@ def test_a_missing_operator_is_no_trouble():
     runs = {place: rows for place, rows in whole.runs.items() if place.upsampler in (CONTROL, "nearest")}
     found = list(trends.trends(Outcome(QUICK, whole.cells, runs, {}), "data"))
     assert [trend.claim.split()[0] for trend in found] == ["Skips", "Skips", "Skips", "Max-unpooling"]
+
+
+def test_pretrained_families_have_trends_of_their_own():
+    effect = {"unet_vgg16": 0.05, "edge/unet_vgg16": 0.03, "fcn_vgg16/max_unpool": 0.04}
+    effect |= {f"board/{name}": 12.0 for name in ("conv_transpose_3x3", "pixel_shuffle")}
+    effect |= {f"segformer_vgg16/{name}": 0.03 for name in ("carafe", "sapa")}
+    effect |= {"segformer_vgg16/dysample": 0.06, "segformer_vgg16/fade": -0.03}
+    found = verdicts(outcome(effect, families=pretrained.families("vgg16"), sizes=("matched",)))
+    assert len(found) == 3 + 1 + 1 + 4 + 6 + 1  # skips, unpooling, bilinear again, checkerboards, SegFormer, storage
+    lost = {claim for claim, verdict in found.items() if verdict != "holds"}
+    where = "with matched parameters, SegFormer on VGG16"
+    assert lost == {f"FADE beats bilinear in {score} {where}" for score in ("mIoU", "boundary IoU")}
 
 
 @pytest.mark.parametrize("size", [2, 3])
