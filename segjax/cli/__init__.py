@@ -1,16 +1,19 @@
 """The `segjax` command. Only arguments are parsed here; jax is imported inside the command that needs it."""
 
+import argparse
 import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from segjax.cli.export import export
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.cli.parser import make_parser
 from segjax.cli.process import leave_what_hangs, no_device
-from segjax.cli.runs import evaluate, predict
+from segjax.cli.runs import data_pack, evaluate, predict
 from segjax.cli.say import fail
 from segjax.cli.serve import serve
 from segjax.cli.training import launch, sweep, train
@@ -40,6 +43,8 @@ def _run(arguments: list[str], *, typed: bool) -> int:
         convolve_by_eigen()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are not for this audience
     try:
+        _bring_runs(parsed)
+        _write_here(parsed)
         code = parsed.command(parsed, rest)
         sys.stdout.flush()
         return code
@@ -71,6 +76,26 @@ def _run(arguments: list[str], *, typed: bool) -> int:
         if (why := no_device()) is None:
             raise
         return fail(why)
+
+
+def _bring_runs(parsed: argparse.Namespace) -> None:
+    """Where a command looks at runs of buckets, let it look at them here."""
+    for name in ("run", "on", "one", "other", "runs"):
+        said: Any = getattr(parsed, name, None)
+        if not re.search("(s3|gs)://", str(said)):
+            continue
+        from segjax.train.mirror import brought
+
+        here = [str(brought(one)) for one in said] if isinstance(said, list) else str(brought(said))
+        setattr(parsed, name, here)
+
+
+def _write_here(parsed: argparse.Namespace) -> None:
+    """Refuse an address as the place of what is written to a folder, which would get a folder of its name here."""
+    for name in ("out", "per_image", "picture", "folder"):
+        said = str(getattr(parsed, name, None))
+        if re.match(r"\w{2,}:/", said) and parsed.command not in (train, launch, sweep, data_pack):
+            raise UserError(f"{said} is no folder of this machine, where this is written: name one, and copy it there.")
 
 
 def _advice(error: OSError) -> str:

@@ -86,7 +86,11 @@ def make_parser(*, completing: bool = False) -> argparse.ArgumentParser:
 
     def run_folder(command: argparse.ArgumentParser) -> None:
         argument(
-            command, "--out", metavar="DIR", help="run folder; runs/<experiment>/<time> otherwise", complete=folder
+            command,
+            "--out",
+            metavar="DIR",
+            help="run folder, or that of a bucket where one process trains; runs/<experiment>/<time> otherwise",
+            complete=folder,
         )
         argument(
             command,

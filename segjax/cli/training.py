@@ -28,14 +28,17 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     from segjax.train import Interrupted, Layout, distributed, train_together
     from segjax.train.devices import is_first_process
     from segjax.train.loggers import check_loggers, log_to
+    from segjax.train.mirror import in_bucket, mirrored
 
     if parsed.devices is not None:
         jax.config.update("jax_num_cpu_devices", parsed.devices)  # where there is nothing but a CPU, share it
     keep_compiled_programs()
     layout = Layout(parsed.devices, parsed.strategy, parsed.space, parsed.shard_optimizer)
     check_loggers(parsed.log or ())
-    with distributed.joined():
-        folder, runs = _named_runs(parsed, knobs)
+    named = parsed.resume or parsed.out
+    with distributed.joined(), mirrored(named) as place:
+        folder, runs = _named_runs(parsed, knobs, place)
+        shown = named if in_bucket(named) else folder
         if parsed.log is not None and is_first_process():
             log_to(runs, parsed.log)
         try:
@@ -43,8 +46,8 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
             scores = train_together(pairs, layout, profile=parsed.profile)
         except Interrupted as stopped:
             if is_first_process():
-                print(f"{stopped} Go on with: segjax train --resume {folder}", file=sys.stderr)
-                print(folder)
+                print(f"{stopped} Go on with: segjax train --resume {shown}", file=sys.stderr)
+                print(shown)
             return 128 + stopped.signal
         except Exception:
             for run in runs if parsed.resume is None and is_first_process() else []:
@@ -55,7 +58,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
             print_scores(report_seeds(folder, runs, scores, headline) if len(runs) > 1 else scores[0])
             if len(runs) > 1:
                 report_runs([folder], folder / "report.html")
-            print(folder)
+            print(shown)
         return 0
 
 
@@ -90,7 +93,7 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
     if parsed.local is not None:
         from segjax.launch import local
 
-        folder, runs = _named_runs(parsed, knobs)
+        folder, runs = _named_runs(parsed, knobs, _on_disk(parsed))
         code = local.start(_training(parsed, folder), parsed.local)
         for run in runs if parsed.resume is None and 0 < code < 128 else []:
             run.remove_if_unsaved()  # which would stand in the way of the same command
@@ -99,7 +102,7 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
 
         slurm.check_here()
         resources = slurm.Resources.parse(parsed.slurm)
-        folder, runs = _named_runs(parsed, knobs)
+        folder, runs = _named_runs(parsed, knobs, _on_disk(parsed))
         name = f"segjax {runs[0].configuration()['experiment']}"
         saves = [runs[0].checkpoints]
         [(job, output)] = slurm.submit([_training(parsed, folder)], folder / "slurm", name, resources, saves)
@@ -127,7 +130,7 @@ def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
     from segjax.launch.sweep import run_here, submit
     from segjax.runs.sweep import Sweep, report
 
-    planned = Sweep.plan(parsed.experiment, knobs, Path(parsed.out) if parsed.out else None, parsed.seeds)
+    planned = Sweep.plan(parsed.experiment, knobs, _on_disk(parsed), parsed.seeds)
     resources = None
     if parsed.slurm is not None:
         from segjax.launch import slurm
@@ -159,16 +162,30 @@ def _names_no_run(parsed: argparse.Namespace, knobs: list[str]) -> str | None:
     return None
 
 
-def _named_runs(parsed: argparse.Namespace, knobs: list[str]) -> tuple[Path, list[Any]]:
+def _on_disk(parsed: argparse.Namespace) -> Path | None:
+    """The folder that is named, if one is; of a bucket, which several processes cannot share, ExperimentError."""
+    from segjax.errors import ExperimentError
+    from segjax.train.mirror import in_bucket
+
+    named = getattr(parsed, "resume", None) or parsed.out
+    if in_bucket(named):
+        raise ExperimentError(
+            f"{named} is in a bucket, and runs of several processes need a folder that all of them share: give --out a "
+            "folder of a shared disk, or mount the bucket."
+        )
+    return Path(named) if named else None
+
+
+def _named_runs(parsed: argparse.Namespace, knobs: list[str], place: Path | None) -> tuple[Path, list[Any]]:
     """The folder that the arguments name and its runs; a new one where they name an experiment."""
     from segjax.progress import NeverSilent, clock
     from segjax.runs.request import new_runs, old_runs
 
     began = time.monotonic()
     with NeverSilent(lambda: f"Opening the data, for {clock(time.monotonic() - began)} so far ..."):
-        if not parsed.experiment:
-            return Path(parsed.resume), old_runs(Path(parsed.resume), knobs)
-        return new_runs(parsed.experiment, knobs, Path(parsed.out) if parsed.out else None, parsed.seeds)
+        if place is not None and not parsed.experiment:
+            return place, old_runs(place, knobs)
+        return new_runs(parsed.experiment, knobs, place, parsed.seeds)
 
 
 def _training(parsed: argparse.Namespace, folder: Path) -> list[str]:

@@ -21,6 +21,7 @@ from segjax.train.devices import Layout, Placement
 from segjax.train.evaluate import make_evaluation_step, measure, split_batches
 from segjax.train.experiment import Experiment, Which
 from segjax.train.history import best_step, validated
+from segjax.train.mirror import brought
 from segjax.train.run import Run
 from segjax.train.state import Variables
 
@@ -34,10 +35,11 @@ def load(
     h w c) as the data set stores them: uint8, or float in 0..255. The weights are the averaged ones where the run keeps
     any. They are those of the newest checkpoint or, where the experiment has `patience`, of the best one, unless
     `which` says it. A run that was trained from Python has no file to build its model from, so that `experiment` must
-    be given.
+    be given. One of a bucket, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER, is brought here first.
 
     Raises:
         ExperimentError: the folder is no run, holds no such checkpoint, or one of another model.
+        DataError: the bucket cannot be read.
     """
     experiment, variables = load_experiment(run, which, experiment)
     return experiment.model, variables
@@ -51,7 +53,8 @@ def load_experiment(
     Raises:
         ExperimentError: as for `load`.
     """
-    folder = open_run(Path(run)) if experiment is None else Run(Path(run))
+    path = brought(run)
+    folder = open_run(path) if experiment is None else Run(path)
     experiment = experiment or experiment_of(folder)
     step, variables, _ = _read(folder, experiment, which)
     return _decided(folder, experiment, step), variables
@@ -75,7 +78,7 @@ def evaluate_run(
     Raises:
         ExperimentError: as for `load`; `tta` or `soft_nms` of a run that does not find many boxes.
     """
-    folder = open_run(Path(run))
+    folder = open_run(brought(run))
     experiment = experiment_of(folder, located(where or {}))
     step, variables, progress = _read(folder, experiment, which)
     experiment = _decided(folder, experiment, step)

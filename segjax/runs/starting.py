@@ -21,6 +21,7 @@ from segjax.train.checkpoints import read_variables
 from segjax.train.devices import is_first_process
 from segjax.train.experiment import Experiment
 from segjax.train.inputs import Start
+from segjax.train.mirror import brought, in_bucket
 from segjax.train.state import Variables
 from segjax.weights.catalogue import RECORDS, of_encoder
 from segjax.weights.loading import found, loaded, place_of_encoder
@@ -52,6 +53,7 @@ def start_from(said: str | None, encoder: str | nn.Module | None) -> Start | Non
 
 def _facts(said: str, encoder: str | nn.Module | None) -> dict[str, Any]:
     """What is to be remembered: where the weights are, and how images were normalised for them."""
+    said = str(brought(said)) if in_bucket(said) else said
     model = saved_model(said)
     if model is None and Path(said).is_dir():
         model = _run(Path(said))[0].model

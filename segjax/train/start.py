@@ -11,6 +11,7 @@ from segjax.train.devices import Layout
 from segjax.train.experiment import Experiment
 from segjax.train.loggers import check_loggers, log_to
 from segjax.train.loop import train
+from segjax.train.mirror import mirrored
 from segjax.train.run import Run
 
 
@@ -28,7 +29,8 @@ def train_in(
 
     Args:
         experiment: What to train.
-        out: The run folder; made where there is none.
+        out: The run folder; made where there is none. Of s3://BUCKET/FOLDER or gs://BUCKET/FOLDER the run has a
+            folder on this machine, and what is new in it is brought to the bucket while it is trained.
         layout: Which devices share the work, and how.
         profile: Whether five steps are traced, for TensorBoard and Perfetto.
         log: Where the numbers go beside the run's files: tensorboard, wandb, mlflow; None for where they went before,
@@ -36,13 +38,15 @@ def train_in(
 
     Raises:
         ExperimentError: the folder holds something else, or a run of other settings, or a logger is not there.
-        DataError: the data set cannot be read.
+        DataError: the data set cannot be read, or the bucket not be reached.
         Interrupted: it was asked to stop, by Ctrl-C or SIGTERM, and what it had learned is saved.
     """
     check_loggers(log or ())
-    path, settings = Path(out), _settings(experiment)
-    run = Run(Path(distributed.agree(lambda: str(_opened(path, settings, log).path))))
-    train(experiment, run, layout, profile=profile)
+    settings = _settings(experiment)
+    with mirrored(out) as path:
+        assert path is not None
+        run = Run(Path(distributed.agree(lambda: str(_opened(path, settings, log).path))))
+        train(experiment, run, layout, profile=profile)
     return run
 
 
