@@ -149,6 +149,7 @@ class Mirror:
         Raises:
             DataError: the bucket cannot be written; the sentence says where the run is.
         """
+        print(f"Bringing what is new to {self.address} ...", file=sys.stderr)
         try:
             self.push()
         except (UserError, OSError) as error:
@@ -201,9 +202,8 @@ class Mirror:
         found = self._complete()
         for name in [name for name in found if found[name] != there.get(name)]:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
-            keep = os.link if _checkpoint(name) else shutil.copyfile
             with contextlib.suppress(FileNotFoundError):
-                keep(self.folder / name, aside / name)
+                _keep(self.folder / name, aside / name, written_once=_checkpoint(name) is not None)
         # What is being removed is left out with the rest of its checkpoint.
         gone = {_checkpoint(name) or name for name in found.keys() - self._complete().keys()}
         return {name: one for name, one in found.items() if not gone & {name, _checkpoint(name)}}
@@ -237,6 +237,19 @@ class Mirror:
         draft = self._notes.with_name(f"{self._notes.name}.partial")
         draft.write_text(json.dumps({"marks": marks, "files": files}))
         draft.replace(self._notes)
+
+
+def _keep(file: Path, copy: Path, *, written_once: bool) -> None:
+    if written_once:
+        try:
+            os.link(file, copy)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a file system without links
+            pass
+        else:
+            return
+    shutil.copyfile(file, copy)
 
 
 def _inside(name: str) -> bool:

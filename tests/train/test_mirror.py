@@ -193,6 +193,18 @@ def test_what_another_machine_wrote_since_is_taken(machines: Any):
     assert texts(brought(there.address)) == newer
 
 
+def test_a_file_system_without_links_is_copied(machines: Any, monkeypatch: pytest.MonkeyPatch):
+    def refuse(source: Path, link: Path) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    here = Mirror("s3://bucket/copied")
+    laid = run_folder(here, 4)
+    here.push()
+    machines("two")
+    assert texts(brought(here.address)) == laid
+
+
 @pytest.mark.usefixtures("gs")
 def test_google_has_buckets_too(machines: Any):
     here = Mirror("gs://bucket/run")
