@@ -121,10 +121,10 @@ def _indices(outcome: Outcome, data: str) -> Iterator[Trend]:
 
 
 def _checkerboards(outcome: Outcome, data: str) -> Iterator[Trend]:
-    size = outcome.main_size(data)
-    families = outcome.families(data, size)
-    start = [_decibels(outcome, data, size, family, "initial_checkerboard/2") for family in families]
-    end = [_decibels(outcome, data, size, family, "checkerboard/2") for family in families]
+    # Not of pretrained families: they go bilinearly to the image, which leaves none of stride 2.
+    families = outcome.families(data, "published")
+    start = [_decibels(outcome, data, "published", family, "initial_checkerboard/2") for family in families]
+    end = [_decibels(outcome, data, "published", family, "checkerboard/2") for family in families]
     needed = {"conv_transpose_3x3", "resize_conv"}
     for tables, when in ((start, "at the start"), (end, "after training")):
         if tables and all(needed <= table.keys() for table in tables):
