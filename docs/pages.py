@@ -27,8 +27,9 @@ PAGES = (
     "CONTRIBUTING.md",
     "benchmarks/README.md",
     "benchmarks/upsampling/quick/report.md",
+    "benchmarks/upsampling/pretrained_reduced/report.md",
 )
-PICTURES = ("benchmarks/upsampling/quick/figures",)
+PICTURES = ("benchmarks/upsampling/quick/figures", "benchmarks/upsampling/pretrained_reduced/figures")
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
 
 
