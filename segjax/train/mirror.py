@@ -59,7 +59,8 @@ def mirrored(said: str | Path | None) -> Iterator[Path | None]:
     What sentences say of the folder here, they say of the address.
 
     Raises:
-        ExperimentError: several processes train, which share no folder; or it was removed from the bucket alone.
+        ExperimentError: several processes train, which share no folder; it was removed from the bucket alone; or
+            another machine has written there since.
         DataError: the bucket cannot be read, or at the end not be written; the folder here has all then.
     """
     if not in_bucket(said):
@@ -86,7 +87,7 @@ def mirrored(said: str | Path | None) -> Iterator[Path | None]:
         thread.join()
         try:
             mirror.finish()
-        except DataError as other:
+        except UserError as other:
             print(other, file=sys.stderr)  # what ended the run is said last
         if isinstance(error, UserError):
             raise type(error)(str(error).replace(str(mirror.folder), said)) from error
@@ -126,6 +127,10 @@ class Mirror:
             print(f"Bringing {self.address} here ...", file=sys.stderr)
             for name in index["files"]:
                 self._bring(name, Path(aside, "run", name))
+            if self._complete() != self._there():  # what a machine had that was taken for lost
+                kept = self.folder.with_name(f"{self.folder.name}.{secrets.token_hex(4)}")
+                self.folder.rename(kept)
+                print(f"Another machine went on with it; what was only here is kept in {kept}.", file=sys.stderr)
             shutil.rmtree(self.folder, ignore_errors=True)
             Path(aside, "run").rename(self.folder)
         self._note([index["mark"]], self._complete())
@@ -148,11 +153,12 @@ class Mirror:
 
         Raises:
             DataError: the bucket cannot be written; the sentence says where the run is.
+            ExperimentError: as `push`.
         """
         print(f"Bringing what is new to {self.address} ...", file=sys.stderr)
         try:
             self.push()
-        except (UserError, OSError) as error:
+        except (DataError, OSError) as error:
             raise DataError(
                 f"{error} What was trained is whole in {self.folder}, and `segjax train --resume {self.address}` on "
                 "this machine brings it there."
@@ -162,19 +168,28 @@ class Mirror:
         """Bring there what is complete and new, then the index of it, and take away what is no longer in the folder.
 
         So the bucket holds all files of one index at any instant, whenever this ends.
+
+        Raises:
+            ExperimentError: another machine has written there since.
         """
-        known = self.known
-        there: _Files = {name: (size, changed) for name, (size, changed) in known["files"].items()}
+        there = self._there()
         if self._complete() == there:
             return
+        marks, index = self.known["marks"], self._index()
+        if index is not None and index["mark"] not in marks:
+            raise ExperimentError(
+                f"{self.address} was written to by another machine since this one looked; what was trained here is "
+                f"whole in {self.folder}: stop one of the two, or give --out another name."
+            )
+        sent = {} if index is None else there  # it may have been emptied
         with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=".sending-") as aside:
-            found = self._kept(Path(aside), there)
+            found = self._kept(Path(aside), sent)
             for name in sorted(found, key=lambda name: (_checkpoint(name) is None, name)):
-                if found[name] != there.get(name):
+                if found[name] != sent.get(name):
                     self._files.write(name, Path(aside, name))
         mark = secrets.token_hex(8)
         unsure: _Files = dict.fromkeys(found, (-1, -1))
-        self._note([*known["marks"], mark], unsure | there)
+        self._note([*marks, mark], unsure | there)
         if found:
             self._write_index({"mark": mark, "files": sorted(found)})
         else:
@@ -182,6 +197,10 @@ class Mirror:
         for name in there.keys() - found.keys():
             self._files.remove(name)
         self._note([mark], found)
+
+    def _there(self) -> _Files:
+        """What was brought there last."""
+        return {name: (size, changed) for name, (size, changed) in self.known["files"].items()}
 
     def _complete(self) -> _Files:
         """The files that are there whole; of what is hidden or being written, none."""
@@ -196,11 +215,11 @@ class Mirror:
                     found["/".join(parts)] = (about.st_size, about.st_mtime_ns)
         return found
 
-    def _kept(self, aside: Path, there: _Files) -> _Files:
+    def _kept(self, aside: Path, sent: _Files) -> _Files:
         """The files that are there whole, those that are new in `aside` too, where training neither removes nor changes
         them while they are sent."""
         found = self._complete()
-        for name in [name for name in found if found[name] != there.get(name)]:
+        for name in [name for name in found if found[name] != sent.get(name)]:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 _keep(self.folder / name, aside / name, written_once=_checkpoint(name) is not None)

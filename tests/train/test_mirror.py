@@ -205,6 +205,39 @@ def test_a_file_system_without_links_is_copied(machines: Any, monkeypatch: pytes
     assert texts(brought(here.address)) == laid
 
 
+def test_two_machines_at_once_lose_nothing(machines: Any, capsys: pytest.CaptureFixture[str]):
+    first = Mirror("s3://bucket/at_once")
+    run_folder(first, 4)
+    first.push()
+    machines("two")
+    second = Mirror("s3://bucket/at_once")
+    second.pull()
+    theirs = run_folder(second, 8)
+    second.push()
+    machines("one")
+    ours = run_folder(first, 12)
+    with pytest.raises(ExperimentError, match=r"written to by another machine since .* whole in .*at_once: stop one"):
+        first.finish()
+    assert texts(first.folder) == ours
+    assert first.pull()
+    assert texts(first.folder) == theirs
+    (kept,) = [path for path in first.folder.parent.glob("at_once.*") if path.is_dir()]
+    assert texts(kept) == ours
+    assert f"what was only here is kept in {kept}" in capsys.readouterr().err
+
+
+def test_a_bucket_that_was_emptied_gets_all_of_it_again(machines: Any):
+    here = Mirror("s3://bucket/emptied")
+    run_folder(here, 4)
+    here.push()
+    for name in ("index.json", "metrics.jsonl", "checkpoints/4/state"):
+        files_in(here.address).remove(name)
+    laid = run_folder(here, 8)
+    here.push()
+    machines("two")
+    assert texts(brought(here.address)) == laid
+
+
 @pytest.mark.usefixtures("gs")
 def test_google_has_buckets_too(machines: Any):
     here = Mirror("gs://bucket/run")
