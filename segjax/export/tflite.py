@@ -55,7 +55,7 @@ def convert(program: Program) -> bytes:
             converter.run_convert_to_tfl_passes(merged, passes.PassManager(), config)
             return bytes(converter.export_flatbuffer_to_bytes(merged.operation))
         except Exception as error:  # the converter raises whatever its passes raise
-            why = " ".join(str(error).split())[:200]
+            why = " ".join(str(error).split()).partition(": %")[0][:200]  # without the operation's operands
             raise ExportError(f"LiteRT's converter has no form of a part of the model: {why}") from error
 
 
