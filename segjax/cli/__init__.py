@@ -43,8 +43,8 @@ def _run(arguments: list[str], *, typed: bool) -> int:
         convolve_by_eigen()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are not for this audience
     try:
-        _bring_runs(parsed)
         _write_here(parsed)
+        _bring_runs(parsed)
         code = parsed.command(parsed, rest)
         sys.stdout.flush()
         return code

@@ -86,6 +86,7 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
     import jax
 
     from segjax.train.loggers import check_loggers
+    from segjax.train.mirror import on_disk
 
     jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
     check_loggers(parsed.log or ())
@@ -93,7 +94,7 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
     if parsed.local is not None:
         from segjax.launch import local
 
-        folder, runs = _named_runs(parsed, knobs, _on_disk(parsed))
+        folder, runs = _named_runs(parsed, knobs, on_disk(parsed.resume or parsed.out))
         code = local.start(_training(parsed, folder), parsed.local)
         for run in runs if parsed.resume is None and 0 < code < 128 else []:
             run.remove_if_unsaved()  # which would stand in the way of the same command
@@ -102,7 +103,7 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
 
         slurm.check_here()
         resources = slurm.Resources.parse(parsed.slurm)
-        folder, runs = _named_runs(parsed, knobs, _on_disk(parsed))
+        folder, runs = _named_runs(parsed, knobs, on_disk(parsed.resume or parsed.out))
         name = f"segjax {runs[0].configuration()['experiment']}"
         saves = [runs[0].checkpoints]
         [(job, output)] = slurm.submit([_training(parsed, folder)], folder / "slurm", name, resources, saves)
@@ -123,6 +124,7 @@ def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
     import jax
 
     from segjax.train.loggers import check_loggers
+    from segjax.train.mirror import on_disk
 
     jax.config.update("jax_platforms", "cpu")  # here; the devices are for the processes that train
     check_loggers(parsed.log or ())
@@ -130,7 +132,7 @@ def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
     from segjax.launch.sweep import run_here, submit
     from segjax.runs.sweep import Sweep, report
 
-    planned = Sweep.plan(parsed.experiment, knobs, _on_disk(parsed), parsed.seeds)
+    planned = Sweep.plan(parsed.experiment, knobs, on_disk(parsed.out), parsed.seeds)
     resources = None
     if parsed.slurm is not None:
         from segjax.launch import slurm
@@ -160,20 +162,6 @@ def _names_no_run(parsed: argparse.Namespace, knobs: list[str]) -> str | None:
     if "--help" not in knobs and "-h" not in knobs:
         print("Loading jax, flax and orbax ...", file=sys.stderr)
     return None
-
-
-def _on_disk(parsed: argparse.Namespace) -> Path | None:
-    """The folder that is named, if one is; of a bucket, which several processes cannot share, ExperimentError."""
-    from segjax.errors import ExperimentError
-    from segjax.train.mirror import in_bucket
-
-    named = getattr(parsed, "resume", None) or parsed.out
-    if in_bucket(named):
-        raise ExperimentError(
-            f"{named} is in a bucket, and runs of several processes need a folder that all of them share: give --out a "
-            "folder of a shared disk, or mount the bucket."
-        )
-    return Path(named) if named else None
 
 
 def _named_runs(parsed: argparse.Namespace, knobs: list[str], place: Path | None) -> tuple[Path, list[Any]]:

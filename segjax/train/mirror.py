@@ -20,6 +20,7 @@ import jax
 from segjax.cache import data_dir
 from segjax.cache.files import Files, files_in
 from segjax.errors import DataError, ExperimentError, UserError
+from segjax.train.run import write_json
 
 EVERY = 30.0
 """Seconds between two looks at what is new."""
@@ -52,6 +53,20 @@ def brought(said: str | Path) -> Path:
     raise ExperimentError(f"{said} holds no run: name the address that `segjax train` printed on its last line.")
 
 
+def on_disk(said: str | Path | None) -> Path | None:
+    """The run folder of several processes, which share no folder of a machine that a bucket's is trained in.
+
+    Raises:
+        ExperimentError: it is in a bucket.
+    """
+    if in_bucket(said):
+        raise ExperimentError(
+            f"{said} is in a bucket, and runs of several processes need a folder that all of them share: give --out a "
+            "folder of a shared disk, or mount the bucket."
+        )
+    return None if said is None else Path(said)
+
+
 @contextlib.contextmanager
 def mirrored(said: str | Path | None) -> Iterator[Path | None]:
     """The folder of this machine to train in for a run folder; while entered, a bucket's gets what is new in it.
@@ -63,14 +78,9 @@ def mirrored(said: str | Path | None) -> Iterator[Path | None]:
             another machine has written there since.
         DataError: the bucket cannot be read, or at the end not be written; the folder here has all then.
     """
-    if not in_bucket(said):
-        yield None if said is None else Path(said)
+    if not in_bucket(said) or jax.process_count() > 1:
+        yield on_disk(said)
         return
-    if jax.process_count() > 1:
-        raise ExperimentError(
-            f"{said} is in a bucket, and a run of several processes needs a folder that all of them share: give --out "
-            "a folder of a shared disk, or mount the bucket."
-        )
     mirror = Mirror(said)
     if not mirror.pull() and len(mirror.known["marks"]) == 1:
         raise ExperimentError(
@@ -253,20 +263,13 @@ class Mirror:
         if not files:
             self._notes.unlink(missing_ok=True)
             return
-        draft = self._notes.with_name(f"{self._notes.name}.partial")
-        draft.write_text(json.dumps({"marks": marks, "files": files}))
-        draft.replace(self._notes)
+        write_json(self._notes.parent, self._notes.name, {"marks": marks, "files": files})
 
 
 def _keep(file: Path, copy: Path, *, written_once: bool) -> None:
     if written_once:
-        try:
+        with contextlib.suppress(OSError):  # a file system without links, or a file that is gone
             os.link(file, copy)
-        except FileNotFoundError:
-            raise
-        except OSError:  # a file system without links
-            pass
-        else:
             return
     shutil.copyfile(file, copy)
 
