@@ -99,7 +99,9 @@ def _data_set(outcome: Outcome, data: Data, results: Results) -> Iterator[Block]
     )
     kept = {family: _arrays(outcome, data.name, family, results) for family in shown_families}
     rows = {
-        f"{FAMILIES[family]}\n{when}": {name: arrays[key] for name, arrays in kept[family].items()}
+        FAMILIES[family].replace(" on ", "\non ") + f"\n{when}": {
+            name: arrays[key] for name, arrays in kept[family].items()
+        }
         for family in shown_families
         for when, key in (("at the start", "initial_spectrum"), ("trained", "spectrum"))
     }
