@@ -1,6 +1,7 @@
 """A function made flat for converters that know jax's own primitives alone."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -50,6 +51,14 @@ def _traced(run: Callable[..., Any], *arrays: Any) -> ClosedJaxpr:
     return jax.make_jaxpr(lambda *arrays: jax.tree.leaves(run(*arrays)))(*arrays)
 
 
+def _without_loops(*others: Any, form: Any, by: int) -> ClosedJaxpr:
+    """A form's derivative: where it loops, as TPUs have it, whose forms do not, since few runtimes have loops."""
+    program, on_tpu = _traced(partial(form.derivative, by), *others), form.on("tpu")
+    if on_tpu is None or not any(equation.primitive.name in _LOOPS for equation in program.jaxpr.eqns):
+        return program
+    return _traced(partial(on_tpu.derivative, by), *others)
+
+
 def _evaluated(program: ClosedJaxpr, arrays: Sequence[Any], rules: Mapping[str, Rule]) -> list[Any]:
     jaxpr = program.jaxpr
     values: dict[Any, Any] = dict(zip(jaxpr.constvars, program.consts, strict=True))
@@ -80,8 +89,7 @@ def _applied(equation: Any, given: list[Any], rules: Mapping[str, Rule]) -> Sequ
     given = [_wide(value) for value in given]
     match name:
         case "multilinear":
-            form, by = parameters["form"], parameters["by"]
-            return _evaluated(_traced(lambda *others: form.derivative(by, *others), *given), given, rules)
+            return _evaluated(_without_loops(*given, **parameters), given, rules)
         case "iota":
             return [lax.broadcasted_iota(_wider(parameters["dtype"]), parameters["shape"], parameters["dimension"])]
         case "known_multilinear" | "optimization_barrier" | "copy" | "copy_p":

@@ -23,6 +23,7 @@ from segjax.export.onnx_shapes import (
     split,
     squeeze,
     stack,
+    tile,
     transpose,
 )
 
@@ -183,6 +184,7 @@ OPS: dict[str, Op] = {
     "split": split,
     "concatenate": concatenate,
     "stack": stack,
+    "tile": tile,
     "pad": pad,
     "reduce_and": partial(_all_or_any, "ReduceMin"),
     "reduce_or": partial(_all_or_any, "ReduceMax"),

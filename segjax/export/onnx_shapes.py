@@ -164,6 +164,13 @@ def stack(graph: Graph, equation: Equation, *values: Value) -> Value:
     return _joined(graph, equation.shapes[0], axis, names)
 
 
+def tile(graph: Graph, equation: Equation, x: Value) -> Value:
+    """One after the other, as often as is said for each axis."""
+    shape, reps = equation.shapes[0], equation.parameters["reps"]
+    name = graph.add("Tile", graph.full(x), graph.constant(list(reps)))[0]
+    return Value(shape, shape, name)
+
+
 def pad(graph: Graph, equation: Equation, x: Value, fill: Value) -> Value:
     """With what is filled in around it, and less where that is negative."""
     config, shape = equation.parameters["padding_config"], equation.shapes[0]

@@ -59,7 +59,11 @@ def everything(image: Array) -> dict[str, Any]:
         ],
         "places": [x.argmax(3), x.argmin(1), *lax.top_k(flat, 5)],
         "shapes": [flat, x.transpose(3, 0, 2, 1), x[:, None, :, ::-1], x[:, 1:-1, ::2], jnp.split(x, 2, 2), x[..., 1]],
-        "joined": [jnp.concatenate([x, spread, jnp.zeros((n, h, w, 1))], 3), jnp.stack([x, x + 1], 2)],
+        "joined": [
+            jnp.concatenate([x, spread, jnp.zeros((n, h, w, 1))], 3),
+            jnp.stack([x, x + 1], 2),
+            jnp.tile(x, (1, 2, 1, 3)),
+        ],
         "padded": [jnp.pad(x, ((0, 0), (1, 2), (0, 3), (0, 0)), constant_values=2), lax.pad(x, 0.0, CROP)],
         "repeated": [spread.sum(1), spread.reshape(n, -1), spread[:, 1:, :2], jnp.arange(w) + x[..., 0]],
         "convolved": [
