@@ -156,12 +156,14 @@ PRESETS = {
         recipe=Recipe(weight_decay=1e-2, decayed="all", clip=10.0, evaluate_every=200),
     ),
     "faces": Preset(
-        "CenterNet with eight emotions a face on drawings of OpenMoji, scored on drawings that it was not trained on: "
-        "`segjax train faces`. With --steps 600 and seed 0: AP50 0.947, and the likeliest emotion is right for 0.289 "
-        "of the faces that were found.",
+        "CenterNet with eight emotions a face on drawings of OpenMoji, scored on drawings that it was not trained on, "
+        "from MobileNetV2's ImageNet weights: `segjax train faces`: AP50 0.975 ± 0.003, and the likeliest emotion is "
+        "right for 0.410 ± 0.029 of the faces that were found, over 3 seeds.",
         data="faces",
+        encoder="mobilenet_v2",
+        decoder="fpn",
         attribute_weight=10.0,
-        recipe=Recipe(steps=1200, weight_decay=1e-2, decayed="all", clip=10.0, evaluate_every=400),
+        recipe=Recipe(steps=600, start="imagenet", weight_decay=1e-2, decayed="all", clip=10.0, evaluate_every=400),
     ),
     "wider_face": Preset(
         "CenterNet on WIDER FACE: `segjax train wider_face`. It has not been trained: no package registry has the set, "

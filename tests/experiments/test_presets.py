@@ -29,6 +29,7 @@ FLIPS: dict[str, Any] = {"flip_horizontal": True, "flip_vertical": True}
 ISLANDS = Augment(**FLIPS, **COLOUR, quarter_turns=True)
 PHOTO = ((0.48, 0.45, 0.40), (0.27, 0.26, 0.27), 1.0)
 BLUE_MARBLE = ((0.41, 0.49, 0.48), (0.20, 0.16, 0.20), 0.5)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 1.0)
 MEASURED: dict[str, tuple[int, int, int, Augment, tuple[Any, ...] | None, int]] = {
     # steps, batch size, steps between scores, changes, mean, std and gamma, parameters
     "land_cover": (300, 32, 50, Augment(**FLIPS), ((0.39, 0.40, 0.40), (0.20, 0.17, 0.17), 0.5), 482_788),
@@ -59,7 +60,7 @@ MEASURED: dict[str, tuple[int, int, int, Augment, tuple[Any, ...] | None, int]] 
         1_206_870,
     ),
     "trees": (2000, 8, 500, Augment(crop=(128, 128), **FLIPS, **COLOUR, scale=(0.8, 1.25)), None, 1_204_629),
-    "faces": (1200, 8, 400, Augment(crop=(128, 128), flip_horizontal=True), None, 1_223_357),
+    "faces": (600, 8, 400, Augment(crop=(128, 128), flip_horizontal=True), IMAGENET, 3_705_389),
     "wider_face": (
         50_000,
         16,
