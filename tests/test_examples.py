@@ -52,8 +52,8 @@ ROOMS = {
 NAMES = {"jax": jax, "jnp": jnp, "np": np, "nn": nn, "level": level, **ROOMS}
 ELSEWHERE = {
     "data": {
-        "BoxDefaults", "FolderDefaults", "LabelledDefaults", "box_defaults", "check", "coco", "faces", "folder",
-        "folder_defaults", "islands", "labelled", "labelled_defaults", "land_cover", "nuclei",
+        "BoxDefaults", "FolderDefaults", "LabelledDefaults", "box_defaults", "camvid", "check", "coco", "faces",
+        "folder", "folder_defaults", "islands", "labelled", "labelled_defaults", "land_cover", "nuclei",
         "oxford_iiit_pet", "tfds_boxes", "tfds_dataset", "trees", "voc", "wider_face",
     },
     "drawing": {"draw_box_grid", "draw_mask_grid", "notes"},

@@ -1,5 +1,6 @@
-"""What is fetched and kept: wheels, npm packages and files, each with its checksum, in a folder that works offline."""
+"""What is fetched and kept, checked: wheels, npm packages, files and folders of git, in a folder that works offline."""
 
+from segjax.cache.git import fetch_git
 from segjax.cache.hub import asking_hub, fetch_hub
 from segjax.cache.npm import fetch_npm
 from segjax.cache.store import data_dir, first_line, unwritable
@@ -9,6 +10,7 @@ from segjax.cache.wheel import fetch_member, fetch_wheel, read_member
 __all__ = [
     "asking_hub",
     "data_dir",
+    "fetch_git",
     "fetch_hub",
     "fetch_member",
     "fetch_npm",

@@ -11,6 +11,7 @@ from segjax.data.formats.tfds_boxes import tfds_boxes
 from segjax.data.formats.voc import voc
 from segjax.data.pack import pack
 from segjax.data.record import IGNORE, Record, Source
+from segjax.data.sets.camvid import camvid
 from segjax.data.sets.faces import faces
 from segjax.data.sets.folder import FolderDefaults, folder, folder_defaults
 from segjax.data.sets.islands import islands
@@ -39,6 +40,7 @@ __all__ = [
     "Source",
     "Statistics",
     "box_defaults",
+    "camvid",
     "check",
     "coco",
     "faces",

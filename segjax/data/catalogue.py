@@ -9,6 +9,7 @@ from segjax.data.dataset import Dataset
 from segjax.data.formats.coco import coco
 from segjax.data.formats.held_out import say_once
 from segjax.data.formats.voc import voc
+from segjax.data.sets.camvid import camvid
 from segjax.data.sets.faces import faces
 from segjax.data.sets.folder import FolderDefaults, folder, folder_defaults
 from segjax.data.sets.islands import islands
@@ -75,6 +76,12 @@ CATALOGUE = (
         "Nuclei in slices of a fluorescence volume, 256x256; fetched by itself (20 MB).",
         "segjax train nuclei",
         nuclei,
+    ),
+    Entry(
+        "camvid",
+        "Photographs of roads from a car, 480x360, with 11 classes; fetched by git (187 MB).",
+        "segjax train camvid",
+        camvid,
     ),
     Entry(
         "islands",
