@@ -54,8 +54,9 @@ def start_from(said: str | None, encoder: str | nn.Module | None) -> Start | Non
 def _facts(said: str, encoder: str | nn.Module | None) -> dict[str, Any]:
     """What is to be remembered: where the weights are, and how images were normalised for them."""
     said = str(brought(said)) if in_bucket(said) else said
-    model = saved_model(said)
-    if model is None and Path(said).is_dir():
+    named = said == "imagenet" or said in RECORDS  # a folder of that name, as one of images, is ./imagenet
+    model = None if named else saved_model(said)
+    if not named and model is None and Path(said).is_dir():
         model = _run(Path(said))[0].model
     if model is not None:
         source = str(Path(said).absolute()) if Path(said).exists() else said

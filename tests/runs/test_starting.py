@@ -115,6 +115,17 @@ def bits(run: Run) -> list[bytes]:
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(segjax.load(run.path)[1])]
 
 
+@pytest.mark.parametrize("name", ["imagenet", "small.imagenet"])
+def test_a_folder_that_is_called_as_weights_are_is_not_taken_for_them(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    begun(tmp_path / "run", file, "--start", name)
+    with pytest.raises(ExperimentError, match="not a run folder"):
+        begun(tmp_path / "other", file, "--start", f"./{name}")
+
+
 def test_a_run_starts_from_weights_once_and_goes_on_bit_for_bit_without_them(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
