@@ -79,7 +79,7 @@ class Placement:
 
     def state(self, state: Tree) -> Tree:
         """A train state, on every device or with the parts that `shard_optimizer` names split over them."""
-        return jax.device_put(state, self._state_shardings(state))
+        return jax.device_put(state, self.state_shardings(state))
 
     def batch(self, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
         """This process's part of a batch (n ...), as arrays over all devices."""
@@ -102,8 +102,8 @@ class Placement:
             compiled = lowered.compile()
             call = lambda states, batches, keys: mapped(states, self._cut(batches), keys)  # noqa: E731
         else:
-            shardings = self._state_shardings(states)
-            jitted = compile_step(step, donate_argnums=0, out_shardings=shardings)
+            platform = self.mesh.devices.flat[0].platform
+            jitted = compile_step(step, platform, donate_argnums=0, out_shardings=self.state_shardings(states))
             call = compiled = jitted.lower(states, batches, keys).compile()
         return Program(call, compiled, time.perf_counter() - began)
 
@@ -118,7 +118,8 @@ class Placement:
     def _cut(self, batches: Any) -> Any:
         return jax.tree.map(lambda x: x.reshape(self.count, -1, *x.shape[1:]), batches)
 
-    def _state_shardings(self, state: Any) -> Any:
+    def state_shardings(self, state: Any) -> Any:
+        """Where each array of a train state lives."""
         if not self.layout.shard_optimizer:
             return jax.tree.map(lambda _: self.everywhere, state)
         shares = self.mesh.shape["data"]
@@ -162,9 +163,10 @@ class Program:
         return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes - shared
 
 
-def compile_step(step: Callable[..., Any], **jit_arguments: Any) -> Any:
-    """`jax.jit` with the compiler options that make convolutions fast on this backend."""
-    return jax.jit(step, compiler_options=_compiler_options(), **jit_arguments)
+def compile_step(step: Callable[..., Any], platform: str | None = None, **jit_arguments: Any) -> Any:
+    """`jax.jit` with the compiler options that make convolutions fast on a platform, jax's own where none is named."""
+    options = _compiler_options() if (platform or jax.default_backend()) == "cpu" else None
+    return jax.jit(step, compiler_options=options, **jit_arguments)
 
 
 def check_rows(model: nn.Module, image: jax.ShapeDtypeStruct, space: int) -> None:
@@ -269,8 +271,6 @@ def _as_one_batch(call: Callable[..., Any], arguments: Any, keywords: Any, conte
 @functools.cache
 def _compiler_options() -> dict[str, str] | None:
     """On CPU, XLA's kernel library speeds reductions up and slows filter gradients 2x down: keep it for reductions."""
-    if jax.default_backend() != "cpu":
-        return None
     options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
     try:
         jax.jit(lambda x: x, compiler_options=options).lower(0).compile()
