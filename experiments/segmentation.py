@@ -198,6 +198,14 @@ PRESETS = {
         depth=4,
         recipe=Recipe(steps=5000, batch_size=16, decayed="all", evaluate_every=1000),
     ),
+    "camvid": Preset(
+        "U-Net on photographs of roads, from MobileNetV2's ImageNet weights: `segjax train camvid`: test mIoU 0.328 ± "
+        "0.073 over 3 seeds, 17 min for all three on 2 CPU cores. Thin and rare classes want more steps.",
+        data="camvid",
+        encoder="mobilenet_v2",
+        crop=128,
+        recipe=Recipe(steps=300, batch_size=16, start="imagenet", evaluate_every=100),
+    ),
     "folder": Preset(
         "U-Net on a folder with images/ and masks/: `segjax train folder --root PATH`. Classes, crop, normalisation "
         "and class weights are worked out from the folder, and kept in the run.",

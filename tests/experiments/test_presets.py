@@ -49,6 +49,14 @@ MEASURED: dict[str, tuple[int, int, int, Augment, tuple[Any, ...] | None, int]] 
         PHOTO,
         7_763_107,
     ),
+    "camvid": (
+        300,
+        16,
+        100,
+        Augment(crop=(128, 128), flip_horizontal=True, **COLOUR, scale=(0.5, 1.5)),
+        IMAGENET,
+        2_879_143,
+    ),
     "islands": (600, 24, 150, ISLANDS, BLUE_MARBLE, 665_490),
     "islands_multitask": (600, 24, 150, ISLANDS, BLUE_MARBLE, 1_002_864),
     "islands_many": (

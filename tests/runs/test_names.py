@@ -7,7 +7,7 @@ from segjax.runs.experiment_file import read_experiment
 from segjax.runs.names import find, names
 
 PRESETS = {
-    "segmentation": ["land_cover", "nuclei", "pets", "folder"],
+    "segmentation": ["land_cover", "nuclei", "pets", "camvid", "folder"],
     "detection": ["trees", "islands_many", "faces", "wider_face", "faces_emotions"],
     "localization": ["islands"],
     "multitask": ["islands_multitask"],

@@ -19,7 +19,7 @@ COMMIT = "bb68b64e72cb004b3ed927fee0f5624dd8097498"
 COUNTS = {"train": 367, "val": 101, "test": 233}
 CLONE = f"git clone {REPOSITORY} elsewhere and give its folder CamVid as root"
 CLASSES = {
-    "sky": (128, 128, 128),
+    "sky": (130, 200, 240),
     "building": (128, 0, 0),
     "pole": (192, 192, 128),
     "road": (128, 64, 128),
@@ -31,7 +31,8 @@ CLASSES = {
     "pedestrian": (64, 64, 0),
     "bicyclist": (0, 128, 192),
 }
-"""In the order of the masks' numbers, with the colours of SegNet's authors."""
+"""In the order of the masks' numbers; the colours are those of SegNet's authors, but of the sky, which is not grey as
+what is ignored is."""
 _VOID = len(CLASSES)
 
 
