@@ -88,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--data",
         nargs="+",
         metavar="NAME",
-        help="land_cover_4, land_cover_7, islands, nuclei, tfds:NAME:class,..., a folder",
+        help="land_cover_4, land_cover_7, islands, nuclei, camvid, tfds:NAME:class,..., a folder",
     )
     change.add_argument("--families", nargs="+", choices=FAMILIES, metavar="NAME", help="decoder families")
     change.add_argument("--match", nargs="*", choices=FAMILIES, metavar="NAME", help="those matched as well")

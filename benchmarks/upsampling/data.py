@@ -14,6 +14,7 @@ from segjax.data import (
     Dataset,
     Record,
     Source,
+    camvid,
     folder,
     islands,
     land_cover,
@@ -63,7 +64,7 @@ class Data:
 
 
 def dataset_of(name: str) -> Dataset:
-    """The data set: land_cover_4, land_cover_7, islands, nuclei, tfds:NAME[:class,class,...], or the path of a folder.
+    """The data set: land_cover_4, land_cover_7, islands, nuclei, camvid, tfds:NAME[:class,...], or the path of one.
 
     Nothing is opened but a folder, which is checked. Raises DataError where there is none of that name.
     """
@@ -71,6 +72,8 @@ def dataset_of(name: str) -> Dataset:
         return land_cover(groups=4 if name.endswith("4") else 7)
     if name == "nuclei":
         return nuclei()
+    if name == "camvid":
+        return camvid()
     if name == "islands":
         return _without_boxes(islands("one"))
     if name.startswith("tfds:"):
@@ -83,7 +86,8 @@ def dataset_of(name: str) -> Dataset:
     if Path(name).is_dir():
         return folder(name)
     raise DataError(
-        f"{name} is no data set: take land_cover_4, land_cover_7, islands, nuclei, tfds:NAME:classes, or a folder."
+        f"{name} is no data set: take land_cover_4, land_cover_7, islands, nuclei, camvid, tfds:NAME:classes, or a "
+        "folder."
     )
 
 

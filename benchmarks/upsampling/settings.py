@@ -56,7 +56,7 @@ FULL = Settings(
     sides=(512, 1024),
 )
 PRETRAINED = Settings(
-    data=("land_cover_7", "nuclei", "tfds:oxford_iiit_pet"),
+    data=("land_cover_7", "nuclei", "camvid"),
     width=32,
     steps=300,
     batch_size=16,

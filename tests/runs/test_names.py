@@ -35,7 +35,7 @@ def test_the_table_that_is_read_is_the_table_that_is_run(name: str):
             "land_cver is no experiment and not a file; name an experiment before .*, such as land_cover",
         ),
         ("experiments/land_cover.py", "experiments/land_cover.py is not a file; .* such as land_cover"),
-        ("zzzzzz", "such as detection or faces or faces_emotions"),
+        ("zzzzzz", "such as camvid or detection or faces"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest(name: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
