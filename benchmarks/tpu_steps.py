@@ -36,9 +36,9 @@ CLASSES, SIZE, EACH = 21, 128, 4
 TOPOLOGIES = ("v5e:2x2", "v6e:2x2", "v5e:8x8")
 LAYOUTS: dict[str, tuple[Layout, int]] = {
     "plain": (Layout(), 1),
-    "--shard-optimizer": (Layout(shard_optimizer=True), 1),
-    "--space 2": (Layout(space=2), 1),
-    "--accumulate 4": (Layout(), 4),
+    "shard-optimizer": (Layout(shard_optimizer=True), 1),
+    "space-2": (Layout(space=2), 1),
+    "accumulate-4": (Layout(), 4),
 }
 _BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1, "u8": 1, "s8": 1, "f16": 2}
 
