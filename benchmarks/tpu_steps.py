@@ -46,7 +46,7 @@ _BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1, "u8": 1, "s8": 1, 
 class Said(NamedTuple):
     """What the chips say to each other by one kind of collective."""
 
-    count: int
+    times: int
     bytes: int
 
 
@@ -58,8 +58,8 @@ def collectives(text: str) -> dict[str, Said]:
         sizes = [_BYTES.get(kind, 4) * math.prod(int(n) for n in dims.split(",") if n) for kind, dims in shapes]
         # What begins a gathering or a permutation has its operand among its results.
         total = sum(sizes) - (sizes[0] if starts and kind in ("all-gather", "collective-permute") else 0)
-        count, before = found.get(kind, Said(0, 0))
-        found[kind] = Said(count + 1, before + total)
+        times, before = found.get(kind, Said(0, 0))
+        found[kind] = Said(times + 1, before + total)
     return found
 
 
@@ -105,7 +105,7 @@ def main() -> None:
             program = compiled(topology, *LAYOUTS[name], arguments.base)
             text = program.compiled.as_text()
             said = collectives(text)
-            talk = ", ".join(f"{one.count} {kind} {one.bytes / 2**20:.1f} MiB" for kind, one in said.items())
+            talk = ", ".join(f"{one.times} {kind} {one.bytes / 2**20:.1f} MiB" for kind, one in said.items())
             memory = f"{program.peak_bytes / 2**20:.0f}"
             cells = f"{cycles_of(text) / 1e6:.1f}", memory, talk, f"{time.perf_counter() - began:.0f}"
             rows.append([topology, name, *cells])
