@@ -86,7 +86,8 @@ def print_report(report: AnyReport, console: Console | None = None, most: int = 
         if len(problems) > most:
             say(console, f"{severity}: ... and {len(problems) - most} more of the kind '{kind}'")
     tally = Counter(problem.severity for problem in report.problems)
-    say(console, f"{tally['error']} errors, {tally['warning']} warnings; read in {report.seconds:.1f} s")
+    counts = ", ".join(f"{tally[kind]} {kind}{'' if tally[kind] == 1 else 's'}" for kind in ("error", "warning"))
+    say(console, f"{counts}; read in {report.seconds:.1f} s")
 
 
 def duplicates(
