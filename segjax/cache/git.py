@@ -10,6 +10,9 @@ from pathlib import Path
 from segjax.cache.store import data_dir, store
 from segjax.errors import DataError
 
+_OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
+"""Where git tells what it starts which repository it is in."""
+
 
 def fetch_git(url: str, commit: str, folder: str, otherwise: str) -> Path:
     """The path of a folder of a git repository, of which git fetched one commit and checked that its files are those.
@@ -44,7 +47,8 @@ def _check_out(url: str, commit: str, folder: str, aside: Path, name: str, other
         raise DataError(f"{folder} of {url} is fetched with git, which is not there: install it, or {otherwise}.")
     print(f"Fetching {folder} of {url} with git ...", file=sys.stderr, flush=True)
     # What a repository says of filters and line ends is not followed, and nobody is asked for a password.
-    quiet = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
+    quiet = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
+    quiet |= {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
     for command in (
         ("init", "--quiet"),
         ("fetch", "--quiet", "--depth", "1", "--no-tags", "--", url, commit),

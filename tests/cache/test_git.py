@@ -41,9 +41,10 @@ def repository(tmp_path: Path) -> tuple[str, list[str]]:
 
 
 def test_a_folder_is_fetched_as_it_was_at_a_commit_and_found_again_without_the_network(
-    repository: tuple[str, list[str]], data: Path, capfd: pytest.CaptureFixture[str]
+    repository: tuple[str, list[str]], data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     url, commits = repository
+    monkeypatch.setenv("GIT_DIR", "/nowhere/of/a/hook")
     for commit, content in zip(commits, (b"one\r\n", b"two\r\n"), strict=True):
         found = fetch_git(url, commit, "some/photos", LATER)
         assert found == data / f"photos-{commit[:12]}"
