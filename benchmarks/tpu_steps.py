@@ -1,15 +1,15 @@
 """U-Net's training step compiled ahead of time for TPUs: `pip install libtpu`, `python -m benchmarks.tpu_steps`.
 
 The step is the training loop's own, with AdamW, weights averaged and cross-entropy over 21 classes, in bfloat16, laid
-out as `--devices`, `--space`, `--shard-optimizer` and `--accumulate` lay it out, four images a group of chips. XLA says
-of the program how many cycles it estimates, what memory a chip needs, and what the chips say to each other.
+out as `--devices`, `--space`, `--shard-optimizer` and `--accumulate` lay it out, four images a chip, or for the chips
+that share them, in each part. XLA says of the program how many cycles it estimates, what memory a chip needs, and what
+the chips say to each other.
 """
 
 import argparse
 import math
 import re
 import time
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -55,7 +55,7 @@ def collectives(text: str) -> dict[str, Said]:
     found: dict[str, Said] = {}
     for result, kind, starts in re.findall(rf" = (.*?) ({'|'.join(COLLECTIVES)})(-start)?\(", text):
         shapes = re.findall(r"\b(\w+)\[([\d,]*)\]", result)
-        sizes = [_BYTES.get(kind, 4) * math.prod(int(n) for n in dims.split(",") if n) for kind, dims in shapes]
+        sizes = [_BYTES.get(dtype, 4) * math.prod(int(n) for n in dims.split(",") if n) for dtype, dims in shapes]
         # What begins a gathering or a permutation has its operand among its results.
         total = sum(sizes) - (sizes[0] if starts and kind in ("all-gather", "collective-permute") else 0)
         times, before = found.get(kind, Said(0, 0))
@@ -82,7 +82,7 @@ def compiled(topology: str, layout: Layout, accumulate: int, base: int) -> Any:
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
     rows = NamedSharding(placement.mesh, P("data", "space"))
-    images: Mapping[str, Any] = {
+    images = {
         "image": jax.ShapeDtypeStruct((batch, SIZE, SIZE, 3), jnp.float32, sharding=rows),
         "mask": jax.ShapeDtypeStruct((batch, SIZE, SIZE), jnp.int32, sharding=rows),
     }

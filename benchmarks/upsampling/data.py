@@ -64,7 +64,7 @@ class Data:
 
 
 def dataset_of(name: str) -> Dataset:
-    """The data set: land_cover_4, land_cover_7, islands, nuclei, camvid, tfds:NAME[:class,...], or the path of one.
+    """The data set: land_cover_4, land_cover_7, islands, nuclei, camvid, tfds:NAME[:class,...], or a folder's.
 
     Nothing is opened but a folder, which is checked. Raises DataError where there is none of that name.
     """

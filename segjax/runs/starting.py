@@ -54,10 +54,11 @@ def start_from(said: str | None, encoder: str | nn.Module | None) -> Start | Non
 def _facts(said: str, encoder: str | nn.Module | None) -> dict[str, Any]:
     """What is to be remembered: where the weights are, and how images were normalised for them."""
     said = str(brought(said)) if in_bucket(said) else said
-    named = said == "imagenet" or said in RECORDS  # a folder of that name, as one of images, is ./imagenet
-    model = None if named else saved_model(said)
-    if not named and model is None and Path(said).is_dir():
-        model = _run(Path(said))[0].model
+    model = None
+    if said != "imagenet" and said not in RECORDS:  # a folder of that name, as one of images, is ./imagenet
+        model = saved_model(said)
+        if model is None and Path(said).is_dir():
+            model = _run(Path(said))[0].model
     if model is not None:
         source = str(Path(said).absolute()) if Path(said).exists() else said
         return {"source": source, "run": True, "inputs": inputs_of(model)}

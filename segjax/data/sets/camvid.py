@@ -9,6 +9,7 @@ import numpy as np
 from segjax.cache import fetch_git
 from segjax.data.dataset import Dataset
 from segjax.data.formats.images import read_image
+from segjax.data.formats.mask_files import read_mask
 from segjax.data.photos import FOR_PHOTOS
 from segjax.data.record import IGNORE, Record, refuse_unknown_split
 from segjax.data.statistics import Statistics
@@ -33,7 +34,8 @@ CLASSES = {
 }
 """In the order of the masks' numbers; the colours are those of SegNet's authors, but of the sky, which is not grey as
 what is ignored is."""
-_VOID = len(CLASSES)
+_LEVELS = np.where(np.arange(256) == len(CLASSES), IGNORE, np.arange(256)).astype(np.uint8)
+"""The class of a mask's number; that after the last is what belongs to none."""
 
 
 def camvid(root: str | os.PathLike[str] | None = None) -> Dataset:
@@ -85,5 +87,5 @@ class Photographs:
 
     def __getitem__(self, index: int) -> Record:
         file = self.files[index]
-        mask = read_image(file.parents[1] / f"{file.parent.name}annot" / file.name)[..., 0]
-        return Record(image=read_image(file), mask=np.where(mask == _VOID, IGNORE, mask).astype(np.uint8))
+        mask = read_mask(file.parents[1] / f"{file.parent.name}annot" / file.name, levels=_LEVELS)
+        return Record(image=read_image(file), mask=mask)
