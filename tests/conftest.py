@@ -119,6 +119,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(cores + 1, 6)
 
 
+@pytest.fixture(autouse=True)
+def same_flags() -> Iterator[None]:
+    """Refuse a test that leaves other `XLA_FLAGS` to those after it, which would compute in other ways by them."""
+    before = os.environ.get("XLA_FLAGS")
+    yield
+    assert os.environ.get("XLA_FLAGS") == before
+
+
 @pytest.fixture(scope="session")
 def squares_text() -> str:
     """What the experiment file holds."""

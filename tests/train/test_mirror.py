@@ -80,10 +80,13 @@ def test_a_run_in_a_bucket_is_that_of_a_folder_and_used_like_it(
 
 def test_a_killed_run_goes_on_elsewhere_to_the_same_bits(squares: Path, tmp_path: Path, machines: Any, forks: Forks):
     address = "s3://bucket/killed"
-    often = "import os\n" + "".join(
-        f"os.environ[{name!r}] = {os.environ[name]!r}\n" for name in os.environ if name.startswith(("AWS", "SEGJAX_D"))
-    )
-    often += "from segjax.train import mirror; mirror.EVERY = 0.05\n"
+
+    def here() -> str:
+        """Python that gives a fork the buckets and the folders of this machine."""
+        given = {name: os.environ[name] for name in os.environ if name.startswith(("AWS", "SEGJAX_D"))}
+        return f"import os; os.environ |= {given!r}\n"
+
+    often = here() + "from segjax.train import mirror; mirror.EVERY = 0.05\n"
     fork = forks.start("train", squares, "--out", address, "--steps", "2000", "--evaluate-every", "4", first=often)
     files, end = files_in(address), time.monotonic() + 100
     while True:
@@ -97,8 +100,11 @@ def test_a_killed_run_goes_on_elsewhere_to_the_same_bits(squares: Path, tmp_path
     machines("two")
     step = max(int(path.name) for path in (brought(address) / "checkpoints").iterdir())
     steps = str(step + 8)
-    assert main(["train", "--resume", address, "--steps", steps]) == 0
-    assert main(["train", str(squares), "--out", str(tmp_path / "whole"), "--steps", steps, *KNOBS[2:]]) == 0
+    # All three in forks: the same bits are promised of programs compiled with the same options.
+    code, said = forks.run("train", "--resume", address, "--steps", steps, first=here())
+    assert code == 0, said
+    code, said = forks.run("train", squares, "--out", tmp_path / "whole", "--steps", steps, *KNOBS[2:], first=here())
+    assert code == 0, said
     machines("three")
     assert Run(brought(address)).metrics() == Run(tmp_path / "whole").metrics()
     assert bits(segjax.load(address)[1]) == bits(segjax.load(tmp_path / "whole")[1])
