@@ -96,27 +96,29 @@ def differences(pairing: Pairing, size: Pair, of: str = "") -> tuple[list[float]
     pixels = to_torch(image).requires_grad_()
     reference = pairing.reference
     reference.module.zero_grad()
+    for name, each in reference.module.named_parameters():
+        each.requires_grad_(re.match(of, convert.renamed(name, reference.names)) is not None)
     levels = reference.levels(pixels)
     weights = [np.random.default_rng(i).standard_normal(level.shape) for i, level in enumerate(levels)]
     torch.stack([(y * torch.from_numpy(w)).sum() for y, w in zip(levels, weights, strict=True)]).sum().backward()
     exact = traverse_util.flatten_dict(cast(pairing.variables, np.float64))
     asked = {path: leaf for path, leaf in exact.items() if path[0] == "params" and re.match(of, convert.name_of(path))}
+    rest = {path: leaf for path, leaf in exact.items() if path not in asked}
 
-    def weighed(asked: Any, image: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
-        found = pairing.levels(traverse_util.unflatten_dict(exact | asked), image, np.float64)
+    def weighed(asked: Any, image: jax.Array, rest: Any) -> tuple[jax.Array, list[jax.Array]]:
+        found = pairing.levels(traverse_util.unflatten_dict(rest | asked), image, np.float64)
         sums = [(y * w.transpose(0, 2, 3, 1)).sum() for y, w in zip(found, weights, strict=True)]
         return jnp.stack(sums).sum(), found
 
     with jax.enable_x64(True):
-        (by_asked, by_image), found = jit(jax.grad(weighed, (0, 1), has_aux=True))(asked, cast(image, np.float64))
+        (by_asked, by_image), found = jit(jax.grad(weighed, (0, 1), has_aux=True))(asked, cast(image, np.float64), rest)
     of_levels = [difference(mine, level) for mine, level in zip(found, levels, strict=True)]
     ours = convert.to_torch(traverse_util.unflatten_dict(by_asked))
     gradients = {name: each.grad.numpy() for name, each in reference.module.named_parameters() if each.grad is not None}
     theirs = {convert.renamed(name, reference.names): gradient for name, gradient in gradients.items()}
-    theirs = {name: gradient for name, gradient in theirs.items() if re.match(of, name)}
     if ours.keys() != theirs.keys():
         raise ValueError(f"{sorted(ours.keys() ^ theirs.keys())} have a gradient on one side alone.")
-    floor = 1e-4 * max(np.abs(gradient).max() for gradient in theirs.values())
+    floor = 1e-4 * max((np.abs(gradient).max() for gradient in theirs.values()), default=0)
     of_gradients = {
         name: float(np.abs(ours[name] - gradient).max() / max(np.abs(gradient).max(), floor))
         for name, gradient in theirs.items()

@@ -38,9 +38,10 @@ class GrowingTable:
             jax.clear_caches()
 
     def rows(self, out: Path) -> dict[str, list[str]]:
-        """Those of the table that are there, by name."""
+        """Those of the table that are there, by name; none of a table that had other columns."""
         kept = [line.strip("| \n").split(" | ") for line in out.read_text().splitlines()] if out.exists() else []
-        return {name: cells for cells in kept if (name := _name(cells)) in self.names}
+        whole = [cells for cells in kept if len(cells) == len(self.columns)]
+        return {name: cells for cells in whole if (name := _name(cells)) in self.names}
 
     def write(self, out: Path, new: list[str]) -> None:
         """The page with that row, and the others as they stand there."""
