@@ -5,12 +5,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from buckets import bad_network, gs, s3  # noqa: F401 (fixtures)
-from forks import Forks
 
 from segjax.cache import data_dir
+
+if TYPE_CHECKING:
+    from forks import Forks
 
 # Before jax is imported. Compiled programs are kept for pytest's other processes and for the next run.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(data_dir() / "compiled_for_tests"))
@@ -153,8 +156,10 @@ def unoptimised() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Forks"]:
     """Starts `segjax` commands that share what they compile, with those of pytest's other processes, too."""
+    from forks import Forks
+
     forks = Forks(tmp_path_factory.mktemp("forks"))
     yield forks
     forks.close()
