@@ -89,3 +89,7 @@ class Photographs:
         file = self.files[index]
         mask = read_mask(file.parents[1] / f"{file.parent.name}annot" / file.name, levels=_LEVELS)
         return Record(image=read_image(file), mask=mask)
+
+    def name_of(self, index: int) -> str:
+        """The photograph's file without its ending: its drive and its place there."""
+        return self.files[index].stem

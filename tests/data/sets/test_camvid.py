@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segjax.data.checked import checked
 from segjax.data.sets.camvid import CLASSES, camvid
 from segjax.errors import DataError
 
@@ -31,6 +32,7 @@ def test_records_are_photographs_with_their_masks_and_the_rest_is_ignored(clone:
     for number, split in enumerate(("train", "val", "test")):
         source = camvid(clone).open(split)
         assert len(source) == 2
+        assert checked(source).name_of(1) == "1"
         for i in range(2):
             record = source[i]
             assert (record["image"] == (number, i, 9)).all()
