@@ -12,6 +12,7 @@ from typing import Any
 from segjax import __version__
 from segjax.cache import data_dir
 from segjax.cli.process import no_device
+from segjax.memory import usable_memory
 from segjax.strict_json import as_json
 
 EXTRAS = {
@@ -43,7 +44,7 @@ def doctor(parsed: argparse.Namespace, _: list[str]) -> int:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory": _memory(),
+        "memory": usable_memory(),
         "packages": _packages(),
         "devices": [] if missing else [_device(one) for one in jax.local_devices()],
         "no_device": missing,
@@ -80,13 +81,6 @@ def _device(device: Any) -> dict[str, Any]:
     """What jax says of it, with its memory in bytes where it says it."""
     memory = (device.memory_stats() or {}).get("bytes_limit")
     return {"kind": device.device_kind, "platform": device.platform, "memory": memory}
-
-
-def _memory() -> int | None:
-    """Of this machine, in bytes."""
-    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
-        return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _caches() -> dict[str, Path]:

@@ -9,6 +9,7 @@ from segjax.data.formats.coco import coco
 from segjax.data.formats.tfds import tfds_dataset
 from segjax.data.formats.tfds_boxes import tfds_boxes
 from segjax.data.formats.voc import voc
+from segjax.data.kept import Room, kept
 from segjax.data.pack import pack
 from segjax.data.record import IGNORE, Record, Source
 from segjax.data.sets.camvid import camvid
@@ -37,6 +38,7 @@ __all__ = [
     "FolderDefaults",
     "LabelledDefaults",
     "Record",
+    "Room",
     "Source",
     "Statistics",
     "box_defaults",
@@ -48,6 +50,7 @@ __all__ = [
     "folder_defaults",
     "ignored",
     "islands",
+    "kept",
     "labelled",
     "labelled_defaults",
     "land_cover",

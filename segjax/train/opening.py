@@ -8,7 +8,10 @@ import jax
 import numpy as np
 from jaxtyping import Num
 
+from segjax.data import Dataset
+from segjax.data.kept import Room, kept_where_worth
 from segjax.errors import ExperimentError
+from segjax.memory import usable_memory
 from segjax.train import devices
 from segjax.train.checkpoints import Checkpoints
 from segjax.train.damaged import Damaged
@@ -28,6 +31,8 @@ from segjax.train.team import Member, Team, training_batches
 Pairs = Sequence[tuple[Experiment, Run]]
 """Experiments that differ in their seed alone, with the folders that they are trained in."""
 Warn = Callable[[str], None]
+_SHARE_KEPT = 8
+"""One in so many bytes of memory may hold records that were decoded, over all processes, which may share a machine."""
 
 
 @contextlib.contextmanager
@@ -44,7 +49,7 @@ def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
         stack.enter_context(devices.memory_errors(experiment.batch_size, experiment.accumulate))
 
         log.waiting(f"Opening {experiment.data.name}")
-        splits = Splits(*(experiment.data.open(split) for split in Splits._fields))
+        splits = _splits(experiment.data)
         damaged = Damaged(splits.train, log.say_here)
         image = _image(experiment, damaged)
         if experiment.augment_on == "device" and layout.space > 1:
@@ -77,6 +82,13 @@ def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
             + f"; compiled in {speed.compile_seconds:.1f} s.",
         )
         yield session
+
+
+def _splits(data: Dataset) -> Splits:
+    """All three, of which the test split is read once, and the others are kept as far as there is room."""
+    room = Room((usable_memory() or 0) // _SHARE_KEPT // jax.process_count())
+    train, val = (kept_where_worth(data.open(split), room) for split in ("train", "val"))
+    return Splits(train, val, data.open("test"))
 
 
 def _image(experiment: Experiment, damaged: Damaged) -> Num[np.ndarray, "1 h w c"]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int32, UInt
@@ -108,6 +108,7 @@ def is_number(value: Any) -> bool:
 class AnnotatedSource:
     """Annotated images, read when they are asked for."""
 
+    worth_keeping: ClassVar[bool] = True
     pictures: Sequence[Annotated]
     with_attributes: bool = False
     bands: Bands = field(default_factory=Bands)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from jaxtyping import UInt
@@ -87,6 +87,7 @@ def tfds_dataset(
 class TfdsSource:
     """Examples of a prepared set, decoded when they are asked for."""
 
+    worth_keeping: ClassVar[bool] = True
     examples: Examples
     """With images still encoded: one reader knows every file there is."""
     name: str

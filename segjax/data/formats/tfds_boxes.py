@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -72,6 +72,7 @@ class _Keys:
 class TfdsBoxSource:
     """Examples of a prepared set, decoded when they are asked for."""
 
+    worth_keeping: ClassVar[bool] = True
     examples: Examples
     name: str
     image_key: str

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -80,6 +81,7 @@ def camvid(root: str | os.PathLike[str] | None = None) -> Dataset:
 class Photographs:
     """Those of a split, beside whose folder lies that of the masks."""
 
+    worth_keeping: ClassVar[bool] = True
     files: list[Path]
 
     def __len__(self) -> int:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int32, UInt
@@ -118,6 +118,8 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
 
 class FolderSource:
     """Pairs of files, read when they are asked for."""
+
+    worth_keeping: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -130,6 +130,8 @@ def _index(root: str | os.PathLike[str]) -> tuple[Files, dict[str, Any]]:
 class PackedSource:
     """Records of the shards of a split."""
 
+    worth_keeping: ClassVar[bool] = True
+
     def __init__(self, files: Files, shards: tuple[Shard, ...]) -> None:
         self.files, self.shards = files, shards
         self._firsts = [0, *itertools.accumulate(map(len, shards))]

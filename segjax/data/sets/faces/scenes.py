@@ -1,6 +1,6 @@
 """Scenes of drawn faces on photographs, composed from a seed."""
 
-from typing import NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -41,6 +41,8 @@ class Layer(NamedTuple):
 
 class Scenes:
     """The scenes of a split; the same number is always the same scene."""
+
+    worth_keeping: ClassVar[bool] = True
 
     def __init__(self, split: str) -> None:
         self._split: Split = cast(Split, split)
