@@ -77,22 +77,33 @@ def state_of(reference: Reference) -> dict[str, np.ndarray]:
 
 def level_differences(pairing: Pairing, size: Pair, dtype: DTypeLike = np.float64, *, images: int = 2) -> list[float]:
     """Of every level, as a share of its largest value, where the encoder computes in `dtype`."""
+    (found,) = level_differences_in((dtype,), pairing, size, images=images)
+    return found
+
+
+def level_differences_in(
+    dtypes: Sequence[DTypeLike], pairing: Pairing, size: Pair, *, images: int
+) -> list[list[float]]:
+    """As `level_differences`, for each of several dtypes."""
     image = noise(size, images)
     with torch.no_grad():
         expected = pairing.reference.levels(to_torch(image))
-    with jax.enable_x64(True):
-        ours = jit(partial(pairing.levels, dtype=dtype))(cast(pairing.variables, dtype), cast(image, dtype))
-    return [difference(mine, theirs) for mine, theirs in zip(ours, expected, strict=True)]
+    found = []
+    for dtype in dtypes:
+        with jax.enable_x64(True):
+            ours = jit(partial(pairing.levels, dtype=dtype))(cast(pairing.variables, dtype), cast(image, dtype))
+        found.append([difference(mine, theirs) for mine, theirs in zip(ours, expected, strict=True)])
+    return found
 
 
-def differences(pairing: Pairing, size: Pair, of: str = "") -> tuple[list[float], dict[str, float]]:
+def differences(pairing: Pairing, size: Pair, of: str = "", *, images: int = 2) -> tuple[list[float], dict[str, float]]:
     """Of every level, and of the gradients of a weighted sum of them by the image and by every parameter.
 
     In double precision, by one program. `of` is a regular expression of the names, as brought, of fewer parameters.
     Each gradient's is a share of its largest number, or of a ten-thousandth of the largest of all: some are zero but
     for rounding.
     """
-    image = noise(size)
+    image = noise(size, images)
     pixels = to_torch(image).requires_grad_()
     reference = pairing.reference
     reference.module.zero_grad()

@@ -7,7 +7,7 @@ written before the next begins; two hours on two CPU cores for all.
 import jax
 import numpy as np
 
-from benchmarks.beside_torch import differences, level_differences
+from benchmarks.beside_torch import differences, level_differences_in
 from benchmarks.growing_table import GrowingTable
 from benchmarks.torch_encoders import REFERENCES, paired
 from segjax.ops.geometry import Pair
@@ -30,10 +30,10 @@ def row(name: str) -> list[str]:
     """Of the table."""
     pairing = paired(name)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(pairing.variables["params"]))
-    exact = [max(level_differences(pairing, size, images=1)) for size in SIZES]
-    single = max(max(level_differences(pairing, size, np.float32, images=1)) for size in SIZES)
+    of_sizes = [level_differences_in((np.float64, np.float32), pairing, size, images=1) for size in SIZES]
+    exact, single = [max(double) for double, _ in of_sizes], max(max(single) for _, single in of_sizes)
     by_image_alone = parameters > MOST_PARAMETERS
-    _, gradients = differences(pairing, SIZES[-1], of="(?!)" if by_image_alone else "")
+    _, gradients = differences(pairing, SIZES[-1], of="(?!)" if by_image_alone else "", images=1)
     figures = [f"{figure:.0e}" for figure in (*exact, single, max(gradients.values()))]
     return [name, REFERENCES[name][0], f"{parameters:,}", *figures[:-1], figures[-1] + by_image_alone * "\\*"]
 
