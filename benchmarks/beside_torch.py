@@ -91,7 +91,7 @@ def level_differences_in(
     found = []
     for dtype in dtypes:
         with jax.enable_x64(True):
-            ours = jit(partial(pairing.levels, dtype=dtype))(cast(pairing.variables, dtype), cast(image, dtype))
+            ours = jit(partial(pairing.levels, dtype=dtype))(placed(pairing.variables, dtype), cast(image, dtype))
         found.append([difference(mine, theirs) for mine, theirs in zip(ours, expected, strict=True)])
     return found
 
@@ -112,7 +112,8 @@ def differences(pairing: Pairing, size: Pair, of: str = "", *, images: int = 2) 
     levels = reference.levels(pixels)
     weights = [np.random.default_rng(i).standard_normal(level.shape) for i, level in enumerate(levels)]
     torch.stack([(y * torch.from_numpy(w)).sum() for y, w in zip(levels, weights, strict=True)]).sum().backward()
-    exact = traverse_util.flatten_dict(cast(pairing.variables, np.float64))
+    with jax.enable_x64(True):
+        exact = traverse_util.flatten_dict(placed(pairing.variables, np.float64))
     asked = {path: leaf for path, leaf in exact.items() if path[0] == "params" and re.match(of, convert.name_of(path))}
     rest = {path: leaf for path, leaf in exact.items() if path not in asked}
 
@@ -152,6 +153,11 @@ def jit(function: Callable) -> Callable:
 def cast(tree: Any, dtype: DTypeLike) -> Any:
     """On the host."""
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
+
+
+def placed(tree: Any, dtype: DTypeLike) -> Any:
+    """As arrays of jax's, one after the other, so that there are never two of all of them."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
 
 
 def to_torch(image: np.ndarray) -> torch.Tensor:
