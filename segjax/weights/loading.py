@@ -20,6 +20,10 @@ from segjax.weights.record import Hub
 from segjax.weights.state_dict import read
 
 _IN_A_MODEL = re.compile(r"^(.*\.)?encoder\.")
+_REPOSITORY = re.compile(
+    r"(?:hf:|hf-hub:|https://huggingface\.co/)?(?!.*\.(?:pth|pt|bin|safetensors|h5|tflite)$)(\w[\w.-]*/\w[\w.-]*(?:@\w+)?)/?"
+)
+"""Of the Hugging Face hub, as others name one; no file that is not there."""
 HUB = "hub:"
 """What a repository of the Hugging Face hub begins with: hub:OWNER/NAME or hub:OWNER/NAME@REVISION."""
 
@@ -139,7 +143,10 @@ def found(name: str | Path, others: Sequence[str] = ()) -> tuple[dict[str, np.nd
     elif Path(said).exists():
         state = read(said)
     else:
-        raise DataError(f"{said} is no file and no weights of a name: {offered(said, [*others, *RECORDS])}.")
+        hub = _REPOSITORY.fullmatch(said)
+        or_of_the_hub = f"; a repository of the Hugging Face hub is {HUB}{hub[1]}" if hub else ""
+        known = offered(said, [*others, *RECORDS])
+        raise DataError(f"{said} is no file and no weights of a name: {known}{or_of_the_hub}.")
     inside = {_IN_A_MODEL.sub("", key): value for key, value in state.items() if _IN_A_MODEL.match(key)}
     return inside or state, (), None
 

@@ -152,6 +152,20 @@ def test_a_name_that_is_none_offers_the_nearest(tmp_path: Path):
         weights.load(Small(), of_images(Small()), "small.imagent")
 
 
+@pytest.mark.parametrize(
+    "said", ["timm/small.a1_in1k", "hf-hub:timm/small.a1_in1k", "https://huggingface.co/timm/small.a1_in1k/"]
+)
+def test_a_repository_of_the_hub_is_told_how_it_is_said(said: str):
+    with pytest.raises(DataError, match=r"; a repository of the Hugging Face hub is hub:timm/small\.a1_in1k\.$"):
+        weights.load(Small(), of_images(Small()), said)
+
+
+@pytest.mark.parametrize("said", ["runs/small.pth", "small.pth", "/tmp/none/small", "../none"])
+def test_a_file_that_is_not_there_is_none(said: str):
+    with pytest.raises(DataError, match=r"is no file and no weights of a name: (?!.*hub)"):
+        weights.load(Small(), of_images(Small()), said)
+
+
 def test_a_file_of_another_checksum_or_cut_short_is_refused(known: Path):
     path = data_dir() / "files" / f"{weights.named('small.imagenet').sha256}-small.safetensors"
     path.parent.mkdir(parents=True)
