@@ -97,7 +97,9 @@ def submit(
             jobs = [executor.submit(os.execv, command[0], list(command)) for command in commands]
     except FailedJobError as error:
         said = str(error).strip().rpartition("\n")[2].rpartition("sbatch: error: ")[2]
-        raise ExperimentError(f"sbatch refuses the job: {said}; change what --slurm asks for.") from error
+        away = "Unable to contact slurm controller" in said
+        mend = "run this again when `scontrol ping` says that it is up" if away else "change what --slurm asks for"
+        raise ExperimentError(f"sbatch refuses the job: {said}; {mend}.") from error
     return [(job.job_id, job.task(0).paths.stdout) for job in jobs]
 
 

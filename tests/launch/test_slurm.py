@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 import socket
@@ -12,7 +13,7 @@ import pytest
 from once import FLAGS
 
 from segjax.cli import main
-from segjax.launch.slurm import Resources
+from segjax.launch.slurm import Resources, submit
 from segjax.train import ExperimentError, Run
 
 
@@ -219,3 +220,13 @@ def test_without_slurm_nothing_is_made(
         in capsys.readouterr().err
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_scheduler_that_is_away_is_told_from_a_job_that_it_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
+    for name in ("sbatch", "srun"):  # in the words of SLURM 22, whose own controller other tests need
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(ExperimentError, match=r"\(connect failure\); run this again when `scontrol ping` says"):
+        submit([["true"]], tmp_path, "job", Resources(minutes=2), [])
