@@ -6,10 +6,11 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.nn.initializers import lecun_normal
 from jaxtyping import Array, Float
 
 from segjax.decoders.climb import check_widths, climbed_to, own_width
-from segjax.layers import ChannelGate, ConvBlock
+from segjax.layers import ChannelGate, Conv, ConvBlock
 from segjax.level import Level
 from segjax.upsampling import Nearest
 
@@ -38,8 +39,8 @@ class PositionAttention(nn.Module):
         """Features of the same shape."""
         n, h, w, c = x.shape
 
-        def conv(width: int, window: int, name: str) -> nn.Conv:
-            return nn.Conv(width, (window, window), dtype=x.dtype, name=name)
+        def conv(width: int, window: int, name: str) -> Conv:
+            return Conv(width, window, kernel_init=lecun_normal(), dtype=x.dtype, name=name)
 
         keys, queries = (conv(self.width, 1, name)(x).reshape(n, h * w, self.width) for name in ("top", "center"))
         values = conv(c, 3, "bottom")(x).reshape(n, h * w, c)

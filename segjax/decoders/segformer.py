@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from segjax import ops
 from segjax.layers import ConvBlock
+from segjax.layers.dense import Dense
 from segjax.level import Level, at_least
 from segjax.upsampling import Bilinear
 
@@ -44,7 +45,7 @@ class SegFormerDecoder(nn.Module):
         levels = at_least(levels, 1) if self.finer else at_least(levels, self.finest_stride)
         for i, level in reversed([*enumerate(levels, start=1)]):
             assert level.features is not None
-            y = nn.Dense(self.width, dtype=level.features.dtype, name=f"linear{i}")(level.features)
+            y = Dense(self.width, dtype=level.features.dtype, name=f"linear{i}")(level.features)
             if level.stride > finest.stride:
                 factor = level.stride // finest.stride
                 y = self.upsample(features=self.width, factor=factor, name=f"up{i}")(y, finest)

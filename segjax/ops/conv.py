@@ -9,9 +9,10 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from segjax.eigen import by_eigen
-from segjax.ops import depthwise, kernel_gradient, pointwise, winograd
+from segjax.ops import depthwise, kernel_gradient, pointwise, regrouped, winograd
 from segjax.ops.geometry import ConvGeometry, Pair, extent, pair, symbolic
 from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.seen import padded_by
 
 _WIDE = 64
 _WIDE_GRADIENT, _WIDE_GRADIENT_BESIDE_YNNPACK = 128, 32
@@ -20,11 +21,16 @@ _PIXELS = 256
 """Pixels from which on it is worth to transform the kernel, whatever its size."""
 _SMALL = range(9, 17)
 """Features for which XLA's own gradient of a 3x3 kernel is as fast as a matrix product, as Eigen has these anyway."""
-_ENOUGH = 4
-"""Images from which on strips gain nothing."""
-_STRIPS = 4
+_ENOUGH = 8
+"""Images from which on XLA's own gradient of a kernel is fast, because it sums over images innermost, in vectors."""
 _SHORTEST = 4
 """Rows of a strip, below which the rows that strips share weigh more than what they gain."""
+_FEATURES = 32
+"""Features from which on XLA's product of matrices is fast; so many are made of fewer, but of one alone."""
+_CHANNELS = 16
+"""Channels up to which the pixels of a stride's block are made channels."""
+_FEW_TAPS = 16
+"""Taps up to which a product for each is fast where images are few: every one reads the whole output again."""
 _MOST_TAPS = 49
 """Taps of a kernel up to which a product for each is soon compiled."""
 
@@ -48,10 +54,12 @@ def conv(
     depthwise convolution.
 
     In a program for a CPU a 3x3 convolution of 64 channels or more to as many is Winograd's (`segjax.ops.winograd`),
-    and so are its gradients, the kernel's from 128 on. Other kernels' gradients are XLA's, over four strips of rows
-    where there are fewer than 4 images, because it sums over images innermost. That is where XLA convolves by Eigen,
-    as in the segjax command (`segjax.eigen`). Where it does by YNNPACK, kernels' gradients are Winograd's from 32
-    channels on and otherwise matrix products (`segjax.ops.kernel_gradient`), but for 3x3 kernels of 9 to 16 features.
+    and so are its gradients, the kernel's from 128 on. Other kernels' gradients are XLA's, of what has more channels
+    by what has fewer, and over strips of rows where there are fewer than 8 images, because it sums over images
+    innermost; of other strides than one and up to 4x4 taps they are matrix products there
+    (`segjax.ops.kernel_gradient`). Few features or channels are regrouped into more (`segjax.ops.regrouped`). That is
+    where XLA convolves by Eigen, as in the segjax command (`segjax.eigen`). Where it does by YNNPACK, kernels'
+    gradients are Winograd's from 32 channels on and otherwise matrix products, but for 3x3 kernels of 9 to 16 features.
     A depthwise convolution of as many features as channels is a sum of shifted products on a CPU, up to 7x7
     (`segjax.ops.depthwise`), and one of a single pixel a matrix product (`segjax.ops.pointwise`). With other groups,
     on other platforms, in 16 bits where it is neither of these, and in a program for several devices, whose strips and
@@ -132,6 +140,21 @@ def _kernel_gradient(x: Array, upstream: Array, geometry: ConvGeometry) -> Array
 def _fastest(x: Array, kernel: Array, geometry: ConvGeometry) -> Array:
     if _winograd_helps(x, kernel.shape[2:], geometry, _WIDE):
         return winograd.convolve(x, kernel, geometry.pads)
+    return _regrouped(x, kernel, geometry)
+
+
+def _regrouped(x: Array, kernel: Array, geometry: ConvGeometry) -> Array:
+    known = by_eigen() and jnp.finfo(x.dtype).bits >= 32 and not symbolic(*geometry.size)
+    if not known or geometry.dilations != (1, 1):
+        return _plain(x, kernel, geometry)
+    taps, (channels, features) = geometry.taps[1], kernel.shape[2:]
+    if geometry.strides == (1, 1):
+        width = geometry.size[1] + sum(geometry.pads[1]) - taps + 1
+        columns = next((n for n in (4, 2) if 1 < features <= _FEATURES * 3 // 4 // (n // 2) and width % n == 0), 1)
+        if columns > 1 and taps >= 3:
+            return regrouped.columns_at_once(x, kernel, geometry, columns)
+    elif math.prod(geometry.strides) * channels <= _CHANNELS and min(geometry.taps) > 2 * max(geometry.strides):
+        return regrouped.blocks_as_channels(x, kernel, geometry)
     return _plain(x, kernel, geometry)
 
 
@@ -139,38 +162,52 @@ def _fastest_input_gradient(kernel: Array, upstream: Array, geometry: ConvGeomet
     if geometry.strides != (1, 1):
         return _input_gradient(kernel, upstream, geometry)
     # A convolution, too, with the kernel turned round.
+    turned = _turned(upstream, geometry)
+    if _winograd_helps(upstream, kernel.shape[:1:-1], turned, _WIDE):
+        return winograd.convolve_turned(upstream, kernel, turned.pads)
+    return _regrouped(upstream, kernel[::-1, ::-1].swapaxes(2, 3), turned)
+
+
+def _turned(upstream: Array, geometry: ConvGeometry) -> ConvGeometry:
+    """Of the convolution of stride 1 that goes back from the output to the input."""
     reach = tuple(map(extent, geometry.taps, geometry.dilations))
     (top, bottom), (left, right) = geometry.pads
     around = (reach[0] - 1 - top, reach[0] - 1 - bottom), (reach[1] - 1 - left, reach[1] - 1 - right)
-    turned = geometry._replace(size=(upstream.shape[1], upstream.shape[2]), pads=around)
-    return _fastest(upstream, kernel[::-1, ::-1].swapaxes(2, 3), turned)
+    return geometry._replace(size=(upstream.shape[1], upstream.shape[2]), pads=around)
 
 
 def _fastest_kernel_gradient(x: Array, upstream: Array, geometry: ConvGeometry) -> Array:
-    rows, features = upstream.shape[1], upstream.shape[-1]
+    rows, channels, features = upstream.shape[1], x.shape[-1], upstream.shape[-1]
     many = math.prod(geometry.taps) > _MOST_TAPS
     if many or symbolic(*geometry.size, rows) or jnp.finfo(x.dtype).bits < 32:
         return _kernel_gradient(x, upstream, geometry)
-    eigen = by_eigen()
+    eigen, apart = by_eigen(), geometry.strides != (1, 1)
     wide = _WIDE_GRADIENT if eigen else _WIDE_GRADIENT_BESIDE_YNNPACK
-    if _winograd_helps(x, (x.shape[-1], features), geometry, wide):
+    if _winograd_helps(x, (channels, features), geometry, wide):
         return winograd.kernel_gradient(x, upstream, geometry.pads)
-    plain = geometry.strides == geometry.dilations == (1, 1)
-    if not eigen and not (plain and geometry.taps == (3, 3) and features in _SMALL):
-        of_kernel = kernel_gradient.by_shifts if geometry.strides == (1, 1) else kernel_gradient.by_taps
+    if not eigen and not (_plain_three_by_three(geometry) and features in _SMALL):
+        of_kernel = kernel_gradient.by_taps if apart else kernel_gradient.by_shifts
         return of_kernel(x, upstream, geometry)
-    if plain and _images(x) < _ENOUGH and rows % _STRIPS == 0 and rows >= _STRIPS * _SHORTEST:
-        return _gradient_over_strips(x, upstream, geometry)
-    return _kernel_gradient(x, upstream, geometry)
+    if apart and math.prod(geometry.taps) <= _FEW_TAPS and _images(x) < _ENOUGH:
+        return kernel_gradient.by_taps(x, upstream, geometry)
+    if eigen and not apart and channels > features:  # what is convolved is copied for each tap
+        turned = _gradient_over_strips(upstream, x, _turned(upstream, geometry))
+        return turned[::-1, ::-1].swapaxes(2, 3)
+    return _gradient_over_strips(x, upstream, geometry)
 
 
 def _gradient_over_strips(x: Array, upstream: Array, geometry: ConvGeometry) -> Array:
-    padded = jnp.pad(x, ((0, 0), *geometry.pads, (0, 0)))
-    rows = upstream.shape[1] // _STRIPS
-    reach = padded.shape[1] - upstream.shape[1] + rows
-    strips = jnp.concatenate([padded[:, i * rows : i * rows + reach] for i in range(_STRIPS)])
+    rows = upstream.shape[1]
+    enough = range(max(1, _ENOUGH // _images(x)), 0, -1)
+    strips = next(n for n in enough if n == 1 or (rows % n == 0 and rows >= n * _SHORTEST))
+    if strips == 1:
+        return _kernel_gradient(x, upstream, geometry)
+    padded = padded_by(x, geometry.pads)
+    rows, stride = rows // strips, geometry.strides[0]
+    reach = (rows - 1) * stride + extent(geometry.taps[0], geometry.dilations[0])
+    cut = jnp.concatenate([padded[:, i * rows * stride :][:, :reach] for i in range(strips)])
     inside = geometry._replace(size=(reach, padded.shape[2]), pads=((0, 0), (0, 0)))
-    return _kernel_gradient(strips, jnp.concatenate(jnp.split(upstream, _STRIPS, axis=1)), inside)
+    return _kernel_gradient(cut, jnp.concatenate(jnp.split(upstream, strips, axis=1)), inside)
 
 
 def _winograd_helps(x: Array, channels: Sequence[int], geometry: ConvGeometry, wide: int) -> bool:
@@ -180,8 +217,11 @@ def _winograd_helps(x: Array, channels: Sequence[int], geometry: ConvGeometry, w
     exact = jnp.finfo(x.dtype).bits >= 32
     # The kernel is transformed, too, at each call: that has to be little beside the pixels.
     worth = min(channels) >= wide and _images(x) * height * width >= min(2 * max(channels), _PIXELS)
-    three_by_three = geometry.taps == (3, 3) and geometry.strides == (1, 1) and geometry.dilations == (1, 1)
-    return exact and three_by_three and worth and min(map(min, geometry.pads)) >= 0
+    return exact and _plain_three_by_three(geometry) and worth and min(map(min, geometry.pads)) >= 0
+
+
+def _plain_three_by_three(geometry: ConvGeometry) -> bool:
+    return geometry.taps == (3, 3) and geometry.strides == geometry.dilations == (1, 1)
 
 
 def _images(x: Array) -> int:

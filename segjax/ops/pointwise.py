@@ -1,5 +1,7 @@
 """Convolution by a window of one pixel, and its gradients, as matrix products, which is what suits a CPU.
 
+So is a linear layer, of tokens as of pixels.
+
 XLA:CPU swaps images and channels for the kernel's gradient of a convolution, which takes several times as long as the
 product itself.
 """
@@ -9,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from segjax.ops.geometry import ConvGeometry
+from segjax.ops.multilinear import Multilinear, derivative
 
 
 def convolve(
@@ -37,15 +40,35 @@ def kernel_gradient(
     return product_over_pixels(_seen(x, geometry), upstream)[None, None]
 
 
-def product_over_pixels(x: Float[Array, "n h w c"], y: Float[Array, "n h w k"]) -> Float[Array, "c k"]:
+def product_over_pixels(x: Float[Array, "*p c"], y: Float[Array, "*p k"]) -> Float[Array, "c k"]:
     """Each channel of one times each of the other, summed over all pixels of all images.
 
-    XLA:CPU turns round in memory what is multiplied from the left, which is the one of fewer channels.
+    As matrices: where several axes are summed over, XLA:CPU turns one of the two round in memory first.
     """
-    pixels = (((0, 1, 2), (0, 1, 2)), ((), ()))
-    if y.shape[-1] < x.shape[-1]:
-        return lax.dot_general(y, x, pixels).T
-    return lax.dot_general(x, y, pixels)
+    return lax.dot_general(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]), (((0,), (0,)), ((), ())))
+
+
+def linear(x: Float[Array, "*p c"], kernel: Float[Array, "c k"]) -> Float[Array, "*p k"]:
+    """Each pixel's or token's channels times the kernel, whose gradient is one product of matrices on a CPU."""
+    on_cpu = _back, _product, _times
+    return derivative(Multilinear((_back, _kernel_back, _times), None, on_cpu), 2, x, kernel)
+
+
+def _times(x: Array, kernel: Array, _: None) -> Array:
+    return x @ kernel
+
+
+def _product(x: Array, upstream: Array, _: None) -> Array:
+    return product_over_pixels(x, upstream)
+
+
+def _back(kernel: Array, upstream: Array, _: None) -> Array:
+    return upstream @ kernel.T
+
+
+def _kernel_back(x: Array, upstream: Array, _: None) -> Array:
+    places = tuple(range(x.ndim - 1))
+    return lax.dot_general(x, upstream, ((places, places), ((), ())))
 
 
 def _seen(x: Array, geometry: ConvGeometry) -> Array:

@@ -16,12 +16,23 @@ Pads = Sequence[tuple[int, int]]
 
 def convolve(x: Float[Array, "n h w c"], kernel: Float[Array, "3 3 c k"], pads: Pads) -> Float[Array, "n oh ow k"]:
     """A 3x3 convolution of stride 1, the kernel not flipped, with `pads` rows and columns of zeros around `x`."""
+    return _convolve(x, [[kernel[p, q] for q in range(3)] for p in range(3)], pads, along=0)
+
+
+def convolve_turned(
+    x: Float[Array, "n h w k"], kernel: Float[Array, "3 3 c k"], pads: Pads
+) -> Float[Array, "n oh ow c"]:
+    """The same by the kernel turned round, from its features to its channels, without a turned copy of it."""
+    return _convolve(x, [[kernel[2 - p, 2 - q] for q in range(3)] for p in range(3)], pads, along=1)
+
+
+def _convolve(x: Array, kernel: Sequence[Sequence[Array]], pads: Pads, along: int) -> Array:
     height, width = _sizes(x, pads)
-    n, k = x.shape[0], kernel.shape[-1]
+    n, k = x.shape[0], kernel[0][0].shape[1 - along]
     tiles = (n, -(-height // 2), -(-width // 2), k)
-    of_kernel = _twice(_of_kernel, [[kernel[p, q] for q in range(3)] for p in range(3)])
     products = [
-        [v @ u for v, u in zip(*rows, strict=True)] for rows in zip(_of_pixels(x, pads), of_kernel, strict=True)
+        [lax.dot_general(v, u, (((1,), (along,)), ((), ()))) for v, u in zip(*rows, strict=True)]
+        for rows in zip(_of_pixels(x, pads), _twice(_of_kernel, kernel), strict=True)
     ]
     pixels = [[pixel.reshape(tiles) for pixel in row] for row in _twice(_to_pixels, products)]
     y = jnp.stack([jnp.stack(row, axis=3) for row in pixels], axis=2)

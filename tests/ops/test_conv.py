@@ -12,9 +12,10 @@ from once import jit
 from segjax.ops import conv
 
 
-def arrays(size, taps, dtype="float32"):
+def arrays(size, taps, dtype="float32", channels=3, features=2):
     rng = np.random.default_rng(0)
-    return rng.standard_normal((*size, 3)).astype(dtype), rng.standard_normal((*taps, 3, 2)).astype(dtype)
+    kernel = rng.standard_normal((*taps, channels, features)).astype(dtype)
+    return rng.standard_normal((*size, channels)).astype(dtype), kernel
 
 
 def assert_equals_torch(x, kernel, padding, stride=1, dilation=1, groups=1):
@@ -22,7 +23,7 @@ def assert_equals_torch(x, kernel, padding, stride=1, dilation=1, groups=1):
     image = lambda a: torch.from_numpy(a.astype(np.float64).transpose(0, 3, 1, 2))  # noqa: E731
     back = lambda a: a.detach().numpy().transpose(0, 2, 3, 1)  # noqa: E731
     tx = image(x).requires_grad_()
-    weight = torch.from_numpy(kernel.astype(np.float64).transpose(3, 2, 0, 1)).requires_grad_()
+    weight = torch.from_numpy(kernel.astype(np.float64).transpose(3, 2, 0, 1).copy()).requires_grad_()
     (top, bottom), (left, right) = padding
     padded = torch.nn.functional.pad(tx, (left, right, top, bottom))
     y = torch.nn.functional.conv2d(padded, weight, None, stride, 0, dilation, groups)
@@ -49,8 +50,9 @@ SIZES = pytest.mark.parametrize(
         ((1, 18, 8), (3, 3), ((0, 0), (0, 0))),  # 16 rows
         ((1, 19, 8), (4, 1), ((0, 0), (0, 0))),
         ((1, 17, 8), (3, 3), ((1, 1), (1, 1))),  # 17 rows make no equal strips
-        ((1, 12, 8), (3, 3), ((1, 1), (1, 1))),  # 3 rows a strip are too few
-        ((4, 16, 8), (3, 3), ((1, 1), (1, 1))),  # enough images
+        ((1, 12, 8), (3, 3), ((1, 1), (1, 1))),  # 3 strips
+        ((2, 24, 8), (3, 3), ((3, 0), (-1, 4))),
+        ((8, 16, 8), (3, 3), ((1, 1), (1, 1))),  # enough images
         ((1, 1, 1), (3, 3), ((1, 1), (1, 1))),
     ],
 )
@@ -62,11 +64,13 @@ def test_equals_torch(size, taps, padding):
 
 
 @SIZES
-def test_equals_torch_beside_eigen(size, taps, padding, choose_eigen):
+@pytest.mark.parametrize(("channels", "features"), [(3, 2), (2, 3)])  # either is what is convolved
+def test_equals_torch_beside_eigen(size, taps, padding, channels, features, choose_eigen):
     choose_eigen()
-    assert_equals_torch(*arrays(size, taps), padding)
+    assert_equals_torch(*arrays(size, taps, channels=channels, features=features), padding)
 
 
+@pytest.mark.parametrize("eigen", [False, True])
 @pytest.mark.parametrize("size", [(2, 13, 9), (1, 8, 12)])
 @pytest.mark.parametrize(
     ("taps", "stride", "dilation", "groups", "padding"),
@@ -83,11 +87,56 @@ def test_equals_torch_beside_eigen(size, taps, padding, choose_eigen):
         (2, 2, 1, 1, 0),
     ],
 )
-def test_strides_dilations_and_groups_are_torchs(size, taps, stride, dilation, groups, padding):
+def test_strides_dilations_and_groups_are_torchs(size, taps, stride, dilation, groups, padding, eigen, choose_eigen):
+    if eigen:
+        choose_eigen()
     rng = np.random.default_rng(0)
     x = rng.standard_normal((*size, 6)).astype(np.float32)
     kernel = rng.standard_normal((taps, taps, 6 // groups, 12)).astype(np.float32)
     assert_equals_torch(x, kernel, ((padding, padding),) * 2, stride, dilation, groups)
+
+
+@pytest.mark.parametrize(
+    ("size", "taps", "stride", "padding", "channels", "features"),
+    [
+        ((1, 6, 8), (3, 3), 1, ((1, 1), (1, 1)), 16, 2),  # four columns at once
+        ((1, 6, 6), (3, 3), 1, ((1, 1), (1, 1)), 16, 8),  # two, as four do not divide the width
+        ((2, 5, 9), (5, 4), 1, ((0, 3), (2, 1)), 3, 21),
+        ((1, 6, 7), (3, 3), 1, ((1, 1), (1, 1)), 2, 2),  # an odd width
+        ((1, 6, 8), (3, 3), 1, ((1, 1), (1, 1)), 4, 1),
+        ((2, 18, 22), (7, 7), 2, ((3, 3), (3, 3)), 3, 4),  # a stride's pixels as channels
+        ((2, 19, 21), (7, 7), 2, ((3, 2), (3, 1)), 1, 4),
+        ((1, 17, 18), (8, 5), 2, ((-1, 0), (6, 0)), 4, 5),
+        ((1, 40, 24), (7, 7), 3, ((3, 3), (3, 3)), 1, 5),
+        ((1, 23, 41), (5, 9), (1, 4), ((3, 3), (3, 3)), 4, 5),
+        ((1, 64, 12), (7, 5), (2, 3), ((3, 2), (0, 0)), 2, 3),  # strips of 8 rows
+    ],
+)
+def test_few_channels_or_features(size, taps, stride, padding, channels, features, choose_eigen):
+    choose_eigen()
+    x, kernel = arrays(size, taps, channels=channels, features=features)
+    assert_equals_torch(x, kernel, padding, stride)
+
+
+@pytest.mark.parametrize(
+    ("channels", "features", "taps", "stride", "expected"),
+    [
+        (16, 2, 3, 1, "3x6x16x8"),
+        (16, 8, 3, 1, "3x6x16x32"),
+        (16, 21, 3, 1, "3x4x16x42"),
+        (32, 25, 3, 1, "3x3x32x25"),
+        (16, 1, 3, 1, "3x3x16x1"),
+        (3, 64, 7, 2, "4x4x12x64"),
+        (5, 64, 7, 2, "7x7x5x64"),
+        (3, 64, 3, 2, "3x3x3x64"),
+    ],
+)
+def test_which_are_regrouped(channels, features, taps, stride, expected, choose_eigen):
+    choose_eigen()
+    x, kernel = arrays((1, 16, 16), (taps, taps), channels=channels, features=features)
+    lowered = jax.jit(lambda x, kernel: conv(x, kernel, 1, stride=stride)).lower(x, kernel).as_text()
+    (kernel_shape,) = re.findall(r"stablehlo\.convolution.*: \(tensor<[^>]*>, tensor<([\dx]*)xf32>\)", lowered)
+    assert kernel_shape == expected
 
 
 def test_same_padding_is_of_the_actual_size():
@@ -137,6 +186,7 @@ def images_summed(images):
 
 def test_few_images_are_cut_into_strips(choose_eigen):
     choose_eigen()
-    assert images_summed(1) == 4
-    assert images_summed(3) == 12
-    assert images_summed(4) == 4
+    assert images_summed(1) == 4  # 4 rows each, of 16
+    assert images_summed(3) == 6
+    assert images_summed(4) == 8
+    assert images_summed(8) == 8
