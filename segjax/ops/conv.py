@@ -202,11 +202,12 @@ def _gradient_over_strips(x: Array, upstream: Array, geometry: ConvGeometry) -> 
     strips = next(n for n in enough if n == 1 or (rows % n == 0 and rows >= n * _SHORTEST))
     if strips == 1:
         return _kernel_gradient(x, upstream, geometry)
-    padded = padded_by(x, geometry.pads)
-    rows, stride = rows // strips, geometry.strides[0]
+    (top, _), columns = geometry.pads
+    rows, stride, height = rows // strips, geometry.strides[0], x.shape[1]
     reach = (rows - 1) * stride + extent(geometry.taps[0], geometry.dilations[0])
-    cut = jnp.concatenate([padded[:, i * rows * stride :][:, :reach] for i in range(strips)])
-    inside = geometry._replace(size=(reach, padded.shape[2]), pads=((0, 0), (0, 0)))
+    starts = (i * rows * stride - top for i in range(strips))
+    cut = jnp.concatenate([padded_by(x, ((-start, start + reach - height), columns)) for start in starts])
+    inside = geometry._replace(size=(reach, cut.shape[2]), pads=((0, 0), (0, 0)))
     return _kernel_gradient(cut, jnp.concatenate(jnp.split(upstream, strips, axis=1)), inside)
 
 

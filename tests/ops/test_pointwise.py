@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from once import jit
 
+from segjax.layers.dense import Dense
 from segjax.ops import conv
 
 
@@ -48,3 +50,34 @@ def test_a_program_for_a_cpu_has_no_convolution_and_one_for_a_gpu_no_product():
     assert "convolution" not in on_cpu
     assert "convolution" in on_gpu
     assert "dot_general" not in on_gpu
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 5, 3), (2, 4, 5, 3), (0, 4, 3)])
+def test_a_linear_layer_is_flaxs(shape: Any, dtype: Any):
+    rng = np.random.default_rng(0)
+    x, upstream = (jnp.asarray(rng.standard_normal((*shape[:-1], width)), dtype) for width in (3, 6))
+
+    def both(make: Any) -> Any:
+        layer = make(6, dtype=dtype)
+        variables = layer.init(jax.random.key(0), x)
+        y, pull = jit(lambda variables, x: jax.vjp(layer.apply, variables, x))(variables, x)
+        return y, *jax.tree.leaves(pull(upstream))
+
+    for found, expected in zip(both(Dense), both(nn.Dense), strict=True):
+        assert found.dtype == expected.dtype
+        error = 1e-6 if dtype == jnp.float32 else 2e-2
+        np.testing.assert_allclose(found.astype(np.float32), expected.astype(np.float32), rtol=error, atol=4 * error)
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 3), (2, 4, 5, 3)])
+def test_the_gradient_of_a_kernel_is_a_product_of_matrices_on_a_cpu(shape: Any):
+    def run(x: Any, kernel: Any) -> Any:
+        return jax.grad(lambda kernel: Dense(4).apply({"params": {"kernel": kernel, "bias": jnp.zeros(4)}}, x).sum())(
+            kernel
+        )
+
+    traced = jax.jit(run).trace(jnp.zeros(shape), jnp.zeros((3, 4)))
+    on_cpu, on_gpu = (traced.lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "cuda"))
+    assert "contracting_dims = [0] x [0]" in on_cpu
+    assert "contracting_dims = [0] x [0]" not in on_gpu
