@@ -3,9 +3,14 @@
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from segjax.layers import ConvBlock
 from segjax.level import Level
+from segjax.ops.geometry import symbolic
+from segjax.upsampling import Nearest
 
 WIDEST_UNASKED = 256
 """Channels that a decoder gives a level whose own are fewer, at most: what U-Net's deepest has in the field."""
@@ -58,3 +63,18 @@ def attended(
 ) -> Float[Array, "n h w c"]:
     """What attention, if there is any, makes of features; called inside a compact module."""
     return x if attention is None else attention(dtype=x.dtype, name=name)(x)
+
+
+def in_one_step(up: nn.Module, block: nn.Module, x: Level, to: Level) -> bool:
+    """Whether upsampling `x` and the block's first convolution are one step, which gives the same and is faster.
+
+    That is so on a CPU, of nearest-neighbour upsampling by 2 to a size that is even, before a plain 3x3 convolution.
+    """
+    if type(up) is not Nearest or type(block) is not ConvBlock or x.features is None:
+        return False
+    rows, columns = x.features.shape[1:3]
+    repeats = up.factor == 2 and up.features in (None, x.width) and up.dtype is None
+    plain = block.window == 3 and block.padding in ("SAME", 1) and block.dilation == 1 and len(block.widths) > 0
+    exact = jnp.finfo(block.dtype).bits >= 32 and jax.default_backend() == "cpu"
+    known = not symbolic(rows, columns, *to.size)
+    return repeats and plain and exact and known and tuple(to.size) == (2 * rows, 2 * columns)

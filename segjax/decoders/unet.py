@@ -5,7 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from segjax.decoders.climb import attended, climbed_to, own_width
+from segjax.decoders.climb import attended, climbed_to, in_one_step, own_width
 from segjax.layers import ConvBlock
 from segjax.level import Level
 from segjax.upsampling import ConvTranspose
@@ -67,11 +67,18 @@ class UNetDecoder(nn.Module):
             widths = (own_width(to, x),) * 2 if self.stages is None else self.stages[i - 1]
             factor = x.stride // to.stride
             up = self.upsample(features=widths[0] if self.narrowing else None, factor=factor, name=f"up{i}")
-            y = up(x.features, to)
-            if self.skips and to.features is not None:
-                y = jnp.concatenate([y, to.features] if self.up_first else [to.features, y], axis=-1)
-                y = attended(y, self.attention, f"joined{i}")
-            y = attended(self.block(widths, name=f"stage{i}")(y, train=train), self.attention, f"attended{i}")
+            block = self.block(widths, name=f"stage{i}")
+            beside = to.features if self.skips else None
+            as_they_are = beside is None or (self.up_first and self.attention is None)
+            if as_they_are and in_one_step(up, block, x, to):
+                y = block(beside, train=train, coarse=x.features)
+            else:
+                y = up(x.features, to)
+                if beside is not None:
+                    y = jnp.concatenate([y, beside] if self.up_first else [beside, y], axis=-1)
+                    y = attended(y, self.attention, f"joined{i}")
+                y = block(y, train=train)
+            y = attended(y, self.attention, f"attended{i}")
             x = to.replace(features=y, indices=None, tokens=None)
             passed.insert(0, x)
         return tuple(passed) or (x,)

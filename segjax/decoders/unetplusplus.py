@@ -5,7 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from segjax.decoders.climb import attended, check_widths, climbed_to, own_width
+from segjax.decoders.climb import attended, check_widths, climbed_to, in_one_step, own_width
 from segjax.layers import ConvBlock
 from segjax.level import Level
 from segjax.upsampling import Nearest
@@ -53,12 +53,17 @@ class UNetPlusPlusDecoder(nn.Module):
             for j, x in enumerate(below if to.features is not None else below[-1:], start=1):
                 last = x is below[-1]
                 width = self._last_width(i, to, x) if last else to.width
-                y = self.upsample(features=None, factor=x.stride // to.stride, name=f"up{i}_{j}")(x.features, to)
-                if row:
-                    seen = [node.features for node in reversed(row) if node.features is not None]
-                    y = jnp.concatenate([y, *seen], axis=-1)
-                    y = attended(y, self.attention, f"joined{i}_{j}")
-                y = self.block((width, width), name=f"node{i}_{j}")(y, train=train)
+                up = self.upsample(features=None, factor=x.stride // to.stride, name=f"up{i}_{j}")
+                block = self.block((width, width), name=f"node{i}_{j}")
+                seen = [node.features for node in reversed(row) if node.features is not None]
+                if (not row or self.attention is None) and in_one_step(up, block, x, to):
+                    y = block(jnp.concatenate(seen, axis=-1) if seen else None, train=train, coarse=x.features)
+                else:
+                    y = up(x.features, to)
+                    if row:
+                        y = jnp.concatenate([y, *seen], axis=-1)
+                        y = attended(y, self.attention, f"joined{i}_{j}")
+                    y = block(y, train=train)
                 y = attended(y, self.attention, f"attended{i}_{j}")
                 row.append(to.replace(features=y, indices=None, tokens=None))
             nodes.append(row)

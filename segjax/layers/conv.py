@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.errors import ExperimentError
+from segjax.ops.resize_conv import conv_of_nearest
 
 
 class BatchNorm(nn.BatchNorm):
@@ -91,14 +93,27 @@ class Conv(nn.Module):
     """What is computed in; parameters are float32."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 d"]:
-        """Features of the same size unless `padding` or `stride` says otherwise."""
-        shape = (self.window, self.window, x.shape[-1] // self.groups, self.width)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        bias = self.param("bias", zeros, (self.width,), jnp.float32) if self.use_bias else None
-        steps = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups}
-        y = ops.conv(jnp.asarray(x, self.dtype), kernel.astype(self.dtype), self.padding, **steps)
-        return y if bias is None else y + bias.astype(self.dtype)
+    def __call__(
+        self, x: Float[Array, "n h w c"] | None, coarse: Float[Array, "n h//2 w//2 b"] | None = None
+    ) -> Float[Array, "n h2 w2 d"]:
+        """Features of the same size unless `padding` or `stride` says otherwise.
+
+        What nearest-neighbour upsampling by 2 makes of `coarse` stands before the channels of `x`, in one step and
+        for a convolution that keeps the size alone.
+        """
+        before = 0 if coarse is None else coarse.shape[-1]
+        channels = before + (0 if x is None else x.shape[-1])
+        shape = (self.window, self.window, channels // self.groups, self.width)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
+        parts = []
+        if coarse is not None:
+            parts.append(conv_of_nearest(jnp.asarray(coarse, self.dtype), kernel[:, :, :before]))
+        if x is not None:
+            steps = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups}
+            parts.append(ops.conv(jnp.asarray(x, self.dtype), kernel[:, :, before:], self.padding, **steps))
+        if self.use_bias:
+            parts.append(self.param("bias", zeros, (self.width,), jnp.float32).astype(self.dtype))
+        return reduce(jnp.add, parts)
 
 
 class ConvBlock(nn.Module):
@@ -129,17 +144,19 @@ class ConvBlock(nn.Module):
     On a CPU it saves nothing: XLA finds there that both computations are the same and does one."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h2 w2 d"]:
-        """Features of the same size unless `padding` says otherwise, `widths[-1]` channels."""
+    def __call__(
+        self, x: Float[Array, "n h w c"] | None, *, train: bool, coarse: Float[Array, "n h//2 w//2 b"] | None = None
+    ) -> Float[Array, "n h2 w2 d"]:
+        """Features of the same size unless `padding` says otherwise, `widths[-1]` channels; `coarse` as of `Conv`."""
 
-        def convolve(block: ConvBlock, x: Array) -> Array:
+        def convolve(block: ConvBlock, x: Any, coarse: Array | None) -> Array:
             for i, width in enumerate(block.widths, start=1):
                 how = {"dilation": block.dilation, "dtype": block.dtype, "name": f"conv{i}"}
-                x = Conv(width, block.window, block.padding, block.norm is None, **how)(x)
+                x = Conv(width, block.window, block.padding, block.norm is None, **how)(x, coarse if i == 1 else None)
                 if block.norm is not None:
                     x = block.norm(use_running_average=not train, dtype=block.dtype, name=f"norm{i}")(x)
                 if block.activation is not None:
                     x = block.activation(x)
             return x
 
-        return (nn.remat(convolve) if self.remat else convolve)(self, x)
+        return (nn.remat(convolve) if self.remat else convolve)(self, x, coarse)

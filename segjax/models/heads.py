@@ -8,11 +8,25 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.initializers import lecun_normal
+from flax.typing import Initializer
 from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.layers import Conv, ConvBlock, largest
 from segjax.level import Level
+
+
+class ThreeByThree(Conv):
+    """A head that sees each pixel's neighbours; it starts as Flax's convolutions do, as all heads.
+
+    Examples:
+        >>> head = models.heads.ThreeByThree(5)
+        >>> run = lambda x: head.init_with_output(jax.random.key(0), x)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
+        (1, 8, 8, 5)
+    """
+
+    kernel_init: Initializer = lecun_normal()
 
 
 class AuxiliaryHead(nn.Module):

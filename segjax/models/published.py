@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
-from jax.nn.initializers import lecun_normal
 
 from segjax.decoders import FCNDecoder, FullyConnected, UNetDecoder
 from segjax.encoders import ConvEncoder, vgg16_stages
-from segjax.layers import Conv, ConvBlock
+from segjax.layers import ConvBlock
+from segjax.models.heads import ThreeByThree
 from segjax.models.segmenter import Segmenter
 from segjax.upsampling import ConvTranspose, MaxUnpool, bilinear_conv_transpose
 
@@ -123,8 +123,7 @@ def segnet(num_classes: int = 12, base: int = 64) -> Segmenter:
     stages = vgg16_stages(base)
     (_, *finest), *deeper = mirrored(stages)
     decoder = UNetDecoder((tuple(finest), *deeper), MaxUnpool, skips=False)
-    head = partial(Conv, kernel_init=lecun_normal())
-    return Segmenter(num_classes, ConvEncoder((*stages, ())), decoder, head)
+    return Segmenter(num_classes, ConvEncoder((*stages, ())), decoder, ThreeByThree)
 
 
 def segnet_basic(num_classes: int = 11, base: int = 64) -> Segmenter:

@@ -22,8 +22,9 @@ from segjax.decoders import (
 )
 from segjax.layers import ConvBlock, group_norm
 from segjax.models import smp_settings as settings
+from segjax.models.heads import ThreeByThree
 from segjax.models.segmenter import Segmenter
-from segjax.models.smp_settings import ALIGNED, THREE, Ends, segmenter
+from segjax.models.smp_settings import ALIGNED, Ends, segmenter
 
 
 def smp_fpn(
@@ -77,7 +78,7 @@ def smp_pspnet(
     decoder = PSPNetDecoder(
         width=psp_out_channels, dropout=psp_dropout, block=settings.block(decoder_use_norm), align_corners=True
     )
-    return segmenter(num_classes, encoder, decoder, ends, head=THREE, stride=settings.stride(8, upsampling))
+    return segmenter(num_classes, encoder, decoder, ends, head=ThreeByThree, stride=settings.stride(8, upsampling))
 
 
 def smp_deeplabv3(
@@ -139,7 +140,7 @@ def smp_pan(
         'PANDecoder'
     """
     decoder = PANDecoder(decoder_channels, align_corners=True, upsample=ALIGNED)
-    return segmenter(num_classes, encoder, decoder, ends, head=THREE, stride=settings.stride(4, upsampling))
+    return segmenter(num_classes, encoder, decoder, ends, head=ThreeByThree, stride=settings.stride(4, upsampling))
 
 
 def smp_upernet(

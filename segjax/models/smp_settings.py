@@ -6,17 +6,14 @@ from typing import Any, TypedDict
 
 import flax.linen as nn
 import jax
-from jax.nn.initializers import lecun_normal
 
-from segjax.layers import Conv, ConvBlock, ScSE, batch_norm, instance_norm
+from segjax.layers import ConvBlock, ScSE, batch_norm, instance_norm
 from segjax.models.heads import ImageHead
 from segjax.models.segmenter import Segmenter
 from segjax.upsampling import Bilinear, Nearest
 
 ALIGNED = partial(Bilinear, align_corners=True)
 """As its heads interpolate."""
-THREE = partial(Conv, kernel_init=lecun_normal())
-"""The head of those that have no 1x1 convolution there."""
 ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "sigmoid": jax.nn.sigmoid,
     "softmax2d": jax.nn.softmax,

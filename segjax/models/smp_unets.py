@@ -14,8 +14,9 @@ import flax.linen as nn
 from segjax.decoders import LinkNetDecoder, MANetDecoder, PositionAttention, UNetDecoder, UNetPlusPlusDecoder
 from segjax.encoders import VGG
 from segjax.models import smp_settings as settings
+from segjax.models.heads import ThreeByThree
 from segjax.models.segmenter import Segmenter
-from segjax.models.smp_settings import THREE, Ends, segmenter
+from segjax.models.smp_settings import Ends, segmenter
 
 _CHANNELS = (256, 128, 64, 32, 16)
 
@@ -47,7 +48,7 @@ def smp_unet(
         bottleneck=_center(encoder, blocks),
         attention=settings.attention(decoder_attention_type),
     )
-    return segmenter(num_classes, encoder, decoder, ends, head=THREE)
+    return segmenter(num_classes, encoder, decoder, ends, head=ThreeByThree)
 
 
 def smp_unetplusplus(
@@ -73,7 +74,7 @@ def smp_unetplusplus(
         settings.block(decoder_use_norm),
         attention=settings.attention(decoder_attention_type),
     )
-    return segmenter(num_classes, encoder, decoder, ends, head=THREE)
+    return segmenter(num_classes, encoder, decoder, ends, head=ThreeByThree)
 
 
 def smp_manet(
@@ -99,7 +100,7 @@ def smp_manet(
         upsample=settings.interpolation(decoder_interpolation),
         block=settings.block(decoder_use_norm),
     )
-    return segmenter(num_classes, encoder, decoder, ends, head=THREE)
+    return segmenter(num_classes, encoder, decoder, ends, head=ThreeByThree)
 
 
 def smp_linknet(

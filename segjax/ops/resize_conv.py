@@ -1,9 +1,13 @@
 """Nearest-neighbour upsampling and then a convolution, in one step at the low resolution."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from segjax.ops.conv import conv
 from segjax.ops.conv_transpose import conv_transpose
+from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.resize import resize
 
 
 def resize_conv(
@@ -41,6 +45,48 @@ def resize_conv(
         padding=(rows // 2, columns // 2),
         output_padding=(1 - rows % 2, 1 - columns % 2),
     )
+
+
+def conv_of_nearest(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw c k"]) -> Float[Array, "n 2*h 2*w k"]:
+    """`resize_conv` by 2 in a program for a CPU, where it takes a third to two thirds of the time of the two steps.
+
+    Elsewhere it is the two steps, which other compilers may have better forms for.
+    """
+    form = Multilinear(
+        (_by_input, _by_kernel, _two_steps), kernel.shape[:2], (_by_input_at_once, _by_kernel_at_once, _at_once)
+    )
+    return derivative(form, 2, x, kernel)
+
+
+def _two_steps(x: Array, kernel: Array, _: tuple[int, int]) -> Array:
+    return conv(resize(x, (2 * x.shape[1], 2 * x.shape[2]), method="nearest"), kernel, "SAME")
+
+
+def _at_once(x: Array, kernel: Array, _: tuple[int, int]) -> Array:
+    return resize_conv(x, kernel)
+
+
+def _by_input(kernel: Array, upstream: Array, taps: tuple[int, int]) -> Array:
+    return jax.linear_transpose(lambda x: _two_steps(x, kernel, taps), _input_of(kernel, upstream))(upstream)[0]
+
+
+def _by_input_at_once(kernel: Array, upstream: Array, _: tuple[int, int]) -> Array:
+    return jax.linear_transpose(lambda x: resize_conv(x, kernel), _input_of(kernel, upstream))(upstream)[0]
+
+
+def _by_kernel(x: Array, upstream: Array, taps: tuple[int, int]) -> Array:
+    kernel = jax.ShapeDtypeStruct((*taps, x.shape[-1], upstream.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda kernel: _two_steps(x, kernel, taps), kernel)(upstream)[0]
+
+
+def _by_kernel_at_once(x: Array, upstream: Array, taps: tuple[int, int]) -> Array:
+    kernel = jax.ShapeDtypeStruct((*taps, x.shape[-1], upstream.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda kernel: resize_conv(x, kernel), kernel)(upstream)[0]
+
+
+def _input_of(kernel: Array, upstream: Array) -> jax.ShapeDtypeStruct:
+    n, height, width, _ = upstream.shape
+    return jax.ShapeDtypeStruct((n, height // 2, width // 2, kernel.shape[2]), upstream.dtype)
 
 
 def _shifted(kernel: Array, factor: int, axis: int) -> Array:

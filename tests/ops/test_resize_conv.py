@@ -11,6 +11,7 @@ from jax.test_util import check_grads
 from once import jit
 
 from segjax.ops import resize_conv
+from segjax.ops.resize_conv import conv_of_nearest
 
 
 def arrays(size, taps, factor, dtype="float32"):
@@ -100,3 +101,28 @@ def test_bfloat16():
 def test_bad_geometry(x, kernel, factor, says):
     with pytest.raises(ValueError, match=says):
         resize_conv(jnp.zeros(x), jnp.zeros(kernel), factor)
+
+
+@pytest.mark.parametrize("taps", [(3, 3), (1, 5), (4, 2)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5)])
+def test_a_convolution_of_what_nearest_gives_is_torchs(size, taps):
+    x, kernel, gradient = arrays(size, taps, 2)
+
+    def both(x, kernel, gradient):
+        y, pull = jax.vjp(conv_of_nearest, x, kernel)
+        return y, *pull(gradient)
+
+    assert_close(jit(both)(x, kernel, gradient), two_steps((x, kernel, gradient), 2), 1e-5)
+    mapped = jit(jax.vmap(conv_of_nearest))(x[:, None], np.stack([kernel] * 2))[:, 0]
+    assert_close([mapped], two_steps((x, kernel, gradient), 2)[:1], 1e-5)
+
+
+def test_only_a_program_for_one_cpu_upsamples_and_convolves_at_once():
+    def run(x, kernel, gradient):
+        return jax.vjp(conv_of_nearest, x, kernel)[1](gradient)
+
+    x, kernel, gradient = map(jnp.asarray, arrays((5, 7), (3, 3), 2))
+    traced = jax.jit(lambda *case: (conv_of_nearest(*case[:2]), *run(*case))).trace(x, kernel, gradient)
+    at_once, apart = (traced.lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "cuda"))
+    assert "tensor<2x10x14x2xf32>" not in at_once  # what was upsampled
+    assert "tensor<2x10x14x2xf32>" in apart
