@@ -25,8 +25,8 @@ _ENOUGH = 8
 """Images from which on XLA's own gradient of a kernel is fast, because it sums over images innermost, in vectors."""
 _SHORTEST = 4
 """Rows of a strip, below which the rows that strips share weigh more than what they gain."""
-_FEATURES = 32
-"""Features from which on XLA's product of matrices is fast; so many are made of fewer, but of one alone."""
+_FEATURES = 48
+"""Features up to which several columns of few features are made at once; one feature is another product to XLA."""
 _CHANNELS = 16
 """Channels up to which the pixels of a stride's block are made channels."""
 _FEW_TAPS = 16
@@ -150,8 +150,8 @@ def _regrouped(x: Array, kernel: Array, geometry: ConvGeometry) -> Array:
     taps, (channels, features) = geometry.taps[1], kernel.shape[2:]
     if geometry.strides == (1, 1):
         width = geometry.size[1] + sum(geometry.pads[1]) - taps + 1
-        columns = next((n for n in (4, 2) if 1 < features <= _FEATURES * 3 // 4 // (n // 2) and width % n == 0), 1)
-        if columns > 1 and taps >= 3:
+        columns = next((n for n in (4, 2) if n * features <= _FEATURES and width % n == 0), 1)
+        if columns > 1 and features > 1 and taps > 2:
             return regrouped.columns_at_once(x, kernel, geometry, columns)
     elif math.prod(geometry.strides) * channels <= _CHANNELS and min(geometry.taps) > 2 * max(geometry.strides):
         return regrouped.blocks_as_channels(x, kernel, geometry)
@@ -226,5 +226,5 @@ def _plain_three_by_three(geometry: ConvGeometry) -> bool:
 
 
 def _images(x: Array) -> int:
-    """How many there are; at least one, where a program is exported for any number."""
-    return 1 if symbolic(x.shape[0]) else x.shape[0]
+    """How many there are; at least one, as where a program is exported for any number."""
+    return 1 if symbolic(x.shape[0]) else max(1, x.shape[0])

@@ -1,5 +1,8 @@
 """Nearest-neighbour upsampling and then a convolution, in one step at the low resolution."""
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -52,41 +55,34 @@ def conv_of_nearest(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw c k"
 
     Elsewhere it is the two steps, which other compilers may have better forms for.
     """
-    form = Multilinear(
-        (_by_input, _by_kernel, _two_steps), kernel.shape[:2], (_by_input_at_once, _by_kernel_at_once, _at_once)
-    )
-    return derivative(form, 2, x, kernel)
+    return derivative(Multilinear(_APART, kernel.shape[:2], _AT_ONCE), 2, x, kernel)
 
 
-def _two_steps(x: Array, kernel: Array, _: tuple[int, int]) -> Array:
+Way = Callable[[Array, Array, tuple[int, int]], Array]
+
+
+def _in_two_steps(x: Array, kernel: Array, _: tuple[int, int]) -> Array:
     return conv(resize(x, (2 * x.shape[1], 2 * x.shape[2]), method="nearest"), kernel, "SAME")
 
 
-def _at_once(x: Array, kernel: Array, _: tuple[int, int]) -> Array:
+def _in_one_step(x: Array, kernel: Array, _: tuple[int, int]) -> Array:
     return resize_conv(x, kernel)
 
 
-def _by_input(kernel: Array, upstream: Array, taps: tuple[int, int]) -> Array:
-    return jax.linear_transpose(lambda x: _two_steps(x, kernel, taps), _input_of(kernel, upstream))(upstream)[0]
-
-
-def _by_input_at_once(kernel: Array, upstream: Array, _: tuple[int, int]) -> Array:
-    return jax.linear_transpose(lambda x: resize_conv(x, kernel), _input_of(kernel, upstream))(upstream)[0]
-
-
-def _by_kernel(x: Array, upstream: Array, taps: tuple[int, int]) -> Array:
-    kernel = jax.ShapeDtypeStruct((*taps, x.shape[-1], upstream.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda kernel: _two_steps(x, kernel, taps), kernel)(upstream)[0]
-
-
-def _by_kernel_at_once(x: Array, upstream: Array, taps: tuple[int, int]) -> Array:
-    kernel = jax.ShapeDtypeStruct((*taps, x.shape[-1], upstream.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda kernel: resize_conv(x, kernel), kernel)(upstream)[0]
-
-
-def _input_of(kernel: Array, upstream: Array) -> jax.ShapeDtypeStruct:
+def _input_gradient(way: Way, kernel: Array, upstream: Array, taps: tuple[int, int]) -> Array:
     n, height, width, _ = upstream.shape
-    return jax.ShapeDtypeStruct((n, height // 2, width // 2, kernel.shape[2]), upstream.dtype)
+    x = jax.ShapeDtypeStruct((n, height // 2, width // 2, kernel.shape[2]), upstream.dtype)
+    return jax.linear_transpose(lambda x: way(x, kernel, taps), x)(upstream)[0]
+
+
+def _kernel_gradient(way: Way, x: Array, upstream: Array, taps: tuple[int, int]) -> Array:
+    kernel = jax.ShapeDtypeStruct((*taps, x.shape[-1], upstream.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda kernel: way(x, kernel, taps), kernel)(upstream)[0]
+
+
+_APART, _AT_ONCE = (
+    (partial(_input_gradient, way), partial(_kernel_gradient, way), way) for way in (_in_two_steps, _in_one_step)
+)
 
 
 def _shifted(kernel: Array, factor: int, axis: int) -> Array:
