@@ -1,6 +1,7 @@
 from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ from segjax.layers import ConvBlock, Normalized, Standardized
 KEY = jax.random.key(0)
 
 
-class Echo(ConvBlock):
+class Echo(nn.Module):
     """A model that returns what it was given."""
 
     def __call__(self, x, *, train):
@@ -19,7 +20,7 @@ class Echo(ConvBlock):
 
 
 def normalized(image, mean=(0.5, 0.25), std=(0.5, 2.0), gamma=1.0):
-    return np.asarray(Normalized(Echo(()), mean, std, gamma).apply({}, image, train=False))
+    return np.asarray(Normalized(Echo(), mean, std, gamma).apply({}, image, train=False))
 
 
 def test_normalized_scales_stored_bytes():
@@ -32,7 +33,7 @@ def test_normalized_scales_stored_bytes():
 @pytest.mark.parametrize(("stored", "white"), [("uint8", 255), ("uint16", 65535), ("float32", 1)])
 def test_normalized_takes_the_numbers_that_images_are_stored_in(stored: Any, white):
     image = np.array([[[[0, white]]]], stored)
-    model = Normalized(Echo(()), (0.5, 0.25), (0.5, 2.0), stored=stored)
+    model = Normalized(Echo(), (0.5, 0.25), (0.5, 2.0), stored=stored)
     y = np.asarray(model.apply({}, image, train=False))
     np.testing.assert_allclose(y, [[[[-1.0, 0.375]]]], rtol=1e-6)
     with pytest.raises(ValueError, match=f"type int16, but Normalized was made for {stored}"):
@@ -64,10 +65,10 @@ def test_standardized_takes_out_light_and_haze():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 200, (3, 5, 7, 2)).astype(np.uint8)
     image[2, ..., 1] = 9
-    seen = np.asarray(Standardized(Echo(())).apply({}, image, train=False))
+    seen = np.asarray(Standardized(Echo()).apply({}, image, train=False))
     expected = image - image.mean((1, 2), keepdims=True)
     expected[:2] /= image[:2].std((1, 2), keepdims=True)
     expected[2, ..., 0] /= image[2, ..., 0].std()
     np.testing.assert_allclose(seen, expected, atol=1e-5)
     hazy = image * np.array([0.5, 0.25]) + np.array([40.0, 90.0])
-    np.testing.assert_allclose(np.asarray(Standardized(Echo(())).apply({}, hazy, train=False)), seen, atol=1e-3)
+    np.testing.assert_allclose(np.asarray(Standardized(Echo()).apply({}, hazy, train=False)), seen, atol=1e-3)
