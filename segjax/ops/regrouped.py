@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from segjax.ops.geometry import ConvGeometry
+from segjax.ops.seen import padded_by
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
@@ -31,16 +32,16 @@ def blocks_as_channels(
     x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw c k"], geometry: ConvGeometry
 ) -> Float[Array, "n oh ow k"]:
     """Of a stride above 1 and no dilation: the pixels of a block as large as the stride are the channels of one."""
-    axes, blocks = [], []
+    pads, blocks = [], []
     for size, taps, (before, after), stride in zip(
         geometry.size, geometry.taps, geometry.pads, geometry.strides, strict=True
     ):
         out = (size + before + after - taps) // stride + 1
         needed = -(-taps // stride)
         blocks.append(needed)
-        axes.append((before, (out - 1 + needed) * stride - size - before, 0))
+        pads.append((before, (out - 1 + needed) * stride - size - before))
     (down, across), (rows, columns) = geometry.strides, blocks
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *axes, (0, 0, 0)])
+    x = padded_by(x, (pads[0], pads[1]))
     ends = ((0, blocks[i] * geometry.strides[i] - geometry.taps[i]) for i in (0, 1))
     kernel = jnp.pad(kernel, (*ends, (0, 0), (0, 0)))
     n, height, width, channels = x.shape
