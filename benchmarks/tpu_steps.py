@@ -51,9 +51,19 @@ class Said(NamedTuple):
 
 
 def collectives(text: str) -> dict[str, Said]:
-    """Those of an optimised program, by kind, with the bytes of their results."""
+    """Those of an optimised program, by kind, with the bytes of their results.
+
+    TPUs reduce and scatter in a fused computation, whose name alone says it: what is reduced there is an all-reduce.
+    """
     found: dict[str, Said] = {}
-    for result, kind, starts in re.findall(rf" = (.*?) ({'|'.join(COLLECTIVES)})(-start)?\(", text):
+    inside = ""
+    for line in text.splitlines():
+        if begins := re.match(r"(?:ENTRY )?%?([\w.\-]+) \(.*\{$", line):
+            inside = begins[1]
+        if (said := re.search(rf" = (.*?) ({'|'.join(COLLECTIVES)})(-start)?\(", line)) is None:
+            continue
+        result, kind, starts = said.groups()
+        kind = "reduce-scatter" if inside.startswith("all-reduce-scatter") else kind
         shapes = re.findall(r"\b(\w+)\[([\d,]*)\]", result)
         sizes = [_BYTES.get(dtype, 4) * math.prod(int(n) for n in dims.split(",") if n) for dtype, dims in shapes]
         # What begins a gathering or a permutation has its operand among its results.
