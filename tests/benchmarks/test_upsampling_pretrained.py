@@ -63,7 +63,7 @@ def test_what_encoders_keep_for_decoders():
 
 def test_pretrained_trains_times_and_reports(pictures, run_command, tmp_path):
     options = ["--families", "fpn_vgg16", "--upsamplers", CONTROL, "--start", "random", "--crop", "32"]
-    numbers = ["--width", "2", "--steps", "1", "--batch-size", "2", "--seeds", "1", "--sides", "32"]
+    numbers = ["--width", "2", "--steps", "1", "--batch-size", "2", "--seeds", "1", "--sides", "32", "--rounds", "1"]
     done = run_command(
         ["--pretrained", "--reduced", "--data", str(pictures), *options, *numbers, "--out", str(tmp_path)]
     )
