@@ -18,6 +18,7 @@ from segjax.errors import InferenceError
 from segjax.inference.prediction import Variables, refuse_other_depth
 from segjax.inference.together import of_batch, together
 from segjax.mask_numbers import ignored_in
+from segjax.memory import advice_where_it_runs_out
 from segjax.ops import boxes
 from segjax.ops.boxes import Detections
 
@@ -134,16 +135,11 @@ def _of_batch(
     model: nn.Module, variables: Variables, images: np.ndarray, max_boxes: int, masked: bool
 ) -> tuple[Detections, Any]:
     """The objects of images of one size as NumPy arrays, and the logits of their pixels."""
-    try:
+    height, width = images.shape[1:3]
+    too_many = f"{height}x{width} pixels at once are too many for the device's memory: make the image smaller."
+    with advice_where_it_runs_out(InferenceError, too_many):
         found, masks = _compiled(model, images.shape, max_boxes, masked)(variables, images)
         return jax.device_get(found), masks
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise InferenceError(
-            f"{images.shape[1]}x{images.shape[2]} pixels at once are too many for the device's memory: make the image "
-            "smaller."
-        ) from error
 
 
 @dataclass(frozen=True)

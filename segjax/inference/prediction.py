@@ -19,6 +19,7 @@ from segjax.inference.tiling import Span, Tiling, View, spans
 from segjax.inference.together import of_batch, together
 from segjax.inference.windowed import Windowed
 from segjax.mask_numbers import MOST_CLASSES, mask_type
+from segjax.memory import advice_where_it_runs_out
 
 Variables = Mapping[str, Any]
 Image = Num[np.ndarray, "h w c"] | Windowed
@@ -262,14 +263,9 @@ def _of_batch(
     """Probabilities of images as they look when scaled, brought back to their size."""
     height, width = images.shape[1:3]
     size = max(1, round(scale * height)), max(1, round(scale * width))
-    try:
+    too_many = f"{size[0]}x{size[1]} pixels at once are too many for the device's memory: take a smaller tile."
+    with advice_where_it_runs_out(InferenceError, too_many):
         return np.asarray(_compiled(model, images.shape, size, activation)(variables, images))
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise InferenceError(
-            f"{size[0]}x{size[1]} pixels at once are too many for the device's memory: take a smaller tile."
-        ) from error
 
 
 @functools.lru_cache(maxsize=64)  # and not jit's own cache, in which a folder of images of all sizes would pile up

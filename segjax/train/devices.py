@@ -1,10 +1,10 @@
 """The one file that knows devices: where arrays live and how a step is compiled for them."""
 
-import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +15,7 @@ from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from segjax.errors import ExperimentError
+from segjax.memory import advice_where_it_runs_out
 
 Tree = TypeVar("Tree")
 Strategy = Literal["jit", "pmap"]
@@ -206,18 +207,13 @@ def spread(layout: Layout, batch_size: int, runs: int) -> list[tuple[Placement, 
     return [(Placement(alone, batch_size, everything[i * share : (i + 1) * share]), 1) for i in range(runs)]
 
 
-@contextlib.contextmanager
-def memory_errors(batch_size: int, accumulate: int) -> Iterator[None]:
+def memory_errors(batch_size: int, accumulate: int) -> AbstractContextManager[None]:
     """Say which knob to turn where memory runs out."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error) and "out of memory" not in str(error).lower():
-            raise
-        raise ExperimentError(
-            f"The device is out of memory; lower batch_size (now {batch_size}) or the crop, raise accumulate "
-            f"(now {accumulate}), compute in bfloat16, or spread the run over more devices."
-        ) from error
+    return advice_where_it_runs_out(
+        ExperimentError,
+        f"The device is out of memory; lower batch_size (now {batch_size}) or the crop, raise accumulate "
+        f"(now {accumulate}), compute in bfloat16, or spread the run over more devices.",
+    )
 
 
 def several_processes() -> bool:
