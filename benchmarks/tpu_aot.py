@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no TPU is asked for
@@ -84,13 +84,32 @@ def compiled(run: Callable, inputs: Sequence[Any], mesh: Mesh, batch: int) -> Pr
     text, memory = program.as_text(), program.memory_analysis()
     assert text is not None
     assert memory is not None
-    names = "|".join((*COLLECTIVES, *WITHOUT_ESTIMATE))
-    holds = Counter(re.findall(rf"= \S+ ({names})(?:-start)?\(", text))
+    holds = Counter(one.kind for one in operations(text, (*COLLECTIVES, *WITHOUT_ESTIMATE)))
     return Program(cycles_of(text), memory.temp_size_in_bytes, holds, seconds)
 
 
-def cycles_of(text: str) -> int:
-    """The estimates of an optimised program's instructions, those of a loop as often as it is known to turn."""
+class Operation(NamedTuple):
+    """One of an optimised program."""
+
+    kind: str
+    result: str
+    """Its types, as they are written."""
+    starts: bool
+    """Whether another one ends it."""
+
+
+def operations(text: str, kinds: Iterable[str]) -> Iterator[Operation]:
+    """Those of an optimised program that are of these kinds.
+
+    TPUs reduce and scatter in a fused computation, whose name alone says it: what is reduced there is an all-reduce.
+    """
+    for name, lines in computations(text)[0].items():
+        for result, kind, starts in re.findall(rf" = (.*?) ({'|'.join(kinds)})(-start)?\(", "\n".join(lines)):
+            yield Operation("reduce-scatter" if name.startswith("all-reduce-scatter") else kind, result, bool(starts))
+
+
+def computations(text: str) -> tuple[dict[str, list[str]], str | None]:
+    """The lines of each of an optimised program's computations by its name, and the name of the first to run."""
     bodies: dict[str, list[str]] = {}
     entry = lines = None
     for line in text.splitlines():
@@ -99,6 +118,12 @@ def cycles_of(text: str) -> int:
             entry = begins[2] if begins[1] else entry
         elif lines is not None:
             lines.append(line)
+    return bodies, entry
+
+
+def cycles_of(text: str) -> int:
+    """The estimates of an optimised program's instructions, those of a loop as often as it is known to turn."""
+    bodies, entry = computations(text)
 
     def total(name: str, nested: int) -> int:
         cycles = 0

@@ -13,7 +13,7 @@ import time
 from functools import partial
 from typing import Any, NamedTuple
 
-from benchmarks.tpu_aot import COLLECTIVES, cycles_of, devices  # first: it asks for no TPU
+from benchmarks.tpu_aot import COLLECTIVES, cycles_of, devices, operations  # first: it asks for no TPU
 
 import jax  # isort: skip
 import jax.numpy as jnp
@@ -51,19 +51,9 @@ class Said(NamedTuple):
 
 
 def collectives(text: str) -> dict[str, Said]:
-    """Those of an optimised program, by kind, with the bytes of their results.
-
-    TPUs reduce and scatter in a fused computation, whose name alone says it: what is reduced there is an all-reduce.
-    """
+    """Those of an optimised program, by kind, with the bytes of their results."""
     found: dict[str, Said] = {}
-    inside = ""
-    for line in text.splitlines():
-        if begins := re.match(r"(?:ENTRY )?%?([\w.\-]+) \(.*\{$", line):
-            inside = begins[1]
-        if (said := re.search(rf" = (.*?) ({'|'.join(COLLECTIVES)})(-start)?\(", line)) is None:
-            continue
-        result, kind, starts = said.groups()
-        kind = "reduce-scatter" if inside.startswith("all-reduce-scatter") else kind
+    for kind, result, starts in operations(text, COLLECTIVES):
         shapes = re.findall(r"\b(\w+)\[([\d,]*)\]", result)
         sizes = [_BYTES.get(dtype, 4) * math.prod(int(n) for n in dims.split(",") if n) for dtype, dims in shapes]
         # What begins a gathering or a permutation has its operand among its results.
