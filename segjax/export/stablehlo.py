@@ -4,6 +4,7 @@ exported = jax.export.deserialize(bytearray(open(file, "rb").read()))
 outputs = exported.call(images)
 """
 
+import importlib.util
 import traceback
 
 import jax
@@ -26,14 +27,15 @@ def convert(program: Program) -> bytes:
     """The serialised program, of any batch; and of any multiples of 32 rows and columns where its size is None.
 
     Raises:
-        ExportError: a part of the model needs to know the size; the sentence says which.
+        ExportError: flatbuffers is not installed, or a part of the model needs to know the size; the sentence says
+            which.
     """
+    if importlib.util.find_spec("flatbuffers") is None:  # jax asks for it when all is compiled
+        raise ExportError("StableHLO needs flatbuffers: `pip install 'segjax[export]'`.")
     try:
         n, height, width = export.symbolic_shape("n, 32*h, 32*w")
         image = program.image(n, program.size or (height, width))
         exported = export.export(jax.jit(program.run), platforms=PLATFORMS)(image)
-    except ModuleNotFoundError as error:
-        raise ExportError(f"StableHLO needs {error.name}: `pip install 'segjax[export]'`.") from error
     except Exception as error:
         if program.size is not None:
             raise

@@ -240,3 +240,11 @@ def test_what_says_nothing_of_itself(tmp_path: Path):
         read_metadata(tmp_path / "model")
     with pytest.raises(ExportError, match="cannot be read"):
         read_metadata(tmp_path / "absent")
+
+
+def test_stablehlo_says_what_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model, variables = segmenter()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ExportError, match="StableHLO needs flatbuffers: `pip install"):
+        export_model(model, variables, tmp_path / "model", "stablehlo", IMAGES, size=(32, 32))
+    assert not any(tmp_path.iterdir())
