@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from segjax.encoders.dilation import dilated, stages_for
 from segjax.encoders.mobilenet_v2 import rounded
 from segjax.layers import ChannelGate, batch_norm, in_sequence, normalized_conv
-from segjax.layers.conv import BatchNorm
+from segjax.layers.norm import BatchNorm
 from segjax.level import Level, Parts, level_at
 
 TORCH_UNUSED = r"(conv_head|bn2|classifier)\."

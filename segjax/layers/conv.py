@@ -1,8 +1,7 @@
 """Convolutions with what follows them: the block that plain encoders and decoders are made of."""
 
-import math
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from functools import reduce
 from typing import Any
 
 import flax.linen as nn
@@ -13,60 +12,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax import ops
-from segjax.errors import ExperimentError
+from segjax.layers.drawn import drawn
+from segjax.layers.norm import batch_norm
 from segjax.ops.resize_conv import conv_of_nearest
-
-
-class BatchNorm(nn.BatchNorm):
-    """`nn.BatchNorm`, which refuses to train on a single value a channel instead of turning it into zero.
-
-    Raises:
-        ExperimentError: one image whose features are 1x1.
-    """
-
-    def __call__(
-        self, x: Float[Array, "... c"], use_running_average: bool | None = None, *, mask: Array | None = None
-    ) -> Float[Array, "... c"]:
-        """As of `nn.BatchNorm`."""
-        average = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
-        # Where there is an axis, other devices have other values.
-        trains = not (average or self.is_initializing() or self.axis_name)
-        if trains and math.prod(x.shape[:-1]) == 1:
-            raise ExperimentError(
-                f"Batch normalisation of features of shape {x.shape} has one value a channel, which it would turn into "
-                "zero: train with more images a step, or larger ones."
-            )
-        return super().__call__(x, use_running_average, mask=mask)
-
-
-batch_norm: partial[BatchNorm] = partial(BatchNorm, momentum=0.9, epsilon=1e-5)
-"""Batch normalisation with torch's momentum and epsilon; its statistics stay float32 whatever is computed in."""
-
-
-def group_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.Module:
-    """Normalisation by 32 groups of channels (Wu and He 2018), for a block's `norm`: it has no running averages.
-
-    Examples:
-        >>> block = layers.ConvBlock((32,), norm=layers.group_norm)
-        >>> run = lambda x: block.init_with_output(jax.random.key(0), x, train=True)[0]
-        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
-        (1, 8, 8, 32)
-    """
-    del use_running_average
-    return nn.GroupNorm(32, epsilon=1e-5, dtype=dtype, name=name)
-
-
-def instance_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.Module:
-    """Normalisation of each channel of each image (Ulyanov et al. 2016), without parameters, for a block's `norm`.
-
-    Examples:
-        >>> block = layers.ConvBlock((32,), norm=layers.instance_norm)
-        >>> run = lambda x: block.init_with_output(jax.random.key(0), x, train=True)[0]
-        >>> jax.eval_shape(run, jnp.zeros((1, 8, 8, 4))).shape
-        (1, 8, 8, 32)
-    """
-    del use_running_average
-    return nn.InstanceNorm(epsilon=1e-5, use_bias=False, use_scale=False, dtype=dtype, name=name)
 
 
 class Conv(nn.Module):
@@ -104,7 +52,7 @@ class Conv(nn.Module):
         before = 0 if coarse is None else coarse.shape[-1]
         channels = before + (0 if x is None else x.shape[-1])
         shape = (self.window, self.window, channels // self.groups, self.width)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
+        kernel = self.param("kernel", drawn(self.kernel_init), shape, jnp.float32).astype(self.dtype)
         parts = []
         if coarse is not None:
             parts.append(conv_of_nearest(jnp.asarray(coarse, self.dtype), kernel[:, :, :before]))

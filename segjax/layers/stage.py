@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from segjax.layers.conv import Conv, batch_norm
+from segjax.layers.conv import Conv
+from segjax.layers.norm import batch_norm
 
 
 def normalized_conv(

@@ -10,10 +10,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax.layers.dense import Dense
+from segjax.layers.drawn import drawn
 
 layer_norm: partial[nn.LayerNorm] = partial(nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
 """Layer normalisation over channels (Ba et al. 2016); its statistics are float32 whatever is computed in."""
-dense: partial[nn.Dense] = partial(Dense, kernel_init=truncated_normal(0.02))
+dense: partial[nn.Dense] = partial(Dense, kernel_init=drawn(truncated_normal(0.02)))
 """A linear layer that starts as those of transformers do."""
 gelu: partial[Array] = partial(nn.gelu, approximate=False)
 """GELU by the error function (Hendrycks and Gimpel 2016), as the published weights were trained with."""

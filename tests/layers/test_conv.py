@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segjax.errors import ExperimentError
 from segjax.layers import ConvBlock
 
 KEY = jax.random.key(0)
@@ -109,13 +108,3 @@ def test_a_block_that_is_computed_again_keeps_names_and_numbers_and_little_else(
     (gradients, held), (same, less) = backward(kept), backward(again)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), same, gradients)
     assert less < 0.4 * held
-
-
-def test_training_on_one_value_a_channel_is_refused():
-    """Its mean is the value, so that all that is left of it is zero."""
-    variables = variables_for(ConvBlock((4,)), jnp.zeros((1, 1, 1, 3)))
-    train = partial(ConvBlock((4,)).apply, variables, train=True, mutable=["batch_stats"])
-    with pytest.raises(ExperimentError, match=r"features of shape \(1, 1, 1, 4\) has one value a channel, .* larger"):
-        train(jnp.zeros((1, 1, 1, 3)))
-    jax.eval_shape(train, jnp.zeros((2, 1, 1, 3)))
-    jax.eval_shape(partial(ConvBlock((4,)).apply, variables, train=False), jnp.zeros((1, 1, 1, 3)))
