@@ -113,7 +113,7 @@ def pytest_collection_finish() -> None:
     """Look less often for garbage among millions of objects that stay, which took a thirteenth of the time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(500_000, 20, 100)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -20,6 +20,8 @@ from jax.experimental.jet import jet_rules
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from segjax.ops.geometry import symbolic
+
 
 class Form(Protocol):
     """A number that is linear in each of its first `degree` arrays; it may depend on further ones, of integers."""
@@ -85,27 +87,36 @@ class _Mapped:
         return each if self.batched[by] else each.sum(0)
 
 
-def derivative(form: Form, by: int, *others: Array) -> Array:
-    """The derivative of a form by its array number `by`, at the others; linear in each that the form is linear in."""
-    return _derivative.bind(*map(jnp.asarray, others), form=form, by=by)
+def derivative(form: Form, by: int, *others: Array, shape: tuple[int, ...] | None = None) -> Array:
+    """The derivative of a form by its array number `by`, at the others; linear in each that the form is linear in.
+
+    Whoever knows its shape may say so: it is then traced where it is computed, not where a network is looked at.
+    """
+    if shape is not None and symbolic(*shape):
+        shape = None
+    return _derivative.bind(*map(jnp.asarray, others), form=form, by=by, shape=shape)
 
 
 _derivative = Primitive("multilinear")
 
 
 @_derivative.def_impl
-@partial(jax.jit, static_argnames=("form", "by"))
-def _evaluated(*others: Array, form: Form, by: int) -> Array:
-    return derivative(form, by, *others)
+@partial(jax.jit, static_argnames=("form", "by", "shape"))
+def _evaluated(*others: Array, form: Form, by: int, shape: tuple[int, ...] | None) -> Array:
+    return derivative(form, by, *others, shape=shape)
 
 
 @_derivative.def_abstract_eval
 @lru_cache(maxsize=4096)  # a network has the same convolution many times, and is traced more than once
-def _shape(*others: ShapedArray, form: Form, by: int) -> ShapedArray:
+def _shape(*others: ShapedArray, form: Form, by: int, shape: tuple[int, ...] | None) -> ShapedArray:
+    if shape is not None and all(other.sharding.mesh.empty for other in others):
+        return ShapedArray(shape, others[0].dtype)
     return jax.make_jaxpr(partial(form.derivative, by))(*others).out_avals[0]
 
 
-def _lower(context: mlir.LoweringRuleContext, *others: Any, form: Form, by: int) -> Sequence[Any]:
+def _lower(
+    context: mlir.LoweringRuleContext, *others: Any, form: Form, by: int, shape: tuple[int, ...] | None
+) -> Sequence[Any]:
     module = context.module_context
     platforms = context.platforms or module.platforms
     one_device = getattr(module.axis_context, "num_devices", None) == 1
@@ -120,30 +131,35 @@ def _lower(context: mlir.LoweringRuleContext, *others: Any, form: Form, by: int)
 mlir.register_lowering(_derivative, _lower)
 
 
-def _tangent(others: Sequence[Array], tangents: Sequence[Any], form: Form, by: int) -> Array:
+def _tangent(
+    others: Sequence[Array], tangents: Sequence[Any], form: Form, by: int, shape: tuple[int, ...] | None = None
+) -> Array:
     terms = [
-        derivative(form, by, *others[:i], tangent, *others[i + 1 :])
+        derivative(form, by, *others[:i], tangent, *others[i + 1 :], shape=shape)
         for i, tangent in enumerate(tangents)
         if type(tangent) is not ad.Zero
     ]
     return reduce(jnp.add, terms)
 
 
-def _jvp(others: Sequence[Array], tangents: Sequence[Any], *, form: Form, by: int) -> tuple[Array, Array]:
-    return derivative(form, by, *others), _tangent(others, tangents, form, by)
+def _jvp(
+    others: Sequence[Array], tangents: Sequence[Any], *, form: Form, by: int, shape: tuple[int, ...] | None
+) -> tuple[Array, Array]:
+    return derivative(form, by, *others, shape=shape), _tangent(others, tangents, form, by, shape)
 
 
 ad.primitive_jvps[_derivative] = _jvp
 
 
-def _transpose(cotangent: Any, *others: Any, form: Form, by: int) -> list[Any]:
+def _transpose(cotangent: Any, *others: Any, form: Form, by: int, shape: tuple[int, ...] | None) -> list[Any]:
+    del shape
     place = next(i for i, other in enumerate(others) if ad.is_undefined_primal(other))
     if type(cotangent) is ad.Zero:
         return [ad.Zero(other.aval) if i == place else None for i, other in enumerate(others)]
     arrays: list[Any] = [*others[:by], cotangent, *others[by:]]
     to = place + (place >= by)
     del arrays[to]
-    gradient = derivative(form, to, *arrays)
+    gradient = derivative(form, to, *arrays, shape=others[place].aval.shape)
     return [gradient if i == place else None for i in range(len(others))]
 
 
@@ -156,7 +172,15 @@ def _moved(arrays: Sequence[Array], axes: Sequence[int | None]) -> tuple[list[Ar
     return moved, [axis is not None for axis in axes]
 
 
-def _batch(others: Sequence[Array], axes: Sequence[int | None], *, form: Form, by: int) -> tuple[Array, int]:
+def _batch(
+    others: Sequence[Array],
+    axes: Sequence[int | None],
+    *,
+    form: Form,
+    by: int,
+    shape: tuple[int, ...] | None,
+) -> tuple[Array, int]:
+    del shape
     moved, batched = _moved(others, axes)
     batched.insert(by, True)
     return derivative(_Mapped(form, tuple(batched)), by, *moved), 0
@@ -166,7 +190,12 @@ batching.primitive_batchers[_derivative] = _batch
 
 
 def _jet(
-    others: Sequence[Array], series: Sequence[Sequence[Array]], *, form: Form, by: int
+    others: Sequence[Array],
+    series: Sequence[Sequence[Array]],
+    *,
+    form: Form,
+    by: int,
+    shape: tuple[int, ...] | None = None,
 ) -> tuple[Array, list[Array]]:
     """The product of power series, whose terms jet gives and takes divided by their factorials."""
     linear = form.degree - 1
@@ -175,7 +204,7 @@ def _jet(
     def term(order: int) -> Array:
         shares = (shares for shares in product(range(order + 1), repeat=linear) if sum(shares) == order)
         chosen = ([factor[i] for factor, i in zip(factors, each, strict=True)] for each in shares)
-        return reduce(jnp.add, (derivative(form, by, *each, *others[linear:]) for each in chosen))
+        return reduce(jnp.add, (derivative(form, by, *each, *others[linear:], shape=shape) for each in chosen))
 
     return term(0), [term(order) for order in range(1, len(series[0]) + 1)]
 

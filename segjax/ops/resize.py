@@ -102,7 +102,12 @@ def _resized_when_run(x: Array, size: Sequence[int], method: ResizeMethod, align
 def _repeat(x: Array, rows: Taps, columns: Taps) -> Array:
     factors = rows.index.shape[1] // x.shape[1], columns.index.shape[1] // x.shape[2]
     on_cpu = (_summed_phases, _repeated) if factors[0] * factors[1] <= _MOST_PHASES else None
-    return derivative(Multilinear((_summed, _repeated), factors, on_cpu, (_summed_phases, repeated)), 1, x)
+    form = Multilinear((_summed, _repeated), factors, on_cpu, (_summed_phases, repeated))
+    return derivative(form, 1, x, shape=_resized(x, rows, columns))
+
+
+def _resized(x: Array, rows: Taps, columns: Taps) -> tuple[int, ...]:
+    return (x.shape[0], rows.index.shape[1], columns.index.shape[1], x.shape[3])
 
 
 def _repeated(x: Array, factors: Pair) -> Array:
@@ -121,7 +126,8 @@ def _summed_phases(y: Array, factors: Pair) -> Array:
 
 def _interpolate(x: Array, rows: Taps, columns: Taps) -> Array:
     plain, on_tpu = (_transposed, _interpolated), (_transposed_phases, _interpolated_phases)
-    return derivative(Multilinear(plain, (rows, columns), on_tpu=on_tpu), 1, x)
+    form = Multilinear(plain, (rows, columns), on_tpu=on_tpu)
+    return derivative(form, 1, x, shape=_resized(x, rows, columns))
 
 
 def _interpolated(x: Array, taps: tuple[Taps, Taps]) -> Array:

@@ -1,0 +1,38 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import AxisType
+
+from segjax.ops.multilinear import Multilinear, derivative
+
+traced = []
+
+
+def doubled(x: Array, _: None) -> Array:
+    traced.append(x.shape)
+    return x * 2
+
+
+DOUBLE = Multilinear((doubled, doubled), None)
+X = jnp.arange(6.0).reshape(2, 3)
+
+
+def run(x: Array) -> Array:
+    return derivative(DOUBLE, 1, x, shape=x.shape)
+
+
+def test_what_has_a_known_shape_is_traced_where_it_is_computed_and_no_sooner():
+    traced.clear()
+    assert jax.eval_shape(run, X).shape == X.shape
+    assert jax.eval_shape(jax.grad(lambda x: run(x).sum()), X).shape == X.shape
+    assert traced == []
+    np.testing.assert_array_equal(jax.jit(run)(X), X * 2)
+    np.testing.assert_array_equal(jax.grad(lambda x: run(x).sum())(X), jnp.full_like(X, 2))
+    assert traced
+
+
+def test_on_a_mesh_the_form_itself_says_where_the_result_lies():
+    with jax.set_mesh(jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))):
+        placed = jax.reshard(X, jax.P("data"))
+        assert jax.typeof(jax.jit(run)(placed)).sharding.spec == jax.P("data", None)
