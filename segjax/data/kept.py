@@ -59,6 +59,7 @@ class _Kept:
     source: CheckedSource
     room: Room
     _records: dict[int, Record] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -67,8 +68,10 @@ class _Kept:
         record = self._records.get(index)
         if record is None:
             record = self.source[index]
-            if self.room.take(sum(array.nbytes for array in _arrays(record).values())):
-                record = self._records.setdefault(index, _owned(record))
+            with self._lock:  # another thread may have read it meanwhile, for which room is taken once
+                if index not in self._records and self.room.take(sum(x.nbytes for x in _arrays(record).values())):
+                    self._records[index] = _owned(record)
+                record = self._records.get(index, record)
         return cast(Record, dict(record))
 
     def name_of(self, index: int) -> str:

@@ -1,3 +1,5 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -70,6 +72,22 @@ def test_only_what_there_is_room_for_is_kept_and_what_is_damaged_takes_none():
     for _ in range(2):
         kept(other, room)[0]
     assert other.reads[0] == 2
+
+
+def test_two_threads_that_read_a_record_at_once_take_room_for_it_once():
+    both = threading.Barrier(2)
+
+    class Slow(Files):
+        def __getitem__(self, index: int) -> Record:
+            both.wait(timeout=20)
+            return super().__getitem__(index)
+
+    room = Room(2 * SIZE)
+    source = kept(Slow(), room)
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(lambda index: source[index]["image"], (0, 0))
+    np.testing.assert_array_equal(one, other)
+    assert room.left == SIZE
 
 
 def test_nothing_that_it_gives_changes_what_it_keeps():
