@@ -71,9 +71,10 @@ def _accumulate(
         # Every parts-th record, so that each device's share of the batch stays where it is.
         part = {name: x.reshape(-1, parts, *x.shape[1:])[:, i] for name, x in batch.items()} if parts > 1 else batch
         if total is not None:
-            # One part after the other, or their activations would be alive together. XLA:CPU drops a barrier, so the
-            # images are made to depend on the gradient before them: 1 is added where its norm is NaN, which is
-            # where the step will not be applied.
+            # One part after the other, or their activations would be alive together: for a TPU by a barrier. XLA:CPU
+            # drops it, so the images are made to depend on the gradient before them: 1 is added where its norm is NaN,
+            # which is where the step will not be applied.
+            part, total = jax.lax.optimization_barrier((part, total))
             wrong = jnp.isnan(optax.tree.norm(total[1]))
             part = {name: x + wrong.astype(x.dtype) if name == "image" else x for name, x in part.items()}
         part_key = jax.random.fold_in(key, i) if parts > 1 else key
