@@ -19,7 +19,7 @@ class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe and Szegedy 2015), with the parameters, statistics and numbers of `nn.BatchNorm`.
 
     What is done to a channel is put together to one factor and one number to add, as torch does it: the centred
-    features, which the backward pass would keep, are never there, and it takes half as long to trace.
+    features, which the backward pass would keep, are never there.
 
     Examples:
         >>> module = layers.BatchNorm(use_running_average=False)
