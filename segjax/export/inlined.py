@@ -89,7 +89,7 @@ def _applied(equation: Any, given: list[Any], rules: Mapping[str, Rule]) -> Sequ
     given = [_wide(value) for value in given]
     match name:
         case "multilinear":
-            return _evaluated(_without_loops(*given, form=parameters["form"], by=parameters["by"]), given, rules)
+            return _evaluated(_without_loops(*given, **parameters), given, rules)
         case "iota":
             return [lax.broadcasted_iota(_wider(parameters["dtype"]), parameters["shape"], parameters["dimension"])]
         case "known_multilinear" | "optimization_barrier" | "copy" | "copy_p":

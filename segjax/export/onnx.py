@@ -180,7 +180,7 @@ def _pooled(value: Array, *others: Array, form: Any, by: int) -> Array:
     )
 
 
-def _resized(x: Array, *others: Array, form: Any, by: int, **_: Any) -> Array | None:
+def _resized(x: Array, *others: Array, form: Any, by: int) -> Array | None:
     """A bilinear resizing or the means of cells, as one: jax has them as weighted rows and columns."""
     match getattr(form, "static", None):
         case (Taps() as rows, Taps() as columns) if by == 1 and x.dtype == np.float32:

@@ -20,7 +20,7 @@ from jax.experimental.jet import jet_rules
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from segjax.ops.geometry import symbolic
+from segjax.ops.geometry import Pair
 
 
 class Form(Protocol):
@@ -39,6 +39,10 @@ class Form(Protocol):
         """Its derivative by one of the arrays, which is a map of the others."""
         ...
 
+    def shape(self, by: int, *others: ShapedArray) -> tuple[Any, ...] | None:
+        """That of the derivative, where it is known without tracing it."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class Multilinear:
@@ -50,6 +54,8 @@ class Multilinear:
     """Other derivatives for a program for a CPU: for one device alone, as they may cut along sharded axes."""
     on_tpu: tuple[Callable[..., Array], ...] | None = None
     """Other derivatives for TPUs, whose tiles hold the last two axes."""
+    sizes: tuple[Pair, ...] | None = None
+    """Rows and columns of each of its arrays, where all are images, as many and of as many channels."""
 
     @property
     def degree(self) -> int:
@@ -64,6 +70,10 @@ class Multilinear:
     def derivative(self, by: int, *others: Array) -> Array:
         """Its derivative by one of the arrays, which is a map of the others."""
         return self.derivatives[by](*others, self.static)
+
+    def shape(self, by: int, *others: ShapedArray) -> tuple[Any, ...] | None:
+        """That of the derivative, where it is known without tracing it."""
+        return None if self.sizes is None else (others[0].shape[0], *self.sizes[by], others[0].shape[-1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,37 +96,34 @@ class _Mapped:
         each = jax.vmap(partial(self.form.derivative, by), axes)(*others)
         return each if self.batched[by] else each.sum(0)
 
+    def shape(self, by: int, *others: ShapedArray) -> None:
+        return None
 
-def derivative(form: Form, by: int, *others: Array, shape: tuple[int, ...] | None = None) -> Array:
-    """The derivative of a form by its array number `by`, at the others; linear in each that the form is linear in.
 
-    Whoever knows its shape may say so: it is then traced where it is computed, not where a network is looked at.
-    """
-    if shape is not None and symbolic(*shape):
-        shape = None
-    return _derivative.bind(*map(jnp.asarray, others), form=form, by=by, shape=shape)
+def derivative(form: Form, by: int, *others: Array) -> Array:
+    """The derivative of a form by its array number `by`, at the others; linear in each that the form is linear in."""
+    return _derivative.bind(*map(jnp.asarray, others), form=form, by=by)
 
 
 _derivative = Primitive("multilinear")
 
 
 @_derivative.def_impl
-@partial(jax.jit, static_argnames=("form", "by", "shape"))
-def _evaluated(*others: Array, form: Form, by: int, shape: tuple[int, ...] | None) -> Array:
-    return derivative(form, by, *others, shape=shape)
+@partial(jax.jit, static_argnames=("form", "by"))
+def _evaluated(*others: Array, form: Form, by: int) -> Array:
+    return derivative(form, by, *others)
 
 
 @_derivative.def_abstract_eval
 @lru_cache(maxsize=4096)  # a network has the same convolution many times, and is traced more than once
-def _shape(*others: ShapedArray, form: Form, by: int, shape: tuple[int, ...] | None) -> ShapedArray:
+def _shape(*others: ShapedArray, form: Form, by: int) -> ShapedArray:
+    shape = form.shape(by, *others)
     if shape is not None and all(other.sharding.mesh.empty for other in others):
         return ShapedArray(shape, others[0].dtype)
     return jax.make_jaxpr(partial(form.derivative, by))(*others).out_avals[0]
 
 
-def _lower(
-    context: mlir.LoweringRuleContext, *others: Any, form: Form, by: int, shape: tuple[int, ...] | None
-) -> Sequence[Any]:
+def _lower(context: mlir.LoweringRuleContext, *others: Any, form: Form, by: int) -> Sequence[Any]:
     module = context.module_context
     platforms = context.platforms or module.platforms
     one_device = getattr(module.axis_context, "num_devices", None) == 1
@@ -131,35 +138,30 @@ def _lower(
 mlir.register_lowering(_derivative, _lower)
 
 
-def _tangent(
-    others: Sequence[Array], tangents: Sequence[Any], form: Form, by: int, shape: tuple[int, ...] | None = None
-) -> Array:
+def _tangent(others: Sequence[Array], tangents: Sequence[Any], form: Form, by: int) -> Array:
     terms = [
-        derivative(form, by, *others[:i], tangent, *others[i + 1 :], shape=shape)
+        derivative(form, by, *others[:i], tangent, *others[i + 1 :])
         for i, tangent in enumerate(tangents)
         if type(tangent) is not ad.Zero
     ]
     return reduce(jnp.add, terms)
 
 
-def _jvp(
-    others: Sequence[Array], tangents: Sequence[Any], *, form: Form, by: int, shape: tuple[int, ...] | None
-) -> tuple[Array, Array]:
-    return derivative(form, by, *others, shape=shape), _tangent(others, tangents, form, by, shape)
+def _jvp(others: Sequence[Array], tangents: Sequence[Any], *, form: Form, by: int) -> tuple[Array, Array]:
+    return derivative(form, by, *others), _tangent(others, tangents, form, by)
 
 
 ad.primitive_jvps[_derivative] = _jvp
 
 
-def _transpose(cotangent: Any, *others: Any, form: Form, by: int, shape: tuple[int, ...] | None) -> list[Any]:
-    del shape
+def _transpose(cotangent: Any, *others: Any, form: Form, by: int) -> list[Any]:
     place = next(i for i, other in enumerate(others) if ad.is_undefined_primal(other))
     if type(cotangent) is ad.Zero:
         return [ad.Zero(other.aval) if i == place else None for i, other in enumerate(others)]
     arrays: list[Any] = [*others[:by], cotangent, *others[by:]]
     to = place + (place >= by)
     del arrays[to]
-    gradient = derivative(form, to, *arrays, shape=others[place].aval.shape)
+    gradient = derivative(form, to, *arrays)
     return [gradient if i == place else None for i in range(len(others))]
 
 
@@ -172,15 +174,7 @@ def _moved(arrays: Sequence[Array], axes: Sequence[int | None]) -> tuple[list[Ar
     return moved, [axis is not None for axis in axes]
 
 
-def _batch(
-    others: Sequence[Array],
-    axes: Sequence[int | None],
-    *,
-    form: Form,
-    by: int,
-    shape: tuple[int, ...] | None,
-) -> tuple[Array, int]:
-    del shape
+def _batch(others: Sequence[Array], axes: Sequence[int | None], *, form: Form, by: int) -> tuple[Array, int]:
     moved, batched = _moved(others, axes)
     batched.insert(by, True)
     return derivative(_Mapped(form, tuple(batched)), by, *moved), 0
@@ -190,12 +184,7 @@ batching.primitive_batchers[_derivative] = _batch
 
 
 def _jet(
-    others: Sequence[Array],
-    series: Sequence[Sequence[Array]],
-    *,
-    form: Form,
-    by: int,
-    shape: tuple[int, ...] | None = None,
+    others: Sequence[Array], series: Sequence[Sequence[Array]], *, form: Form, by: int
 ) -> tuple[Array, list[Array]]:
     """The product of power series, whose terms jet gives and takes divided by their factorials."""
     linear = form.degree - 1
@@ -204,7 +193,7 @@ def _jet(
     def term(order: int) -> Array:
         shares = (shares for shares in product(range(order + 1), repeat=linear) if sum(shares) == order)
         chosen = ([factor[i] for factor, i in zip(factors, each, strict=True)] for each in shares)
-        return reduce(jnp.add, (derivative(form, by, *each, *others[linear:], shape=shape) for each in chosen))
+        return reduce(jnp.add, (derivative(form, by, *each, *others[linear:]) for each in chosen))
 
     return term(0), [term(order) for order in range(1, len(series[0]) + 1)]
 

@@ -102,12 +102,13 @@ def _resized_when_run(x: Array, size: Sequence[int], method: ResizeMethod, align
 def _repeat(x: Array, rows: Taps, columns: Taps) -> Array:
     factors = rows.index.shape[1] // x.shape[1], columns.index.shape[1] // x.shape[2]
     on_cpu = (_summed_phases, _repeated) if factors[0] * factors[1] <= _MOST_PHASES else None
-    form = Multilinear((_summed, _repeated), factors, on_cpu, (_summed_phases, repeated))
-    return derivative(form, 1, x, shape=_resized(x, rows, columns))
+    on_tpu, sizes = (_summed_phases, repeated), _sizes(rows, columns)
+    return derivative(Multilinear((_summed, _repeated), factors, on_cpu, on_tpu, sizes), 1, x)
 
 
-def _resized(x: Array, rows: Taps, columns: Taps) -> tuple[int, ...]:
-    return (x.shape[0], rows.index.shape[1], columns.index.shape[1], x.shape[3])
+def _sizes(rows: Taps, columns: Taps) -> tuple[Pair, Pair]:
+    """Before and after."""
+    return (rows.size, columns.size), (rows.index.shape[1], columns.index.shape[1])
 
 
 def _repeated(x: Array, factors: Pair) -> Array:
@@ -126,8 +127,7 @@ def _summed_phases(y: Array, factors: Pair) -> Array:
 
 def _interpolate(x: Array, rows: Taps, columns: Taps) -> Array:
     plain, on_tpu = (_transposed, _interpolated), (_transposed_phases, _interpolated_phases)
-    form = Multilinear(plain, (rows, columns), on_tpu=on_tpu)
-    return derivative(form, 1, x, shape=_resized(x, rows, columns))
+    return derivative(Multilinear(plain, (rows, columns), None, on_tpu, _sizes(rows, columns)), 1, x)
 
 
 def _interpolated(x: Array, taps: tuple[Taps, Taps]) -> Array:

@@ -14,12 +14,12 @@ def doubled(x: Array, _: None) -> Array:
     return x * 2
 
 
-DOUBLE = Multilinear((doubled, doubled), None)
-X = jnp.arange(6.0).reshape(2, 3)
+DOUBLE = Multilinear((doubled, doubled), None, sizes=((1, 2), (1, 2)))
+X = jnp.arange(12.0).reshape(2, 1, 2, 3)
 
 
 def run(x: Array) -> Array:
-    return derivative(DOUBLE, 1, x, shape=x.shape)
+    return derivative(DOUBLE, 1, x)
 
 
 def test_what_has_a_known_shape_is_traced_where_it_is_computed_and_no_sooner():
@@ -35,4 +35,4 @@ def test_what_has_a_known_shape_is_traced_where_it_is_computed_and_no_sooner():
 def test_on_a_mesh_the_form_itself_says_where_the_result_lies():
     with jax.set_mesh(jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))):
         placed = jax.reshard(X, jax.P("data"))
-        assert jax.typeof(jax.jit(run)(placed)).sharding.spec == jax.P("data", None)
+        assert jax.typeof(jax.jit(run)(placed)).sharding.spec == jax.P("data", None, None, None)
