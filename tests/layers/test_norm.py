@@ -36,8 +36,8 @@ def test_it_is_flaxs_in_all_that_it_gives_and_changes(dtype, average):
     x = X if dtype != jnp.bfloat16 else jnp.asarray(X, dtype)
     ours, flaxs = (found(kind(**given), VARIABLES, x, average) for kind in (BatchNorm, nn.BatchNorm))
     assert jax.tree.map(jnp.result_type, ours) == jax.tree.map(jnp.result_type, flaxs)
-    # One rounds 16 bits before it moves the mean, the other does not.
-    near = partial(np.testing.assert_allclose, rtol=1e-4, atol=2e-5 if dtype != jnp.bfloat16 else 0.05)
+    # Where float32 differs in its last bits, 16 bits may be rounded to a neighbour.
+    near = partial(np.testing.assert_allclose, rtol=1e-4 if dtype != jnp.bfloat16 else 0.01, atol=2e-5)
     jax.tree.map(near, jax.tree.map(np.float32, ours), jax.tree.map(np.float32, flaxs))
 
 
