@@ -10,7 +10,7 @@ import jax
 from jaxtyping import Array, Num
 
 from segjax.layers.drop_path import DropPath
-from segjax.layers.norm import BatchNorm
+from segjax.layers.norm import BATCH_NORMS
 from segjax.level import Parts
 
 
@@ -71,7 +71,7 @@ def _untrained(
     """
     module = context.module
     if context.method_name == "__call__" and belongs_to(module.path[depth:], parts):
-        if isinstance(module, (nn.BatchNorm, BatchNorm)) and not module.use_running_average:
+        if isinstance(module, BATCH_NORMS) and not module.use_running_average:
             return module.clone(parent=module.scope, use_running_average=True)(*arguments, **keywords)
         if isinstance(module, nn.Dropout):
             return arguments[0]

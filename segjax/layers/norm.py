@@ -22,16 +22,16 @@ class BatchNorm(nn.Module):
     features, which the backward pass would keep, are never there.
 
     Examples:
-        >>> module = layers.BatchNorm(use_running_average=False)
+        >>> module = layers.batch_norm(use_running_average=False)
         >>> x = 5 + 3 * jax.random.normal(jax.random.key(0), (2, 8, 8, 4))
         >>> y, _ = module.init_with_output(jax.random.key(1), x)
         >>> bool(jnp.abs(y.mean((0, 1, 2))).max() < 1e-4)
         True
     """
 
-    momentum: float = 0.9
+    momentum: float
     """How much of the running statistics a step keeps."""
-    epsilon: float = 1e-5
+    epsilon: float
     """Added to the variance."""
     use_running_average: bool | None = None
     """Whether the running statistics normalise, instead of the batch's; here, or when it is called."""
@@ -91,6 +91,9 @@ def _normalised(x: Array, mean: Array, var: Array, scale: Array, bias: Array, ep
     factor = scale * lax.rsqrt(var + epsilon)
     return (x * factor + (bias - mean * factor)).astype(dtype)
 
+
+BATCH_NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm, BatchNorm)
+"""Whoever wrote the model: both have `use_running_average` and `axis_name`."""
 
 batch_norm: partial[BatchNorm] = partial(BatchNorm, momentum=0.9, epsilon=1e-5)
 """Batch normalisation with torch's momentum and epsilon; its statistics stay float32 whatever is computed in."""

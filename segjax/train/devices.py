@@ -15,7 +15,7 @@ from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from segjax.errors import ExperimentError
-from segjax.layers.norm import BatchNorm
+from segjax.layers.norm import BATCH_NORMS
 from segjax.memory import advice_where_it_runs_out
 
 Tree = TypeVar("Tree")
@@ -255,7 +255,7 @@ def _chosen(layout: Layout, devices: list[jax.Device] | None) -> list[jax.Device
 def _as_one_batch(call: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
     """Make batch normalisation and dropout those of the whole batch, whoever wrote the model."""
     module = context.module
-    if isinstance(module, (nn.BatchNorm, BatchNorm)) and module.axis_name is None:
+    if isinstance(module, BATCH_NORMS) and module.axis_name is None:
         object.__setattr__(module, "axis_name", "data")
     if isinstance(module, nn.Dropout) and context.method_name == "__call__":
         # The key is the same on every device: draw for the whole batch, as one program over it does, and take a share.

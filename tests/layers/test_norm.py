@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segjax.errors import ExperimentError
-from segjax.layers import BatchNorm, ConvBlock
+from segjax.layers import BatchNorm, ConvBlock, batch_norm
 
 RNG = np.random.default_rng(0)
 X = 3 + 2 * RNG.standard_normal((4, 5, 3, 6)).astype(np.float32)
@@ -32,7 +32,7 @@ def found(module, variables, x, average):
 @pytest.mark.parametrize("average", [False, True])
 @pytest.mark.parametrize("dtype", [None, jnp.float32, jnp.bfloat16])
 def test_it_is_flaxs_in_all_that_it_gives_and_changes(dtype, average):
-    given = {"momentum": 0.9, "dtype": dtype}
+    given = {"momentum": 0.9, "epsilon": 1e-5, "dtype": dtype}
     x = X if dtype != jnp.bfloat16 else jnp.asarray(X, dtype)
     ours, flaxs = (found(kind(**given), VARIABLES, x, average) for kind in (BatchNorm, nn.BatchNorm))
     assert jax.tree.map(jnp.result_type, ours) == jax.tree.map(jnp.result_type, flaxs)
@@ -42,10 +42,10 @@ def test_it_is_flaxs_in_all_that_it_gives_and_changes(dtype, average):
 
 
 def test_devices_whose_shares_are_one_batch_have_its_statistics():
-    module = BatchNorm(use_running_average=False, axis_name="data")
+    module = batch_norm(use_running_average=False, axis_name="data")
     run = jax.vmap(partial(module.apply, VARIABLES, mutable=["batch_stats"]), axis_name="data")
     y, after = run(X.reshape(2, 2, 5, 3, 6))
-    whole, expected = BatchNorm(use_running_average=False).apply(VARIABLES, X, mutable=["batch_stats"])
+    whole, expected = batch_norm(use_running_average=False).apply(VARIABLES, X, mutable=["batch_stats"])
     np.testing.assert_allclose(y.reshape(X.shape), whole, rtol=1e-5, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, np.stack([b, b]), rtol=1e-6), after, expected)
 
@@ -54,7 +54,7 @@ def test_the_backward_pass_keeps_the_features_alone():
     """Not what is left of them without their mean, which is as large."""
 
     def run(x):
-        return BatchNorm(use_running_average=False).apply(VARIABLES, x, mutable=["batch_stats"])[0]
+        return batch_norm(use_running_average=False).apply(VARIABLES, x, mutable=["batch_stats"])[0]
 
     kept = [leaf for leaf in jax.tree.leaves(jax.vjp(run, X)[1]) if leaf.shape == X.shape]
     assert all((leaf == X).all() for leaf in kept)
