@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 from benchmarks.timing import race
+from segjax import compiling
 from segjax.runs import read_experiment
-from segjax.train import devices
 from segjax.train.evaluate import initial_variables
 from segjax.train.experiment import parameter_count
 from segjax.train.state import TrainState
@@ -49,8 +49,8 @@ def main() -> None:
         variables = initial_variables(experiment.model, batch["image"], key)
         task = experiment.task_of_data
         state = TrainState.initial(variables, experiment.optimizer, task.zero())
-        step = devices.compile_step(partial(one_step, key=key, experiment=experiment, task=task))
-        apply = devices.compile_step(partial(experiment.model.apply, train=False))
+        step = compiling.jit(partial(one_step, key=key, experiment=experiment, task=task))
+        apply = compiling.jit(partial(experiment.model.apply, train=False))
         steps[name] = partial(step, state, batch)
         inferences[name] = partial(apply, variables, batch["image"])
         command = " ".join(["segjax train land_cover", *arguments])

@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.report import machine, markdown
 from benchmarks.timing import race
+from segjax import compiling
 from segjax.runs import read_experiment
-from segjax.train.devices import compile_step
 from segjax.train.evaluate import initial_variables
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
@@ -55,10 +55,10 @@ def main() -> None:
 
         return call
 
-    one = compile_step(step, donate_argnums=0)
-    together = compile_step(lambda states: [step(state, batch) for state in states], donate_argnums=0)
+    one = compiling.jit(step, donate_argnums=0)
+    together = compiling.jit(lambda states: [step(state, batch) for state in states], donate_argnums=0)
     batches = stacked([batch] * count)
-    mapped = compile_step(lambda states: jax.vmap(step)(states, batches), donate_argnums=0)
+    mapped = compiling.jit(lambda states: jax.vmap(step)(states, batches), donate_argnums=0)
     ways = {
         "one program after another": running(lambda states: [one(state, batch) for state in states], states()),
         "one program for all": running(together, states()),
@@ -71,14 +71,14 @@ def main() -> None:
         ways["a device for each"] = running(
             lambda states: [one(state, copy) for state, copy in zip(states, copies, strict=True)], placed
         )
-    compiling = {}
+    took = {}
     for name, call in ways.items():
         began = time.perf_counter()
         jax.block_until_ready(call())
-        compiling[name] = time.perf_counter() - began
+        took[name] = time.perf_counter() - began
     timings = race(ways, rounds=7)
     rows = [
-        [name, f"{timing.seconds:.2f}", f"{compiling[name]:.0f}", "" if timing.quiet else "busy"]
+        [name, f"{timing.seconds:.2f}", f"{took[name]:.0f}", "" if timing.quiet else "busy"]
         for name, timing in timings.items()
     ]
     print(markdown([f"{count} seeds", "seconds a step", "first call, seconds", "machine"], rows))

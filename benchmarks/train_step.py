@@ -31,15 +31,16 @@ from flax import linen as nn
 from benchmarks.report import machine, markdown, versions
 from benchmarks.timing import race
 from benchmarks.torch_unet import TorchUNet, load_variables
-from segjax import losses
+from segjax import compiling, losses
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.data import Dataset
 from segjax.eigen import convolve_by_eigen
+from segjax.flops import flops_of
 from segjax.layers import ConvBlock
 from segjax.models import unet
 from segjax.tasks import Segmentation
 from segjax.train import Experiment, Layout
-from segjax.train.devices import Placement, Program, compile_step
+from segjax.train.devices import Placement, peak_bytes
 from segjax.train.evaluate import initial_variables
 from segjax.train.speed import peak_flops
 from segjax.train.state import TrainState
@@ -170,7 +171,8 @@ def measure(
     program = placement.compile(step, state, on_device, key)
     jax.clear_caches()
     cached = placement.compile(step, state, on_device, key).seconds
-    apply = compile_step(partial(model.apply, train=False)).lower(variables, on_device["image"]).compile()
+    predict = compiling.jit(partial(model.apply, train=False)).trace(variables, on_device["image"])
+    apply = predict.lower().compile()
 
     held = [state]
 
@@ -196,10 +198,10 @@ def measure(
         row |= {f"{who}_ms": round(1e3 * timing.seconds, 1) for who, timing in timings.items()}
         row["quiet"] = timings["segjax"].quiet
         row["images_per_s"] = round(batch / timings["segjax"].seconds, 2)
-        flops = program.flops if name == "train" else Program(apply, apply, 0.0).flops
+        flops = program.flops if name == "train" else flops_of(predict.jaxpr)
         row["gflop"] = round(flops / 1e9, 1)
         row["share_of_peak"] = round(flops / timings["segjax"].seconds / peak_flops(), 3)
-        row["peak_mib"] = round((program if name == "train" else Program(apply, apply, 0.0)).peak_bytes / 2**20)
+        row["peak_mib"] = round(peak_bytes(program.compiled if name == "train" else apply) / 2**20)
         if name == "train":
             row |= {"cold_s": round(program.seconds, 1), "cached_s": round(cached, 1), "limit": limit}
         else:

@@ -26,10 +26,10 @@ FLOORS = [
     {"encoders", "decoders"},
     {"layers", "upsampling"},
     {"losses", "metrics"},
-    {"level"},
+    {"flops", "level"},
     {"ops"},
     {"cache"},
-    {"eigen", "errors", "luma", "mask_numbers", "memory", "strict_json"},
+    {"compiling", "eigen", "errors", "luma", "mask_numbers", "memory", "strict_json"},
 ]
 HEIGHT = {name: len(FLOORS) - i for i, names in enumerate(FLOORS) for name in names}
 BASE = {"jax", "jaxlib", "flax", "numpy", "jaxtyping", "scipy", "ml_dtypes", "segjax"}  # jax needs the last ones itself

@@ -17,7 +17,8 @@ from benchmarks.upsampling.results import Results, configuration, cost_name
 from benchmarks.upsampling.settings import Settings
 from benchmarks.upsampling.training import initial_state, programs
 from segjax.encoders import ConvEncoder
-from segjax.train.devices import Program
+from segjax.flops import flops_of
+from segjax.train.devices import peak_bytes
 
 
 def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: Path) -> None:
@@ -40,8 +41,8 @@ def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: P
     for cell in cells:
         program = programs(cell, data, settings)
         state = initial_state(cell, program, seed=0)
-        lowered = program.apply.lower(state.variables, images)
-        apply, step = lowered.compile(), program.step.lower(state, batch, key).compile()
+        traced = program.apply.trace(state.variables, images)
+        apply, step = traced.lower().compile(), program.step.lower(state, batch, key).compile()
         name = cost_name(cell, settings)
         inferences[name] = partial(apply, jax.tree.map(np.array, state.variables), images)
         steps[name] = _steps(step, state, batch, key)
@@ -49,9 +50,9 @@ def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: P
         kept, packed = kept_bytes(cell, images.shape[1:])
         rows[name] = {"name": name, **configuration(cell, settings), "parameters": total, "decoder_parameters": decoder}
         rows[name] |= {
-            "flops": lowered.cost_analysis()["flops"] / size,
-            "train_bytes": Program(step, step, 0.0).peak_bytes,
-            "inference_bytes": Program(apply, apply, 0.0).peak_bytes,
+            "flops": flops_of(traced.jaxpr) / size,
+            "train_bytes": peak_bytes(step),
+            "inference_bytes": peak_bytes(apply),
             "kept_bytes": kept,
             "storage_multiplier": kept / packed if packed else None,
             "large": {},
@@ -60,7 +61,7 @@ def measure(cells: Sequence[Cell], data_name: str, settings: Settings, folder: P
             image = np.resize(data.probes, (1, side, side, data.probes.shape[-1]))
             wide = program.apply.lower(state.variables, image).compile()
             large[side][name] = partial(wide, jax.tree.map(np.array, state.variables), image)
-            rows[name]["large"][str(side)] = {"bytes": Program(wide, wide, 0.0).peak_bytes}
+            rows[name]["large"][str(side)] = {"bytes": peak_bytes(wide)}
     patience = 8.0 * (settings.rounds - 1)  # of one round nothing is asked
     training = race(steps, settings.rounds, max_seconds=patience)
     inference = race(inferences, settings.rounds, max_seconds=patience)

@@ -18,11 +18,11 @@ from benchmarks.upsampling import pretrained
 from benchmarks.upsampling.cells import TWIN, Cell, network
 from benchmarks.upsampling.data import Data
 from benchmarks.upsampling.settings import Settings
-from segjax import losses
+from segjax import compiling, losses
 from segjax.data import Augment, train_batches
 from segjax.layers import Normalized
 from segjax.tasks import Segmentation
-from segjax.train import Experiment, ExperimentError, devices
+from segjax.train import Experiment, ExperimentError
 from segjax.train.state import TrainState, Variables
 from segjax.train.step import one_step
 
@@ -89,8 +89,8 @@ def programs(cell: Cell, data: Data, settings: Settings) -> Programs:
         partial(pretrained.started, cell.family, model) if start else None,
         # It runs once a seed: optimising the code of random numbers would take longer than running it.
         jax.jit(init, compiler_options={"xla_backend_optimization_level": 0}),
-        devices.compile_step(step, donate_argnums=0),
-        devices.compile_step(lambda variables, image: model.apply(variables, image, train=False)),
+        compiling.jit(step, donate_argnums=0),
+        compiling.jit(lambda variables, image: model.apply(variables, image, train=False)),
     )
 
 

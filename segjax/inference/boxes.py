@@ -12,6 +12,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Float32, Num
 
+from segjax import compiling
 from segjax.data.padding import padded
 from segjax.data.record import Record, Source
 from segjax.errors import InferenceError
@@ -190,4 +191,4 @@ def _compiled(
         outputs: Any = model.apply(variables, images, train=False)
         return outputs.detections(max_boxes), outputs.mask if masked else None
 
-    return jax.jit(lambda variables, images: of_batch(functools.partial(read, variables), images))
+    return compiling.jit(lambda variables, images: of_batch(functools.partial(read, variables), images))

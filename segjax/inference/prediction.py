@@ -12,6 +12,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Num, UInt, UInt8
 
+from segjax import compiling
 from segjax.data.padding import padded, side_for
 from segjax.errors import InferenceError
 from segjax.inference.receptive_field import receptive_radius
@@ -283,4 +284,4 @@ def _compiled(
         result = getattr(jax.nn, activation)(logits.astype(jnp.float32))
         return result if size == own else resized(result, own)
 
-    return jax.jit(lambda variables, images: of_batch(functools.partial(probabilities, variables), images))
+    return compiling.jit(lambda variables, images: of_batch(functools.partial(probabilities, variables), images))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from segjax import decoders, encoders, upsampling
-from segjax.models.flops import flops_of
+from segjax.flops import flops_of
 from segjax.models.segmenter import Segmenter
 
 SIZE = 256

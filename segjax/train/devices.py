@@ -1,7 +1,6 @@
 """The one file that knows devices: where arrays live and how a step is compiled for them."""
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,7 +13,9 @@ import numpy as np
 from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from segjax.compiling import compiler_options, jit
 from segjax.errors import ExperimentError
+from segjax.flops import flops_of
 from segjax.layers.norm import BATCH_NORMS
 from segjax.memory import advice_where_it_runs_out
 
@@ -98,16 +99,18 @@ class Placement:
         `step` takes a keyword `axis`: the mapped axis that the batch is split over, None under `jit`.
         """
         began = time.perf_counter()
+        platform = self.mesh.devices.flat[0].platform
         if self.layout.strategy == "pmap":
-            mapped = self._pmap(step)
-            lowered = mapped.lower(states, self._cut(batches), keys)
-            compiled = lowered.compile()
-            call = lambda states, batches, keys: mapped(states, self._cut(batches), keys)  # noqa: E731
+            lowered = self._pmap(step).lower(states, self._cut(batches), keys)
+            compiled = lowered.compile(compiler_options(platform))
+            run = lambda states, batches, keys: compiled(states, self._cut(batches), keys)  # noqa: E731
+            jaxpr = jax.make_jaxpr(step)(states, batches, keys)
         else:
-            platform = self.mesh.devices.flat[0].platform
-            jitted = compile_step(step, platform, donate_argnums=0, out_shardings=self.state_shardings(states))
-            call = compiled = jitted.lower(states, batches, keys).compile()
-        return Program(call, compiled, time.perf_counter() - began)
+            jitted = jit(step, platform, donate_argnums=0, out_shardings=self.state_shardings(states))
+            traced = jitted.trace(states, batches, keys)
+            run = compiled = traced.lower().compile()
+            jaxpr = traced.jaxpr
+        return Program(run, compiled, flops_of(jaxpr), time.perf_counter() - began)
 
     def _pmap(self, step: Callable[..., Any]) -> Any:
         def mapped(states: Any, batches: Any, keys: Any) -> Any:
@@ -143,32 +146,24 @@ class Program:
 
     run: Callable[..., Any]
     compiled: Any
+    flops: int
+    """Of the convolutions and matrix products of one call, over all devices, as `segjax.flops` counts them."""
     seconds: float
     """What compiling took."""
 
     @property
-    def flops(self) -> float:
-        """Floating point operations of one call on one device, by the compiler's count; 0 where it does not say.
-
-        On a CPU Winograd's convolutions count what they compute, which is less than the convolutions they replace.
-        """
-        costs = self.compiled.cost_analysis() or {}
-        return float(costs.get("flops", 0.0))
-
-    @property
     def peak_bytes(self) -> int:
-        """The memory that one call needs on one device: arguments, results and what is kept in between."""
-        memory = self.compiled.memory_analysis()
-        if memory is None:
-            return 0
-        shared = memory.alias_size_in_bytes
-        return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes - shared
+        """The memory that one call needs on one device."""
+        return peak_bytes(self.compiled)
 
 
-def compile_step(step: Callable[..., Any], platform: str | None = None, **jit_arguments: Any) -> Any:
-    """`jax.jit` with the compiler options that make convolutions fast on a platform, jax's own where none is named."""
-    options = _compiler_options() if (platform or jax.default_backend()) == "cpu" else None
-    return jax.jit(step, compiler_options=options, **jit_arguments)
+def peak_bytes(compiled: Any) -> int:
+    """The memory that a compiled function needs on one device: arguments, results and what is kept in between."""
+    memory = compiled.memory_analysis()
+    if memory is None:
+        return 0
+    shared = memory.alias_size_in_bytes
+    return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes - shared
 
 
 def check_rows(model: nn.Module, image: jax.ShapeDtypeStruct, space: int) -> None:
@@ -263,14 +258,3 @@ def _as_one_batch(call: Callable[..., Any], arguments: Any, keywords: Any, conte
         whole = call(jnp.ones((x.shape[0] * jax.lax.axis_size("data"), *x.shape[1:]), x.dtype), *rest, **keywords)
         return x * jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index("data") * x.shape[0], x.shape[0])
     return call(*arguments, **keywords)
-
-
-@functools.cache
-def _compiler_options() -> dict[str, str] | None:
-    """On CPU, XLA's kernel library speeds reductions up and slows filter gradients 2x down: keep it for reductions."""
-    options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
-    try:
-        jax.jit(lambda x: x, compiler_options=options).lower(0).compile()
-    except Exception:  # another jaxlib may have renamed the option or dropped the library
-        return None
-    return options

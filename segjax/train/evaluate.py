@@ -7,6 +7,7 @@ import jax
 from flax import linen as nn
 from jaxtyping import Array, Key, Num
 
+from segjax import compiling
 from segjax.data import Source, test_batches
 from segjax.tasks.task import Batch, Task
 from segjax.train import devices
@@ -29,7 +30,7 @@ def make_evaluation_step(model: nn.Module, task: Task, placement: devices.Placem
     def step(variables: Variables, batch: Batch) -> Any:
         return task.measure(model.apply(variables, batch["image"], train=False), batch)
 
-    return devices.compile_step(step, out_shardings=placement.everywhere)
+    return compiling.jit(step, out_shardings=placement.everywhere)
 
 
 def split_batches(experiment: Experiment, source: Source) -> Iterator[Batch]:

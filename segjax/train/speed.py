@@ -68,7 +68,7 @@ class Speed:
 
     def lap(self, steps: int, waited: float) -> dict[str, float]:
         """Count `steps` steps as done since the last lap, of which `waited` seconds were spent waiting for batches."""
-        flops = sum(program.flops for program in self.programs) * self.device_count
+        flops = sum(program.flops for program in self.programs)
         work = Work(time.perf_counter() - self._since, waited, steps * self.images_per_step, steps * flops)
         self.total = Work(*(a + b for a, b in zip(self.total, work, strict=True)))
         self.start()
@@ -79,7 +79,7 @@ class Speed:
         report: dict[str, Any] = {"compile_seconds": round(self.compile_seconds, 2)}
         if self.programs:
             report |= {
-                "flops_per_step": sum(program.flops for program in self.programs) * self.device_count,
+                "flops_per_step": sum(program.flops for program in self.programs),
                 "peak_bytes": max(program.peak_bytes for program in self.programs),
             }
         return report | (self._rates(self.total) if self.total.images else {})

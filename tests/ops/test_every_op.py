@@ -108,19 +108,23 @@ def programs(case: Case, *platforms: str) -> dict[str, str]:
     return {platform: traced.lower(lowering_platforms=(platform,)).as_text() for platform in platforms}
 
 
-def test_programs_for_other_platforms_have_no_form_for_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all ops at once, as they share what jax remembers of tracing: none asks what a CPU computes best."""
+def test_programs_for_other_platforms_have_no_form_for_cpus_and_the_precision_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """None asks what a CPU computes best; and products are of float32 where a GPU's own default is fewer bits."""
     asked: list[Multilinear] = []
     on = Multilinear.on
     of_platform = lambda form, platform: asked.append(form) if platform == "cpu" else on(form, platform)  # noqa: E731
     monkeypatch.setattr(Multilinear, "on", of_platform)
-    jax.clear_caches()
     for name, case in (CASES | WIDE).items():
-        programs(case, "cuda", "tpu")
+        with jax.default_matmul_precision("highest"):
+            found = programs(case, "cuda", "tpu")
         assert not asked, name
+        for program in found.values():
+            products = re.findall(r"stablehlo\.(?:convolution|dot_general)[^\n]*", program)
+            assert not [one for one in products if one.count("HIGHEST") != 2], name
     programs(WIDE["conv, wide"], "cpu")
     assert asked
-    jax.clear_caches()
 
 
 def computations(program: str) -> Counter:

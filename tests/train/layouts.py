@@ -115,7 +115,7 @@ def main(folder: str, names: str, *processes: str) -> None:
             text = program.compiled.as_text() if layout.strategy == "jit" else ""
             own = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves((placed.opt_state, placed.ema)))
             everything = sum(x.nbytes for x in jax.tree.leaves((placed.opt_state, placed.ema)))
-            facts = {"text": text, "own": own, "everything": everything}
+            facts = {"text": text, "own": own, "everything": everything, "flops": program.flops}
             with open(f"{folder}/{name}.json", "w") as file:
                 json.dump(facts, file)
 

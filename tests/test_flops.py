@@ -10,7 +10,7 @@ from smp import smp
 from torch.utils.flop_counter import FlopCounterMode
 
 from segjax import encoders, models, ops
-from segjax.models.flops import flops_of
+from segjax.flops import flops_of
 
 KEY = jax.random.key(0)
 

@@ -1,0 +1,34 @@
+"""How XLA compiles what is trained, scored and predicted: for speed on a CPU, for the same bits on a GPU."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+
+def jit(function: Callable[..., Any], platform: str | None = None, **jit_arguments: Any) -> Any:
+    """`jax.jit` with the compiler options of a platform, of jax's own where none is named."""
+    return jax.jit(function, compiler_options=compiler_options(platform), **jit_arguments)
+
+
+def compiler_options(platform: str | None = None) -> dict[str, str | bool] | None:
+    """What XLA is told for a platform ("cpu", "gpu" or "tpu"), jax's own where none is named."""
+    match platform or jax.default_backend():
+        case "cpu":
+            return _for_cpus()
+        case "gpu" | "cuda" | "rocm":
+            # Else a sum may be another one each time, by the order in which the GPU's threads arrive.
+            return {"xla_gpu_exclude_nondeterministic_ops": True}
+    return None
+
+
+@functools.cache
+def _for_cpus() -> dict[str, str | bool] | None:
+    """XLA's kernel library speeds reductions up and slows filter gradients 2x down: keep it for reductions."""
+    options: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+    try:
+        jax.jit(lambda x: x, compiler_options=options).lower(0).compile()
+    except Exception:  # another jaxlib may have renamed the option or dropped the library
+        return None
+    return options
