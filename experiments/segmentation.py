@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from flax import linen as nn
@@ -17,7 +17,7 @@ from segjax.tasks import Segmentation, SigmoidSegmentation
 from segjax.train import Experiment, Loss, Recipe, cropped, normalized
 
 Model = Literal["unet", "segnet", "fcn", "full_resolution"]
-MaskLoss = Literal[
+SoftmaxLoss = Literal[
     "cross_entropy",
     "focal",
     "ohem_cross_entropy",
@@ -26,6 +26,8 @@ MaskLoss = Literal[
     "tversky",
     "focal_tversky",
     "lovasz_softmax",
+]
+SigmoidLoss = Literal[
     "binary_cross_entropy",
     "sigmoid_focal",
     "sigmoid_dice",
@@ -34,10 +36,11 @@ MaskLoss = Literal[
     "lovasz_hinge",
     "sigmoid_boundary",
 ]
+MaskLoss = Literal[SoftmaxLoss, SigmoidLoss]
 OWN_UPSAMPLER = {"unet": "conv_transpose_2x2", "fcn": "conv_transpose_3x3", "segnet": "max_unpool"}
 WEIGHTED = {"cross_entropy": "class_weights", "focal": "class_weights", "binary_cross_entropy": "positive_weights"}
 """Losses that take a weight for every class or label, and as what."""
-OF_SIGMOIDS = MaskLoss.__args__[-7:]
+OF_SIGMOIDS = get_args(SigmoidLoss)
 """Losses of labels that may overlap, and of two classes by one logit."""
 
 
@@ -150,6 +153,10 @@ def network(
         raise ExperimentError(f"{family} is made of plain convolutions: leave --encoder out, or take unet or fcn.")
     if decoder is not None and family != "unet":
         raise ExperimentError(f"{family} has a decoder of its own: leave --decoder out, or --model {family}.")
+    if decoder is not None and not skips:
+        raise ExperimentError(f"The decoder {decoder} says itself what it sees: leave --no-skips out, or --decoder.")
+    if upsample is not None and family == "full_resolution":
+        raise ExperimentError("full_resolution keeps all its pixels: leave --upsample out, or take another model.")
     if family == "segnet":
         # The decoder mirrors the encoder; each of its stages ends at the width that the level above unpools with.
         stages = tuple((w, w) for w in widths[:-1])

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from segjax.encoders.dilation import dilated, stages_for
 from segjax.encoders.mobilenet_v2 import rounded
-from segjax.layers import ChannelGate, batch_norm, in_sequence, normalized_conv
+from segjax.layers import ChannelGate, DropPath, batch_norm, in_sequence, normalized_conv
 from segjax.layers.norm import BatchNorm
 from segjax.level import Level, Parts, level_at
 
@@ -80,7 +80,7 @@ class MobileBlock(nn.Module):
                 y = conv(self._squeezed(y), block.width, 1, ("conv_pwl", "bn3"))
         if x.shape != y.shape:
             return y
-        return x + nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3))(y, deterministic=not train)
+        return x + DropPath(self.drop_path)(y, train=train)
 
     def _squeezed(self, y: Array) -> Array:
         return y * self.squeeze(self.block.squeeze, dtype=self.dtype, name="se")(y) if self.block.squeeze else y

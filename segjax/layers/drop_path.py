@@ -1,7 +1,6 @@
 """Stochastic depth: whole branches of a residual network are left out while it trains."""
 
 import flax.linen as nn
-import jax
 import numpy as np
 from jax import Array
 
@@ -22,11 +21,7 @@ class DropPath(nn.Module):
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """The branch of images (n ...): itself, or zero for some of them; unchanged unless `train`."""
-        if not train or self.rate == 0:
-            return x
-        keep = 1 - self.rate
-        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (x.shape[0], *(1,) * (x.ndim - 1)))
-        return x * (kept / keep).astype(x.dtype)
+        return nn.Dropout(self.rate, broadcast_dims=tuple(range(1, x.ndim)), deterministic=not train)(x)
 
 
 def drop_path_rates(rate: float, depths: tuple[int, ...]) -> list[list[float]]:

@@ -9,7 +9,6 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Num
 
-from segjax.layers.drop_path import DropPath
 from segjax.layers.norm import BATCH_NORMS
 from segjax.level import Parts
 
@@ -75,8 +74,6 @@ def _untrained(
             return module.clone(parent=module.scope, use_running_average=True)(*arguments, **keywords)
         if isinstance(module, nn.Dropout):
             return arguments[0]
-        if isinstance(module, DropPath):
-            keywords = keywords | {"train": False}
     return call(*arguments, **keywords)
 
 

@@ -116,7 +116,7 @@ def read_experiment(said: str | Path, preset: str | None = None) -> ExperimentFi
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses and pickle look a module up by its name
     try:
-        exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
+        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except SyntaxError as error:
         raise ExperimentError(f"{path}, line {error.lineno}: {error.msg}; mend it and run again.") from error
     except Exception as error:

@@ -36,7 +36,7 @@ def find(name: str) -> Path:
 
 def _presets(file: Path) -> list[str]:
     """The names in the table PRESETS of an experiment file."""
-    for node in ast.parse(file.read_text()).body:
+    for node in ast.parse(file.read_bytes()).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         value = getattr(node, "value", None)
         if isinstance(value, ast.Dict) and any(isinstance(t, ast.Name) and t.id == "PRESETS" for t in targets):

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from segjax import losses, models, upsampling
 from segjax.data import Augment, FolderDefaults, folder, folder_defaults
-from segjax.layers import ConvBlock, Standardized
+from segjax.layers import Standardized
 from segjax.runs import remember
 from segjax.train import Experiment, Recipe
 
@@ -35,8 +35,8 @@ def experiment(
     """
     known = remember("folder", lambda: asdict(folder_defaults(root)))  # the run is loaded where the folder is not
     data = folder(root, FolderDefaults.from_json(known))
-    climb = upsampling.BY_NAME[upsample]
-    model = models.unet(len(data.class_names), width, depth=depth, upsample=climb, block=ConvBlock)
+    climb, block = upsampling.named(upsample), recipe.block()
+    model = models.unet(len(data.class_names), width, depth=depth, upsample=climb, block=block)
     return recipe.experiment(
         model=Standardized(model),
         data=data,

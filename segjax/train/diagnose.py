@@ -11,10 +11,14 @@ from jaxtyping import Array
 from segjax.tasks.task import Batch, Task
 from segjax.train.experiment import Experiment
 from segjax.train.state import TrainState
+from segjax.train.step import loss_of, parts_of
 
 
 def first_bad_layer(experiment: Experiment, task: Task, state: TrainState, batch: Batch, key: Array) -> str:
-    """Words that name what is not finite first: a parameter, a layer's output, the loss, or a layer's gradient."""
+    """Words that name what is not finite first in a step with that state before it and the run's key.
+
+    It is a parameter, a layer's output, the loss, or a layer's gradient.
+    """
     if bad := _first(state.params):
         return f"the parameter {bad}"
     seen: list[tuple[str, bool]] = []
@@ -25,25 +29,19 @@ def first_bad_layer(experiment: Experiment, task: Task, state: TrainState, batch
             seen.append(("/".join(context.module.path) or "the model", _is_finite(result)))
         return result
 
-    def loss_of(params: Any) -> Array:
-        outputs, _ = experiment.model.apply(
-            {**state.variables, "params": params},
-            batch["image"],
-            train=True,
-            mutable=list(state.collections),
-            rngs={"dropout": jax.random.fold_in(key, state.step)},
-        )
-        return experiment.loss(outputs, task.targets(batch))
-
-    with nn.intercept_methods(watch):
-        loss = loss_of(state.params)
-    for layer, finite in seen:
-        if not finite:
-            return f"the output of {layer}"
-    if not _is_finite(loss):
-        return "the loss; the model's outputs are finite"
-    gradients = jax.grad(loss_of)(state.params)
-    return f"the gradient of {_first(gradients)}" if _first(gradients) else "nothing, when it is computed step by step"
+    for part, part_key in parts_of(batch, jax.random.fold_in(key, state.step), experiment):
+        arguments = state.params, state.collections, part, part_key, experiment, task
+        with nn.intercept_methods(watch):
+            loss, _ = loss_of(*arguments)
+        for layer, finite in seen:
+            if not finite:
+                return f"the output of {layer}"
+        if not _is_finite(loss):
+            return "the loss; the model's outputs are finite"
+        gradients, _ = jax.grad(loss_of, has_aux=True)(*arguments)
+        if bad := _first(gradients):
+            return f"the gradient of {bad}"
+    return "nothing, when it is computed step by step"
 
 
 def _is_finite(tree: Any) -> bool:

@@ -14,7 +14,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from segjax.errors import ExperimentError
+from segjax import errors
+from segjax.errors import ExperimentError, UserError
 
 _MESSAGE_BYTES = 4096
 
@@ -78,20 +79,21 @@ def _leave() -> None:
 
 
 def agree(make: Callable[[], str]) -> str:
-    """What `make` returns on the first process, on every process; an `ExperimentError` there is raised on all."""
+    """What `make` returns on the first process, on every process; a `UserError` there is raised on all."""
     if jax.process_count() == 1:
         return make()
     message = np.zeros(_MESSAGE_BYTES, np.uint8)
     if jax.process_index() == 0:
         try:
             text = f"+{make()}"
-        except ExperimentError as error:
-            text = f"-{error}"
+        except UserError as error:
+            text = f"-{type(error).__name__}:{error}"
         encoded = np.frombuffer(text.encode()[:_MESSAGE_BYTES], np.uint8)
         message[: encoded.size] = encoded
     text = bytes(np.asarray(multihost_utils.broadcast_one_to_all(message))).rstrip(b"\0").decode(errors="ignore")
     if text.startswith("-"):
-        raise ExperimentError(text[1:])
+        kind, _, sentence = text[1:].partition(":")
+        raise getattr(errors, kind)(sentence)
     return text[1:]
 
 

@@ -85,8 +85,7 @@ class Experiment:
             raise ExperimentError(
                 f"batch_size is {self.batch_size}, which accumulate = {self.accumulate} parts cannot share evenly."
             )
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise ExperimentError(f"ema is {self.ema}; it is the share of the average that a step keeps, in 0..1.")
+        refuse_strange_average(self.ema)
 
     @functools.cached_property
     def task_of_data(self) -> Task:
@@ -104,6 +103,12 @@ class Experiment:
     def predicts_with(self) -> Which:
         """Which checkpoint a run predicts with, and so is tested on."""
         return "last" if self.patience is None else "best"
+
+
+def refuse_strange_average(ema: float | None) -> None:
+    """Raise ExperimentError where a share of averaged weights is none."""
+    if ema is not None and not 0 < ema < 1:
+        raise ExperimentError(f"ema is {ema}; it is the share of the average that a step keeps, in 0..1.")
 
 
 def parameter_count(params: Any) -> int:

@@ -15,7 +15,8 @@ from segjax.errors import ExperimentError, at_least
 from segjax.layers import ConvBlock, with_frozen_encoder
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
-from segjax.train.experiment import Experiment, Loss, Unfreezing
+from segjax.train.augmented import refuse_host_only
+from segjax.train.experiment import Experiment, Loss, Unfreezing, refuse_strange_average
 from segjax.train.freezing import frozen_parts, stages_of
 from segjax.train.inputs import Start
 from segjax.train.optimizer import Schedule, apart, kernels, rates_of_encoder, schedule, waiting
@@ -126,6 +127,11 @@ class Recipe:
             raise ExperimentError(f"warmup is {self.warmup} steps of {self.steps}; give it fewer than there are.")
         if self.clip is not None and not self.clip > 0:
             raise ExperimentError(f"clip is {self.clip}; it is the largest norm of the gradient, above 0.")
+        refuse_strange_average(self.ema)
+        self._check_encoder_knobs()
+        said = self.augmented(Augment(crop=(1, 1)))  # which rare crops want, and data sets and experiments give
+        if said is not None and self.augment == "device":
+            refuse_host_only(said)
 
     def block(self) -> Callable[..., nn.Module]:
         """The block of plain convolutions that encoders and decoders are made of, in the recipe's dtype and remat."""
@@ -176,7 +182,6 @@ class Recipe:
         Raises:
             ExperimentError: a knob that is out of its range, or one that the experiment does not look at.
         """
-        self._check_encoder_knobs()
         if self.start is not None and start is None:
             raise ExperimentError(
                 "This experiment begins with random numbers alone: leave --start out, or let it give "

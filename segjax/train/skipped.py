@@ -23,7 +23,7 @@ def look_after_skipped(
     last, in_a_row = int(member.state.skipped.last), int(member.state.skipped.in_a_row)
     if last <= since:
         return
-    experiment = member.experiment
+    experiment = member.experiment.after(last - 1)
     batch = next(training_batches(experiment, source, last - 1, damaged))
     folder = member.run.path / "skipped"
     folder.mkdir(exist_ok=True)
@@ -31,8 +31,9 @@ def look_after_skipped(
     np.savez_compressed(file, **batch)
     say(f"Step {last} was skipped: its loss or gradient was not finite. Its batch is in {file}.")
     if in_a_row >= experiment.max_skipped:
-        state = member.state.replace(opt_state=(), ema={}, tally=None)
-        where = first_bad_layer(experiment, experiment.task_of_data, jax.device_get(state), batch, member.key)
+        # Nothing but the count of steps has changed since before the last one.
+        state = jax.device_get(member.state.replace(step=last - 1, opt_state=(), ema={}, tally=None))
+        where = first_bad_layer(experiment, experiment.task_of_data, state, batch, member.key)
         raise ExperimentError(
             f"{in_a_row} steps in a row were not finite, up to step {last}; what is not finite first is {where}. "
             f"{_advice(member)} The last batch is in {file}."

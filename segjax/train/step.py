@@ -1,5 +1,6 @@
 """One training step, as a pure function to be compiled."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -30,10 +31,8 @@ def one_step(
     Where the loss or the gradient is not finite, the step is counted and nothing else changes. `axis` names the mapped
     axis that the batch is split over, where there is one; loss, gradient and counts are then those of the whole batch.
     """
-    key = jax.random.fold_in(key, state.step)
-    if experiment.augment is not None and experiment.augment_on == "device":
-        batch = augmented(batch, jax.random.fold_in(key, _AUGMENT), experiment.augment, axis)
-    loss, gradients, collections, counts = _accumulate(state, batch, key, experiment, task, axis)
+    parts = parts_of(batch, jax.random.fold_in(key, state.step), experiment, axis)
+    loss, gradients, collections, counts = _accumulate(state, parts, experiment, task, axis)
     norm = optax.tree.norm(gradients)
     applied = jnp.isfinite(loss) & jnp.isfinite(norm)
 
@@ -57,19 +56,38 @@ def one_step(
     )
 
 
+def parts_of(
+    batch: Batch, key: Key[Array, ""], experiment: Experiment, axis: str | None = None
+) -> list[tuple[Batch, Key[Array, ""]]]:
+    """What a step with this key works through one after the other: parts of the batch as it trains, each with its key.
+
+    It is augmented where that is done on the device.
+    """
+    if experiment.augment is not None and experiment.augment_on == "device":
+        batch = augmented(batch, jax.random.fold_in(key, _AUGMENT), experiment.augment, axis)
+    count = experiment.accumulate
+    if count == 1:
+        return [(batch, key)]
+    # Every count-th record, so that each device's share of the batch stays where it is.
+    rows = {name: x.reshape(-1, count, *x.shape[1:]) for name, x in batch.items()}
+    return [({name: x[:, i] for name, x in rows.items()}, jax.random.fold_in(key, i)) for i in range(count)]
+
+
 def _accumulate(
-    state: TrainState, batch: Batch, key: Array, experiment: Experiment, task: Task, axis: str | None
+    state: TrainState,
+    parts: Sequence[tuple[Batch, Key[Array, ""]]],
+    experiment: Experiment,
+    task: Task,
+    axis: str | None,
 ) -> tuple[Array, Any, Any, Any]:
-    """Loss, gradient, changed collections and counts of a batch that is worked through in `accumulate` parts.
+    """Loss, gradient, changed collections and counts of a batch that is worked through in parts.
 
     The parts are unrolled: XLA:CPU runs a convolution's gradient a hundred times slower inside a loop.
     """
-    parts = experiment.accumulate
+    count = len(parts)
     collections = state.collections
     total: Any = None
-    for i in range(parts):
-        # Every parts-th record, so that each device's share of the batch stays where it is.
-        part = {name: x.reshape(-1, parts, *x.shape[1:])[:, i] for name, x in batch.items()} if parts > 1 else batch
+    for part, key in parts:
         if total is not None:
             # One part after the other, or their activations would be alive together: for a TPU by a barrier. XLA:CPU
             # drops it, so the images are made to depend on the gradient before them: 1 is added where its norm is NaN,
@@ -77,12 +95,11 @@ def _accumulate(
             part, total = jax.lax.optimization_barrier((part, total))
             wrong = jnp.isnan(optax.tree.norm(total[1]))
             part = {name: x + wrong.astype(x.dtype) if name == "image" else x for name, x in part.items()}
-        part_key = jax.random.fold_in(key, i) if parts > 1 else key
-        gradient_of = jax.value_and_grad(_loss, has_aux=True)
+        gradient_of = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (collections, counts)), gradients = gradient_of(
-            state.params, collections, part, part_key, experiment, task, axis
+            state.params, collections, part, key, experiment, task, axis
         )
-        added = (loss / parts, jax.tree.map(lambda g: g / parts, gradients)) if parts > 1 else (loss, gradients)
+        added = (loss / count, jax.tree.map(lambda g: g / count, gradients)) if count > 1 else (loss, gradients)
         total = (*added, counts) if total is None else jax.tree.map(jnp.add, total, (*added, counts))
     loss, gradients, counts = total
     if axis is not None:
@@ -91,9 +108,16 @@ def _accumulate(
     return loss, gradients, collections, counts
 
 
-def _loss(
-    params: Any, collections: Any, batch: Batch, key: Array, experiment: Experiment, task: Task, axis: str | None
+def loss_of(
+    params: Any,
+    collections: Any,
+    batch: Batch,
+    key: Array,
+    experiment: Experiment,
+    task: Task,
+    axis: str | None = None,
 ) -> tuple[Float[Array, ""], tuple[Any, Any]]:
+    """The loss of a part of a batch, with the collections that it changes and what the task counts."""
     outputs, updated = experiment.model.apply(
         {"params": params, **collections}, batch["image"], train=True, mutable=list(collections), rngs={"dropout": key}
     )

@@ -45,7 +45,9 @@ def test_each_family_has_every_field_or_a_reason():
         assert lacks == set(WITHOUT.get(type(encoder), {})), name
 
 
-@pytest.mark.parametrize(("name", "channels", "stride"), [("resnet18", 13, 8), ("mobilenet_v2", 1, 16)])
+@pytest.mark.parametrize(
+    ("name", "channels", "stride"), [("resnet18", 13, 8), ("mobilenet_v2", 1, 16), ("efficientnet_lite0", 3, 32)]
+)
 def test_branches_are_left_out_as_often_as_timms(name: str, channels: int, stride: int):
     rates = []
 

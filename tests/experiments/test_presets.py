@@ -192,6 +192,12 @@ def test_a_detector_follows_its_annotations_and_what_is_said(tmp_path: Path, cap
         ("land_cover", {"encoder": "vgg16", "model": "segnet"}, "segnet is made of plain convolutions"),
         ("land_cover", {"decoder": "deeplab"}, "deeplab is no decoder; name one, such as deeplabv3"),
         ("land_cover", {"decoder": "fpn", "model": "fcn"}, "fcn has a decoder of its own: leave --decoder out"),
+        (
+            "land_cover",
+            {"decoder": "fpn", "skips": False},
+            "fpn says itself what it sees: leave --no-skips out",
+        ),
+        ("land_cover", {"model": "full_resolution", "upsample": "nearest"}, "keeps all its pixels: leave --upsample"),
         ("land_cover", {"class_balance": True}, "leave --class-balance out"),
         ("folder", {}, "give it by --root PATH"),
         ("land_cover", {"width": 0}, "width is 0; it must be a whole number, at least 1"),

@@ -13,6 +13,7 @@ from segjax.train import ExperimentError
 
 # The processes add up their ranks on their devices. Then the first one fails, while the other waits for it.
 ADD = """
+from segjax.errors import DataError
 from segjax.train import distributed
 with distributed.joined(timeout=60):
     import jax
@@ -20,6 +21,12 @@ with distributed.joined(timeout=60):
     total = multihost_utils.process_allgather(jax.numpy.array(jax.process_index() + 1)).sum()
     print(f"{jax.process_index() + 1} of {jax.process_count()} adds up to {total}")
     print("and", distributed.agree(lambda: f"{jax.process_index()} speaks"))
+    def refuse():
+        raise DataError(f"{jax.process_index()} has no data")
+    try:
+        distributed.agree(refuse)
+    except DataError as error:
+        print("but", error)
     multihost_utils.sync_global_devices("both have spoken")
     if jax.process_index() == 0:
         raise ValueError("enough")
@@ -58,6 +65,7 @@ def test_two_processes_work_together_until_one_fails(capfd: pytest.CaptureFixtur
     for rank in (0, 1):
         assert f"[{rank}] {rank + 1} of 2 adds up to 3" in said.out.splitlines()
         assert f"[{rank}] and 0 speaks" in said.out.splitlines()
+        assert f"[{rank}] but 0 has no data" in said.out.splitlines()
     assert "[0] ValueError: enough" in said.err.splitlines()
 
 

@@ -32,11 +32,12 @@ def test_a_new_file_trains_and_is_never_written_over(
     assert capsys.readouterr().out.strip() == "my_leaves.py"
     assert len(Path("my_leaves.py").read_text().splitlines()) < 40
     root = images_and_masks(tmp_path / "leaves")
-    small = ["--width", "2", "--depth", "1", "--crop", "32", "--batch-size", "2", "--steps", "2"]
+    small = ["--width", "2", "--depth", "1", "--crop", "32", "--batch-size", "2", "--steps", "2", "--dtype", "bfloat16"]
     code, said = forks.run("train", tmp_path / "my_leaves.py", "--root", root, "--out", tmp_path / "run", *small)
     assert code == 0, said
     shutil.rmtree(root)
     model, variables = segjax.load("run")
+    assert "bfloat16" in repr(model)
     logits: Any = model.apply(variables, np.zeros((1, 16, 16, 3), np.uint8), train=False)
     assert logits.shape == (1, 16, 16, 2)
     Path("my_leaves.py").write_text("mine")

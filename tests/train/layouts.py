@@ -18,7 +18,7 @@ import optax
 from segjax import losses, metrics, upsampling
 from segjax.data import Augment, Dataset
 from segjax.encoders import ConvEncoder
-from segjax.layers import ConvBlock, Normalized
+from segjax.layers import ConvBlock, DropPath, Normalized
 from segjax.tasks.segmentation import Segmentation
 from segjax.train import Experiment, Layout
 from segjax.train.devices import Placement
@@ -62,6 +62,7 @@ class Everything(nn.Module):
         climbs = [upsampling.BY_NAME[name](features=4, name=name)(deepest.features, finest) for name in self.upsamplers]
         x = block((6,), name="decoder")(jnp.concatenate([finest.features, *climbs], -1), train=train)
         x = nn.Dropout(0.2, deterministic=not train)(x)
+        x = x + DropPath(0.5)(x, train=train)
         return nn.Conv(3, (1, 1), dtype=dtype, param_dtype=dtype, name="head")(x)
 
 

@@ -164,11 +164,6 @@ def test_what_is_frozen_begins_as_new_where_it_is_trained_at_last():
     [
         ({"freeze": "stage9"}, "stage9 is no part of ConvEncoder; name one, such as stage[12] or stage[12]"),
         ({"freeze": "3"}, "freeze is 3; ConvEncoder has 2 stages, in order stage1, stage2"),
-        ({"unfreeze_at": 4}, "unfreeze_at is 4, and nothing is frozen: say what"),
-        ({"freeze": "all", "unfreeze_at": 0}, "unfreeze_at is 0; of 1000 steps it is one from 1 on"),
-        ({"freeze": "all", "unfreeze_at": 1000}, "unfreeze_at is 1000; of 1000 steps it is one from 1 on"),
-        ({"layer_decay": 1.5}, "layer_decay is 1.5; it is a factor of learning rates, above 0 and up to 1"),
-        ({"encoder_rate": -0.1}, r"encoder_rate is -0\.1; it is a factor"),
     ],
 )
 def test_an_encoder_that_cannot_be_trained_so_is_said(knobs: dict[str, Any], sentence: str):
@@ -186,11 +181,29 @@ def test_an_encoder_that_cannot_be_trained_so_is_said(knobs: dict[str, Any], sen
         ("warmup", 1000, "steps of 1000; give it fewer"),
         ("clip", 0.0, "it is the largest norm of the gradient, above 0"),
         ("clip", np.nan, "it is the largest norm of the gradient, above 0"),
+        ("ema", 1.0, "it is the share of the average that a step keeps"),
     ],
 )
 def test_a_number_that_cannot_be_meant_is_said_with_what_can(knob: str, value: float, sentence: str):
     with pytest.raises(ExperimentError, match=f"^{knob} is {value}.*{sentence}"):
         Recipe(**{knob: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("knobs", "sentence"),
+    [
+        ({"unfreeze_at": 4}, "unfreeze_at is 4, and nothing is frozen: say what"),
+        ({"freeze": "all", "unfreeze_at": 0}, "unfreeze_at is 0; of 1000 steps it is one from 1 on"),
+        ({"freeze": "all", "unfreeze_at": 1000}, "unfreeze_at is 1000; of 1000 steps it is one from 1 on"),
+        ({"layer_decay": 1.5}, "layer_decay is 1.5; it is a factor of learning rates, above 0 and up to 1"),
+        ({"encoder_rate": -0.1}, r"encoder_rate is -0\.1; it is a factor"),
+        ({"mosaic": 2.0}, "mosaic is between 0 and 1, not 2"),
+        ({"augment": "device", "jpeg": 50}, "jpeg cannot be done on the device"),
+    ],
+)
+def test_knobs_that_do_not_go_together_are_refused_before_there_is_a_model(knobs: dict[str, Any], sentence: str):
+    with pytest.raises(ExperimentError, match=sentence):
+        Recipe(**knobs)
 
 
 def test_an_encoder_that_does_not_say_its_parts_has_no_stages():
@@ -211,5 +224,6 @@ def test_a_recipe_says_how_images_are_augmented():
     changed = Recipe(rotate=0.0, mixup=0.2, scale=(0.5, 2.0)).augmented(own)
     assert changed == Augment(crop=(8, 8), brightness=0.2, scale=(0.5, 2.0), mixup=0.2)
     assert Recipe().augmented(own) is own
-    with pytest.raises(ExperimentError, match="mosaic is between 0 and 1, not 2"):
-        Recipe(mosaic=2.0).augmented(own)
+    assert Recipe(rare_crops=0.5).augmented(own) == Augment(crop=(8, 8), rotate=10, brightness=0.2, rare_crops=0.5)
+    with pytest.raises(ExperimentError, match="rare_crops says where crops are taken"):
+        Recipe(rare_crops=0.5).augmented(None)
