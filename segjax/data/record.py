@@ -38,11 +38,19 @@ class Source(Protocol):
         ...
 
     def __getitem__(self, index: int, /) -> Record:
-        """The record of that number; raises `DataError` where it cannot be read."""
+        """The record of that number.
+
+        Raises:
+            DataError: it cannot be read.
+        """
         ...
 
 
 def refuse_unknown_split(name: str, split: str) -> None:
-    """Raise ValueError where a data set of that name is asked for a split that no data set has."""
+    """Refuse a split that no data set has; sentences call the set by that name.
+
+    Raises:
+        ValueError: it is none of `Split`.
+    """
     if split not in get_args(Split):
         raise ValueError(f"{name} has the splits train, val and test, not {split!r}.")

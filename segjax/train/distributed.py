@@ -28,7 +28,8 @@ def joined(timeout: float = 300) -> Iterator[None]:
     first process will listen), `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` (from 0). `JAX_NUM_PROCESSES=1` trains alone
     wherever this is. A program that has called `jax.distributed.initialize` itself is left as it is.
 
-    Raises `ExperimentError` where the others cannot be found or have not come within `timeout` seconds.
+    Raises:
+        ExperimentError: the others cannot be found, or have not come within `timeout` seconds.
     """
     place = None if jax.distributed.is_initialized() else _place()
     try:
@@ -78,7 +79,11 @@ def _leave() -> None:
 
 
 def agree(make: Callable[[], str]) -> str:
-    """What `make` returns on the first process, on every process; an `ExperimentError` there is raised on all."""
+    """What `make` returns on the first process, on every process.
+
+    Raises:
+        ExperimentError: it was raised there; it is raised on all.
+    """
     if jax.process_count() == 1:
         return make()
     message = np.zeros(_MESSAGE_BYTES, np.uint8)
