@@ -31,7 +31,14 @@ class Record(TypedDict):
 
 
 class Source(Protocol):
-    """Records by number, in any order and from any thread."""
+    """Records by number, in any order and from any thread.
+
+    It may have more, of which none is asked for:
+
+    - `name_of(index) -> str`: what scores and sentences call a record; else it goes by its number.
+    - `stored_jpeg(index) -> bytes | None`: the JPEG that the image was read from, if it is one, to be packed as it is.
+    - `worth_keeping: bool`: whether records take time to read and are always the same, so that memory may hold them.
+    """
 
     def __len__(self) -> int:
         """How many records there are."""
