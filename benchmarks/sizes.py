@@ -13,7 +13,7 @@ import jax
 
 from segjax import decoders, encoders, models
 from segjax.eigen import convolve_by_eigen
-from segjax.models.summary import TABLE, combination, whole_size_of
+from segjax.models.summary import TABLE, combination, size_of
 
 ENCODER = "resnet34"
 """That decoders are listed with, where they can do with it."""
@@ -22,7 +22,7 @@ ENCODERS = {"segnet": "vgg16_bn", "dpt": "vit_base"}
 
 def rows(models: Mapping[str, nn.Module], **more: Callable[[str], str]) -> Iterable[dict[str, Any]]:
     for name, model in models.items():
-        row = {"name": name} | {key: value(name) for key, value in more.items()} | whole_size_of(model)
+        row = {"name": name} | {key: value(name) for key, value in more.items()} | size_of(model)
         jax.clear_caches()
         print(row, flush=True)
         yield row

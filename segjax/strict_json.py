@@ -14,7 +14,11 @@ def as_json(content: Any, indent: int | None = None) -> str:
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """What a JSON file of a run holds; raises `ExperimentError` where that is no longer what a run writes."""
+    """What a JSON file of a run holds.
+
+    Raises:
+        ExperimentError: that is no longer what a run writes.
+    """
     return _object(file, file.read_text(encoding="utf-8", errors="replace"))
 
 

@@ -3,6 +3,7 @@
 import ast
 import functools
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,17 @@ def test_imports_go_down(file: Path):
         names = module.split(".")
         if names[0] == "segjax" and len(names) > 1 and names[1] in HEIGHT and names[1] != part(file):
             assert HEIGHT[names[1]] <= here, f"{file.name} imports {module}, which stands above it"
+
+
+def test_the_house_says_what_each_room_imports():
+    """Of what stands above its last row, which is open to all."""
+    page = (PACKAGE.parent / "docs" / "house.md").read_text()
+    rows = re.findall(r"^\| (`segjax/.*`) \|.*\| ?(.*?) ?\|$", page, re.MULTILINE)
+    parts = [set(re.findall(r"segjax/(\w+)", named)) for named, _ in rows]
+    assert sorted(room for rooms in parts for room in rooms) == sorted({*ROOMS} - {"__main__"})
+    for rooms, (_, said) in zip(parts[:-1], rows, strict=False):
+        found = set().union(*map(neighbours, rooms)) - rooms - parts[-1]
+        assert said == ", ".join(sorted(found, key=lambda room: (-HEIGHT[room], room)))
 
 
 def test_no_rooms_import_each_other_or_go_round():

@@ -1,7 +1,10 @@
 """README and the pages of docs/: their code runs, their commands are known, and what they point at is there."""
 
+import json
 import re
 import shlex
+from argparse import ArgumentParser
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from segjax.export import export_model
 from segjax.inference import predict_mask
 from segjax.level import Level
 from segjax.runs import read_experiment
+from segjax.runs.knobs import TABLE
 from segjax.serve import Served
 from segjax.tasks import Segmentation
 
@@ -147,6 +151,48 @@ def test_commands_are_known(page: str):
         asked = {word[2:].removeprefix("no-") for word in rest if word.startswith("--") and word != "--help"}
         if asked:
             assert asked <= knobs(parsed.experiment), f"{page}: {command}"
+
+
+FLAG = r"(?<![\w-])--[a-z][\w-]*"
+
+
+def flags(page: str) -> set[tuple[str, str]]:
+    """Every `--flag` of segjax and of the benchmarks that a page names, after the command that it stands behind."""
+    text = (ROOT / page).read_text()
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    lines += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    found = (re.search(r"(?:^|.*?&& *)(segjax|python -m benchmarks[.\w]+|(?=--))(.*)", line) for line in lines)
+    return {(one[1], flag) for one in found if one for flag in re.findall(FLAG, one[2])}
+
+
+@cache
+def known_flags(command: str) -> set[str]:
+    """Those of the benchmarks; those of segjax, with the knobs of all experiments; or, of no command, both."""
+    files = [] if command == "segjax" else (ROOT / "benchmarks").rglob("*.py")
+    found = {flag for file in files for flag in re.findall(f'"({FLAG})"', file.read_text())}
+    if command.startswith("python"):
+        return found
+    for row in json.loads(TABLE.read_text()):
+        names = {name.replace("_", "-"): knob for name, knob in row["knobs"].items()}
+        found |= {f"--{name}" for name in names} | {f"--no-{name}" for name in names if names[name].get("nargs") == 0}
+    return found | set(options(make_parser())) | {"--help", "--knob", "--other"}  # the last two stand for any
+
+
+def options(parser: ArgumentParser) -> Iterator[str]:
+    """The flags of a command line and of its commands."""
+    for action in parser._actions:
+        yield from action.option_strings
+        for command in action.choices.values() if isinstance(action.choices, dict) else ():
+            yield from options(command)
+
+
+def test_there_are_flags_to_look_at():
+    assert len(set().union(*map(flags, PAGES))) > 100
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_flags_are_known(page: str):
+    assert [(command, flag) for command, flag in flags(page) if flag not in known_flags(command)] == []
 
 
 @cache

@@ -1,7 +1,8 @@
 """The upsampling benchmark: `python -m benchmarks.upsampling [--quick|--full|--pretrained [--reduced]] [--out DIR]`.
 
 Trains what has not been trained yet, times it, and writes report.md and report.html into the folder. It can be stopped
-or killed at any time; the same command goes on where it was. `--quick` is for two CPU cores and 45 minutes.
+or killed at any time; the same command goes on where it was. `--quick` is for two CPU cores, on which it took over an
+hour beside other work.
 """
 
 import argparse
@@ -77,7 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.upsampling", description="Every upsampler in every decoder family, all else alike."
     )
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="small networks, 3 seeds: 45 minutes on 2 cores (default)")
+    size.add_argument("--quick", action="store_true", help="small networks, 3 seeds: over an hour on 2 cores (default)")
     size.add_argument("--full", action="store_true", help="three data sets, larger networks, 5 seeds: for a GPU")
     size.add_argument("--pretrained", action="store_true", help="five decoders on ImageNet encoders: for a GPU")
     parser.add_argument("--reduced", action="store_true", help="--pretrained for 2 cores: one encoder, few steps")

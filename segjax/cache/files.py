@@ -32,11 +32,19 @@ class Files(Protocol):
         ...
 
     def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
-        """Some bytes of a file, or all; raises FileNotFoundError where there is none."""
+        """Some bytes of a file, or all.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
         ...
 
     def size(self, name: str) -> int:
-        """How many bytes a file has; raises FileNotFoundError where there is none."""
+        """How many bytes a file has.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
         ...
 
     def write(self, name: str, file: Path) -> None:

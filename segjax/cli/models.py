@@ -62,7 +62,7 @@ def _one(parsed: argparse.Namespace) -> int:
 def _sizes(model: "nn.Module", size: int) -> dict[str, Any]:
     import jax
 
-    from segjax.models.summary import whole_size_of
+    from segjax.models.summary import size_of
 
     device = jax.devices()[0].device_kind
-    return {"size": size} | whole_size_of(model, size) | {"device": device}
+    return {"size": size} | size_of(model, size) | {"device": device}

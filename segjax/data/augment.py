@@ -38,6 +38,9 @@ class Augment:
 
     `mixup`, `cutmix`, `copy_paste` and `mosaic` are of several records: `segjax.data.train_batches` draws the others.
 
+    Raises:
+        ValueError: a crop, a factor, a share or a quality out of its range, or one that needs another.
+
     Examples:
         >>> augment = data.Augment(crop=(8, 8), flip_horizontal=True)
         >>> record: data.Record = {"image": np.zeros((10, 12, 3), np.uint8), "mask": np.zeros((10, 12), np.uint8)}
@@ -118,7 +121,11 @@ class Augment:
         return replace(self, brightness=0.0, saturation=0.0) if depth == "float32" else self
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Record:
-        """A new record, a pure function of the old one and of the state of `rng`."""
+        """A new record, a pure function of the old one and of the state of `rng`.
+
+        Raises:
+            DataError: there are boxes, and crops by class or elastic deformation are asked for.
+        """
         source = record["image"].shape[:2]
         size = self.crop or source
         # Generators of their own, so that these knobs leave what others draw as it is.

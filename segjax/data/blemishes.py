@@ -40,7 +40,11 @@ def noisy(image: Image, share: float, rng: np.random.Generator) -> Image:
 
 
 def as_jpeg(image: Image, quality: int) -> Image:
-    """What JPEG makes of an image of 8 bits; raises `DataError` for others, which no JPEG holds."""
+    """What JPEG makes of an image of 8 bits.
+
+    Raises:
+        DataError: it is another, or of other bands, which no JPEG holds.
+    """
     if image.dtype != np.uint8 or image.shape[2] not in (1, 3):
         raise DataError(
             f"An image of {image.dtype} and {image.shape[2]} bands cannot be a JPEG: leave jpeg out of what augments."

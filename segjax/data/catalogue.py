@@ -197,9 +197,12 @@ def found(
     """The data set of one of `NAMES`, and what was found out about files of yours, whose notes are said aloud.
 
     Args:
-        name: As for `by_name`, which also says the `options` and what it raises.
+        name: As for `by_name`, which also says the `options`.
         remember: Returns what was found before under a name or, where nothing was, what the function that it is given
             finds now, each as JSON keeps it.
+
+    Raises:
+        DataError: as `by_name`.
     """
     row = entry(name)
     given = {key: value for key, value in options.items() if value is not None and value != ()}

@@ -19,6 +19,9 @@ from segjax.errors import DataError
 class Dataset:
     """A data set by name. Nothing is fetched or read before it is opened.
 
+    Raises:
+        DataError: two classes have one name.
+
     Examples:
         >>> record: data.Record = {"image": np.zeros((8, 8, 3), np.uint8), "mask": np.zeros((8, 8), np.uint8)}
         >>> colours = (0, 0, 0), (0, 255, 0)

@@ -31,18 +31,33 @@ class Record(TypedDict):
 
 
 class Source(Protocol):
-    """Records by number, in any order and from any thread."""
+    """Records by number, in any order and from any thread.
+
+    It may have more, of which none is asked for:
+
+    - `name_of(index) -> str`: what scores and sentences call a record; else it goes by its number.
+    - `stored_jpeg(index) -> bytes | None`: the JPEG that the image was read from, if it is one, to be packed as it is.
+    - `worth_keeping: bool`: whether records take time to read and are always the same, so that memory may hold them.
+    """
 
     def __len__(self) -> int:
         """How many records there are."""
         ...
 
     def __getitem__(self, index: int, /) -> Record:
-        """The record of that number; raises `DataError` where it cannot be read."""
+        """The record of that number.
+
+        Raises:
+            DataError: it cannot be read.
+        """
         ...
 
 
 def refuse_unknown_split(name: str, split: str) -> None:
-    """Raise ValueError where a data set of that name is asked for a split that no data set has."""
+    """Refuse a split that no data set has; sentences call the set by that name.
+
+    Raises:
+        ValueError: it is none of `Split`.
+    """
     if split not in get_args(Split):
         raise ValueError(f"{name} has the splits train, val and test, not {split!r}.")

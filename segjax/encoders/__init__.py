@@ -1,6 +1,5 @@
 """Encoders: an image in, one `Level` per resolution out, finest first."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -225,6 +224,6 @@ __all__ = [
 ]
 
 BY_NAME: dict[str, Callable[..., nn.Module]] = {
-    name: globals()[name] for name in __all__ if name.islower() and not inspect.isfunction(globals()[name])
+    name: globals()[name] for name in __all__ if name.islower() and name not in ("named", "vgg16_stages")
 }
 """Encoders by name, each called as `encoder(dtype=..., remat=...)`, with further fields of its own."""

@@ -17,6 +17,9 @@ class ConvEncoder(nn.Module):
     the pooling before it left, as where VGG pools once more after its last convolution. Pooling is in ceil mode, so
     that a level of h rows is followed by one of ceil(h / 2) and any size works.
 
+    Raises:
+        ValueError: there is no stage, or a width below 1.
+
     Examples:
         >>> encoder = encoders.ConvEncoder(((4,), (8, 8), (16,)))
         >>> image = jnp.zeros((1, 33, 47, 3))

@@ -97,7 +97,12 @@ class BoxResults:
     """Of the names of all results that a file can have."""
 
     def __init__(self, objects: Objects, annotations: Path | None = None) -> None:
-        """Take what the model tells; raises `DataError` or `InferenceError` for annotations of other things."""
+        """Take what the model tells.
+
+        Raises:
+            DataError: the annotations have not the lists of COCO's format.
+            InferenceError: they have no category of a class that the model finds.
+        """
         self._objects = objects
         self._ids = None if annotations is None else _Ids(annotations, objects.class_names)
         self._list = BoxList(objects)

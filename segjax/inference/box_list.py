@@ -47,13 +47,21 @@ class BoxList:
             self.annotations.append(annotation | {name: row[name] for name in ("attributes",) if name in row})
 
     def write(self, path: Path) -> None:
-        """Write the file; raises `InferenceError` where that fails."""
+        """Write the file.
+
+        Raises:
+            InferenceError: it cannot be written.
+        """
         categories = [{"id": number, "name": name} for number, name in enumerate(self._objects.class_names, start=1)]
         write_json(path, {"images": self.images, "categories": categories, "annotations": self.annotations})
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write what JSON can hold; raises `InferenceError` where that fails."""
+    """Write what JSON can hold.
+
+    Raises:
+        InferenceError: the file cannot be written.
+    """
     try:
         with replacing(path) as file:
             file.write(as_json(content, indent=1).encode())

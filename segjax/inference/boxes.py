@@ -155,7 +155,11 @@ class FittedSource:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Record:
-        """The record of that number, what is ignored around its mask; raises `DataError` where it cannot be read."""
+        """The record of that number, what is ignored around its mask.
+
+        Raises:
+            DataError: it cannot be read.
+        """
         record = self.source[index]
         fitted = boxes.letterbox(record["image"].shape[:2], self.size)
         changed: Record = {**record, "image": _fit(record["image"], fitted)}

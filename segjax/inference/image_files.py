@@ -49,8 +49,10 @@ def name_results(images: Sequence[ImageFile], endings: Sequence[str], out: Path)
 
     A result is called as its image file is, below the folder or the fixed part of the glob that it was found in. Where
     that gives two results one name, all files are called by their path below the deepest folder that holds all of
-    them; and where it still does, as with a.jpg beside a.png, with their suffix. Raises `InferenceError` where a result
-    would overwrite one of the image files.
+    them; and where it still does, as with a.jpg beside a.png, with their suffix.
+
+    Raises:
+        InferenceError: a result would overwrite one of the image files.
     """
     below_base = [file.relative_to(base) if file.is_relative_to(base) else Path(file.name) for file, base in images]
     absolute = [Path(os.path.abspath(file)) for file, _ in images]

@@ -169,6 +169,9 @@ def predict_strips(
     For whoever writes probabilities somewhere as they come, and never wants to hold them all. A strip is only valid
     until the next one is asked for.
 
+    Raises:
+        InferenceError: the image has not three axes, or no pixels.
+
     Examples:
         >>> model = models.FullResolutionCNN(3, widths=(2,))
         >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
@@ -208,7 +211,11 @@ def predict_strips(
 
 
 def refuse_other_depth(model: nn.Module, image: Image) -> None:
-    """Raise InferenceError where an image is not in the numbers, or has not the bands, that a model normalises."""
+    """Refuse an image that a model cannot normalise.
+
+    Raises:
+        InferenceError: it has other numbers or bands than those that trained, or NaN or infinity.
+    """
     stored, mean = getattr(model, "stored", None), getattr(model, "mean", None)
     if stored is not None and image.dtype != stored:
         there = "" if isinstance(image, Windowed) else f" with values {image.min():g} to {image.max():g}"
@@ -225,7 +232,11 @@ def refuse_other_depth(model: nn.Module, image: Image) -> None:
 
 
 def most_probable(probabilities: Float[np.ndarray, "rows w k"]) -> UInt[np.ndarray, "rows w"]:
-    """The class of the largest probability, the first of several; raises `InferenceError` beyond 65535 classes."""
+    """The class of the largest probability, the first of several.
+
+    Raises:
+        InferenceError: there are more than 65535 classes.
+    """
     count = probabilities.shape[-1]
     if count > MOST_CLASSES:
         raise InferenceError(f"a mask holds at most {MOST_CLASSES} classes, but the model gives {count}.")

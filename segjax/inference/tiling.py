@@ -63,7 +63,11 @@ class Tiling:
         return tile - tile % ALIGNMENT if longer > tile else tile
 
     def views(self) -> list["View"]:
-        """Every combination of flips and scales, each once."""
+        """Every combination of flips and scales, each once.
+
+        Raises:
+            InferenceError: `tta` has something else, or a scale out of its range.
+        """
         flips: dict[str, int] = {}
         scales = [1.0]
         for entry in self.tta:
@@ -107,8 +111,10 @@ def spans(length: int, tile: int, margin: int) -> list[Span]:
     Tiles are no larger than covering the axis with that many of them takes. All have one size but the last: it starts
     on the same grid as the others and ends where the image ends, as a whole pass does. `margin` pixels along every edge
     inside the image count for nothing; next to them the weight rises as a raised cosine over a sixteenth of `tile`. At
-    the image's own edges it stays one. An axis no longer than `tile` is one tile. Raises `InferenceError` where the
-    margins leave too little of a tile.
+    the image's own edges it stays one. An axis no longer than `tile` is one tile.
+
+    Raises:
+        InferenceError: the margins leave too little of a tile.
     """
     if length <= tile:
         return [Span(0, length, 0, np.ones(length, np.float32))]

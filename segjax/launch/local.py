@@ -30,8 +30,10 @@ def start(command: Sequence[str], processes: int) -> int:
 
     Every line of output is passed on behind the number of its process. SIGINT and SIGTERM reach every process. When
     one fails the others are asked to end, and killed where they do not. On Linux they get SIGTERM too when this process
-    is killed. On a machine with GPUs each process gets its
-    even share of them; raises `ExperimentError` where there is none.
+    is killed. On a machine with GPUs each process gets its even share of them.
+
+    Raises:
+        ExperimentError: the GPUs cannot be shared evenly.
     """
     environments = _environments(processes)
     ended: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()

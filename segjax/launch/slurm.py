@@ -43,7 +43,11 @@ class Resources:
 
     @classmethod
     def parse(cls, text: str) -> "Resources":
-        """Read `nodes=2,gpus=8,time=4h,partition=...`; raises `ExperimentError` that names what is wrong."""
+        """Read `nodes=2,gpus=8,time=4h,partition=...`.
+
+        Raises:
+            ExperimentError: a part is none of these, is said twice, or goes with no other; or the time is missing.
+        """
         given: dict[str, str] = {}
         for part in text.split(","):
             key, equals, value = (piece.strip() for piece in part.partition("="))
@@ -73,7 +77,11 @@ class Resources:
 
 
 def check_here() -> None:
-    """Raise `ExperimentError` where there is no SLURM to submit to."""
+    """Refuse a machine that has no SLURM to submit to.
+
+    Raises:
+        ExperimentError: it has no sbatch.
+    """
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise ExperimentError(
             "--slurm needs a machine with sbatch, such as a cluster's login node; --local 2 starts two processes here."
@@ -89,6 +97,9 @@ def submit(
     before its time limit, as it does from preemption. Where its tasks then end with code 143 (128 + SIGTERM), it is
     queued again and runs the same command, as long as new files in its folder of `saves` show that it gets on. Job
     files and output go to `folder`, which every node must see.
+
+    Raises:
+        ExperimentError: sbatch refuses the job.
     """
     executor = submitit.SlurmExecutor(folder.absolute())
     executor.update_parameters(**_parameters(name, resources, [path.absolute() for path in saves]))

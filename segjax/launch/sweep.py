@@ -21,7 +21,9 @@ def run_here(command: Callable[[Path], list[str]], combinations: Sequence[Combin
 
     `command` makes the command that trains what is in a folder; on Linux it gets SIGTERM when this process is killed.
     Returns what those that failed said last, by folder.
-    Raises SystemExit, with the exit code that a shell would see, where this process is asked to end.
+
+    Raises:
+        SystemExit: this process is asked to end; with the exit code that a shell would see.
     """
     failed: dict[Path, str] = {}
     for number, combination in enumerate(combinations, 1):

@@ -141,7 +141,11 @@ def _tversky_index(inside: Array, predicted: Array, true: Array, alpha: float, b
 
 
 def average(loss: Float[Array, "n k"], true: Real[Array, "n k"], classes: Classes) -> Float[Array, ""]:
-    """Over the classes asked for, then over the images (or the one batch) in which any pixel is counted."""
+    """Over the classes asked for, then over the images (or the one batch) in which any pixel is counted.
+
+    Raises:
+        ValueError: `classes` is neither "present" nor "all".
+    """
     if classes not in ("present", "all"):
         raise ValueError(f'classes must be "present" or "all", got {classes!r}.')
     chosen = (true if classes == "present" else true.sum(1, keepdims=True)) > 0

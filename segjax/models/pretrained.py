@@ -57,7 +57,11 @@ def from_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
 
 
 def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module, dict[str, Any], About]:
-    """As `from_pretrained`, with names and colours of the classes, and the hub's commit, where the folder has them."""
+    """As `from_pretrained`, with names and colours of the classes, and the hub's commit, where the folder has them.
+
+    Raises:
+        DataError: as `from_pretrained`.
+    """
     folder = Path(name)
     if str(name) in NAMED and not folder.exists():
         return NAMED[str(name)]()

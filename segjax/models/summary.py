@@ -30,24 +30,12 @@ class Size(TypedDict):
     parameters: int
     flops: int
     """Of its convolutions and matrix products in one forward pass on one image; a multiply-add counts as two."""
-
-
-class WholeSize(Size):
-    """And what it takes on the device that it is compiled for."""
-
     peak_memory: int
     """Bytes that the program for one image holds at once: variables, image, features and logits."""
 
 
 def size_of(model: nn.Module, size: int = SIZE) -> Size:
-    """Of a model that sees one image of `size` x `size` pixels and three channels."""
-    run = jax.make_jaxpr(partial(model.init_with_output, train=False), return_shape=True)
-    program, (_, variables) = run(_keys(), _image(size))
-    return {"parameters": _parameters(variables), "flops": flops_of(program)}
-
-
-def whole_size_of(model: nn.Module, size: int = SIZE) -> WholeSize:
-    """As `size_of`, and of the program that is compiled for this device."""
+    """Of a model that sees one image of `size` x `size` pixels and three channels, compiled for this device."""
     variables = jax.eval_shape(partial(model.init, train=False), _keys(), _image(size))
     apply = jax.jit(partial(model.apply, train=False), keep_unused=True)  # who runs it holds all variables
     traced = apply.trace(variables, _image(size))

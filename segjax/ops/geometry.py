@@ -30,7 +30,11 @@ def symbolic(*lengths: Any) -> bool:
 
 
 def pair(value: SupportsInt | Sequence[SupportsInt], name: str, minimum: int = 1) -> Pair:
-    """Height and width from an int or a pair; `name` is the argument that a ValueError speaks of."""
+    """Height and width from an int or a pair; `name` is the argument that a ValueError speaks of.
+
+    Raises:
+        ValueError: it is neither, or below the `minimum`.
+    """
     values = (value, value) if isinstance(value, Integral) else value
     if (
         not isinstance(values, Sequence)
@@ -41,7 +45,11 @@ def pair(value: SupportsInt | Sequence[SupportsInt], name: str, minimum: int = 1
 
 
 def padding_pairs(padding: str | int | Sequence[int | Pair]) -> Padding:
-    """((top, bottom), (left, right)) from "VALID", an int, a pair (rows, columns) of ints or a pair of pairs."""
+    """((top, bottom), (left, right)) from "VALID", an int, a pair (rows, columns) of ints or a pair of pairs.
+
+    Raises:
+        ValueError: it is none of these.
+    """
     if padding == "VALID":
         return (0, 0), (0, 0)
     if isinstance(padding, Sequence) and (isinstance(padding, str) or len(padding) != 2):

@@ -47,7 +47,11 @@ class PoolGeometry:
         dilation: int | Pair,
         ceil_mode: bool,
     ) -> PoolGeometry:
-        """The geometry of a pooling's arguments; ValueError where PyTorch has none or a window is all padding."""
+        """The geometry of a pooling's arguments.
+
+        Raises:
+            ValueError: PyTorch has none, or a window is all padding.
+        """
         window = pair(window, "window")
         strides = window if strides is None else pair(strides, "strides")
         padding = padding_pairs(padding)

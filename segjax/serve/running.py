@@ -65,7 +65,11 @@ def make_server(served: Served, limits: Limits) -> uvicorn.Server:
 
 
 def compile_ahead(served: Served, limits: Limits, sizes: Sequence[tuple[int, int]]) -> None:
-    """Bring blank images of each size through the model, in batches of every size that requests will come in."""
+    """Bring blank images of each size through the model, in batches of every size that requests will come in.
+
+    Raises:
+        ServeError: a size has more pixels than are taken.
+    """
     for height, width in sizes:
         most = min(limits.batch, max(1, WHOLE // (side_for(height) * side_for(width))))
         if height * width > limits.pixels * 10**6:
@@ -83,7 +87,11 @@ def compile_ahead(served: Served, limits: Limits, sizes: Sequence[tuple[int, int
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on an address; raises `ServeError` where it cannot be had."""
+    """A socket that listens on an address.
+
+    Raises:
+        ServeError: it is none, or cannot be listened on.
+    """
     if not 0 <= port < 2**16:
         raise ServeError(f"--port is {port}: a port is a number from 0 to 65535.")
     try:

@@ -18,7 +18,11 @@ ON_DEVICE = tuple(field.name for field in dataclasses.fields(Augment) if field.n
 
 
 def refuse_host_only(augment: Augment) -> None:
-    """Raise ExperimentError where a device cannot do all that `augment` says."""
+    """Refuse what a device cannot do of what `augment` says.
+
+    Raises:
+        ExperimentError: there is such a thing.
+    """
     fields = [field for field in dataclasses.fields(augment) if getattr(augment, field.name) != field.default]
     if unknown := [field.name for field in fields if field.name not in ON_DEVICE]:
         raise ExperimentError(

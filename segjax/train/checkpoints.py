@@ -46,7 +46,8 @@ class Checkpoints:
     def save(self, step: int, state: TrainState, progress: Progress) -> None:
         """Begin to save; returns as soon as the arrays are copied.
 
-        Raises OSError where this checkpoint, or the one before it, cannot be written; those before are whole.
+        Raises:
+            OSError: this checkpoint, or the one before it, cannot be written; those before are whole.
         """
         if step in self.steps():
             return
@@ -97,12 +98,20 @@ class Checkpoints:
         return state, restored["progress"]
 
     def wait(self) -> None:
-        """Return when everything is on disk; raises OSError where it cannot be written."""
+        """Return when everything is on disk.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         with self._writing():
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Finish what is being saved and let go of the folder; raises OSError where it cannot be written."""
+        """Finish what is being saved and let go of the folder.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         with self._writing():
             self._manager.close()
 

@@ -21,7 +21,11 @@ class Damaged:
         self._lock = threading.Lock()
 
     def __call__(self, number: int, error: DataError) -> None:
-        """Take note of a record; raises `DataError` where more than 1% of the source's records are damaged."""
+        """Take note of a record.
+
+        Raises:
+            DataError: more than 1% of the source's records are damaged.
+        """
         with self._lock:
             if number not in self.numbers:
                 self.numbers.add(number)
@@ -34,7 +38,11 @@ class Damaged:
             )
 
     def example(self) -> Record:
-        """The first record that can be read."""
+        """The first record that can be read.
+
+        Raises:
+            DataError: there is none.
+        """
         for number in range(len(self._source)):
             try:
                 return self._source[number]

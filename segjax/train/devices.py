@@ -46,7 +46,8 @@ class Layout:
 class Placement:
     """Devices as a mesh of `data`, that the batch is split over, and `space`, that the images' rows are split over.
 
-    Raises ExperimentError where the batch or the devices cannot be split like that.
+    Raises:
+        ExperimentError: the batch or the devices cannot be split like that.
     """
 
     def __init__(self, layout: Layout, batch_size: int, devices: list[jax.Device] | None = None) -> None:
@@ -171,6 +172,9 @@ def check_rows(model: nn.Module, image: jax.ShapeDtypeStruct, space: int) -> Non
 
     Where the rows of a feature map do not divide, XLA returns a multiple of the gradient of the convolutions on it,
     without an error (jax 0.10 to 0.12).
+
+    Raises:
+        ExperimentError: there is such a level.
     """
     if space == 1:
         return

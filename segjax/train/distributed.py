@@ -29,7 +29,8 @@ def joined(timeout: float = 300) -> Iterator[None]:
     first process will listen), `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` (from 0). `JAX_NUM_PROCESSES=1` trains alone
     wherever this is. A program that has called `jax.distributed.initialize` itself is left as it is.
 
-    Raises `ExperimentError` where the others cannot be found or have not come within `timeout` seconds.
+    Raises:
+        ExperimentError: the others cannot be found, or have not come within `timeout` seconds.
     """
     place = None if jax.distributed.is_initialized() else _place()
     try:
@@ -79,7 +80,11 @@ def _leave() -> None:
 
 
 def agree(make: Callable[[], str]) -> str:
-    """What `make` returns on the first process, on every process; a `UserError` there is raised on all."""
+    """What `make` returns on the first process, on every process.
+
+    Raises:
+        UserError: it was raised there; it is raised on all.
+    """
     if jax.process_count() == 1:
         return make()
     message = np.zeros(_MESSAGE_BYTES, np.uint8)

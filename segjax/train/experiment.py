@@ -40,6 +40,9 @@ class Experiment:
 
     `model` is called as `model.apply(variables, images, train=...)` on images as the data set stores them (uint8, n h w
     c). `loss` compares what it returns with the targets of the task: for segmentation, logits with a mask.
+
+    Raises:
+        ExperimentError: parts cannot share the batch evenly, or the share that an average keeps is not in 0..1.
     """
 
     model: nn.Module

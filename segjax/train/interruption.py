@@ -57,7 +57,11 @@ class StopRequest:
         return self._agreed
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches; raises `Stopped` before the first that comes after `agreed`."""
+        """The batches.
+
+        Raises:
+            Stopped: before the first that comes after `agreed`.
+        """
         for batch in batches:
             if self.agreed():
                 raise Stopped

@@ -60,7 +60,11 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run of the project segjax, or of WANDB_PROJECT; WANDB_MODE=offline keeps it in the run folder's wandb/."""
+    """A run of the project segjax, or of WANDB_PROJECT; WANDB_MODE=offline keeps it in the run folder's wandb/.
+
+    Raises:
+        RuntimeError: nobody is logged in.
+    """
 
     def __init__(self, run: Run, step: int, token: str | None) -> None:
         wandb: Any = importlib.import_module("wandb")
@@ -203,7 +207,11 @@ def given_up() -> bool:
 
 
 def check_loggers(names: Sequence[str]) -> None:
-    """Raise `ExperimentError` where there is no such logger, or it is not installed."""
+    """Refuse loggers that are not there.
+
+    Raises:
+        ExperimentError: there is none of that name, or it is not installed.
+    """
     for name in names:
         by_name(name, LOGGERS, "logger")
         if name != "tensorboard" and importlib.util.find_spec(name) is None:

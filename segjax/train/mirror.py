@@ -108,7 +108,11 @@ def mirrored(said: str | Path | None) -> Iterator[Path | None]:
 
 
 class Mirror:
-    """A run folder of this machine and the one in a bucket that it is brought to."""
+    """A run folder of this machine and the one in a bucket that it is brought to.
+
+    Raises:
+        ExperimentError: the address names no folder of a bucket.
+    """
 
     def __init__(self, address: str) -> None:
         self.address: str = address.rstrip("/")

@@ -37,7 +37,11 @@ _SHARE_KEPT = 8
 
 @contextlib.contextmanager
 def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
-    """Runs to be trained side by side: locked, brought to one step, placed on devices and compiled."""
+    """Runs to be trained side by side: locked, brought to one step, placed on devices and compiled.
+
+    Raises:
+        ExperimentError: rows are split over devices and augmented on them.
+    """
     experiment, task = pairs[0][0], pairs[0][0].task_of_data
     with ExitStack() as stack:
         for _, run in pairs:

@@ -21,7 +21,10 @@ def schedule(kind: Schedule, learning_rate: float, steps: int, warmup: int = 0) 
 
     "one_cycle" rises and falls by cosines (Smith and Topin 2019) and has a warm-up of its own; "cosine" falls to 0
     (Loshchilov and Hutter 2017); "poly" falls as (1 - step / steps) ** 0.9 (Chen et al. 2018); "constant" stays. Before
-    the last three, `warmup` steps rise linearly from 0. Raises ValueError where those are not fewer than `steps`.
+    the last three, `warmup` steps rise linearly from 0.
+
+    Raises:
+        ValueError: `warmup` is not fewer than `steps`.
 
     Examples:
         >>> rate = train.schedule("poly", 0.1, steps=100)
@@ -94,7 +97,11 @@ def rates_of_encoder(factor: float, decay: float = 1.0, parts: Parts = ()) -> op
 
 
 def _over_model(function: Callable[[Path, Any], Any], tree: Any) -> Any:
-    """What a function makes of the path and value of every parameter; raises ExperimentError without an encoder."""
+    """What a function makes of the path and value of every parameter.
+
+    Raises:
+        ExperimentError: the model has no encoder.
+    """
     paths = [[key.key for key in path] for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
     if not any(map(_in_encoder, paths)):
         raise ExperimentError("The model has no part named encoder: leave freeze, encoder_rate and layer_decay out.")

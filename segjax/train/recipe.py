@@ -29,6 +29,9 @@ class Recipe:
     `dtype` and `remat` are for whoever makes the model, who takes `block`, and `start` for `segjax.runs.start_from`;
     `experiment` uses the others.
 
+    Raises:
+        ExperimentError: a knob that is out of its range.
+
     Examples:
         >>> train.Recipe(steps=300, learning_rate=1e-3, ema=0.99).schedule
         'one_cycle'

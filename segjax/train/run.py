@@ -126,7 +126,11 @@ class Run:
         return self.path / "checkpoints"
 
     def configuration(self) -> dict[str, Any]:
-        """What run.json holds; raises `ExperimentError` where that is no longer what a run writes."""
+        """What run.json holds.
+
+        Raises:
+            ExperimentError: that is no longer what a run writes.
+        """
         return read_object(self.path / "run.json")
 
     def note_machine(self) -> None:

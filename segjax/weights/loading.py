@@ -67,7 +67,11 @@ class Loaded(NamedTuple):
 
 
 def loaded(module: nn.Module, variables: Variables, name: str | Path, rgb: Sequence[int] | None = None) -> Loaded:
-    """As `load`, for whoever says what was done."""
+    """As `load`, for whoever says what was done.
+
+    Raises:
+        DataError: as `load`.
+    """
     place = place_of_encoder(variables)
     state, names, unused = found(name)
     like = {kind: inside for kind, tree in variables.items() if (inside := _at(tree, place)) is not None}

@@ -26,7 +26,11 @@ class Mapped(mmap.mmap):
     """A file in memory that is read by the page and on demand, so that one of 1 GB costs no memory."""
 
     def read(self, n: int | None = None) -> bytes:
-        """As of a file; a hostile length is refused before anything of it is allocated."""
+        """As of a file; a hostile length is refused before anything of it is allocated.
+
+        Raises:
+            Refused: a length that is hostile.
+        """
         left = len(self) - self.tell()
         if (left if n is None or n < 0 else min(n, left)) > _LONGEST_READ:
             raise Refused(f"has a table of more than {_LONGEST_READ} bytes")

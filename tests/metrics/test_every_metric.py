@@ -12,13 +12,27 @@ from segjax import metrics
 CLASSES = 3
 COUNTS = {
     "confusion_matrix": jit(partial(metrics.confusion_matrix, num_classes=CLASSES)),
-    "boundary_iou": jit(partial(metrics.boundary_iou_counts, num_classes=CLASSES)),
-    "boundary_f1": partial(metrics.boundary_f1_counts, num_classes=CLASSES),
-    "hausdorff_95": partial(metrics.hausdorff_95_counts, num_classes=CLASSES),
-    "calibration": jit(
+    "boundary_iou_counts": jit(partial(metrics.boundary_iou_counts, num_classes=CLASSES)),
+    "boundary_f1_counts": partial(metrics.boundary_f1_counts, num_classes=CLASSES),
+    "hausdorff_95_counts": partial(metrics.hausdorff_95_counts, num_classes=CLASSES),
+    "calibration_counts": jit(
         lambda prediction, mask: metrics.calibration_counts(5 * jax.nn.one_hot(prediction, CLASSES), mask)
     ),
 }
+
+ELSEWHERE = {  # tests of their own: what is read from counts, of labels, boxes and attributes, and of logits alone
+    "ClassSums", "DetectionScores", "LabelScores", "LocalizationScores", "attribute_calibration_counts",
+    "attribute_confusion", "attribute_cross_entropy_counts", "best_thresholds", "boundary_f1", "boundary_iou",
+    "checkerboard_score", "class_accuracy", "class_sums", "detection_scores", "dice", "expected_calibration_error",
+    "frequency_weighted_iou", "hausdorff_95", "iou", "label_counts", "label_scores", "localization_counts",
+    "localization_scores", "mean_accuracy", "mean_boundary_f1", "mean_boundary_iou", "mean_dice", "mean_hausdorff_95",
+    "mean_iou", "pixel_accuracy", "power_spectrum",
+}  # fmt: skip
+
+
+def test_no_metric_is_forgotten():
+    assert COUNTS.keys() | ELSEWHERE == set(metrics.__all__)
+    assert not COUNTS.keys() & ELSEWHERE
 
 
 @pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)

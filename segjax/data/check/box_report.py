@@ -63,7 +63,11 @@ class BoxReport:
         return [problem for problem in self.problems if problem.severity == "error"]
 
     def refuse(self) -> None:
-        """Raise DataError with the first ten errors, if there are any."""
+        """Refuse what has errors.
+
+        Raises:
+            DataError: there are errors; it says the first ten.
+        """
         refuse(self.root, self.problems)
 
     def to_json(self) -> dict[str, Any]:

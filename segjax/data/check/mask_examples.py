@@ -65,7 +65,11 @@ def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -
 
 
 def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
-    """Write a figure into an image file; raises DataError where that cannot be done."""
+    """Write a figure into an image file.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # of file names in scripts that the font lacks
         try:

@@ -85,7 +85,11 @@ class Report:
         return [problem for problem in self.problems if problem.severity == "error"]
 
     def refuse(self) -> None:
-        """Raise DataError with the first ten errors, if there are any."""
+        """Refuse what has errors.
+
+        Raises:
+            DataError: there are errors; it says the first ten.
+        """
         refuse(self.root, self.problems)
 
     def by_split(self) -> dict[Split, tuple[Seen, ...]]:

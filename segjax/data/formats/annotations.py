@@ -68,7 +68,11 @@ class Annotations:
         self.problems.append(Problem(kind, "warning", shown(self.source), f"{shown(self.source)}{where} {sentence}."))
 
     def refuse(self) -> None:
-        """Raise DataError with the first ten errors, if there are any."""
+        """Refuse what has errors.
+
+        Raises:
+            DataError: there are errors; it says the first ten.
+        """
         refuse(self.source, self.problems)
 
     def keep_box(self, where: str, values: object, size: tuple[int, int] | None) -> Box | None:
@@ -170,7 +174,11 @@ def size_sentence(picture: Annotated, size: tuple[int, int]) -> str:
 
 
 def refuse_nothing_to_learn(name: str, pictures: Sequence[Annotated], *, outlines: bool = False) -> None:
-    """Raise DataError where none of the boxes that are there to train can train; `outlines` asks for theirs."""
+    """Refuse a set where none of the boxes that are there to train can train; `outlines` asks for theirs.
+
+    Raises:
+        DataError: none can.
+    """
     if sentence := nothing_to_learn(name, pictures, outlines=outlines):
         raise DataError(sentence)
 

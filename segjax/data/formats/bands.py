@@ -69,7 +69,11 @@ class Bands:
         return cls(depth, len(mean), (1,) if len(mean) == 1 else None, low=low, high=high)
 
     def refuse_others(self, image: Num[np.ndarray, "h w c"], name: str) -> None:
-        """Raise DataError where an image has another depth or number of bands than the set's."""
+        """Refuse an image that is not as those of the set.
+
+        Raises:
+            DataError: it has another depth or number of bands.
+        """
         if image.dtype != self.depth:
             raise DataError(
                 f"{name} has {image.dtype} where the images of the set have {self.depth}: save it as they are, for "

@@ -143,7 +143,11 @@ def read_labelmap(path: Path) -> ClassList:
 
 
 def read_nnunet_classes(path: Path) -> ClassList:
-    """Read the class names of nnU-Net's dataset.json, `{"labels": {"background": 0, "cell": 1, "ignore": 2}}`."""
+    """Read the class names of nnU-Net's dataset.json, `{"labels": {"background": 0, "cell": 1, "ignore": 2}}`.
+
+    Raises:
+        DataError: it gives no names with numbers, or not numbers from 0 on.
+    """
     try:
         labels = json.loads(path.read_text("utf-8-sig"))["labels"]
         numbers = sorted((int(number), str(name)) for name, number in labels.items())
@@ -155,7 +159,11 @@ def read_nnunet_classes(path: Path) -> ClassList:
 
 
 def read_roboflow_classes(path: Path) -> ClassList:
-    """Read Roboflow's _classes.csv, `Pixel Value, Class` and a line for each: `0, background`."""
+    """Read Roboflow's _classes.csv, `Pixel Value, Class` and a line for each: `0, background`.
+
+    Raises:
+        DataError: a line is no number and name, or the numbers are not those from 0 on.
+    """
     try:
         rows = [line.partition(",") for line in path.read_text("utf-8-sig").splitlines()[1:] if line.strip()]
         numbers = sorted((int(number), name.strip()) for number, _, name in rows)

@@ -129,7 +129,11 @@ def coco(
 
 
 def load_json(path: _FilePath) -> dict[str, Any]:
-    """The parsed file; raises DataError where it has not the three lists of COCO's format."""
+    """The parsed file.
+
+    Raises:
+        DataError: it has not the lists of COCO's format.
+    """
     name, parsed = shown(path), read_json(path, "give the file of annotations")
     if isinstance(parsed, list):
         raise DataError(f"{name} holds a list, as files of predictions do: give the file of annotations.")
@@ -142,7 +146,11 @@ def load_json(path: _FilePath) -> dict[str, Any]:
 
 
 def category_names(path: _FilePath, parsed: dict[str, Any]) -> tuple[str, ...]:
-    """The names of the categories of parsed annotations by their ids; raises DataError where they are unclear."""
+    """The names of the categories of parsed annotations by their ids.
+
+    Raises:
+        DataError: there are none, one has no number or name, or two have the same.
+    """
     name, categories = shown(path), parsed["categories"]
     for category in categories:
         if type(category.get("id")) is not int or not isinstance(category.get("name"), str):

@@ -153,7 +153,11 @@ def _tiff(stream: BinaryIO, pages: list[tiff.Page], name: str) -> Raster:
 
 
 def deep_png(image: Image.Image, stream: BinaryIO) -> Shaped[np.ndarray, "h w c"]:
-    """A PNG of 16 bits a channel, of which Pillow gives the high byte alone where it has colours or opacity."""
+    """A PNG of 16 bits a channel, of which Pillow gives the high byte alone where it has colours or opacity.
+
+    Raises:
+        OSError: it cannot be decoded.
+    """
     image.load()  # OpenCV gives what it can of a file that is cut short; Pillow refuses it
     if image.mode.startswith("I"):
         return np.asarray(image, np.uint16)[..., None]

@@ -28,7 +28,11 @@ def read_json(path: str | os.PathLike[str], instead: str = "copy it again") -> A
 
 
 def read_json_lines(path: str | os.PathLike[str]) -> list[Any]:
-    """What each line of a file of NDJSON holds, blank ones left out; raises `DataError` as `read_json`."""
+    """What each line of a file of NDJSON holds, blank ones left out.
+
+    Raises:
+        DataError: it cannot be read, or a line is no JSON.
+    """
     try:
         return [json.loads(line) for line in Path(path).read_text("utf-8-sig").splitlines() if line.strip()]
     except OSError as error:

@@ -203,7 +203,11 @@ def with_ignored(values: Shaped[np.ndarray, "h w *s"], nodata: float | None) -> 
 
 
 def whole_labels(values: Shaped[np.ndarray, "h w"], path: FilePath) -> UInt[np.ndarray, "h w"]:
-    """Numbers of any type as those of `decode_mask`; raises DataError where one is no class number."""
+    """Numbers of any type as those of `decode_mask`.
+
+    Raises:
+        DataError: one is no class number.
+    """
     wrong = (values < 0) | (values > MOST_CLASSES) | (values != np.floor(values))
     if wrong.any():
         y, x = np.argwhere(wrong)[0]

@@ -36,7 +36,11 @@ def cityscapes_levels() -> UInt8[np.ndarray, " 256"]:
 
 
 def read_ade_classes(path: Path) -> ClassList:
-    """The 150 classes of ADE20K's scene parsing (Zhou et al. 2017), by their first names."""
+    """The 150 classes of ADE20K's scene parsing (Zhou et al. 2017), by their first names.
+
+    Raises:
+        DataError: a line is no number and name, the numbers are not those from 1 on, or there are too many.
+    """
     try:
         rows = [line.split("\t") for line in path.read_text("utf-8-sig").splitlines()[1:] if line.strip()]
         numbered = sorted((int(row[0]), row[-1].strip()) for row in rows)

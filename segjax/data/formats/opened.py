@@ -32,7 +32,11 @@ def shown(path: FilePath) -> str:
 
 @contextmanager
 def image_stream(path: FilePath, data: bytes | None) -> Iterator[BinaryIO]:
-    """The bytes of an image file; whatever decoders make of them in the context becomes one sentence."""
+    """The bytes of an image file; whatever decoders make of them in the context becomes one sentence.
+
+    Raises:
+        DataError: it is no image, is damaged, or has more pixels than Pillow reads.
+    """
     name = shown(path)
     stream = _open_file(path) if data is None else io.BytesIO(data)
     start = stream.read(12)
@@ -54,6 +58,10 @@ def tiff_pages(stream: BinaryIO, name: str, most: int | None = MAX_PIXELS) -> li
     """The pages of a TIFF file, its one image first; none where it is of another format.
 
     Of an OME-TIFF the pages of all channels come first. `most` is how many pixels there may be, None for any number.
+
+    Raises:
+        DataError: it holds several images, or channels of different sizes.
+        UnidentifiedImageError: it is no TIFF after all.
     """
     start = stream.read(4)
     stream.seek(0)
@@ -78,7 +86,11 @@ def tiff_pages(stream: BinaryIO, name: str, most: int | None = MAX_PIXELS) -> li
 
 @contextmanager
 def open_image(stream: BinaryIO, name: str, pages: list[tiff.Page]) -> Iterator[ImageFile.ImageFile]:
-    """An image that Pillow reads, refused where it is several."""
+    """An image that Pillow reads.
+
+    Raises:
+        DataError: it holds several.
+    """
     with read_header(stream, name) as image:
         # A phone's JPEG holds smaller or stereo versions of it; of TIFF the pages have been counted.
         frames = 1 if pages or image.format == "MPO" else getattr(image, "n_frames", 1)
@@ -112,7 +124,11 @@ def read_header(stream: BinaryIO, name: str, formats: Sequence[str] = _FORMATS) 
 
 
 def refuse_large(pixels: int, name: str) -> None:
-    """Raise DataError where an image has more than `MAX_PIXELS`."""
+    """Refuse an image of more than `MAX_PIXELS`.
+
+    Raises:
+        DataError: it has more.
+    """
     if pixels > MAX_PIXELS:
         size, most = pixels // 10**6, MAX_PIXELS // 10**6
         raise DataError(f"{name} has {size} megapixels, over the limit of {most}: cut it up.")

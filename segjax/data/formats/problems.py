@@ -21,7 +21,11 @@ class Problem:
 
 
 def refuse(root: str | os.PathLike[str], problems: Iterable[Problem]) -> None:
-    """Raise DataError with the first ten errors among the problems, if there are any."""
+    """Refuse what has errors among its problems.
+
+    Raises:
+        DataError: there are errors; it says the first ten.
+    """
     errors = [problem.sentence for problem in problems if problem.severity == "error"]
     if not errors:
         return

@@ -43,7 +43,11 @@ class Scene(Protocol):
         ...
 
     def read(self, window: Window) -> Raster:
-        """The samples there; raises `DataError` where they cannot be read."""
+        """The samples there.
+
+        Raises:
+            DataError: they cannot be read.
+        """
         ...
 
     def stored(self, window: Window) -> Shaped[np.ndarray, "h w s"]:
@@ -128,7 +132,11 @@ class TiffScene:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
     def read(self, window: Window) -> Raster:
-        """The samples of a window, and where it has no data."""
+        """The samples of a window, and where it has no data.
+
+        Raises:
+            DataError: its colours are neither grey nor RGB.
+        """
         name, page = shown(self.path), self.pages[0]
         if not page.is_of_numbers:
             raise DataError(

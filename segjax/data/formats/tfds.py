@@ -106,7 +106,11 @@ class TfdsSource:
         return self.examples[index][self.image_key]
 
     def __getitem__(self, index: int) -> Record:
-        """Decode one example; raises DataError where its image or mask is damaged or fits no class."""
+        """Decode one example.
+
+        Raises:
+            DataError: its image or mask is damaged, the two differ in size, or a label has no class.
+        """
         index = range(len(self))[index]  # counts from the end below zero, and ends a loop with IndexError
         example = self.examples[index]
         name = f"{self.name} example {index}"
@@ -125,7 +129,11 @@ class TfdsSource:
 
 
 def open_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
-    """The builder of a set, as `tfds.builder`; raises DataError where there is none or it needs a missing package."""
+    """The builder of a set, as `tfds.builder`.
+
+    Raises:
+        DataError: there is none, or it needs a package that is missing.
+    """
     import tensorflow_datasets as tfds
 
     try:
@@ -145,7 +153,11 @@ def image_features(builder: Any) -> dict[str, Any]:
 
 
 def choose_image(builder: Any, key: str | None, what: str, channels: int) -> str:
-    """The image feature of that name, or the only one of so many channels; raises DataError where that is unclear."""
+    """The image feature of that name, or the only one of so many channels.
+
+    Raises:
+        DataError: there is none of that name, or several may be meant.
+    """
     images = image_features(builder)
     shapes = ", ".join(f"'{key}' {feature.shape}" for key, feature in images.items()) or "none"
     if key in images:
@@ -162,7 +174,11 @@ def choose_image(builder: Any, key: str | None, what: str, channels: int) -> str
 
 
 def prepare(builder: Any, download: bool) -> None:
-    """Download and prepare a set where that was not done yet; raises DataError where it fails or may not be done."""
+    """Download and prepare a set where that was not done yet.
+
+    Raises:
+        DataError: it fails, or may not be done.
+    """
     import tensorflow_datasets as tfds
 
     if builder.is_prepared():
@@ -219,7 +235,11 @@ class _Part:
 
 
 def read_examples(builder: Any, split: str) -> Examples:
-    """The examples of a split with images still encoded; raises DataError where they cannot be read."""
+    """The examples of a split with images still encoded.
+
+    Raises:
+        DataError: they cannot be read.
+    """
     import tensorflow_datasets as tfds
 
     try:

@@ -89,7 +89,11 @@ class TfdsBoxSource:
         return self.examples[index][self.image_key]
 
     def __getitem__(self, index: int) -> Record:
-        """Decode one example; raises DataError where its image is damaged or a label has no class."""
+        """Decode one example.
+
+        Raises:
+            DataError: its image is damaged, or a label has no class.
+        """
         index = range(len(self))[index]  # counts from the end below zero, and ends a loop with IndexError
         example, name = self.examples[index], f"{self.name} example {index}"
         image = read_image(f"{name} ({self.image_key})", data=example[self.image_key])

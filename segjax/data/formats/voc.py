@@ -84,7 +84,11 @@ def voc(
 
 
 def annotation_files(root: Path) -> list[Path]:
-    """The XML files of Annotations/, or beside images as of labelImg; raises DataError where there are none."""
+    """The XML files of Annotations/, or beside images as of labelImg.
+
+    Raises:
+        DataError: there are none.
+    """
     files = sorted((root / "Annotations").glob("*.xml")) or sorted(_beside_images(root))
     if not files:
         raise DataError(
@@ -105,7 +109,11 @@ def _beside_images(root: Path) -> Iterator[Path]:
 
 
 def listed_files(root: Path, path: Path) -> list[Path]:
-    """The XML files that a list names; raises DataError where it names none."""
+    """The XML files that a list names.
+
+    Raises:
+        DataError: it cannot be read, or names none.
+    """
     try:
         # VOC's lists of one class have a second column.
         keys = [line.split()[0] for line in path.read_text("utf-8-sig").splitlines() if line.strip()]

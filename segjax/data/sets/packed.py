@@ -107,7 +107,11 @@ def packed(root: str | os.PathLike[str], defaults: PackedDefaults | None = None)
 
 
 def packed_defaults(root: str | os.PathLike[str]) -> PackedDefaults:
-    """What a packed set says of itself; raises `DataError` as `packed`."""
+    """What a packed set says of itself.
+
+    Raises:
+        DataError: as `packed`.
+    """
     return PackedDefaults.from_json(_index(root)[1]["about"])
 
 

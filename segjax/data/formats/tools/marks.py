@@ -170,7 +170,11 @@ def pairs(values: object, least: int = 3) -> list[tuple[float, float]] | None:
 
 
 def stored_size(path: Path) -> tuple[int, int]:
-    """Height and width of an upright image, of its header alone; raises DataError where it has none."""
+    """Height and width of an upright image, of its header alone.
+
+    Raises:
+        DataError: it has none.
+    """
     with image_stream(path, None) as stream:
         if pages := tiff_pages(stream, shown(path)):
             return pages[0].shape[0], pages[0].shape[1]
@@ -180,7 +184,11 @@ def stored_size(path: Path) -> tuple[int, int]:
 
 
 def painted(data: bytes, what: str) -> Bool[np.ndarray, "h w"]:
-    """The pixels of a small PNG that are not 0, or not transparent; raises DataError where it is none."""
+    """The pixels of a small PNG that are not 0, or not transparent.
+
+    Raises:
+        DataError: it is none.
+    """
     with image_stream(what, data) as stream, read_header(stream, what, ("PNG",)) as image:
         channels = np.asarray(image if image.mode in ("1", "L", "LA", "RGBA") else image.convert("L"))
     return (channels[..., -1] if channels.ndim == 3 else channels) > 0

@@ -49,6 +49,9 @@ def islands(objects: Literal["one", "many"] = "one") -> Dataset:
 
     Blue Marble: Stöckli, Vermote, Saleous, Simmon and Herring 2005. Shorelines: Wessel and Smith 1996,
     doi:10.1029/96JB00104.
+
+    Raises:
+        ValueError: `objects` is another word.
     """
     if objects not in ("one", "many"):
         raise ValueError(f'islands has crops of "one" object or tiles of "many", not {objects!r}.')

@@ -31,6 +31,9 @@ def land_cover(groups: NumGroups = 4) -> Dataset:
 
     Blue Marble: Stöckli, Vermote, Saleous, Simmon and Herring 2005. MCD12C1 v006: Friedl and Sulla-Menashe 2015,
     doi:10.5067/MODIS/MCD12C1.006.
+
+    Raises:
+        ValueError: there are no so many groups.
     """
     if groups not in GROUPS:
         known = " or ".join(map(str, GROUPS))
