@@ -109,7 +109,11 @@ class Experiment:
 
 
 def refuse_strange_average(ema: float | None) -> None:
-    """Raise ExperimentError where a share of averaged weights is none."""
+    """Refuse what cannot be the share of averaged weights that a step keeps; None is for no averages.
+
+    Raises:
+        ExperimentError: it is not between 0 and 1.
+    """
     if ema is not None and not 0 < ema < 1:
         raise ExperimentError(f"ema is {ema}; it is the share of the average that a step keeps, in 0..1.")
 
