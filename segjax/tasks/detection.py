@@ -14,6 +14,7 @@ from segjax import metrics
 from segjax.data import Dataset, Record, Source
 from segjax.drawing import draw_curves, notes
 from segjax.inference import FittedSource, Variables, predict_boxes
+from segjax.inference.box_files import LEAST
 from segjax.metrics.averages import known_or_none
 from segjax.ops import boxes
 from segjax.tasks.attributes import attribute_counts, attribute_details, attribute_scores
@@ -149,7 +150,7 @@ class Detection:
             details["precision"] = {name: curve.tolist() for name, curve in curves if not np.isnan(curve).any()}
             if self._data.attribute_names and all(one.attributes is not None for one in found):
                 details.update(attribute_details(_counted(*_stacked(records, found)), self._data.attribute_names))
-            least = np.where(np.isnan(whole.class_threshold), 0.3, whole.class_threshold)
+            least = np.where(np.isnan(whole.class_threshold), LEAST, whole.class_threshold)
             kept = [one._replace(labels=np.where(one.scores >= least[one.labels], one.labels, -1)) for one in found]
             alone = [self._scores_of([record], [one]) for record, one in zip(records, found, strict=True)]
             return [self._show(*each) for each in zip(records, kept, alone, strict=True)]
