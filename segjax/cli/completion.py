@@ -92,15 +92,16 @@ def experiments(command: argparse.ArgumentParser) -> Iterator[argparse.ArgumentP
         "decoder": partial(sized, "decoders"),
         "start": lambda: ["imagenet", *weights()],
     }
-    paths = {"root": FOLDER, "images": FOLDER, "train": FILE, "val": FILE, "test": FILE, "coco": FILE}
+    paths = {"folder": FOLDER, "file": FILE}
     group = command.add_subparsers(metavar="EXPERIMENT")
     for row in json.loads((_PACKAGE / "runs/knobs.json").read_text(encoding="utf-8")):
         for name in row["names"]:
             experiment = group.add_parser(name, help=f"of {row['names'][0]}")
-            for knob, settings in row["knobs"].items():
+            for knob, said in row["knobs"].items():
+                settings = {name: value for name, value in said.items() if name != "where"}
                 known: dict[str, Any] = {"choices": Names(named[knob])} if knob in named else settings
                 known = {"action": argparse.BooleanOptionalAction} if settings.get("nargs") == 0 else known
                 action = experiment.add_argument(f"--{knob.replace('_', '-')}", **known)
-                if knob in paths:
-                    action.complete = paths[knob]  # type: ignore[attr-defined]
+                if "where" in said:
+                    action.complete = paths[said["where"]]  # type: ignore[attr-defined]
             yield experiment
