@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from segjax.cache.files import in_bucket
 from segjax.cli.process import prepare
 from segjax.cli.say import fail, print_scores
 
@@ -32,7 +33,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     from segjax.train import Interrupted, Layout, distributed, train_together
     from segjax.train.devices import is_first_process
     from segjax.train.loggers import check_loggers, log_to
-    from segjax.train.mirror import in_bucket, mirrored
+    from segjax.train.mirror import mirrored
 
     if parsed.devices is not None:
         jax.config.update("jax_num_cpu_devices", parsed.devices)  # where there is nothing but a CPU, share it
