@@ -32,12 +32,12 @@ AUGMENT = Augment(
 )
 
 
-def photographs(count: int = 32, size: int = 320) -> list[Record]:
+def photographs(count: int = 32) -> list[Record]:
     rng = np.random.default_rng(0)
     return [
         Record(
-            image=rng.integers(0, 256, (size, size, 3), dtype=np.uint8),
-            mask=rng.integers(0, 21, (size, size), dtype=np.uint8),
+            image=rng.integers(0, 256, (320, 320, 3), dtype=np.uint8),
+            mask=rng.integers(0, 21, (320, 320), dtype=np.uint8),
         )
         for _ in range(count)
     ]

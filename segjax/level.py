@@ -37,6 +37,17 @@ class Level(struct.PyTreeNode):
         """Channels of the features; 0 where there are none."""
         return 0 if self.features is None else self.features.shape[-1]
 
+    def holding(self, features: Float[Array, "n h w c"] | None) -> "Level":
+        """This place with features that a decoder made, and neither indices nor tokens, which are the encoder's.
+
+        Examples:
+            >>> image, features = jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 4, 4, 20))
+            >>> made = level.level_at(image, 8, features, tokens=features[:, 0]).holding(features[..., :6])
+            >>> made.width, made.stride, made.tokens
+            (6, 8, None)
+        """
+        return Level(features, self.size, self.stride)
+
 
 Parts = tuple[tuple[str, ...], ...]
 """The names of an encoder's parts, stage by stage in the order that an image passes them. What lies at layer1, at

@@ -19,6 +19,12 @@ def test_an_encoder_that_rounds_down_is_told_so():
         level_at(IMAGE, 4, jnp.zeros((2, 8, 11, 5)))
 
 
+def test_what_a_place_holds_leaves_the_encoders_own_behind():
+    level = level_at(IMAGE, 4, jnp.zeros((2, 9, 12, 5)), tokens=jnp.zeros((2, 1, 5)))
+    made = level.holding(jnp.ones((2, 9, 12, 3)))
+    assert (made.size, made.stride, made.width, made.indices, made.tokens) == ((9, 12), 4, 3, None, None)
+
+
 def test_size_and_stride_are_static_under_jit():
     doubled = jax.jit(lambda level: jax.tree.map(lambda x: 2 * x, level))(level_at(IMAGE, 4, jnp.ones((2, 9, 12, 5))))
     assert isinstance(doubled, Level)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from segjax.cache.store import first_line
 from segjax.errors import DataError
@@ -54,6 +54,11 @@ class Files(Protocol):
     def remove(self, name: str) -> None:
         """Take a file away, if it is there."""
         ...
+
+
+def in_bucket(said: object) -> TypeGuard[str]:
+    """Whether that names a folder of a bucket, and none of this machine."""
+    return isinstance(said, str) and said.startswith(("s3://", "gs://"))
 
 
 def files_in(root: str | os.PathLike[str]) -> Files:

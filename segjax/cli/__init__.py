@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from segjax.cache.files import in_bucket
 from segjax.cli.export import export
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.cli.parser import make_parser
@@ -82,12 +83,12 @@ def _bring_runs(parsed: argparse.Namespace) -> None:
     """Where a command looks at runs of buckets, let it look at them here."""
     for name in ("run", "on", "one", "other", "runs"):
         said: Any = getattr(parsed, name, None)
-        if not re.search("(s3|gs)://", str(said)):
-            continue
-        from segjax.train.mirror import brought
+        each = said if isinstance(said, list) else [said]
+        if any(map(in_bucket, each)):
+            from segjax.train.mirror import brought
 
-        here = [str(brought(one)) for one in said] if isinstance(said, list) else str(brought(said))
-        setattr(parsed, name, here)
+            here = [str(brought(one)) for one in each]
+            setattr(parsed, name, here if isinstance(said, list) else here[0])
 
 
 def _write_here(parsed: argparse.Namespace) -> None:

@@ -7,6 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+try:
+    import shtab
+except ModuleNotFoundError:  # the base install completes nothing
+    SHELLS, FILE, FOLDER = (), None, None
+else:
+    SHELLS, FILE, FOLDER = shtab.SUPPORTED_SHELLS, shtab.FILE, shtab.DIRECTORY
+
 _PACKAGE = Path(__file__).parents[1]
 _ZSH = """
 for _command in train launch sweep; do
@@ -74,11 +81,10 @@ def data_sets() -> Iterable[str]:
     return NAMES
 
 
-def experiments(command: argparse.ArgumentParser, file: Any, folder: Any) -> Iterator[argparse.ArgumentParser]:
+def experiments(command: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
     """Give a command every experiment, with its knobs, as a command below it, and each to be given more.
 
-    `file` and `folder` are how shells complete these. The knobs are those of the table that
-    `python -m benchmarks.completion` writes.
+    The knobs are those of the table that `python -m benchmarks.completion` writes.
     """
     named: dict[str, Callable[[], Iterable[str]]] = {
         "data": data_sets,
@@ -86,15 +92,16 @@ def experiments(command: argparse.ArgumentParser, file: Any, folder: Any) -> Ite
         "decoder": partial(sized, "decoders"),
         "start": lambda: ["imagenet", *weights()],
     }
-    paths = {"root": folder, "images": folder, "train": file, "val": file, "test": file, "coco": file}
+    paths = {"folder": FOLDER, "file": FILE}
     group = command.add_subparsers(metavar="EXPERIMENT")
     for row in json.loads((_PACKAGE / "runs/knobs.json").read_text(encoding="utf-8")):
         for name in row["names"]:
             experiment = group.add_parser(name, help=f"of {row['names'][0]}")
-            for knob, settings in row["knobs"].items():
+            for knob, said in row["knobs"].items():
+                settings = {name: value for name, value in said.items() if name != "where"}
                 known: dict[str, Any] = {"choices": Names(named[knob])} if knob in named else settings
                 known = {"action": argparse.BooleanOptionalAction} if settings.get("nargs") == 0 else known
                 action = experiment.add_argument(f"--{knob.replace('_', '-')}", **known)
-                if knob in paths:
-                    action.complete = paths[knob]  # type: ignore[attr-defined]
+                if "where" in said:
+                    action.complete = paths[said["where"]]  # type: ignore[attr-defined]
             yield experiment

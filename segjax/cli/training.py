@@ -7,17 +7,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+from segjax.cache.files import in_bucket
 from segjax.cli.process import prepare
 from segjax.cli.say import fail, print_scores
+
+_LOADING = "Loading jax, flax and orbax ..."
 
 
 def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     """`segjax train EXPERIMENT [--knob value ...]` or `segjax train --resume RUN`."""
-    if parsed.experiment is None and parsed.resume is None and ("--help" in knobs or "-h" in knobs):
+    if parsed.experiment is None and parsed.resume is None and _asks_for_help(knobs):
         parsed.parser.print_help()
         return 0
-    if (problem := _names_no_run(parsed, knobs)) is not None:
+    if (problem := _names_no_run(parsed)) is not None:
         return fail(problem)
+    if not _asks_for_help(knobs):
+        print(_LOADING, file=sys.stderr)
     prepare()
     import jax
 
@@ -28,7 +33,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     from segjax.train import Interrupted, Layout, distributed, train_together
     from segjax.train.devices import is_first_process
     from segjax.train.loggers import check_loggers, log_to
-    from segjax.train.mirror import in_bucket, mirrored
+    from segjax.train.mirror import mirrored
 
     if parsed.devices is not None:
         jax.config.update("jax_num_cpu_devices", parsed.devices)  # where there is nothing but a CPU, share it
@@ -74,14 +79,15 @@ def new(parsed: argparse.Namespace, _: list[str]) -> int:
 
 def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
     """`segjax launch EXPERIMENT --local N [--knob value ...]`, or `--slurm nodes=2,gpus=8,time=4h`."""
-    helps = "--help" in knobs or "-h" in knobs
-    if parsed.experiment is None and parsed.resume is None and helps:
+    if parsed.experiment is None and parsed.resume is None and _asks_for_help(knobs):
         parsed.parser.print_help()
         return 0
-    if (parsed.local is None) == (parsed.slurm is None) and not helps:
+    if (parsed.local is None) == (parsed.slurm is None) and not _asks_for_help(knobs):
         return fail("say where to launch it: either --local 2 or, for example, --slurm nodes=2,gpus=8,time=4h.")
-    if (problem := _names_no_run(parsed, knobs)) is not None:
+    if (problem := _names_no_run(parsed)) is not None:
         return fail(problem)
+    if not _asks_for_help(knobs):
+        print(_LOADING, file=sys.stderr)
     prepare()
     import jax
 
@@ -116,10 +122,10 @@ def launch(parsed: argparse.Namespace, knobs: list[str]) -> int:
 
 def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
     """`segjax sweep EXPERIMENT --knob a,b --other 1e-3,1e-4 --seeds 0,1,2`: every combination, and one table."""
-    if parsed.experiment is None or "--help" in knobs or "-h" in knobs:
+    if parsed.experiment is None or _asks_for_help(knobs):
         parsed.parser.print_help()
         return 0
-    print("Loading jax, flax and orbax ...", file=sys.stderr)
+    print(_LOADING, file=sys.stderr)
     prepare()
     import jax
 
@@ -151,7 +157,11 @@ def sweep(parsed: argparse.Namespace, knobs: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _names_no_run(parsed: argparse.Namespace, knobs: list[str]) -> str | None:
+def _asks_for_help(knobs: list[str]) -> bool:
+    return "--help" in knobs or "-h" in knobs
+
+
+def _names_no_run(parsed: argparse.Namespace) -> str | None:
     """What is wrong where arguments name neither a new run nor one to go on with."""
     if not parsed.experiment and parsed.resume is None:
         return "name an experiment, such as land_cover, a file of yours, or a run with --resume RUN."
@@ -159,8 +169,6 @@ def _names_no_run(parsed: argparse.Namespace, knobs: list[str]) -> str | None:
     if parsed.resume is not None and any(extra.values()):
         wrong = next(name for name, value in extra.items() if value)
         return f"--resume goes on with a run as it was; leave {wrong} out."
-    if "--help" not in knobs and "-h" not in knobs:
-        print("Loading jax, flax and orbax ...", file=sys.stderr)
     return None
 
 

@@ -26,7 +26,7 @@ def climb(
     goals = {to.stride: (i, to) for i, to in enumerate(levels, start=1) if finest_stride <= to.stride < x.stride}
     for i, to in sorted(goals.values(), key=lambda goal: -goal[1].stride):
         grown = upsample(features=x.width, factor=x.stride // to.stride, name=f"up{i}")(x.features, to)
-        x = to.replace(features=grown, indices=None, tokens=None)
+        x = to.holding(grown)
         passed.insert(0, x)
     return tuple(passed)
 

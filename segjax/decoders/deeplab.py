@@ -92,7 +92,7 @@ class DeepLabV3Decoder(nn.Module):
         assert x.features is not None
         y = ASPP(self.width, self.rates, self.separable, self.dropout, self.block, name="aspp")(x.features, train=train)
         y = self.block((self.width,), name="conv")(y, train=train)
-        return climb(x.replace(features=y, indices=None, tokens=None), levels, self.finest_stride, self.upsample)
+        return climb(x.holding(y), levels, self.finest_stride, self.upsample)
 
 
 class DeepLabV3PlusDecoder(nn.Module):
@@ -128,8 +128,8 @@ class DeepLabV3PlusDecoder(nn.Module):
         assert x.features is not None
         y = ASPP(self.width, self.rates, True, self.dropout, self.block, name="aspp")(x.features, train=train)
         y = SeparableBlock(self.width, block=self.block, name="deep")(y, train=train)
-        deep = x.replace(features=y, indices=None, tokens=None)
+        deep = x.holding(y)
         y = self.upsample(features=self.width, factor=x.stride // fine.stride, name="up")(y, fine)
         kept = self.block((self.fine_width,), window=1, name="fine")(fine.features, train=train)
         y = SeparableBlock(self.width, block=self.block, name="fuse")(jnp.concatenate([y, kept], axis=-1), train=train)
-        return (fine.replace(features=y, indices=None, tokens=None), deep)
+        return (fine.holding(y), deep)

@@ -65,10 +65,10 @@ class DPTDecoder(nn.Module):
             y = self._residual(y, f"fused{i}", train)
             y = self.upsample(features=None, factor=2, name=f"up{i}")(y, place(own.stride // 2))
             fused = Conv(self.width, 1, dtype=y.dtype, name=f"out{i}")(y)
-            pyramid.insert(0, place(own.stride // 2).replace(features=fused))
+            pyramid.insert(0, place(own.stride // 2).holding(fused))
         y = self.block((self.width,), name="last")(fused, train=train)
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        return (pyramid[0].replace(features=y), *pyramid[1:])
+        return (pyramid[0].holding(y), *pyramid[1:])
 
     def _reassembled(self, level: Level, own: Level, i: int) -> Float[Array, "n h w c"]:
         """The features of a level at the stride that it has in the pyramid."""

@@ -57,14 +57,14 @@ class FCNDecoder(nn.Module):
             y = self.block((self.hidden,), window=window, name=name)(y, train=train)
             y = nn.Dropout(self.dropout, deterministic=not train)(y)
         score = partial(nn.Conv, self.num_classes, (1, 1), dtype=jnp.promote_types(y.dtype, jnp.float32))
-        x = x.replace(features=score(name="score")(y), indices=None, tokens=None)
+        x = x.holding(score(name="score")(y))
         for i, to in enumerate(goals if self.climb else goals[: self.skips]):
             number = len(goals) - i
             upsample = self.upsample(features=self.num_classes, factor=x.stride // to.stride, name=f"up{number}")
             scores = upsample(x.features, to)
             if i < self.skips:
                 scores += score(kernel_init=zeros, name=f"score_pool{number - 1}")(_pooled(goals[i + 1], to))
-            x = to.replace(features=scores, indices=None, tokens=None)
+            x = to.holding(scores)
         return (x,)
 
 

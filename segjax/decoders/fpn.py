@@ -52,12 +52,12 @@ class FPNDecoder(nn.Module):
             if branches:
                 up = self.upsample(features=self.width, factor=x.stride // to.stride, name=f"up{i}")
                 y += up(x.features, to)
-            x = to.replace(features=y, indices=None, tokens=None)
+            x = to.holding(y)
             pyramid.insert(0, x)
             branches.append(self.to_finest(x, levels[: i - 1], i, train))
         joined = jnp.concatenate(branches, axis=-1) if self.concatenate else sum(branches)
         merged = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(joined)
-        return (x.replace(features=merged), *pyramid[1:])
+        return (x.holding(merged), *pyramid[1:])
 
     def to_finest(self, x: Level, finer: tuple[Level, ...], i: int, train: bool) -> Float[Array, "n h w c"]:
         """A level of the pyramid as features of the finest: one convolution at least, and one a climb."""

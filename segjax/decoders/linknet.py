@@ -38,7 +38,7 @@ class LinkNetDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
-        x, passed = levels[-1], []
+        x, passed = levels[-1].holding(levels[-1].features), []
         said: Any = self.block((), parent=None)
         for i, to in reversed([*enumerate(climbed_to(levels, self.finest_stride), start=1)]):
             narrow = max(1, x.width // 4)
@@ -48,6 +48,6 @@ class LinkNetDecoder(nn.Module):
                 y = said.norm(use_running_average=not train, dtype=y.dtype, name=f"up_norm{i}")(y)
             y = y if said.activation is None else said.activation(y)
             y = self.block((to.width or self.last_width,), window=1, name=f"widen{i}")(y, train=train)
-            x = to.replace(features=y if to.features is None else y + to.features, indices=None, tokens=None)
+            x = to.holding(y if to.features is None else y + to.features)
             passed.insert(0, x)
         return tuple(passed) or (x,)

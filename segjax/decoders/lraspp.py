@@ -44,7 +44,7 @@ class LRASPPDecoder(nn.Module):
         gate = Conv(self.width, 1, use_bias=False, dtype=y.dtype, name="gate")(ops.adaptive_avg_pool(x.features, 1))
         y = self.upsample(features=None, factor=x.stride // fine.stride, name="up")(y * nn.sigmoid(gate), fine)
         y = jnp.concatenate([fine.features, y], axis=-1)
-        return (fine.replace(features=y, indices=None, tokens=None),)
+        return (fine.holding(y),)
 
 
 class PlainDecoder(nn.Module):
@@ -76,4 +76,4 @@ class PlainDecoder(nn.Module):
         width = max(1, x.width // 4) if self.width is None else self.width
         y = self.block((width,), name="conv")(x.features, train=train)
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        return climb(x.replace(features=y, indices=None, tokens=None), levels, self.finest_stride, self.upsample)
+        return climb(x.holding(y), levels, self.finest_stride, self.upsample)

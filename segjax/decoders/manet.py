@@ -86,7 +86,7 @@ class MANetDecoder(nn.Module):
         """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
         goals, x = climbed_to(levels, self.finest_stride), levels[-1]
         check_widths("MA-Net", self.widths, goals)
-        x = x.replace(features=self.attention(name="attention")(x.features), indices=None, tokens=None)
+        x = x.holding(self.attention(name="attention")(x.features))
         passed: list[Level] = []
         for i, to in reversed([*enumerate(goals, start=1)]):
             width = self.widths[i - 1] if self.widths is not None else own_width(to, x)
@@ -100,8 +100,6 @@ class MANetDecoder(nn.Module):
                 gate = partial(ChannelGate, max(1, to.width // self.reduction), names=_GATE, dtype=y.dtype)
                 gate, own = (gate(name=f"{name}{i}") for name in ("gate_up", "gate_skip"))
                 y = jnp.concatenate([y * (gate(y) + own(to.features)), to.features], axis=-1)
-            x = to.replace(
-                features=self.block((width, width), name=f"stage{i}")(y, train=train), indices=None, tokens=None
-            )
+            x = to.holding(self.block((width, width), name=f"stage{i}")(y, train=train))
             passed.insert(0, x)
         return tuple(passed) or (x,)

@@ -80,7 +80,7 @@ class PANDecoder(nn.Module):
         """The deepest level and those that were climbed to, finest first."""
         *goals, x = at_least(levels, self.finest_stride)
         pyramid = PyramidAttention(self.width, self.align_corners, self.block, name="pyramid")
-        x = x.replace(features=pyramid(x.features, train=train), indices=None, tokens=None)
+        x = x.holding(pyramid(x.features, train=train))
         passed = [x]
         for i, to in reversed([*enumerate(goals, start=1)]):
             assert x.features is not None
@@ -88,6 +88,6 @@ class PANDecoder(nn.Module):
             gate = gate(ops.adaptive_avg_pool(x.features, 1), train=train)
             fine = self.block((self.width,), name=f"fine{i}")(to.features, train=train)
             up = self.upsample(features=self.width, factor=x.stride // to.stride, name=f"up{i}")(x.features, to)
-            x = to.replace(features=up + fine * gate, indices=None, tokens=None)
+            x = to.holding(up + fine * gate)
             passed.insert(0, x)
         return tuple(passed)

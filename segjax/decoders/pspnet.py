@@ -80,4 +80,4 @@ class PSPNetDecoder(nn.Module):
         y = jnp.concatenate([*pool(x, train=train), x], axis=-1)
         y = self.block((self.width,), window=1, name="conv")(y, train=train)
         y = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(y)
-        return climb(level.replace(features=y, indices=None, tokens=None), levels, self.finest_stride, self.upsample)
+        return climb(level.holding(y), levels, self.finest_stride, self.upsample)

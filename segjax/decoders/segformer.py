@@ -54,4 +54,4 @@ class SegFormerDecoder(nn.Module):
             brought.append(y)
         y = self.block((self.width,), window=1, name="fuse")(jnp.concatenate(brought, axis=-1), train=train)
         y = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(y)
-        return (finest.replace(features=y, indices=None, tokens=None),)
+        return (finest.holding(y),)

@@ -59,9 +59,8 @@ class UNetDecoder(nn.Module):
                 f"{len(goals) + 1}, those down to stride {self.finest_stride}: give one stage "
                 "per level but the deepest."
             )
-        x = levels[-1]
-        if self.bottleneck is not None:
-            x = x.replace(features=self.bottleneck(x.features, train=train))
+        deepest = levels[-1].features
+        x = levels[-1].holding(deepest if self.bottleneck is None else self.bottleneck(deepest, train=train))
         passed: list[Level] = []
         for i, to in reversed([*enumerate(goals, start=1)]):
             widths = (own_width(to, x),) * 2 if self.stages is None else self.stages[i - 1]
@@ -79,6 +78,6 @@ class UNetDecoder(nn.Module):
                     y = attended(y, self.attention, f"joined{i}")
                 y = block(y, train=train)
             y = attended(y, self.attention, f"attended{i}")
-            x = to.replace(features=y, indices=None, tokens=None)
+            x = to.holding(y)
             passed.insert(0, x)
         return tuple(passed) or (x,)

@@ -44,7 +44,7 @@ class UNetPlusPlusDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The last node of every level that was climbed to, finest first."""
-        goals, deepest = climbed_to(levels, self.finest_stride), levels[-1]
+        goals, deepest = climbed_to(levels, self.finest_stride), levels[-1].holding(levels[-1].features)
         check_widths("U-Net++", self.widths, goals)
         nodes: list[list[Level]] = [[deepest]]  # of the levels from the deepest up, as far as they are made
         for i, to in reversed([*enumerate(goals, start=1)]):
@@ -65,7 +65,7 @@ class UNetPlusPlusDecoder(nn.Module):
                         y = attended(y, self.attention, f"joined{i}_{j}")
                     y = block(y, train=train)
                 y = attended(y, self.attention, f"attended{i}_{j}")
-                row.append(to.replace(features=y, indices=None, tokens=None))
+                row.append(to.holding(y))
             nodes.append(row)
         return tuple(row[-1] for row in reversed(nodes[1:])) or (deepest,)
 

@@ -46,12 +46,12 @@ class UPerNetDecoder(nn.Module):
         pool = PyramidPooling(self.width, normalise_whole=True, block=self.block, name="pyramid")
         y = jnp.concatenate([normed[-1], *pool(normed[-1], train=train)], axis=-1)
         pooled = self.block((self.width,), name="pooled")(y, train=train)
-        x = levels[-1].replace(features=pooled, indices=None, tokens=None)
+        x = levels[-1].holding(pooled)
         pyramid = [(len(levels), x)]
         for i, to in reversed([*enumerate(levels[:-1], start=1)]):
             lateral = self.block((self.width,), window=1, name=f"lateral{i}")(normed[i - 1], train=train)
             up = self.upsample(features=self.width, factor=x.stride // to.stride, name=f"up{i}")
-            x = to.replace(features=lateral + up(x.features, to), indices=None, tokens=None)
+            x = to.holding(lateral + up(x.features, to))
             pyramid.insert(0, (i, x))
         brought = []
         for i, level in pyramid:
@@ -63,5 +63,5 @@ class UPerNetDecoder(nn.Module):
                 y = self.upsample(features=self.width, factor=factor, name=f"jump{i}")(y, levels[0])
             brought.append(y)
         y = self.block((self.width,), name="fuse")(jnp.concatenate(brought, axis=-1), train=train)
-        fused = levels[0].replace(features=y, indices=None, tokens=None)
+        fused = levels[0].holding(y)
         return (fused, *(level for _, level in pyramid[1:]))

@@ -14,6 +14,7 @@ from jaxtyping import Real, UInt8
 
 from segjax.drawing.names import in_legend
 from segjax.drawing.palette import Palette, hexadecimal
+from segjax.whole import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,10 +33,8 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure whole or not at all."""
     import matplotlib
 
-    partial = folder / f".{name}.partial"
-    with matplotlib.rc_context({"savefig.dpi": 110}):
+    with written_whole(folder / name) as partial, matplotlib.rc_context({"savefig.dpi": 110}):
         figure.savefig(partial, format="png")
-    partial.replace(folder / name)
 
 
 def despine(axes: Axes) -> None:

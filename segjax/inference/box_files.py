@@ -26,6 +26,8 @@ from segjax.ops.boxes import Detections
 from segjax.strict_json import as_json
 
 COCO_FILE, RESULTS_FILE = "boxes.json", "coco_results.json"
+LEAST = 0.3
+"""The score from which boxes are drawn and written where nobody says another."""
 
 
 def predict_box_files(
@@ -39,7 +41,7 @@ def predict_box_files(
     attribute_names: Sequence[str] = (),
     size: tuple[int, int] | None = None,
     max_boxes: int = 100,
-    least: float = 0.3,
+    least: float = LEAST,
     bands: Bands | None = None,
     annotations: Path | None = None,
 ) -> Summary:

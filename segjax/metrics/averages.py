@@ -1,5 +1,7 @@
 """What every score does with its sums: divide, and average over the classes that have one."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
@@ -15,3 +17,8 @@ def mean(scores: Float[np.ndarray, " k"]) -> float:
     """Mean of the scores that are not NaN; NaN if there are none."""
     known = scores[~np.isnan(scores)]
     return float(known.mean()) if known.size else float("nan")
+
+
+def known_or_none(score: Any) -> float | None:
+    """A score as a report has it: None where it is NaN."""
+    return None if np.isnan(score) else float(score)

@@ -35,7 +35,7 @@ class SideOutputs(nn.Module):
             assert level.features is not None
             side = Conv(1, 1, dtype=level.features.dtype, name=f"side{i}")(level.features)
             maps.append(Bilinear(factor=level.stride // to.stride, name=f"up{i}")(side, to))
-        return (to.replace(features=jnp.concatenate(maps, axis=-1), indices=None),)
+        return (to.holding(jnp.concatenate(maps, axis=-1)),)
 
 
 def hed() -> Normalized:

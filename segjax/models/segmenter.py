@@ -64,7 +64,7 @@ class Segmenter(nn.Module):
         levels = from_image(self.encoder(image, train=train), image, self.places)
         x = self.decoder(levels, train=train)[0]
         if self.head is not None:
-            x = x.replace(features=self.head(self.num_classes, dtype=_wide(x), name="head")(x.features))
+            x = x.holding(self.head(self.num_classes, dtype=_wide(x), name="head")(x.features))
         logits: Any = _climbed(x, image, self.stride, self.to_image)
         if self.activation is not None:
             logits = self.activation(logits)

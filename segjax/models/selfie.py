@@ -70,7 +70,7 @@ class GatedClimb(nn.Module):
             spread = Conv(to.width, 3, groups=to.width, dtype=x.dtype, name=f"spread{i}")(x)
             x = x + nn.relu(spread)
         logits = ConvTranspose(1, 2, name="segment")(x, finer[0])
-        return (finer[0].replace(features=logits),)
+        return (finer[0].holding(logits),)
 
 
 def selfie() -> Normalized:

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 WIDTH, HEIGHT = 400, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 20, 12, 38
+_BINS = 20
+"""Bars of a histogram."""
 
 Points = Sequence[tuple[float, float | None]]
 """x and y; no y where it is undefined."""
@@ -61,12 +63,12 @@ class Chart:
     lines: list[Drawn]
     bars: list[Bar] = field(default_factory=list)
     diagonal: str = ""
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = _LEFT
-    right: int = WIDTH - _RIGHT
-    top: int = _TOP
-    bottom: int = HEIGHT - _BOTTOM
+    width: ClassVar = WIDTH
+    height: ClassVar = HEIGHT
+    left: ClassVar = _LEFT
+    right: ClassVar = WIDTH - _RIGHT
+    top: ClassVar = _TOP
+    bottom: ClassVar = HEIGHT - _BOTTOM
 
     @property
     def legend(self) -> list[Drawn]:
@@ -108,13 +110,13 @@ def curves(
     return Chart(title, f"{title} by {x_label}: {ends}.", x_label, y_label, _marks(right), _marks(up), drawn)
 
 
-def histogram(title: str, values: Sequence[float], *, x_label: str, y_label: str, bins: int = 20) -> Chart:
+def histogram(title: str, values: Sequence[float], *, x_label: str, y_label: str) -> Chart:
     """How many values, of 0..1, are in each bin."""
-    counts = [0] * bins
+    counts = [0] * _BINS
     for value in values:
-        counts[min(int(value * bins), bins - 1)] += 1
+        counts[min(int(value * _BINS), _BINS - 1)] += 1
     right, up = _scales((0.0, 1.0), (0.0, float(max(counts))))
-    bars = [_bar(i / bins, (i + 1) / bins, count, right, up) for i, count in enumerate(counts) if count]
+    bars = [_bar(i / _BINS, (i + 1) / _BINS, count, right, up) for i, count in enumerate(counts) if count]
     middle = sorted(values)[len(values) // 2]
     about = f"{title}: {len(values)} values from {min(values):.3f} to {max(values):.3f}, the median is {middle:.3f}."
     return Chart(title, about, x_label, y_label, _marks(right), _marks(up), [], bars)

@@ -9,6 +9,7 @@ from segjax.data import Dataset
 from segjax.drawing import hexadecimal
 from segjax.strict_json import as_json, read_object, read_rows
 from segjax.tasks.examined import Examined
+from segjax.whole import write_whole
 
 DETAILS, IMAGES = "details.json", "per_image.jsonl"
 
@@ -52,17 +53,6 @@ def keep_examined(folder: Path, headline: str, data: Dataset, examined: Examined
     details = {"headline": headline, "data": data.name, "colours": colours, "total": examined.total}
     write_whole(folder / IMAGES, "".join(as_json(one) + "\n" for one in examined.images))
     write_whole(folder / DETAILS, as_json(details | examined.details) + "\n")
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
-    except OSError:  # on a full disk a part of it would take what room is left
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def read_run(folder: Path) -> RunFiles:

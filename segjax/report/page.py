@@ -12,10 +12,11 @@ from segjax.data import Dataset
 from segjax.metrics import expected_calibration_error
 from segjax.report import charts
 from segjax.report.charts import Chart, Line
-from segjax.report.folder import RunFiles, keep_examined, read_run, scalars, write_whole
+from segjax.report.folder import RunFiles, keep_examined, read_run, scalars
 from segjax.report.pictures import EXACT, data_uri
 from segjax.report.words import called, duration, number, quantity, score, shown
 from segjax.tasks.examined import Examined, Example
+from segjax.whole import write_whole
 
 if TYPE_CHECKING:
     import jinja2

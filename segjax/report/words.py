@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from segjax.progress import clock
+
 _CALLED = {
     "miou": "mean IoU",
     "iou": "IoU",
@@ -57,8 +59,5 @@ def quantity(value: float, unit: str, base: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Such as 7 min 42 s."""
-    hours, minutes = divmod(round(seconds) // 60, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {round(seconds) % 60} s" if minutes else f"{seconds:.1f} s"
+    """Such as 7 min 42 s, and 8.5 s where a tenth says something."""
+    return f"{seconds:.1f} s" if round(seconds) < 60 else clock(seconds)

@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from segjax.errors import ExperimentError
 from segjax.report import RunFiles, read_run
-from segjax.runs.per_image import flat_scores
 from segjax.runs.report import finished_runs
+from segjax.train.history import flat_scores
 
 RESAMPLES = 10_000
 _AT_ONCE = 500

@@ -18,8 +18,8 @@ from segjax.errors import ExperimentError, nearest
 from segjax.train.recipe import Recipe
 
 Knobs = dict[str, Any]
-WHERE = ("root", "train", "val", "test", "coco", "images")
-"""Knobs that say where data is, which may move."""
+WHERE = {"root": "folder", "train": "file", "val": "file", "test": "file", "coco": "file", "images": "folder"}
+"""Knobs that say where data is, which may move, and what is there."""
 TRAINING = (
     "steps", "batch_size", "learning_rate", "schedule", "warmup", "weight_decay", "accumulate", "evaluate_every",
     "patience",
@@ -66,7 +66,8 @@ def located(knobs: Mapping[str, Any]) -> Knobs:
     """The knobs, paths of data as they hold from any working folder; a name of a list, or an address, stays itself."""
 
     def absolute(name: str, value: Any) -> Any:
-        is_path = name in ("root", "images") or (name in WHERE and isinstance(value, str) and Path(value).is_file())
+        there = WHERE.get(name)
+        is_path = there == "folder" or (there == "file" and isinstance(value, str) and Path(value).is_file())
         if not ((is_path and isinstance(value, str)) or isinstance(value, Path)) or "://" in str(value):
             return value
         return type(value)(Path(value).absolute())
@@ -132,10 +133,11 @@ def types_of(function: Callable[..., Any]) -> dict[str, Any]:
 def options_of(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     """What a command line knows of every knob, by its flat name: how many words it takes, unless one, and which.
 
-    A knob that takes none is a pair of flags, --knob and --no-knob.
+    A knob that takes none is a pair of flags, --knob and --no-knob. One that says where data is has that as `where`.
     """
     flags = {name: _flag(hint) for name, hint in types_of(function).items()}
-    return {name: _option(flag) for name, flag in flags.items() if flag is not None}
+    where = {name: {"where": there} for name, there in WHERE.items()}
+    return {name: _option(flag) | where.get(name, {}) for name, flag in flags.items() if flag is not None}
 
 
 def _option(flag: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The scores of every image of a split, beside those of all: a table, the worst drawn, and what is taken for what."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from segjax.metrics import expected_calibration_error
 from segjax.strict_json import as_json
 from segjax.tasks import Segmentation
 from segjax.tasks.task import Task
+from segjax.train.history import flat_scores
 from segjax.train.state import Variables
 
 _DRAWN = 6
@@ -92,12 +93,3 @@ class _Some:
 
     def __getitem__(self, index: int) -> Record:
         return self._source[self._numbers[index]]
-
-
-def flat_scores(scores: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every score with its name; by class as `iou/water`."""
-    for name, value in scores.items():
-        if isinstance(value, dict):
-            yield from flat_scores(value, f"{prefix}{name}/")
-        else:
-            yield prefix + name, value

@@ -10,6 +10,7 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
+from segjax.cache.files import in_bucket
 from segjax.data import Statistics
 from segjax.errors import ExperimentError
 from segjax.layers import inputs_of
@@ -21,7 +22,7 @@ from segjax.train.checkpoints import read_variables
 from segjax.train.devices import is_first_process
 from segjax.train.experiment import Experiment
 from segjax.train.inputs import Start
-from segjax.train.mirror import brought, in_bucket
+from segjax.train.mirror import brought
 from segjax.train.state import Variables
 from segjax.weights.catalogue import RECORDS, of_encoder
 from segjax.weights.loading import found, loaded, place_of_encoder

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from segjax import metrics
-from segjax.metrics.averages import ratio
+from segjax.metrics.averages import known_or_none, ratio
 from segjax.ops import boxes
 
 
@@ -53,12 +53,12 @@ def attribute_scores(parts: Sequence[AttributeCounts], names: Sequence[str]) -> 
     )
     errors = [metrics.expected_calibration_error(one) for one in calibration]
     scores: dict[str, Any] = {
-        "attribute_cross_entropy": _known(ratio(entropy, known)),
-        "calibration_error": dict(zip(names, map(_known, errors), strict=True)),
+        "attribute_cross_entropy": known_or_none(ratio(entropy, known)),
+        "calibration_error": dict(zip(names, map(known_or_none, errors), strict=True)),
     }
     if len(names) > 1:
-        recall = map(_known, metrics.class_accuracy(confusion))
-        scores["attribute_accuracy"] = _known(metrics.pixel_accuracy(confusion))
+        recall = map(known_or_none, metrics.class_accuracy(confusion))
+        scores["attribute_accuracy"] = known_or_none(metrics.pixel_accuracy(confusion))
         scores["attribute_recall"] = dict(zip(names, recall, strict=True))
     return scores
 
@@ -69,7 +69,3 @@ def attribute_details(counts: AttributeCounts, names: Sequence[str]) -> dict[str
     if len(names) > 1:
         details |= {"confusion": np.asarray(counts.confusion).astype(int).tolist(), "confused": list(names)}
     return details
-
-
-def _known(score: Any) -> float | None:
-    return None if np.isnan(score) else float(score)

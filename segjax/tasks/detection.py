@@ -14,6 +14,8 @@ from segjax import metrics
 from segjax.data import Dataset, Record, Source
 from segjax.drawing import draw_curves, notes
 from segjax.inference import FittedSource, Variables, predict_boxes
+from segjax.inference.box_files import LEAST
+from segjax.metrics.averages import known_or_none
 from segjax.ops import boxes
 from segjax.tasks.attributes import attribute_counts, attribute_details, attribute_scores
 from segjax.tasks.boxes import BoxPredictions
@@ -115,9 +117,9 @@ class Detection:
             num_classes=self._num_classes,
             max_boxes=self._max_boxes,
         )
-        scores: dict[str, Any] = {name: _known(getattr(found, name)) for name in _WHOLE}
+        scores: dict[str, Any] = {name: known_or_none(getattr(found, name)) for name in _WHOLE}
         for name in ("class_ap50", "class_ap", "class_f1", "class_threshold"):
-            scores[name] = dict(zip(self._data.class_names, map(_known, getattr(found, name)), strict=True))
+            scores[name] = dict(zip(self._data.class_names, map(known_or_none, getattr(found, name)), strict=True))
         if "attributes" in parts[0]:
             scores |= attribute_scores([part["attributes"] for part in parts], self._data.attribute_names)
         return scores
@@ -148,7 +150,7 @@ class Detection:
             details["precision"] = {name: curve.tolist() for name, curve in curves if not np.isnan(curve).any()}
             if self._data.attribute_names and all(one.attributes is not None for one in found):
                 details.update(attribute_details(_counted(*_stacked(records, found)), self._data.attribute_names))
-            least = np.where(np.isnan(whole.class_threshold), 0.3, whole.class_threshold)
+            least = np.where(np.isnan(whole.class_threshold), LEAST, whole.class_threshold)
             kept = [one._replace(labels=np.where(one.scores >= least[one.labels], one.labels, -1)) for one in found]
             alone = [self._scores_of([record], [one]) for record, one in zip(records, found, strict=True)]
             return [self._show(*each) for each in zip(records, kept, alone, strict=True)]
@@ -182,7 +184,7 @@ class Detection:
         wrong = int((~alike.any(0) & ~inside.any(0)).sum())
         caption = f"{right} of {len(true[0])} found, {wrong} wrong"
         drawn = notes(found, self._data.class_names, self._data.attribute_names)
-        scores = {name: _known(getattr(alone, name)) for name in ("ap50", "ap")}
+        scores = {name: known_or_none(getattr(alone, name)) for name in ("ap50", "ap")}
         return Shown(record, drawn, (right + 1) / (len(true[0]) + wrong + 1), caption, scores)
 
 
@@ -218,7 +220,3 @@ def _inside(found: Any, size: Int[Array, "n 2"]) -> Any:
     """What is found within images of (height, width), as `predict_boxes` gives it: label -1 where nothing is."""
     within = boxes.clip(found.boxes, (size[:, None, 0], size[:, None, 1]))
     return found._replace(boxes=within, labels=jnp.where((within[..., 2:] > 0).all(-1), found.labels, -1))
-
-
-def _known(score: Any) -> float | None:
-    return None if np.isnan(score) else float(score)

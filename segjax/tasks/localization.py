@@ -16,6 +16,7 @@ from segjax.data import Dataset, Record, Source
 from segjax.data.padding import padded
 from segjax.drawing import draw_curves, notes
 from segjax.inference import FittedSource, Variables
+from segjax.metrics.averages import known_or_none
 from segjax.ops import boxes
 from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examined import Examined, calibration_bins
@@ -95,10 +96,10 @@ class Localization:
             counts += part
         whole, by_class = metrics.localization_scores(counts.sum(0)), metrics.localization_scores(counts)
         return {
-            "localization_accuracy": _known(whole.localization_accuracy),
-            "mean_iou": _known(whole.mean_iou),
-            "box_accuracy": _known(whole.box_accuracy),
-            "class_accuracy": _known(whole.class_accuracy),
+            "localization_accuracy": known_or_none(whole.localization_accuracy),
+            "mean_iou": known_or_none(whole.mean_iou),
+            "box_accuracy": known_or_none(whole.box_accuracy),
+            "class_accuracy": known_or_none(whole.class_accuracy),
             "accuracy": self._by_class(by_class.localization_accuracy),
             "iou": self._by_class(by_class.mean_iou),
         }
@@ -138,8 +139,4 @@ class Localization:
         return examined._replace(details={"calibration": calibration_bins(confidence, right > 0).tolist()})
 
     def _by_class(self, scores: Float[np.ndarray, " k"]) -> dict[str, float | None]:
-        return dict(zip(self._data.class_names, map(_known, scores), strict=True))
-
-
-def _known(score: Any) -> float | None:
-    return None if np.isnan(score) else float(score)
+        return dict(zip(self._data.class_names, map(known_or_none, scores), strict=True))

@@ -6,10 +6,8 @@ from typing import Any
 
 from segjax.errors import InferenceError
 from segjax.inference import Probabilities, Tiling
+from segjax.inference.box_files import LEAST
 from segjax.ops.boxes import SoftNMS
-
-LEAST = 0.3
-"""The score from which boxes are drawn and written where nobody says another."""
 
 
 @dataclass(frozen=True)

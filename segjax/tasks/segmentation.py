@@ -16,6 +16,7 @@ from segjax import metrics
 from segjax.data import Dataset, Source
 from segjax.drawing import draw_curves
 from segjax.inference import Variables
+from segjax.metrics.averages import known_or_none
 from segjax.tasks.examined import Examined
 from segjax.tasks.mask_examples import IN_MATRIX, look_at_classes
 from segjax.tasks.masks import MaskPredictions
@@ -86,10 +87,10 @@ class Segmentation:
         """Scores of a split; the counts are summed as int64, so any number of pixels is exact."""
         confusion = self._sum(measured)
         scores: Scores = {
-            "miou": _known(metrics.mean_iou(confusion)),
+            "miou": known_or_none(metrics.mean_iou(confusion)),
             "iou": self._by_class(metrics.iou(confusion)),
             "dice": self._by_class(metrics.dice(confusion)),
-            "pixel_accuracy": _known(metrics.pixel_accuracy(confusion)),
+            "pixel_accuracy": known_or_none(metrics.pixel_accuracy(confusion)),
         }
         return dict(scores)
 
@@ -129,8 +130,4 @@ class Segmentation:
         return total
 
     def _by_class(self, scores: Any) -> dict[str, float | None]:
-        return dict(zip(self._data.class_names, map(_known, np.asarray(scores)), strict=True))
-
-
-def _known(score: Any) -> float | None:
-    return None if np.isnan(score) else float(score)
+        return dict(zip(self._data.class_names, map(known_or_none, np.asarray(scores)), strict=True))

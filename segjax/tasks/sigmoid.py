@@ -15,7 +15,7 @@ from segjax.data import Dataset, Source
 from segjax.drawing import draw_curves
 from segjax.errors import ExperimentError
 from segjax.inference import Variables
-from segjax.metrics.averages import mean
+from segjax.metrics.averages import known_or_none, mean
 from segjax.metrics.labels import BINS
 from segjax.tasks.examined import Examined
 from segjax.tasks.mask_examples import look_at_labels
@@ -106,8 +106,8 @@ class SigmoidSegmentation:
         thresholds = metrics.best_thresholds(counts) if self._chosen is None else np.array(self._chosen)
         whole, each = metrics.label_scores(counts, thresholds), metrics.label_scores(images, thresholds)
         scores: Scores = {
-            "miou": _known(mean(whole.iou)),
-            "mdice": _known(mean(whole.dice)),
+            "miou": known_or_none(mean(whole.iou)),
+            "mdice": known_or_none(mean(whole.dice)),
             "iou": self._by_label(whole.iou),
             "dice": self._by_label(whole.dice),
             "precision": self._by_label(whole.precision),
@@ -138,8 +138,4 @@ class SigmoidSegmentation:
         return (0.5,) * len(self._labels) if self._chosen is None else tuple(self._chosen)
 
     def _by_label(self, scores: Any) -> dict[str, float | None]:
-        return dict(zip(self._labels, map(_known, scores), strict=True))
-
-
-def _known(score: Any) -> float | None:
-    return None if np.isnan(score) else float(score)
+        return dict(zip(self._labels, map(known_or_none, scores), strict=True))

@@ -30,6 +30,10 @@ class Progress(TypedDict, total=False):
     """h w c of the image that the model's variables were made for."""
 
 
+_LAST = 2
+"""How many of the last checkpoints are kept."""
+
+
 class Checkpoints:
     """The checkpoints of one run, written in the background; a kill leaves the newest complete one readable.
 
@@ -38,8 +42,8 @@ class Checkpoints:
     (where the data goes on) and `configuration` (what run.json holds).
     """
 
-    def __init__(self, folder: Path, configuration: dict[str, Any] | None = None, last: int = 2) -> None:
-        self._kept = _LastAndBest(LatestN(last))
+    def __init__(self, folder: Path, configuration: dict[str, Any] | None = None) -> None:
+        self._kept = _LastAndBest(LatestN(_LAST))
         self._configuration = configuration or {}
         self._manager = _manager(folder, preservation_policy=self._kept, cleanup_tmp_directories=True)
 

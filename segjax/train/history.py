@@ -1,6 +1,6 @@
 """The rows that stay of one run, and what they say of its checkpoints."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from segjax.train.loggers import Loggers
@@ -42,7 +42,7 @@ class History:
         self.rows.append(row)
         if self._writes:
             self._run.append_metrics([row])
-            self.show(step, {name: value for part in parts for name, value in _flat(parts[part], f"{part}/").items()})
+            self.show(step, {name: value for name, value in flat_scores(parts) if value is not None})
 
     def show(self, step: int, numbers: dict[str, float]) -> None:
         """Numbers for loggers alone."""
@@ -91,11 +91,10 @@ def validated(rows: Sequence[Row], step: int) -> dict[str, Any] | None:
     return None if row is None else row.get("ema", row["val"])
 
 
-def _flat(scores: dict[str, Any], prefix: str) -> dict[str, float]:
-    numbers: dict[str, float] = {}
+def flat_scores(scores: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every score with its name; by class as `iou/water`."""
     for name, value in scores.items():
         if isinstance(value, dict):
-            numbers |= _flat(value, f"{prefix}{name}/")
-        elif value is not None:
-            numbers[prefix + name] = value
-    return numbers
+            yield from flat_scores(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, value

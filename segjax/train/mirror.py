@@ -13,12 +13,12 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import jax
 
 from segjax.cache import data_dir
-from segjax.cache.files import Files, files_in
+from segjax.cache.files import Files, files_in, in_bucket
 from segjax.errors import DataError, ExperimentError, UserError
 from segjax.train.run import write_json
 
@@ -26,14 +26,8 @@ EVERY = 30.0
 """Seconds between two looks at what is new."""
 INDEX = "index.json"
 """Of the bucket: which files belong to the run, written when all of them are there."""
-_SCHEMES = ("s3://", "gs://")
 _Files = dict[str, tuple[int, int]]
 """Size and time of change of files, by their names below the folder."""
-
-
-def in_bucket(said: str | os.PathLike[str] | None) -> TypeGuard[str]:
-    """Whether that names a folder of a bucket, and none of this machine."""
-    return isinstance(said, str) and said.startswith(_SCHEMES)
 
 
 def brought(said: str | Path) -> Path:

@@ -19,6 +19,7 @@ from segjax import __version__
 from segjax.errors import ExperimentError
 from segjax.strict_json import as_json, read_object, read_rows
 from segjax.train.devices import is_first_process
+from segjax.whole import write_whole
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
 
@@ -182,12 +183,12 @@ class Run:
     def forget_metrics_after(self, step: int) -> None:
         """Drop the rows that a run will write again when it goes on from `step`."""
         kept = [row for row in self.metrics() if row["step"] <= step]
-        _replace(self.path, "metrics.jsonl", "".join(as_json(row) + "\n" for row in kept))
+        write_whole(self.path / "metrics.jsonl", "".join(as_json(row) + "\n" for row in kept))
 
 
 def write_json(folder: Path, name: str, content: Any) -> None:
     """Write a JSON file whole or not at all."""
-    _replace(folder, name, as_json(content, indent=2) + "\n")
+    write_whole(folder / name, as_json(content, indent=2) + "\n")
 
 
 def _lock(file: IO[str]) -> None:
@@ -200,12 +201,6 @@ def _lock(file: IO[str]) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _replace(folder: Path, name: str, text: str) -> None:
-    partial = folder / f".{name}.partial"
-    partial.write_text(text)
-    partial.replace(folder / name)
 
 
 def _versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 from strided import KINDS, Strided
 
 from segjax import decoders
+from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError
 from segjax.layers import ConvBlock
 from segjax.level import from_image
@@ -82,13 +83,18 @@ def test_upsamplers_of_the_levels_features(kind, decoder):
         assert shapes(model, 33, 47, train=True)[0].shape == (2, 33, 47, 5)
 
 
+@pytest.mark.parametrize("finest", [1, 32])
 @pytest.mark.parametrize("decoder", decoders.BY_NAME)
-def test_what_a_decoder_returns_is_its_own(decoder):
+def test_what_a_decoder_returns_is_its_own(decoder, finest):
     image = jax.ShapeDtypeStruct((1, 33, 47, 3), jnp.float32)
+    encoder = ConvEncoder(((4,),) * 6)  # 1 to 32, so that from 32 there is nothing to climb to
+    ends = 16 if (decoder, finest) == ("dpt", 32) else finest  # it climbs half a level further than it reads
+    made = decoders.named(decoder, upsample=BY_NAME["bilinear"], finest_stride=ends)
 
     def climbed(image):
-        levels = from_image(Strided(KINDS["mit"]).init_with_output(KEY, image, train=False)[0], image)
-        made = decoders.named(decoder, upsample=BY_NAME["bilinear"])
+        levels = encoder.init_with_output(KEY, image, train=False)[0]
+        tokens, indices = jnp.zeros((1, 1, 4)), levels[0].indices  # the deepest has none of its own to hand on
+        levels = tuple(level.replace(tokens=tokens, indices=level.indices or indices) for level in levels)
         return made.init_with_output(KEY, levels, train=False)[0]
 
     found = jax.eval_shape(climbed, image)

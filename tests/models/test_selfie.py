@@ -18,6 +18,10 @@ def test_equals_litert():
     try:
         path = RECORD.fetch()
     except DataError as error:
+        if "is not there: install Node.js" not in str(error) and "no connection to the package registry" not in str(
+            error
+        ):
+            raise  # what was fetched is damaged, or another
         pytest.skip(str(error))
     model, variables = segjax.from_pretrained("selfie")
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == RECORD.parameters

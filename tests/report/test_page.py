@@ -9,7 +9,6 @@ import pytest
 
 from segjax.data import Dataset
 from segjax.report import read_run, write_report, write_run_page, write_runs_page
-from segjax.report.folder import write_whole
 from segjax.tasks.examined import Examined, Example
 
 SCORES = {
@@ -130,10 +129,3 @@ def test_several_runs_stand_side_by_side(tmp_path: Path):
     assert "run seeds width one 0 8 other 3 8 wide 0 9" in said
     assert "run mean IoU pixel accuracy one 0.5 0.8 other 0.8 0.8 wide 0.5 0.8" in said
     assert all(one.get("scope") in ("row", "col") for one in page.of("th"))
-
-
-def test_what_cannot_be_written_leaves_nothing(tmp_path: Path):
-    (tmp_path / "page.html").mkdir()
-    with pytest.raises(OSError, match=r"page\.html"):
-        write_whole(tmp_path / "page.html", "text")
-    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]

@@ -7,13 +7,13 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from forks import Fork, Forks
+from squares import run_squares
 
 import segjax
 from segjax.errors import DataError
@@ -32,12 +32,6 @@ def trained(squares_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 EVERYTHING = ("--ema", "0.9", "--accumulate", "2")  # beside the dropout and the normalisation that squares have
-
-
-def run_squares(squares: Path, folder: Path, **knobs: Any) -> Run:
-    run = create_run(folder, squares, knobs, {})
-    train(experiment_of(run), run)
-    return run
 
 
 def arrays(run: Path, step: int) -> dict[str, np.ndarray]:

@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 from forks import Forks
+from squares import bits, run_squares
 
 import segjax
 from segjax.cli import main
 from segjax.runs import create_run, experiment_of
-from segjax.train import ExperimentError, Interrupted, Run, train
+from segjax.train import ExperimentError, Interrupted, train
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
@@ -19,17 +20,6 @@ WRITTEN = (
     "experiment.py", "run.json", "metrics.jsonl", "curves.png", "predictions.png", "report.json", "checkpoints",
     "report.html", "per_image.jsonl", "details.json",
 )  # fmt: skip
-
-
-def run_squares(squares: Path, folder: Path, **knobs) -> Run:
-    run = create_run(folder, squares, knobs, {})
-    train(experiment_of(run), run)
-    return run
-
-
-def bits(run: Run) -> list[bytes]:
-    _, variables = segjax.load(run.path)
-    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables)]
 
 
 def test_a_run_learns_and_leaves_all_it_promises(squares: Path, tmp_path: Path):

@@ -6,17 +6,13 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from squares import bits
 
 import segjax
 from segjax.runs import create_run, experiment_of
 from segjax.train import ExperimentError, Run, train
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
-
-
-def bits(run: Run) -> list[bytes]:
-    _, variables = segjax.load(run.path)
-    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables)]
 
 
 def test_a_model_that_depends_on_the_size_and_has_a_collection_of_its_own_goes_on_and_is_loaded(

@@ -2,12 +2,11 @@ import json
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
+from squares import bits, run_squares
 
-import segjax
 from segjax.cli import main
 from segjax.data.formats.mask_files import read_mask
 from segjax.runs import create_run, experiment_of
@@ -17,17 +16,6 @@ from segjax.tasks import Options
 from segjax.train import Interrupted, Run, train
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
-
-
-def run_squares(squares: Path, folder: Path, **knobs) -> Run:
-    run = create_run(folder, squares, knobs, {})
-    train(experiment_of(run), run)
-    return run
-
-
-def bits(run: Run) -> list[bytes]:
-    _, variables = segjax.load(run.path)
-    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables)]
 
 
 def test_a_run_that_is_stopped_while_it_scores_begins_with_that_when_it_goes_on(squares: Path, tmp_path: Path):

@@ -9,18 +9,19 @@ from segjax.data.check.mask_examples import save_figure
 from segjax.data.formats.images import read_image
 
 _COLUMNS = 4
+_DRAWN = 8
 _SIDE = 768
 
 
-def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8) -> None:
-    """Draw up to `most` images, half of them for training, into an image file; nothing where none can be read.
+def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str]) -> None:
+    """Draw up to eight images, half of them for training, into an image file; nothing where none can be read.
 
     Crowds have dashed boxes. Beside its class a box has its greatest score.
 
     Raises:
         DataError: the file cannot be written.
     """
-    chosen = _choose(report, most)
+    chosen = _choose(report)
     if not chosen:
         return
     from matplotlib.patches import Patch, Rectangle
@@ -67,7 +68,7 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str], most: int = 8
     save_figure(figure, path)
 
 
-def _choose(report: BoxReport, most: int) -> list[tuple[str, SeenBoxes]]:
+def _choose(report: BoxReport) -> list[tuple[str, SeenBoxes]]:
     """Images spread evenly over the splits, of readable ones; those with boxes where there are any."""
 
     def some(split: str, seen: tuple[SeenBoxes, ...], count: int) -> list[tuple[str, SeenBoxes]]:
@@ -76,6 +77,6 @@ def _choose(report: BoxReport, most: int) -> list[tuple[str, SeenBoxes]]:
         places = np.linspace(0, len(good) - 1, min(count, len(good))).round().astype(int)
         return [(split, good[place]) for place in places]
 
-    test = some("test", report.test, most // 4)
-    val = some("val", report.val, most // 2 - len(test))
-    return some("train", report.train, most - len(val) - len(test)) + val + test
+    test = some("test", report.test, _DRAWN // 4)
+    val = some("val", report.val, _DRAWN // 2 - len(test))
+    return some("train", report.train, _DRAWN - len(val) - len(test)) + val + test

@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS = 4
+_DRAWN = 8
 _SIDE = 512
 
 
-def draw_examples(report: Report, path: str | os.PathLike[str], most: int = 8) -> None:
-    """Draw up to `most` pairs, half of them for training, into an image file; nothing where no pair can be read.
+def draw_examples(report: Report, path: str | os.PathLike[str]) -> None:
+    """Draw up to eight pairs, half of them for training, into an image file; nothing where no pair can be read.
 
     Raises:
         DataError: the file cannot be written.
     """
-    chosen = _choose(report, most)
+    chosen = _choose(report)
     if not chosen:
         return
     from matplotlib.patches import Patch
@@ -78,7 +79,7 @@ def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
             raise DataError(f"{shown(path)} cannot be written ({error}): name another file.") from error
 
 
-def _choose(report: Report, most: int) -> list[tuple[str, Seen]]:
+def _choose(report: Report) -> list[tuple[str, Seen]]:
     """Pairs spread evenly over the splits, of readable ones."""
 
     def some(split: str, seen: tuple[Seen, ...], count: int) -> list[tuple[str, Seen]]:
@@ -86,6 +87,6 @@ def _choose(report: Report, most: int) -> list[tuple[str, Seen]]:
         places = np.linspace(0, len(good) - 1, min(count, len(good))).round().astype(int)
         return [(split, good[place]) for place in places]
 
-    test = some("test", report.test, most // 4)
-    val = some("val", report.val, most // 2 - len(test))
-    return some("train", report.train, most - len(val) - len(test)) + val + test
+    test = some("test", report.test, _DRAWN // 4)
+    val = some("val", report.val, _DRAWN // 2 - len(test))
+    return some("train", report.train, _DRAWN - len(val) - len(test)) + val + test

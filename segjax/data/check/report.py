@@ -13,6 +13,9 @@ from rich.markup import escape
 from segjax.data.formats.images import shown
 from segjax.data.formats.problems import Problem
 
+_LISTED = 20
+"""Problems of a kind that are printed, at most."""
+
 
 class AnyReport(Protocol):
     """A data set after every file of it was read."""
@@ -71,8 +74,8 @@ def say(console: Console, text: str) -> None:
     console.print(escape(text), soft_wrap=True, highlight=False)
 
 
-def print_report(report: AnyReport, console: Console | None = None, most: int = 20) -> None:
-    """Print what there is, notes and problems, of every kind of problem the first `most`."""
+def print_report(report: AnyReport, console: Console | None = None) -> None:
+    """Print what there is, notes and problems, of every kind of problem the first twenty."""
     console = console or Console()
     report.describe(console)
     for note in report.notes:
@@ -81,10 +84,10 @@ def print_report(report: AnyReport, console: Console | None = None, most: int = 
     for problem in report.problems:
         kinds[problem.severity, problem.kind].append(problem)
     for (severity, kind), problems in sorted(kinds.items()):
-        for problem in problems[:most]:
+        for problem in problems[:_LISTED]:
             say(console, f"{severity}: {problem.sentence}")
-        if len(problems) > most:
-            say(console, f"{severity}: ... and {len(problems) - most} more of the kind '{kind}'")
+        if len(problems) > _LISTED:
+            say(console, f"{severity}: ... and {len(problems) - _LISTED} more of the kind '{kind}'")
     tally = Counter(problem.severity for problem in report.problems)
     counts = ", ".join(f"{tally[kind]} {kind}{'' if tally[kind] == 1 else 's'}" for kind in ("error", "warning"))
     say(console, f"{counts}; read in {report.seconds:.1f} s")
