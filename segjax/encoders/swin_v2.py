@@ -1,5 +1,6 @@
 """Swin Transformer V2 (Liu et al. 2022), by timm's names."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import Mlp, dense, layer_norm
 from segjax.level import Level, Parts, level_at
+from segjax.ops.meshes import on_any_mesh
 
 TORCH_UNUSED = r"head\.|norm\.|.*\.(attn_mask|relative_\w+)$"
 """Names of timm's files that the encoder has no place for: the classifier's, the norm before it, and tables."""
@@ -111,11 +113,8 @@ class _Merging(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        n, *_, width = x.shape
-        x = pad_up(x, 2)
-        rows, columns = (length // 2 for length in x.shape[1:3])
-        # Column by column, as the published weights have it.
-        x = x.reshape(n, rows, 2, columns, 2, width).transpose(0, 1, 3, 4, 2, 5).reshape(n, rows, columns, -1)
+        width = x.shape[-1]
+        x = _in_fours(pad_up(x, 2))
         x = dense(2 * width, use_bias=False, dtype=self.dtype, name="reduction")(x)
         return _norm(dtype=self.dtype, name="norm")(x)
 
@@ -138,6 +137,31 @@ class _Block(nn.Module):
         return x + drop(_norm(dtype=self.dtype, name="norm2")(mlp(x)), train=train)
 
 
+@on_any_mesh
+def _in_fours(x: Array) -> Array:
+    """Features (n 2*h 2*w c) as (n h w 4*c): column by column, as the published weights have it."""
+    n, height, width, channels = x.shape
+    fours = x.reshape(n, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 4, 2, 5)
+    return fours.reshape(n, height // 2, width // 2, -1)
+
+
+@on_any_mesh
+def _in_windows(x: Array, side: int) -> Array:
+    """Features (n h w c) as (n windows places c), of windows of side x side places."""
+    n, height, width, channels = x.shape
+    windows = x.reshape(n, height // side, side, width // side, side, channels).swapaxes(2, 3)
+    return windows.reshape(n, -1, side**2, channels)
+
+
+@on_any_mesh
+def _out_of_windows(x: Array, rows: int, columns: int) -> Array:
+    """The way back, from so many rows and columns of windows."""
+    n, _, places, channels = x.shape
+    side = math.isqrt(places)
+    y = x.reshape(n, rows, columns, side, side, channels).swapaxes(2, 3)
+    return y.reshape(n, rows * side, columns * side, channels)
+
+
 class _WindowAttention(nn.Module):
     heads: int
     window: int
@@ -146,14 +170,12 @@ class _WindowAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        n, height, width, channels = x.shape
+        height, width = x.shape[1:3]
         side = self.window
         shifted = pad_up(jnp.roll(x, (-self.shift, -self.shift), (1, 2)), side)
         rows, columns = (length // side for length in shifted.shape[1:3])
-        windows = shifted.reshape(n, rows, side, columns, side, channels).swapaxes(2, 3)
-        windows = windows.reshape(n, rows * columns, side**2, channels)
-        y = self._attended(windows, _regions(rows, columns, side, self.shift))
-        y = y.reshape(n, rows, columns, side, side, channels).swapaxes(2, 3).reshape(shifted.shape)
+        y = self._attended(_in_windows(shifted, side), _regions(rows, columns, side, self.shift))
+        y = _out_of_windows(y, rows, columns)
         return jnp.roll(y[:, :height, :width], (self.shift, self.shift), (1, 2))
 
     def _attended(self, x: Array, regions: np.ndarray) -> Array:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import Attention, LayerScale, Mlp, layer_norm
 from segjax.level import Level, Parts, level_at
+from segjax.ops.meshes import on_any_mesh
 
 TORCH_UNUSED = r"head\.|fc_norm\.|norm\.|mask_token$"
 """Names of timm's files that the encoder has no place for: the classifier's, and the last norm where unused."""
@@ -68,7 +69,7 @@ class VisionTransformer(nn.Module):
         x = _PatchEmbedding(self.width, self.patch, self.dtype, name="patch_embed")(image)
         n, *size, _ = x.shape
         x, prefix = self._placed(x)
-        x = jnp.concatenate([jnp.broadcast_to(prefix, (n, *prefix.shape[1:])), x.reshape(n, -1, self.width)], axis=1)
+        x = _after(prefix, x)
         taken = {(i + 1) * self.blocks // self.depth - 1 for i in range(self.depth)}
         block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
         norm = layer_norm(dtype=self.dtype, name="norm") if self.normalized else lambda x: x
@@ -97,6 +98,13 @@ class VisionTransformer(nn.Module):
         else:
             prefix = prefix + before
         return x + grid.astype(self.dtype), prefix.astype(self.dtype)
+
+
+@on_any_mesh
+def _after(prefix: Array, x: Array) -> Array:
+    """Patches (n h w c) as tokens, each image's after the same ones."""
+    n, channels = x.shape[0], x.shape[-1]
+    return jnp.concatenate([jnp.broadcast_to(prefix, (n, *prefix.shape[1:])), x.reshape(n, -1, channels)], axis=1)
 
 
 class _PatchEmbedding(nn.Module):

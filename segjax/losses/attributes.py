@@ -5,8 +5,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from segjax.losses.labels import widen
+from segjax.ops.meshes import on_any_mesh
 
 
+@on_any_mesh
 def attribute_cross_entropy(logits: Float[Array, "*n a"], attributes: Float[Array, "*n a"]) -> Float[Array, ""]:
     """Sigmoid cross-entropy of scores in 0..1, averaged over those that are not NaN (not annotated); 0 if all are.
 

@@ -6,11 +6,13 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from segjax.losses.labels import labels, widen
 from segjax.mask_numbers import ignored
+from segjax.ops.meshes import on_any_mesh
 
 # The square of a distance, in pixels, that no image has; with the square of its height added it is still an int32.
 _FAR = 2**30
 
 
+@on_any_mesh
 def boundary_loss(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],
@@ -43,6 +45,7 @@ def boundary_loss(
     return jnp.sum(moment, where=label >= 0) / (jnp.maximum(pixels, 1) * logits.shape[-1])
 
 
+@on_any_mesh
 def signed_distance(
     mask: Integer[Array, "n h w"], num_classes: int, *, ignore: int | None = None
 ) -> Float[Array, "n h w {num_classes}"]:
@@ -62,7 +65,7 @@ def signed_distance(
     def one_class(c: Array) -> Array:
         own = counted & (mask == c)
         return jax.lax.cond(
-            own.any(), _signed_distance, lambda own, other: jnp.zeros(own.shape, jnp.float32), own, counted & ~own
+            own.any(), _signed_distance, lambda own, other: jnp.zeros_like(own, jnp.float32), own, counted & ~own
         )
 
     return jnp.moveaxis(jax.lax.map(one_class, jnp.arange(num_classes)), 0, -1)

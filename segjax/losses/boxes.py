@@ -12,11 +12,13 @@ from jaxtyping import Array, Bool, Float
 
 from segjax.losses.labels import widen
 from segjax.ops.boxes import ciou, diou, giou
+from segjax.ops.meshes import on_any_mesh
 
 EPS = 1e-7
 """What torchvision adds to denominators."""
 
 
+@on_any_mesh
 def giou_loss(
     boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:
@@ -34,6 +36,7 @@ def giou_loss(
     return _overlap_loss(giou, boxes, truth, counted)
 
 
+@on_any_mesh
 def diou_loss(
     boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:
@@ -51,6 +54,7 @@ def diou_loss(
     return _overlap_loss(diou, boxes, truth, counted)
 
 
+@on_any_mesh
 def ciou_loss(
     boxes: Float[Array, "*n 4"], truth: Float[Array, "*n 4"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:
@@ -68,6 +72,7 @@ def ciou_loss(
     return _overlap_loss(ciou, boxes, truth, counted)
 
 
+@on_any_mesh
 def smooth_l1_loss(
     values: Float[Array, "*n d"],
     truth: Float[Array, "*n d"],
@@ -92,6 +97,7 @@ def smooth_l1_loss(
     return _mean(each.mean(-1), counted)
 
 
+@on_any_mesh
 def l1_loss(
     values: Float[Array, "*n d"], truth: Float[Array, "*n d"], counted: Bool[Array, " *n"] | None = None
 ) -> Float[Array, ""]:

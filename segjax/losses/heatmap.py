@@ -5,8 +5,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from segjax.losses.labels import widen
+from segjax.ops.meshes import on_any_mesh
 
 
+@on_any_mesh
 def heatmap_focal(
     logits: Float[Array, "n h w k"],
     heatmap: Float[Array, "n h w k"],

@@ -9,8 +9,10 @@ from jaxtyping import Array, Bool, Float, Integer
 from segjax.losses.labels import labels, sum_by_class, widen
 from segjax.losses.region import Classes, average
 from segjax.losses.sigmoid import Mask, label_bands
+from segjax.ops.meshes import on_any_mesh
 
 
+@on_any_mesh
 def lovasz_softmax(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],
@@ -50,6 +52,7 @@ def lovasz_softmax(
     return average(loss.T, true, classes)
 
 
+@on_any_mesh
 def lovasz_hinge(
     logits: Float[Array, "n h w k"], mask: Mask, *, per_image: bool = False, ignore: int = 255
 ) -> Float[Array, ""]:

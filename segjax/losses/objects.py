@@ -7,8 +7,10 @@ from segjax.losses.boxes import ciou_loss, l1_loss
 from segjax.losses.heatmap import heatmap_focal
 from segjax.losses.pixelwise import cross_entropy
 from segjax.ops import CenterTargets
+from segjax.ops.meshes import on_any_mesh
 
 
+@on_any_mesh
 def localization_loss(
     box: Float[Array, "n 4"],
     logits: Float[Array, "n k"],
@@ -35,6 +37,7 @@ def localization_loss(
     return ciou_loss(box, true_box, label >= 0) + class_weight * of_class
 
 
+@on_any_mesh
 def center_loss(
     heatmap: Float[Array, "n h w k"],
     size: Float[Array, "n h w 2"],

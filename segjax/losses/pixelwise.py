@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from segjax.losses.labels import Weights, labels, widen
+from segjax.ops.meshes import on_any_mesh
 
 
+@on_any_mesh
 def cross_entropy(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],
@@ -38,6 +40,7 @@ def cross_entropy(
     )
 
 
+@on_any_mesh
 def cross_entropy_sums(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],
@@ -70,6 +73,7 @@ def cross_entropy_sums(
     return total, weight.sum()
 
 
+@on_any_mesh
 def focal(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],
@@ -96,6 +100,7 @@ def focal(
     return _mean(focal_sums(logits, mask, gamma=gamma, ignore=ignore, class_weights=class_weights))
 
 
+@on_any_mesh
 def focal_sums(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],
@@ -125,6 +130,7 @@ def focal_sums(
     return jnp.sum(doubt**gamma * loss * weight), weight.sum()
 
 
+@on_any_mesh
 def ohem_cross_entropy(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],

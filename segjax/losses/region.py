@@ -16,10 +16,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Real
 
 from segjax.losses.labels import labels, sum_by_class, widen
+from segjax.ops.meshes import on_any_mesh
 
 Classes = Literal["present", "all"]
 
 
+@on_any_mesh
 def dice(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],
@@ -47,6 +49,7 @@ def dice(
     )
 
 
+@on_any_mesh
 def jaccard(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],
@@ -72,6 +75,7 @@ def jaccard(
     )
 
 
+@on_any_mesh
 def tversky(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],
@@ -100,6 +104,7 @@ def tversky(
     return average(1 - _tversky_index(inside, predicted, true, alpha, beta, smooth), true, classes)
 
 
+@on_any_mesh
 def focal_tversky(
     logits: Float[Array, "n h w k"],
     mask: Integer[Array, "n h w"],

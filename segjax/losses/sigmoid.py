@@ -12,10 +12,12 @@ from jaxtyping import Array, Float, Integer
 
 from segjax.losses.boundary import signed_distance
 from segjax.losses.labels import Weights, widen
+from segjax.ops.meshes import on_any_mesh
 
 Mask = Integer[Array, "n h w k"] | Integer[Array, "n h w"]
 
 
+@on_any_mesh
 def binary_cross_entropy(
     logits: Float[Array, "n h w k"], mask: Mask, *, ignore: int = 255, positive_weights: Weights | None = None
 ) -> Float[Array, ""]:
@@ -45,6 +47,7 @@ def binary_cross_entropy(
     return jnp.sum(each, where=label >= 0) / jnp.maximum(jnp.sum(label >= 0), 1)
 
 
+@on_any_mesh
 def sigmoid_focal(
     logits: Float[Array, "n h w k"], mask: Mask, *, gamma: float = 2.0, alpha: float | None = None, ignore: int = 255
 ) -> Float[Array, ""]:
@@ -74,6 +77,7 @@ def sigmoid_focal(
     return of_labels.mean()
 
 
+@on_any_mesh
 def sigmoid_dice(
     logits: Float[Array, "n h w k"], mask: Mask, *, smooth: float = 0.0, ignore: int = 255
 ) -> Float[Array, ""]:
@@ -91,6 +95,7 @@ def sigmoid_dice(
     return sigmoid_tversky(logits, mask, alpha=0.5, beta=0.5, smooth=smooth, ignore=ignore)
 
 
+@on_any_mesh
 def sigmoid_jaccard(
     logits: Float[Array, "n h w k"], mask: Mask, *, smooth: float = 0.0, ignore: int = 255
 ) -> Float[Array, ""]:
@@ -108,6 +113,7 @@ def sigmoid_jaccard(
     return sigmoid_tversky(logits, mask, alpha=1.0, beta=1.0, smooth=smooth, ignore=ignore)
 
 
+@on_any_mesh
 def sigmoid_tversky(
     logits: Float[Array, "n h w k"],
     mask: Mask,
@@ -141,6 +147,7 @@ def sigmoid_tversky(
     return jnp.where(true > 0, loss, 0).mean()
 
 
+@on_any_mesh
 def sigmoid_boundary(logits: Float[Array, "n h w k"], mask: Mask, *, ignore: int = 255) -> Float[Array, ""]:
     """Mean of probability times signed distance over counted pixels of all labels (Kervadec et al. 2019), in pixels.
 

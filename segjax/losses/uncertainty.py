@@ -6,8 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from segjax.losses.labels import widen
+from segjax.ops.meshes import on_any_mesh
 
 
+@on_any_mesh
 def uncertainty_weighted_sum(
     losses: Mapping[str, Float[Array, ""]], log_variances: Mapping[str, Float[Array, ""]]
 ) -> Float[Array, ""]:

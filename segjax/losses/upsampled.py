@@ -12,11 +12,13 @@ from jaxtyping import Array, Float, Integer
 from segjax.losses.labels import Weights, widen
 from segjax.losses.pixelwise import cross_entropy_sums
 from segjax.mask_numbers import ignored
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.resize import resize
 
 Sums = TypeVar("Sums")
 
 
+@on_any_mesh
 def upsampled_cross_entropy(
     logits: Float[Array, "n low_h low_w k"],
     mask: Integer[Array, "n h w"],
@@ -45,6 +47,7 @@ def upsampled_cross_entropy(
     return total / jnp.where(weight > 0, weight, 1)
 
 
+@on_any_mesh
 def upsampled_sums(
     sums: Callable[..., Sums],
     logits: Float[Array, "n low_h low_w k"],

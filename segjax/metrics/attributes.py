@@ -4,10 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from segjax.ops.meshes import on_any_mesh
+
 _LEAST = 1e-7
 """The least probability that is told from none, as float32 has it near 1."""
 
 
+@on_any_mesh
 def attribute_confusion(
     scores: Float[Array | np.ndarray, "*n a"], attributes: Float[Array | np.ndarray, "*n a"]
 ) -> Float[Array, "a a"]:
@@ -33,6 +36,7 @@ def attribute_confusion(
     return jnp.zeros((size, size), jnp.float32).at[jnp.where(counted, true, size), found].add(1, mode="drop")
 
 
+@on_any_mesh
 def attribute_cross_entropy_counts(
     scores: Float[Array | np.ndarray, "*n a"], attributes: Float[Array | np.ndarray, "*n a"]
 ) -> Float[Array, "2"]:

@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike
 
 from segjax.mask_numbers import ignored
 from segjax.metrics.averages import mean, ratio
+from segjax.ops.meshes import on_any_mesh
 
 
+@on_any_mesh
 def boundary_iou_counts(
     prediction: Integer[Array | np.ndarray, "n h w"],
     mask: Integer[Array | np.ndarray, "n h w"],
@@ -54,6 +56,7 @@ def boundary_iou_counts(
     return jnp.stack([both, count(mask, near_true) + count(prediction, near_predicted) - both])
 
 
+@on_any_mesh
 def boundary_iou(counts: ArrayLike) -> Float[np.ndarray, " k"]:
     """Boundary IoU of each class from summed `boundary_iou_counts`; NaN if it is absent from truth and prediction.
 
@@ -69,6 +72,7 @@ def boundary_iou(counts: ArrayLike) -> Float[np.ndarray, " k"]:
     return ratio(intersection, union)
 
 
+@on_any_mesh
 def mean_boundary_iou(counts: ArrayLike) -> float:
     """Mean of `boundary_iou` over the classes that occur in truth or prediction.
 

@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike
 
 from segjax.mask_numbers import ignored
 from segjax.metrics.averages import ratio
+from segjax.ops.meshes import on_any_mesh
 
 
+@on_any_mesh
 def calibration_counts(
     logits: Float[Array | np.ndarray, "n h w k"],
     mask: Integer[Array | np.ndarray, "n h w"],
@@ -46,6 +48,7 @@ def calibration_counts(
     return by_row(confidence, right.astype(jnp.float32), mask != ignore).sum((0, 1))
 
 
+@on_any_mesh
 def attribute_calibration_counts(
     scores: Float[Array | np.ndarray, "*n a"], attributes: Float[Array | np.ndarray, "*n a"], *, bins: int = 15
 ) -> Float[Array, "a {bins} 3"]:
@@ -77,6 +80,7 @@ def _row_counts(
     return jnp.zeros((bins, 3), jnp.float32).at[jnp.where(counted, bin_of, bins)].add(values, mode="drop")
 
 
+@on_any_mesh
 def expected_calibration_error(counts: ArrayLike) -> float:
     """Mean gap of confidence and accuracy, bins weighted by pixels or objects (Guo et al. 2017); NaN without any.
 

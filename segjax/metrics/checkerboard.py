@@ -4,7 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
+from segjax.ops.meshes import on_any_mesh
 
+
+@on_any_mesh
 def power_spectrum(logits: Inexact[Array | np.ndarray, "n h w k"]) -> Float[Array, "h w"]:
     """Power of the logits at each frequency, the mean over images and classes, float32; frequency (0, 0) comes first.
 
@@ -24,6 +27,7 @@ def power_spectrum(logits: Inexact[Array | np.ndarray, "n h w k"]) -> Float[Arra
     return (jnp.abs(amplitude) ** 2).mean((0, 3)) / (fade**2).sum()
 
 
+@on_any_mesh
 def checkerboard_score(logits: Inexact[Array | np.ndarray, "n h w k"], stride: int) -> Float[Array, ""]:
     """Power at the frequencies of a stride over the power around them: 1 is none, and noise alone gives 1.
 

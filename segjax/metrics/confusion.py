@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from segjax.mask_numbers import ignored
 from segjax.metrics.averages import mean, ratio
+from segjax.ops.meshes import on_any_mesh
 
 
 class ClassSums(NamedTuple):
@@ -26,6 +27,7 @@ Confusion = ArrayLike | ClassSums
 """A confusion matrix (k k), true classes in rows, or the sums of one."""
 
 
+@on_any_mesh
 def confusion_matrix(
     prediction: Integer[Array | np.ndarray, "n h w"],
     mask: Integer[Array | np.ndarray, "n h w"],
@@ -50,6 +52,7 @@ def confusion_matrix(
     return jnp.zeros(num_classes**2, jnp.int32).at[cell].add(1, mode="drop").reshape(num_classes, num_classes)
 
 
+@on_any_mesh
 def class_sums(
     prediction: Integer[Array | np.ndarray, "n h w"],
     mask: Integer[Array | np.ndarray, "n h w"],

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from segjax.metrics.averages import ratio
+from segjax.ops.meshes import on_any_mesh
 
 BINS = 64
 """Of probabilities. Thresholds are multiples of 1/64, which float32 holds exactly."""
@@ -26,6 +27,7 @@ class LabelScores(NamedTuple):
     """Of the pixels that have the label, the share that is found: TP / (TP + FN)."""
 
 
+@on_any_mesh
 def label_counts(
     logits: Float[Array, "n h w k"], mask: Integer[Array, "n h w k"], *, ignore: int = 255
 ) -> Integer[Array, "n k 64 2"]:

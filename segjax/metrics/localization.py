@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from segjax.metrics.averages import ratio
 from segjax.ops.boxes import iou
+from segjax.ops.meshes import on_any_mesh
 
 
 class LocalizationScores(NamedTuple):
@@ -22,6 +23,7 @@ class LocalizationScores(NamedTuple):
     """IoU of 0.5 or more and the class right: ILSVRC-LOC's (Russakovsky et al. 2015), with one guess."""
 
 
+@on_any_mesh
 def localization_counts(
     boxes: Float[Array | np.ndarray, "n 4"],
     labels: Integer[Array | np.ndarray, " n"],
@@ -55,6 +57,7 @@ def localization_counts(
     return jnp.zeros((num_classes, 5), jnp.float32).at[row].add(values, mode="drop")
 
 
+@on_any_mesh
 def localization_scores(counts: ArrayLike) -> LocalizationScores:
     """The scores of each class from summed `localization_counts`; of all objects from `counts.sum(0)`.
 

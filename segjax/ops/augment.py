@@ -11,6 +11,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Integer, Key, Num
 
 from segjax.luma import LUMA
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.warp import computed_in, rounded_as, warp, warp_boxes
 
 
@@ -24,6 +25,7 @@ class Augmented(NamedTuple):
     """Which boxes at least half is left of; the others are all zeros."""
 
 
+@on_any_mesh
 def augment(
     key: Key[Array, ""],
     image: Num[Array, "h w c"],

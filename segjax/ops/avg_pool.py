@@ -11,11 +11,13 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from segjax.ops.geometry import Pair
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.pool_geometry import PoolGeometry
 from segjax.ops.pool_windows import FEW_CELLS, window_cells
 from segjax.ops.resize import resize
 
 
+@on_any_mesh
 def avg_pool(
     x: Float[Array, "n h w c"],
     window: int | Pair = 2,
@@ -53,6 +55,7 @@ def avg_pool(
     return (_sums(wide, geometry) / jnp.asarray(counts, wide.dtype)).astype(x.dtype)
 
 
+@on_any_mesh
 def adaptive_avg_pool(x: Float[Array, "n h w c"], size: int | Pair) -> Float[Array, "n height width c"]:
     """The mean of the cells that each of `size` outputs touches, as `torch.nn.functional.adaptive_avg_pool2d`.
 

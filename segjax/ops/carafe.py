@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
 from segjax.ops.phases import apart, woven
 
 
+@on_any_mesh
 def carafe(
     x: Float[Array, "n h w c"], kernels: Float[Array, "n fine_h fine_w taps"], *, groups: int = 1
 ) -> Float[Array, "n fine_h fine_w c"]:

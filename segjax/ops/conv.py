@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from segjax.eigen import by_eigen
 from segjax.ops import depthwise, kernel_gradient, pointwise, regrouped, winograd
 from segjax.ops.geometry import ConvGeometry, Pair, extent, pair, symbolic
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
 from segjax.ops.seen import padded_by
 
@@ -38,6 +39,7 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 Pads = tuple[Pair, Pair]
 
 
+@on_any_mesh
 def conv(
     x: Float[Array, "n h w c"],
     kernel: Float[Array, "kh kw c_per_group k"],

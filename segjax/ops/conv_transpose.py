@@ -10,12 +10,14 @@ from jaxtyping import Float
 
 from segjax.ops.conv_transpose_geometry import Axis, Geometry, Reach
 from segjax.ops.geometry import Pair, extent, pair
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
 
 LITTLE = 32
 """Channels of a convolution that small groups are put together in; fewer and more both take longer."""
 
 
+@on_any_mesh
 def conv_transpose(
     x: Float[Array, "n h w c"],
     kernel: Float[Array, "kh kw c k"],

@@ -10,8 +10,10 @@ from jaxtyping import Float
 
 from segjax.ops.geometry import symbolic
 from segjax.ops.grid_sample import clip_to_border, read
+from segjax.ops.meshes import on_any_mesh
 
 
+@on_any_mesh
 def dysample(
     x: Float[Array, "n h w c"],
     offsets: Float[Array, "n h w 2*{groups}*{factor}**2"],

@@ -8,12 +8,14 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Int
 
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, known
 
 SampleMethod = Literal["bilinear", "nearest"]
 PaddingMode = Literal["zeros", "border", "reflection"]
 
 
+@on_any_mesh
 def grid_sample(
     x: Float[Array, "n h w c"],
     grid: Float[Array, "n height width 2"],

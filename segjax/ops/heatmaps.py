@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Float32, Int, Int32, Real
 
 from segjax.ops.boxes.forms import checked
 from segjax.ops.geometry import Pair, pair
+from segjax.ops.meshes import on_any_mesh, varying_alike
 
 
 class CenterTargets(NamedTuple):
@@ -32,6 +33,7 @@ class CenterTargets(NamedTuple):
         return jax.vmap(_of_owner, in_axes=(0, 0, None))(attributes, self.owner, jnp.nan)
 
 
+@on_any_mesh
 def center_targets(
     boxes: Real[ArrayLike, "n m 4"],
     labels: Int[ArrayLike, "n m"],
@@ -71,6 +73,7 @@ def center_targets(
     return _of_images(in_cells, labels, crowd, pair(size, "size"), num_classes, min_overlap)
 
 
+@on_any_mesh
 def gaussian_radius(
     width: Float[Array, " *n"], height: Float[Array, " *n"], min_overlap: float = 0.3
 ) -> Float[Array, " *n"]:
@@ -155,6 +158,7 @@ def _paint(
         return planes.at[label].max(rows[:, None] * columns), None
 
     blank = jnp.zeros((num_classes, rows.shape[1], columns.shape[1]), rows.dtype)
+    blank, _ = varying_alike(blank, rows)  # as what is added to it
     planes, _ = lax.scan(add, blank, (rows, columns, jnp.where(painted, labels, 0)))
     return planes.transpose(1, 2, 0)
 

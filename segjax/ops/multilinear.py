@@ -21,6 +21,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from segjax.ops.geometry import Pair
+from segjax.ops.meshes import varying_alike, varying_over
 
 
 class Form(Protocol):
@@ -102,7 +103,7 @@ class _Mapped:
 
 def derivative(form: Form, by: int, *others: Array) -> Array:
     """The derivative of a form by its array number `by`, at the others; linear in each that the form is linear in."""
-    return _derivative.bind(*map(jnp.asarray, others), form=form, by=by)
+    return _derivative.bind(*varying_alike(*map(jnp.asarray, others)), form=form, by=by)
 
 
 _derivative = Primitive("multilinear")
@@ -120,7 +121,15 @@ def _shape(*others: ShapedArray, form: Form, by: int) -> ShapedArray:
     shape = form.shape(by, *others)
     if shape is not None and all(other.sharding.mesh.empty for other in others):
         return ShapedArray(shape, others[0].dtype)
-    return jax.make_jaxpr(partial(form.derivative, by))(*others).out_avals[0]
+    if not varying_over(others[0]):
+        return jax.make_jaxpr(partial(form.derivative, by))(*others).out_avals[0]
+    # Inside all arrays vary alike, so that nothing there need say over which axes of the mesh it does.
+    result = jax.make_jaxpr(partial(form.derivative, by))(*map(_alike, others)).out_avals[0]
+    return others[0].update(result.shape, result.dtype, result.weak_type, sharding=result.sharding)
+
+
+def _alike(array: ShapedArray) -> ShapedArray:
+    return ShapedArray(array.shape, array.dtype, array.weak_type) if varying_over(array) else array
 
 
 def _lower(context: mlir.LoweringRuleContext, *others: Any, form: Form, by: int) -> Sequence[Any]:
@@ -132,6 +141,8 @@ def _lower(context: mlir.LoweringRuleContext, *others: Any, form: Form, by: int)
     run = partial(form.derivative, by)
     if best:
         run = best[platforms[0]] if len(platforms) == 1 else partial(lax.platform_dependent, default=run, **best)
+    arrays: Sequence[Any] = context.avals_in
+    context = context.replace(avals_in=[_alike(array) for array in arrays])
     return mlir.lower_fun(run, multiple_results=False)(context, *others)
 
 

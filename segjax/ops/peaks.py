@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int32, Shaped
 
 from segjax.ops.geometry import symbolic
+from segjax.ops.meshes import on_any_mesh
 
 
 class Peaks(NamedTuple):
@@ -20,6 +21,7 @@ class Peaks(NamedTuple):
     columns: Int32[Array, "n p"]
 
 
+@on_any_mesh
 def find_peaks(logits: Float[Array, "n h w k"], max_boxes: int) -> Peaks:
     """The `max_boxes` highest peaks over all classes: cells equal to the largest of the 3x3 cells around, per class.
 
@@ -50,6 +52,7 @@ def find_peaks(logits: Float[Array, "n h w k"], max_boxes: int) -> Peaks:
     return Peaks(jax.nn.sigmoid(best), jnp.where(found, label, -1), cell // width, cell % width)
 
 
+@on_any_mesh
 def values_at_peaks(peaks: Peaks, values: Shaped[Array, "n h w c"]) -> Shaped[Array, "n p c"]:
     """What `values` holds in the cell of each peak; cell (0, 0) where there is none.
 
@@ -62,6 +65,7 @@ def values_at_peaks(peaks: Peaks, values: Shaped[Array, "n h w c"]) -> Shaped[Ar
     return jax.vmap(lambda values, row, column: values[row, column])(values, peaks.rows, peaks.columns)
 
 
+@on_any_mesh
 def boxes_at_peaks(
     peaks: Peaks, size: Float[Array, "n h w 2"], offset: Float[Array, "n h w 2"], *, stride: float
 ) -> Float[Array, "n p 4"]:
@@ -84,6 +88,7 @@ def boxes_at_peaks(
     return jnp.where((peaks.labels >= 0)[..., None], boxes, 0)
 
 
+@on_any_mesh
 def soft_argmax(logits: Float[Array, "n h w k"]) -> Float[Array, "n k 2"]:
     """The mean position (x, y) of each channel's softmax over the cells, in cells: the first cell's is (0.5, 0.5).
 

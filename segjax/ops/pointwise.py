@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from segjax.ops.geometry import ConvGeometry
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
 
 
@@ -48,6 +49,7 @@ def product_over_pixels(x: Float[Array, "*p c"], y: Float[Array, "*p k"]) -> Flo
     return lax.dot_general(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]), (((0,), (0,)), ((), ())))
 
 
+@on_any_mesh
 def linear(x: Float[Array, "*p c"], kernel: Float[Array, "c k"]) -> Float[Array, "*p k"]:
     """Each pixel's or token's channels times the kernel, whose gradient is one product of matrices on a CPU."""
     on_cpu = _back, _product, _times

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Num
 
 from segjax.ops.geometry import Pair
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import known
 from segjax.ops.pool_geometry import PoolGeometry
 from segjax.ops.pool_indices import PoolIndices, offset_dtype, offsets_of
@@ -21,6 +22,7 @@ MOST_CELLS = 64
 """Cells of a window up to which a chain of comparisons compiles soon: `reduce_window`, which takes any, is slow."""
 
 
+@on_any_mesh
 def max_pool_with_argmax(
     x: Num[Array, "n h w c"],
     window: int | Pair = 2,

@@ -11,11 +11,13 @@ from jax import Array, lax
 from jaxtyping import Shaped
 
 from segjax.ops.geometry import Pair, pair, symbolic
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
 from segjax.ops.phases import apart, repeated, woven
 from segjax.ops.taps import ResizeMethod, Taps, taps_of
 
 
+@on_any_mesh
 def resize(
     x: Shaped[Array, "n h w c"],
     size: int | Sequence[int],

@@ -9,10 +9,12 @@ from jaxtyping import Array, Float
 
 from segjax.ops.conv import conv
 from segjax.ops.conv_transpose import conv_transpose
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
 from segjax.ops.resize import resize
 
 
+@on_any_mesh
 def resize_conv(
     x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw c k"], factor: int = 2
 ) -> Float[Array, "n h*{factor} w*{factor} k"]:
@@ -50,6 +52,7 @@ def resize_conv(
     )
 
 
+@on_any_mesh
 def conv_of_nearest(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw c k"]) -> Float[Array, "n 2*h 2*w k"]:
     """`resize_conv` by 2 in a program for a CPU, where it takes a third to two thirds of the time of the two steps.
 

@@ -4,9 +4,11 @@ from jax import Array
 from jaxtyping import Float
 
 from segjax.ops.conv import conv
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.resize import resize
 
 
+@on_any_mesh
 def semi_shift_conv(
     x: Float[Array, "n h w c"], guide: Float[Array, "n fine_h fine_w c"], kernel: Float[Array, "kh kw c d"], factor: int
 ) -> Float[Array, "n fine_h fine_w d"]:

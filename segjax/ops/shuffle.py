@@ -3,7 +3,10 @@
 from jax import Array
 from jaxtyping import Shaped
 
+from segjax.ops.meshes import on_any_mesh
 
+
+@on_any_mesh
 def pixel_shuffle(x: Shaped[Array, "n h w c"], factor: int) -> Shaped[Array, "n h*{factor} w*{factor} c//{factor}**2"]:
     """Move channels into space: `out[n, h*f + u, w*f + v, c] = x[n, h, w, (c*f + u)*f + v]`.
 
@@ -29,6 +32,7 @@ def pixel_shuffle(x: Shaped[Array, "n h w c"], factor: int) -> Shaped[Array, "n 
     return phases.transpose(0, 1, 4, 2, 5, 3).reshape(n, h * factor, w * factor, c)
 
 
+@on_any_mesh
 def pixel_unshuffle(
     x: Shaped[Array, "n h w c"], factor: int
 ) -> Shaped[Array, "n h//{factor} w//{factor} c*{factor}**2"]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from jax import lax
 from jaxtyping import Array, Num
 
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import known
 from segjax.ops.pool_indices import PoolIndices
 from segjax.ops.pool_windows import pooling, spread
 
 
+@on_any_mesh
 def max_unpool(x: Num[Array, "n oh ow c"], indices: PoolIndices) -> Num[Array, "n h w c"]:
     """Each value of `x` at the place that its index names in a plane of zeros, as `torch.nn.functional.max_unpool2d`.
 

@@ -5,8 +5,10 @@ from jax import Array
 from jaxtyping import Bool, Float, Num
 
 from segjax.ops.grid_sample import SampleMethod, read
+from segjax.ops.meshes import on_any_mesh
 
 
+@on_any_mesh
 def warp(
     image: Num[Array, "h w c"],
     to_source: Float[Array, "2 3"],
@@ -47,6 +49,7 @@ def warp(
     return moved if outside is None else jnp.where(inside[..., None], moved, jnp.asarray(outside, image.dtype))
 
 
+@on_any_mesh
 def warp_boxes(
     boxes: Float[Array, "m 4"], to_source: Float[Array, "2 3"], size: tuple[int, int], least: float = 0.5
 ) -> tuple[Float[Array, "m 4"], Bool[Array, " m"]]:

@@ -5,9 +5,11 @@ from jax import Array
 from jaxtyping import Float
 
 from segjax.ops.carafe import reassembly
+from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import derivative
 
 
+@on_any_mesh
 def window_similarity(
     queries: Float[Array, "n fine_h fine_w c"], keys: Float[Array, "n h w c"], *, window: int = 5
 ) -> Float[Array, "n fine_h fine_w {window}**2"]:

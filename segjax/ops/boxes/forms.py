@@ -5,6 +5,8 @@ from typing import Literal, get_args
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from segjax.ops.meshes import on_any_mesh
+
 Form = Literal["xywh", "xyxy", "cxcywh"]
 """Upper left corner and size; upper left and lower right corner; centre and size."""
 
@@ -21,6 +23,7 @@ def checked(boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, "*n 4"]:
     return boxes.astype(jnp.promote_types(boxes.dtype, jnp.float32))
 
 
+@on_any_mesh
 def convert(boxes: Real[ArrayLike, "*n 4"], source: Form, target: Form) -> Float[Array, "*n 4"]:
     """Boxes of form `source` in the form `target`, as `torchvision.ops.box_convert`.
 
@@ -50,6 +53,7 @@ def convert(boxes: Real[ArrayLike, "*n 4"], source: Form, target: Form) -> Float
     return jnp.concatenate([first, second], axis=-1)
 
 
+@on_any_mesh
 def clip(boxes: Real[ArrayLike, "*n 4"], size: tuple[ArrayLike, ArrayLike]) -> Float[Array, "*n 4"]:
     """What of each (x, y, w, h) lies inside an image of `size` (height, width); size 0 at its edge where nothing does.
 
@@ -71,6 +75,7 @@ def clip(boxes: Real[ArrayLike, "*n 4"], size: tuple[ArrayLike, ArrayLike]) -> F
     return jnp.concatenate([jnp.clip(corner, 0, bounds), inside], axis=-1)
 
 
+@on_any_mesh
 def area(boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, " *n"]:
     """Area of each (x, y, w, h) in square pixels.
 

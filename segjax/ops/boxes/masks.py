@@ -4,9 +4,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from segjax.ops.meshes import on_any_mesh
+
 _LEAST = 1e-6
 
 
+@on_any_mesh
 def from_mask(mask: Bool[Array, "*n h w"]) -> Float[Array, "*n 4"]:
     """The smallest (x, y, w, h) around the true pixels, zeros where there are none; `probability >= 0.5` makes a mask.
 
@@ -34,6 +37,7 @@ def _span(occupied: Bool[Array, "*n length"]) -> tuple[Array, Array]:
     return jnp.where(some, first, 0), jnp.where(some, last - first, 0)
 
 
+@on_any_mesh
 def from_probabilities(probability: Float[Array, "*n h w"]) -> Float[Array, "*n 4"]:
     """The expected box of a mask whose pixels are true with these probabilities (0..1); has gradients.
 

@@ -6,8 +6,10 @@ from jaxtyping import Array, ArrayLike, Float, Int, Real
 
 from segjax.ops.boxes.forms import checked
 from segjax.ops.boxes.overlap import iou
+from segjax.ops.meshes import on_any_mesh
 
 
+@on_any_mesh
 def nms(
     boxes: Real[ArrayLike, "m 4"],
     scores: Float[ArrayLike, " m"],

@@ -15,11 +15,13 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from segjax.ops.boxes.forms import checked, sizes
+from segjax.ops.meshes import on_any_mesh
 
 Overlap = Callable[[Array, Array], Array]
 _LEAST_AREA = 1e-12
 
 
+@on_any_mesh
 def iou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float = 0.0) -> Float[Array, " *#n"]:
     """Intersection over union, in 0..1; 0 where neither box has an area.
 
@@ -34,6 +36,7 @@ def iou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float 
     return _iou(_together(a, b), eps)
 
 
+@on_any_mesh
 def giou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float = 0.0) -> Float[Array, " *#n"]:
     """Generalised IoU (Rezatofighi et al. 2019), in -1..1: less the share of the hull that neither box covers.
 
@@ -50,6 +53,7 @@ def giou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float
     return _iou(pair, eps) - _ratio(hull - pair.union, hull, eps)
 
 
+@on_any_mesh
 def diou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float = 0.0) -> Float[Array, " *#n"]:
     """Distance IoU (Zheng et al. 2020), in -1..1: less (distance of centres / diagonal of the hull)^2.
 
@@ -64,6 +68,7 @@ def diou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float
     return _diou(_together(a, b), eps)
 
 
+@on_any_mesh
 def ciou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float = 0.0) -> Float[Array, " *#n"]:
     """Complete IoU (Zheng et al. 2020): distance IoU less alpha v, v the difference of the aspects' angles.
 
@@ -83,6 +88,7 @@ def ciou(a: Real[ArrayLike, "*#n 4"], b: Real[ArrayLike, "*#n 4"], *, eps: float
     return _diou(pair, eps) - alpha * v
 
 
+@on_any_mesh
 def pairwise(
     a: Real[ArrayLike, "*#k m 4"], b: Real[ArrayLike, "*#k n 4"], overlap: Overlap = iou
 ) -> Float[Array, "*#k m n"]:

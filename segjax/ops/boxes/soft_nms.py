@@ -8,10 +8,12 @@ from jaxtyping import Array, ArrayLike, Float, Int, Real
 
 from segjax.ops.boxes.nms import checked_candidates
 from segjax.ops.boxes.overlap import iou
+from segjax.ops.meshes import on_any_mesh
 
 SoftNMS = Literal["gaussian", "linear"]
 
 
+@on_any_mesh
 def soft_nms(
     boxes: Real[ArrayLike, "m 4"],
     scores: Float[ArrayLike, " m"],
