@@ -84,6 +84,14 @@ def test_extreme_logits_have_finite_losses_and_gradients(dtype):
                     assert np.all(np.asarray(gradient) == 0), name
 
 
+def test_a_logit_of_nan_is_a_loss_of_nan():
+    logits = np.zeros((2, 5, 3, CLASSES), np.float32)
+    logits[1, 2, 1, 0] = np.nan
+    for name, (value, gradient) in every_loss(logits, masks()["mixed"]).items():
+        assert np.isnan(value), name
+        assert np.isnan(gradient).any(), name
+
+
 def test_ignored_pixels_and_padding_change_nothing():
     rng = np.random.default_rng(2)
     logits = rng.normal(size=(2, 5, 3, CLASSES)).astype(np.float32)
