@@ -39,6 +39,7 @@ def find_peaks(logits: Float[Array, "n h w k"], max_boxes: int) -> Peaks:
         raise ValueError(f"find_peaks needs (n h w k) and max_boxes of at least 1, got {logits.shape} and {max_boxes}.")
     n, _, width, num_classes = logits.shape
     logits = _widen(lax.stop_gradient(logits))
+    logits = jnp.where(jnp.isnan(logits), -jnp.inf, logits)  # or it would hide what is around it
     pooled = lax.reduce_window(logits, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
     peaks = jnp.where(logits == pooled, logits, -jnp.inf).reshape(n, -1)
     # As many as asked for, also of fewer cells; how many a size has that is a symbol of `jax.export` nobody knows here.
