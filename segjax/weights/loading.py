@@ -14,7 +14,7 @@ from flax import linen as nn
 from segjax.errors import DataError
 from segjax.weights import safetensors_file
 from segjax.weights.catalogue import RECORDS, named, offered
-from segjax.weights.convert import Names, Variables, from_torch, path_of, renamed, to_torch
+from segjax.weights.convert import Names, Variables, from_torch, parameters, path_of, renamed, to_torch
 from segjax.weights.first_kernel import fit_first_kernel
 from segjax.weights.record import Hub
 from segjax.weights.state_dict import read
@@ -101,7 +101,8 @@ def save(
             written as they were.
 
     Raises:
-        DataError: the folder cannot be written, or a value is none of safetensors' types.
+        DataError: the folder cannot be written, a value is none of safetensors' types or a shape without one, two
+            values would have one name, or there is no collection of parameters.
 
     Examples:
         >>> weights.save("mine.safetensors", {"params": {"conv": {"kernel": np.zeros((3, 3, 2, 4), np.float32)}}})
@@ -115,8 +116,12 @@ def save(
 
 
 def place_of_encoder(variables: Variables) -> tuple[str, ...]:
-    """Where the variables of a model have those of its encoder: nowhere deeper, in an encoder itself."""
-    level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), variables["params"])]
+    """Where the variables of a model have those of its encoder: nowhere deeper, in an encoder itself.
+
+    Raises:
+        DataError: there is no collection of parameters.
+    """
+    level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), parameters(variables))]
     while level:
         for path, tree in level:
             if "encoder" in tree:

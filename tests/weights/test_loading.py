@@ -147,6 +147,11 @@ def test_layer_scales_of_torchvision_are_vectors(tmp_path: Path):
     np.testing.assert_array_equal(loaded["params"]["gamma"], np.arange(4.0))
 
 
+def test_variables_without_collections_are_refused():
+    with pytest.raises(DataError, match=r"have no collection params, but bn1, conv1, layer1_0: give them as `init`"):
+        weights.load(Small(), of_images(Small())["params"], "small.imagenet")
+
+
 def test_a_name_that_is_none_offers_the_nearest(tmp_path: Path):
     with pytest.raises(DataError, match=r"^small\.imagent is no file and no weights of a name: .* such as small"):
         weights.load(Small(), of_images(Small()), "small.imagent")
