@@ -1,6 +1,7 @@
 """Weights into the variables of a module, and out of them again into a file."""
 
 import dataclasses
+import itertools
 import json
 import re
 import sys
@@ -186,11 +187,17 @@ def unused_by(module: nn.Module, unused: str | None) -> str | None:
 
 def _said_by(module: nn.Module) -> set[str | None]:
     own = getattr(sys.modules[type(module).__module__], "TORCH_UNUSED", None)
+    inside = (getattr(module, field.name, None) for field in dataclasses.fields(module) if field.name != "parent")
+    return {own, *_made_without(module)}.union(*(_said_by(part) for part in inside if isinstance(part, nn.Module)))
+
+
+def _made_without(module: nn.Module) -> set[str]:
+    """Patterns of the parts that an encoder of fewer levels lacks; a line in their names may be a dot of torch's."""
     whole = {field.name: field.default for field in dataclasses.fields(module)}.get("depth")
-    if getattr(module, "depth", whole) != whole:
-        own = ".*"  # the stages that it was made without, whatever they are called
-    parts = (getattr(module, field.name, None) for field in dataclasses.fields(module) if field.name != "parent")
-    return {own} | {one for part in parts if isinstance(part, nn.Module) for one in _said_by(part)}
+    if getattr(module, "depth", whole) == whole or not hasattr(module, "parts"):
+        return set()
+    every, own = (set(itertools.chain(*one.parts)) for one in (module.clone(depth=whole), module))  # type: ignore[attr-defined]
+    return {f"{part}_".replace("_", "[._]") for part in every - own}
 
 
 def _at(tree: Any, path: Sequence[str]) -> Any:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from encoder_parts import check_parts
+from encoder_parts import check_fewer, check_parts
 from once import jit
 
 from benchmarks.torch_zoo import timm
@@ -83,6 +83,7 @@ def test_fewer_levels_are_the_first_ones_and_need_fewer_parameters(encoder, stri
     fewer = encoder.clone(depth=2)
     levels, variables = seen(fewer)
     check_parts(fewer, variables)
+    check_fewer(fewer, variables, seen(encoder)[1])
     assert tuple(level.stride for level in levels) == strides[:2]
     if len(set(strides)) > 1:
         assert len(jax.tree.leaves(variables)) < len(jax.tree.leaves(seen(encoder)[1]))

@@ -25,6 +25,10 @@ class Small(nn.Module):
     width: int = 4
     depth: int = 2
 
+    @property
+    def parts(self):
+        return (("conv1", "bn1"), ("layer1",))[: self.depth]
+
     @nn.compact
     def __call__(self, image, *, train):
         x = Conv(self.width, 3, 1, use_bias=False, stride=2, name="conv1")(image)
@@ -124,6 +128,12 @@ def test_an_encoder_of_fewer_levels_takes_what_it_has():
     found = weights.load(Small(depth=1), of_images(Small(depth=1)), "small.imagenet")
     np.testing.assert_array_equal(found["params"]["conv1"]["kernel"], state()["conv1.weight"].transpose(2, 3, 1, 0))
     assert found["params"].keys() == {"conv1", "bn1"}
+
+
+def test_an_encoder_of_fewer_levels_refuses_more_in_those_that_it_has(tmp_path: Path):
+    safetensors_file.write(tmp_path / "other.safetensors", state() | {"conv1.bias": np.zeros(4)})
+    with pytest.raises(DataError, match=r"are not of this model: 1 left over \(conv1\.bias\)"):
+        weights.load(Small(depth=1), of_images(Small(depth=1)), tmp_path / "other.safetensors")
 
 
 def test_weights_of_another_encoder_are_refused_in_one_sentence():
