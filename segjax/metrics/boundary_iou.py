@@ -8,7 +8,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
-from segjax.mask_numbers import ignored
+from segjax.mask_numbers import is_counted
 from segjax.metrics.averages import mean, ratio
 
 
@@ -24,7 +24,8 @@ def boundary_iou_counts(
 
     A boundary region is what the authors of Cheng et al. 2021 define: a class's mask minus its erosion by a square that
     reaches `dilation_ratio` of the image's diagonal (rounded, at least one pixel) to each side. The erosion also starts
-    at the edge of the image and at ignored pixels, which belong to no class in either map. Works under `jit`.
+    at the edge of the image and at pixels that the mask ignores, those below 0 too, which belong to no class in either
+    map. Works under `jit`.
 
     Raises:
         ValueError: where the shapes differ.
@@ -40,10 +41,9 @@ def boundary_iou_counts(
     if prediction.shape != mask.shape:
         raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
     reach = max(1, round(dilation_ratio * math.hypot(*mask.shape[1:])))
-    ignore = ignored(num_classes) if ignore is None else ignore
     mask = jnp.asarray(mask, jnp.int32)
-    prediction = jnp.where(mask == ignore, -1, jnp.asarray(prediction, jnp.int32))
-    mask = jnp.where(mask == ignore, -1, mask)
+    counts = is_counted(mask, num_classes, ignore)
+    prediction, mask = jnp.where(counts, jnp.asarray(prediction, jnp.int32), -1), jnp.where(counts, mask, -1)
 
     def count(label: Array, where: Array) -> Integer[Array, " k"]:
         cell = jnp.where(where & (label >= 0), label, num_classes)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Num
 from numpy.typing import ArrayLike
 
-from segjax.mask_numbers import ignored
+from segjax.mask_numbers import is_counted
 from segjax.metrics.averages import mean, ratio
 
 
@@ -82,9 +82,8 @@ def _counted(
     if prediction.shape != mask.shape:
         raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
     prediction, mask = jnp.asarray(prediction, jnp.int32), jnp.asarray(mask, jnp.int32)
-    ignore = ignored(num_classes) if ignore is None else ignore
-    counted = (mask != ignore) & (mask >= 0) & (mask < num_classes) & (prediction >= 0) & (prediction < num_classes)
-    return prediction, mask, counted
+    known = (mask < num_classes) & (prediction >= 0) & (prediction < num_classes)
+    return prediction, mask, is_counted(mask, num_classes, ignore) & known
 
 
 def _sums(confusion: Confusion) -> ClassSums:

@@ -51,3 +51,12 @@ def test_batches_and_padding_change_nothing(counts):
     pieces.append(np.asarray(counts(prediction[4:], mask[4:])))
     np.testing.assert_allclose(sum(pieces), whole, rtol=1e-6)
     assert np.all(np.asarray(counts(prediction, np.full_like(mask, 255))) == 0)
+
+
+@pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
+def test_what_is_ignored_may_be_below_0_as_well(counts):
+    prediction, mask = np.random.default_rng(1).integers(0, CLASSES, (2, 5, 9, 11))
+    mask[1:3, 2:6, 3:8] = 255
+    signed = np.where(mask == 255, -1, mask)
+    signed[2] = np.where(mask[2] == 255, -7, mask[2])
+    np.testing.assert_array_equal(counts(prediction, signed), counts(prediction, mask))

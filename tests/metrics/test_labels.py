@@ -55,6 +55,9 @@ def test_a_logit_of_nan_is_wrong_at_every_threshold():
     logits = np.array([[[[np.nan], [np.nan], [3.0]]]], np.float32)
     counts = np.asarray(counted(logits, mask))
     np.testing.assert_array_equal(probability_counts(1 / (1 + np.exp(-logits[0])), mask[0]), counts[0])
+    nothing = np.full_like(mask, -1)
+    assert not probability_counts(logits[0], nothing[0]).any()
+    assert not np.asarray(counted(logits, nothing)).any()
     for threshold in (1 / 64, 0.5, 63 / 64):
         scores = metrics.label_scores(counts.sum(0), np.array([threshold]))
         assert (scores.precision.item(), scores.recall.item()) == ((0.5, 0.5) if threshold < 0.9 else (0, 0))
