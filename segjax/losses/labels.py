@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Integer, Shaped
 
-from segjax.mask_numbers import ignored
+from segjax.mask_numbers import is_counted
 
 Weights = Float[ArrayLike, " k"] | Sequence[float]
 """One for each class."""
@@ -29,7 +29,7 @@ def labels(
     if not jnp.issubdtype(mask.dtype, jnp.integer):
         raise ValueError(f"the mask has dtype {mask.dtype}: expected an integer class for each pixel.")
     mask = mask.astype(jnp.int32)
-    return jnp.where(mask == (ignored(logits.shape[-1]) if ignore is None else ignore), -1, mask)
+    return jnp.where(is_counted(mask, logits.shape[-1], ignore), mask, -1)
 
 
 def widen(x: Float[Array, " ..."]) -> Float[Array, " ..."]:
