@@ -90,10 +90,10 @@ def _near_contour(label: Integer[Array, "n h w"], reach: int) -> Bool[Array, "n 
     """
     padded = jnp.pad(label, ((0, 0), (reach, reach), (reach, reach)), constant_values=-2)
 
-    def extreme(start: int, compare) -> Array:
+    def extreme(start: np.int32, compare) -> Array:
         side = 2 * reach + 1
         rows = lax.reduce_window(padded, start, compare, (1, side, 1), (1, 1, 1), "VALID")
         return lax.reduce_window(rows, start, compare, (1, 1, side), (1, 1, 1), "VALID")
 
     bounds = jnp.iinfo(jnp.int32)
-    return extreme(bounds.max, lax.min) != extreme(bounds.min, lax.max)
+    return extreme(np.int32(bounds.max), lax.min) != extreme(np.int32(bounds.min), lax.max)

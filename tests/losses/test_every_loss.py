@@ -84,6 +84,16 @@ def test_extreme_logits_have_finite_losses_and_gradients(dtype):
                     assert np.all(np.asarray(gradient) == 0), name
 
 
+def test_where_there_are_64_bits_losses_keep_to_those_of_the_logits():
+    logits, mask = np.random.default_rng(4).normal(size=(2, 5, 3, CLASSES)), masks()["mixed"]
+    as_is = every_loss(logits.astype(np.float32), mask)
+    with jax.enable_x64(True):
+        for dtype in (np.float32, np.float64):
+            for name, (value, gradient) in every_loss(logits.astype(dtype), mask).items():
+                assert value.dtype == gradient.dtype == dtype, name
+                np.testing.assert_allclose(value, as_is[name][0], rtol=1e-5, err_msg=name)
+
+
 def test_a_logit_of_nan_is_a_loss_of_nan():
     logits = np.zeros((2, 5, 3, CLASSES), np.float32)
     logits[1, 2, 1, 0] = np.nan

@@ -54,6 +54,16 @@ def test_batches_and_padding_change_nothing(counts):
 
 
 @pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
+def test_where_there_are_64_bits_counts_are_the_same(counts):
+    prediction, mask = np.random.default_rng(2).integers(0, CLASSES, (2, 5, 9, 11))
+    expected = np.asarray(counts(prediction, mask))
+    with jax.enable_x64(True):
+        found = np.asarray(counts(prediction, mask))
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
 def test_what_is_ignored_may_be_below_0_as_well(counts):
     prediction, mask = np.random.default_rng(1).integers(0, CLASSES, (2, 5, 9, 11))
     mask[1:3, 2:6, 3:8] = 255
