@@ -94,6 +94,13 @@ def test_where_there_are_64_bits_losses_keep_to_those_of_the_logits():
                 np.testing.assert_allclose(value, as_is[name][0], rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_batch_of_no_images_is_no_loss(name):
+    value, gradient = jax.value_and_grad(LOSSES[name])(jnp.zeros((0, 5, 3, CLASSES)), np.zeros((0, 5, 3), np.uint8))
+    assert value == 0
+    assert gradient.shape == (0, 5, 3, CLASSES)
+
+
 def test_a_logit_of_nan_is_a_loss_of_nan():
     logits = np.zeros((2, 5, 3, CLASSES), np.float32)
     logits[1, 2, 1, 0] = np.nan

@@ -58,6 +58,10 @@ def test_logits_in_bfloat16_and_without_number():
     assert np.all(np.isfinite(peaks.scores))
 
 
+def test_no_images_have_no_peaks():
+    assert jax.eval_shape(partial(ops.find_peaks, max_boxes=2), jnp.zeros((0, 4, 5, 2))).labels.shape == (0, 2)
+
+
 def test_boxes_and_values_are_read_where_the_peaks_are():
     rng = np.random.default_rng(0)
     peaks = ops.Peaks(
