@@ -115,7 +115,7 @@ class _Merging(nn.Module):
         x = pad_up(x, 2)
         rows, columns = (length // 2 for length in x.shape[1:3])
         # Column by column, as the published weights have it.
-        x = x.reshape(n, rows, 2, columns, 2, width).transpose(0, 1, 3, 4, 2, 5).reshape(n, rows, columns, -1)
+        x = x.reshape(n, rows, 2, columns, 2, width).transpose(0, 1, 3, 4, 2, 5).reshape(n, rows, columns, 4 * width)
         x = dense(2 * width, use_bias=False, dtype=self.dtype, name="reduction")(x)
         return _norm(dtype=self.dtype, name="norm")(x)
 
@@ -162,7 +162,7 @@ class _WindowAttention(nn.Module):
         q, k, v = jnp.split(dense(3 * channels, use_bias=False, dtype=self.dtype, name="qkv")(x), 3, axis=-1)
         q = q + self.param("q_bias", zeros, (channels,), jnp.float32).astype(self.dtype)
         v = v + self.param("v_bias", zeros, (channels,), jnp.float32).astype(self.dtype)
-        q, k, v = (each.reshape(*each.shape[:3], self.heads, -1) for each in (q, k, v))
+        q, k, v = (each.reshape(*each.shape[:3], self.heads, channels // self.heads) for each in (q, k, v))
         wide = jnp.promote_types(x.dtype, jnp.float32)
         scale = self.param("logit_scale", constant(np.log(10)), (self.heads, 1, 1), jnp.float32)
         scale = jnp.exp(jnp.minimum(scale.astype(wide), np.log(_LARGEST_SCALE)))

@@ -66,9 +66,10 @@ class VisionTransformer(nn.Module):
         The tokens are (n 1 + registers c), the class token first.
         """
         x = _PatchEmbedding(self.width, self.patch, self.dtype, name="patch_embed")(image)
-        n, *size, _ = x.shape
+        n, height, width, _ = x.shape
         x, prefix = self._placed(x)
-        x = jnp.concatenate([jnp.broadcast_to(prefix, (n, *prefix.shape[1:])), x.reshape(n, -1, self.width)], axis=1)
+        x = x.reshape(n, height * width, self.width)
+        x = jnp.concatenate([jnp.broadcast_to(prefix, (n, *prefix.shape[1:])), x], axis=1)
         taken = {(i + 1) * self.blocks // self.depth - 1 for i in range(self.depth)}
         block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
         norm = layer_norm(dtype=self.dtype, name="norm") if self.normalized else lambda x: x
@@ -78,7 +79,8 @@ class VisionTransformer(nn.Module):
             x = block(self.heads, self.layer_scale, rate, self.dtype, name=f"blocks_{i}")(x, train)
             if i in taken:
                 tokens, patches = jnp.split(norm(x), [prefix.shape[1]], axis=1)
-                levels.append(level_at(image, self.patch, patches.reshape(n, *size, -1), tokens=tokens))
+                patches = patches.reshape(n, height, width, self.width)
+                levels.append(level_at(image, self.patch, patches, tokens=tokens))
         return tuple(levels)
 
     def _placed(self, x: Array) -> tuple[Array, Array]:

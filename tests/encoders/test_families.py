@@ -65,6 +65,13 @@ def test_each_level_has_its_stride_whatever_the_image(encoder, strides, size):
 
 
 @families
+def test_no_images_have_levels(encoder, strides):
+    image = jax.ShapeDtypeStruct((0, 33, 47, 5), jnp.float32)
+    levels = jax.eval_shape(partial(encoder.apply, train=False), seen(encoder)[1], image)
+    assert [level.features.shape for level in levels] == [(0, *one.features.shape[1:]) for one in seen(encoder)[0]]
+
+
+@families
 def test_remat_computes_again_and_changes_no_parameter_and_sixteen_bits_are_not_kept(encoder, strides):
     image = jax.ShapeDtypeStruct((2, 33, 47, 5), jnp.float32)
     found = []
