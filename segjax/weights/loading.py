@@ -42,10 +42,11 @@ def load(module: nn.Module, variables: Variables, name: str | Path, rgb: Sequenc
         module: The encoder, or what has it as its `encoder`, however deep.
         variables: Its own, of which only the encoder's change; for an encoder, their shapes will do.
         name: One that `segjax weights` lists, a file, or `hub:OWNER/NAME@REVISION` of the Hugging Face hub.
-        rgb: Which bands of the images are red, green and blue, from 0, where they have others as well.
+        rgb: Which bands of the images are red, green and blue, from 0, where they have others or another order.
 
     Raises:
-        DataError: they cannot be had or read, or are those of another encoder; the sentence says what to do.
+        DataError: they cannot be had or read, or are those of another encoder, or `rgb` is not three different bands
+            of the images; the sentence says what to do.
 
     Examples:
         >>> model = models.unet(2, base=2, depth=1)
@@ -76,10 +77,10 @@ def loaded(module: nn.Module, variables: Variables, name: str | Path, rgb: Seque
     place = place_of_encoder(variables)
     state, names, unused = found(name)
     like = {kind: inside for kind, tree in variables.items() if (inside := _at(tree, place)) is not None}
-    fitted, channels = _of_channels(state, like, names, rgb)
     try:
+        fitted, channels = _of_channels(state, like, names, rgb)
         values = from_torch(fitted, like, names=names, unused=unused_by(module, unused))
-    except DataError as error:
+    except (DataError, ValueError) as error:
         raise DataError(f"{name}: {error}") from error
     whole = {kind: _with(tree, place, values[kind]) if kind in values else tree for kind, tree in variables.items()}
     return Loaded(whole, channels)
@@ -168,15 +169,18 @@ def _of_channels(
 
     And those channels, where it had others.
     """
-    fitted, brought = dict(state), None
+    fitted, brought, of_colours = dict(state), None, False
     for key, value in state.items():
         leaf = _at(like, path_of(renamed(key, names), value.ndim))
         if getattr(leaf, "ndim", 0) == 1 and value.shape == (*leaf.shape, 1, 1):  # torchvision's layer scales
             fitted[key] = value.reshape(leaf.shape)
         if value.ndim == 4 and value.shape[1] == 3 and getattr(leaf, "ndim", 0) == 4:
-            channels = leaf.shape[2]
-            if channels != 3 and (*leaf.shape[:2], leaf.shape[3]) == (*value.shape[2:], value.shape[0]):
-                fitted[key], brought = fit_first_kernel(value, channels, rgb), channels
+            channels, of_colours = leaf.shape[2], True
+            if (*leaf.shape[:2], leaf.shape[3]) == (*value.shape[2:], value.shape[0]):
+                fitted[key] = fit_first_kernel(value, channels, rgb)
+                brought = brought if channels == 3 else channels
+    if rgb is not None and not of_colours:
+        raise DataError(f"rgb is {tuple(rgb)}, but these weights have no kernel of red, green and blue: leave it out.")
     return fitted, brought
 
 

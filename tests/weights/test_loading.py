@@ -124,6 +124,25 @@ def test_other_channels_are_fitted(channels: int, rgb: tuple[int, ...] | None):
     np.testing.assert_array_equal(kernel, expected.transpose(2, 3, 1, 0))
 
 
+def test_three_channels_are_placed_where_they_are_said_to_be():
+    loaded = weights.load(Small(), of_images(Small()), "small.imagenet", (2, 1, 0))
+    kernel = loaded["params"]["conv1"]["kernel"]
+    np.testing.assert_array_equal(kernel, state()["conv1.weight"].transpose(2, 3, 1, 0)[:, :, ::-1])
+
+
+@pytest.mark.parametrize("channels", [3, 13])
+def test_impossible_channels_are_refused(channels: int):
+    with pytest.raises(DataError, match=rf"^small.imagenet: rgb is \(0, 0, 77\); give .* 0\.\.{channels - 1}"):
+        weights.load(Small(), of_images(Small(), channels), "small.imagenet", (0, 0, 77))
+
+
+def test_channels_are_not_placed_where_weights_are_not_of_red_green_and_blue(tmp_path: Path):
+    like = of_images(Small(), 13)
+    weights.save(tmp_path / "mine.safetensors", like)
+    with pytest.raises(DataError, match=r"mine\.safetensors: rgb is \(3, 2, 1\), but .* no .* red, green and blue"):
+        weights.load(Small(), like, tmp_path / "mine.safetensors", (3, 2, 1))
+
+
 def test_an_encoder_of_fewer_levels_takes_what_it_has():
     found = weights.load(Small(depth=1), of_images(Small(depth=1)), "small.imagenet")
     np.testing.assert_array_equal(found["params"]["conv1"]["kernel"], state()["conv1.weight"].transpose(2, 3, 1, 0))
