@@ -42,6 +42,17 @@ def is_counted(mask: Any, num_classes: int, ignore: int | None = None) -> Any:
     return (mask != (ignored(num_classes) if ignore is None else ignore)) & (mask >= 0)
 
 
+def refuse_fractions(**maps: Any) -> None:
+    """Refuse what is no map of integers, by its name: a class that was cast or interpolated is another one.
+
+    Raises:
+        ValueError: for the first of them.
+    """
+    for name, one in maps.items():
+        if one.dtype.kind not in "iu":
+            raise ValueError(f"the {name} has dtype {one.dtype}: expected an integer class for each pixel.")
+
+
 def ignored_in(mask: np.ndarray) -> int:
     """The same, of a mask of `mask_type`."""
     return _greatest(mask.dtype)

@@ -8,7 +8,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
-from segjax.mask_numbers import is_counted
+from segjax.mask_numbers import is_counted, refuse_fractions
 from segjax.metrics.averages import mean, ratio
 
 
@@ -28,7 +28,7 @@ def boundary_iou_counts(
     map. Works under `jit`.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: where the shapes differ, or one of the two is not of integers.
 
     Examples:
         >>> prediction = np.zeros((1, 8, 8), int)
@@ -40,6 +40,7 @@ def boundary_iou_counts(
     """
     if prediction.shape != mask.shape:
         raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
+    refuse_fractions(prediction=prediction, mask=mask)
     reach = max(1, round(dilation_ratio * math.hypot(*mask.shape[1:])))
     mask = jnp.asarray(mask, jnp.int32)
     counts = is_counted(mask, num_classes, ignore)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
-from segjax.mask_numbers import is_counted
+from segjax.mask_numbers import is_counted, refuse_fractions
 from segjax.metrics.averages import ratio
 
 
@@ -26,7 +26,7 @@ def calibration_counts(
     NumPy float64. Works under `jit`.
 
     Raises:
-        ValueError: where the shapes do not match.
+        ValueError: where the shapes do not match, or the mask is not of integers.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0]]]])
@@ -38,6 +38,7 @@ def calibration_counts(
         raise ValueError(
             f"logits have shape {logits.shape} and the mask {mask.shape}: expected (n, h, w, classes) and (n, h, w)."
         )
+    refuse_fractions(mask=mask)
     mask = jnp.asarray(mask, jnp.int32)
     confidence = jax.nn.softmax(logits.astype(jnp.float32), axis=-1).max(-1)
     right = logits.argmax(-1) == mask

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
+from segjax.mask_numbers import refuse_fractions
 from segjax.metrics.averages import ratio
 
 BINS = 64
@@ -35,7 +36,7 @@ def label_counts(
     2^31 pixels.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: where the shapes differ, or the mask is not of integers.
 
     Examples:
         >>> counts = metrics.label_counts(jnp.zeros((1, 1, 2, 1)), jnp.array([[[[1], [0]]]]))
@@ -44,6 +45,7 @@ def label_counts(
     """
     if logits.shape != mask.shape:
         raise ValueError(f"the logits have shape {logits.shape} and the mask {mask.shape}: expected the same.")
+    refuse_fractions(mask=mask)
     n, k = logits.shape[0], logits.shape[-1]
     mask = jnp.asarray(mask, jnp.int32)
     probability = jax.nn.sigmoid(logits.astype(jnp.float32))

@@ -160,9 +160,10 @@ def test_shapes_that_do_not_match_are_refused(name):
         jax.eval_shape(LOSSES[name], jnp.zeros((2, 4, 4, 3)), np.zeros((2, 8, 8), np.int32))
 
 
-def test_a_mask_of_real_numbers_is_refused():
-    with pytest.raises(ValueError, match="dtype float32: expected an integer class"):
-        losses.cross_entropy(jnp.zeros((1, 2, 2, 3)), jnp.zeros((1, 2, 2)))
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_mask_of_real_numbers_is_refused(name):
+    with pytest.raises(ValueError, match=r"the mask has dtype float32: expected an integer class for each pixel\."):
+        jax.eval_shape(LOSSES[name], jnp.zeros((1, 2, 2, 3)), np.zeros((1, 2, 2), np.float32))
 
 
 def test_a_weighted_sum_adds_up():

@@ -70,3 +70,9 @@ def test_what_is_ignored_may_be_below_0_as_well(counts):
     signed = np.where(mask == 255, -1, mask)
     signed[2] = np.where(mask[2] == 255, -7, mask[2])
     np.testing.assert_array_equal(counts(prediction, signed), counts(prediction, mask))
+
+
+@pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
+def test_a_mask_of_real_numbers_is_refused(counts):
+    with pytest.raises(ValueError, match=r"the mask has dtype float32: expected an integer class for each pixel\."):
+        counts(np.zeros((1, 9, 11), int), np.zeros((1, 9, 11), np.float32))
