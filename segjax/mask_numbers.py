@@ -1,6 +1,7 @@
 """Of which whole numbers masks are made, and which of them is ignored: bytes as long as those hold all classes."""
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,22 @@ def ignored(num_classes: int) -> int:
         (255, 65535)
     """
     return int(np.iinfo(mask_type(num_classes)).max)
+
+
+def is_counted(mask: Any, num_classes: int, ignore: int | None = None) -> Any:
+    """Where pixels of a mask train and score, as booleans: not what is `ignored`, or `ignore`, and nothing below 0."""
+    return (mask != (ignored(num_classes) if ignore is None else ignore)) & (mask >= 0)
+
+
+def refuse_fractions(**maps: Any) -> None:
+    """Refuse what is no map of integers, by its name: a class that was cast or interpolated is another one.
+
+    Raises:
+        ValueError: for the first of them.
+    """
+    for name, one in maps.items():
+        if one.dtype.kind not in "iu":
+            raise ValueError(f"the {name} has dtype {one.dtype}: expected an integer class for each pixel.")
 
 
 def ignored_in(mask: np.ndarray) -> int:

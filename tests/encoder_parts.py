@@ -3,8 +3,13 @@
 from typing import Any
 
 import jax
+import numpy as np
+import pytest
 
+from segjax.errors import DataError
 from segjax.layers import belongs_to
+from segjax.weights.convert import from_torch, to_torch
+from segjax.weights.loading import unused_by
 
 
 def check_parts(encoder: Any, variables: Any) -> None:
@@ -14,3 +19,13 @@ def check_parts(encoder: Any, variables: Any) -> None:
         assert sum(belongs_to(path, stage) for stage in encoder.parts) == 1, path
     for name in (name for stage in encoder.parts for name in stage):
         assert any(belongs_to(path, [name]) for path in paths), name
+
+
+def check_fewer(fewer: Any, variables: Any, whole: Any) -> None:
+    """Weights of the whole encoder fit one of fewer levels, and those with more in the stages that it has do not."""
+    state = to_torch(jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), whole))
+    unused = unused_by(fewer, None)
+    assert jax.tree.structure(from_torch(state, variables, unused=unused)) == jax.tree.structure(variables)
+    for name in (name for stage in fewer.parts for name in stage):
+        with pytest.raises(DataError, match="1 left over"):
+            from_torch({**state, f"{name}.more.weight": np.zeros((1, 1))}, variables, unused=unused)

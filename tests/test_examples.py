@@ -93,6 +93,16 @@ PUBLIC = {
 )
 def test_an_example_is_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    check_example(name)
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name.startswith(("losses.", "metrics."))])
+def test_an_example_of_losses_and_metrics_is_right_in_64_bits(name: str):
+    with jax.enable_x64(True):
+        check_example(name)
+
+
+def check_example(name: str) -> None:
     text = inspect.getdoc(PUBLIC[name]) or ""
     example = doctest.DocTestParser().get_doctest(text, dict(NAMES), name, None, None)
     assert example.examples, f"segjax.{name} shows no example: write `Examples:` in its docstring"

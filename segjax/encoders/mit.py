@@ -109,7 +109,7 @@ class _Attention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        n, height, width, channels = x.shape
+        _, height, width, channels = x.shape
         read = x
         if self.reduction > 1:
             # Whole windows only; of a map smaller than one, that one. A size that is a symbol of `jax.export` has some.
@@ -118,8 +118,8 @@ class _Attention(nn.Module):
             window = {"window": self.reduction, "stride": self.reduction, "padding": "VALID"}
             read = Conv(channels, **window, dtype=self.dtype, name="sr")(read)
             read = layer_norm(epsilon=_EPSILON_OF_EMBEDDINGS, dtype=self.dtype, name="norm")(read)
-        q = dense(channels, dtype=self.dtype, name="q")(x.reshape(n, -1, channels))
-        k, v = jnp.split(dense(2 * channels, dtype=self.dtype, name="kv")(read.reshape(n, -1, channels)), 2, axis=-1)
+        q = dense(channels, dtype=self.dtype, name="q")(_tokens(x))
+        k, v = jnp.split(dense(2 * channels, dtype=self.dtype, name="kv")(_tokens(read)), 2, axis=-1)
         y = attend(q, k, v, self.heads)
         return dense(channels, dtype=self.dtype, name="proj")(y).reshape(x.shape)
 
@@ -150,3 +150,8 @@ mit_b2: partial[MixTransformer] = partial(MixTransformer, (64, 128, 320, 512), (
 mit_b3: partial[MixTransformer] = partial(MixTransformer, (64, 128, 320, 512), (3, 4, 18, 3))
 mit_b4: partial[MixTransformer] = partial(MixTransformer, (64, 128, 320, 512), (3, 8, 27, 3))
 mit_b5: partial[MixTransformer] = partial(MixTransformer, (64, 128, 320, 512), (3, 6, 40, 3))
+
+
+def _tokens(x: Array) -> Array:
+    n, height, width, channels = x.shape
+    return x.reshape(n, height * width, channels)

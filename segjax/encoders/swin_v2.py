@@ -142,7 +142,7 @@ def _in_fours(x: Array) -> Array:
     """Features (n 2*h 2*w c) as (n h w 4*c): column by column, as the published weights have it."""
     n, height, width, channels = x.shape
     fours = x.reshape(n, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 4, 2, 5)
-    return fours.reshape(n, height // 2, width // 2, -1)
+    return fours.reshape(n, height // 2, width // 2, 4 * channels)
 
 
 @on_any_mesh
@@ -150,7 +150,7 @@ def _in_windows(x: Array, side: int) -> Array:
     """Features (n h w c) as (n windows places c), of windows of side x side places."""
     n, height, width, channels = x.shape
     windows = x.reshape(n, height // side, side, width // side, side, channels).swapaxes(2, 3)
-    return windows.reshape(n, -1, side**2, channels)
+    return windows.reshape(n, height // side * (width // side), side**2, channels)
 
 
 @on_any_mesh
@@ -184,7 +184,7 @@ class _WindowAttention(nn.Module):
         q, k, v = jnp.split(dense(3 * channels, use_bias=False, dtype=self.dtype, name="qkv")(x), 3, axis=-1)
         q = q + self.param("q_bias", zeros, (channels,), jnp.float32).astype(self.dtype)
         v = v + self.param("v_bias", zeros, (channels,), jnp.float32).astype(self.dtype)
-        q, k, v = (each.reshape(*each.shape[:3], self.heads, -1) for each in (q, k, v))
+        q, k, v = (each.reshape(*each.shape[:3], self.heads, channels // self.heads) for each in (q, k, v))
         wide = jnp.promote_types(x.dtype, jnp.float32)
         scale = self.param("logit_scale", constant(np.log(10)), (self.heads, 1, 1), jnp.float32)
         scale = jnp.exp(jnp.minimum(scale.astype(wide), np.log(_LARGEST_SCALE)))

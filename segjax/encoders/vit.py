@@ -67,7 +67,7 @@ class VisionTransformer(nn.Module):
         The tokens are (n 1 + registers c), the class token first.
         """
         x = _PatchEmbedding(self.width, self.patch, self.dtype, name="patch_embed")(image)
-        n, *size, _ = x.shape
+        n, height, width, _ = x.shape
         x, prefix = self._placed(x)
         x = _after(prefix, x)
         taken = {(i + 1) * self.blocks // self.depth - 1 for i in range(self.depth)}
@@ -79,7 +79,8 @@ class VisionTransformer(nn.Module):
             x = block(self.heads, self.layer_scale, rate, self.dtype, name=f"blocks_{i}")(x, train)
             if i in taken:
                 tokens, patches = jnp.split(norm(x), [prefix.shape[1]], axis=1)
-                levels.append(level_at(image, self.patch, patches.reshape(n, *size, -1), tokens=tokens))
+                patches = patches.reshape(n, height, width, self.width)
+                levels.append(level_at(image, self.patch, patches, tokens=tokens))
         return tuple(levels)
 
     def _placed(self, x: Array) -> tuple[Array, Array]:
@@ -103,8 +104,9 @@ class VisionTransformer(nn.Module):
 @on_any_mesh
 def _after(prefix: Array, x: Array) -> Array:
     """Patches (n h w c) as tokens, each image's after the same ones."""
-    n, channels = x.shape[0], x.shape[-1]
-    return jnp.concatenate([jnp.broadcast_to(prefix, (n, *prefix.shape[1:])), x.reshape(n, -1, channels)], axis=1)
+    n, height, width, channels = x.shape
+    x = x.reshape(n, height * width, channels)
+    return jnp.concatenate([jnp.broadcast_to(prefix, (n, *prefix.shape[1:])), x], axis=1)
 
 
 class _PatchEmbedding(nn.Module):

@@ -24,12 +24,12 @@ def attend(
     q: Float[Array, "n t c"], k: Float[Array, "n s c"], v: Float[Array, "n s c"], heads: int
 ) -> Float[Array, "n t c"]:
     """What each query reads from the values, head by head (Vaswani et al. 2017); the softmax is float32 at least."""
-    q, k, v = (x.reshape(*x.shape[:2], heads, -1) for x in (q, k, v))
+    q, k, v = (x.reshape(*x.shape[:2], heads, x.shape[2] // heads) for x in (q, k, v))
     scale = q.shape[-1] ** -0.5
     # jax.nn.dot_product_attention is this in float32, even where the tokens are float64.
     wide = jnp.promote_types(q.dtype, jnp.float32)
     weights = jax.nn.softmax(jnp.einsum("nthc,nshc->nhts", q * scale, k, preferred_element_type=wide))
-    return jnp.einsum("nhts,nshc->nthc", weights.astype(v.dtype), v).reshape(*q.shape[:2], -1)
+    return jnp.einsum("nhts,nshc->nthc", weights.astype(v.dtype), v).reshape(*q.shape[:2], heads * v.shape[3])
 
 
 class Attention(nn.Module):

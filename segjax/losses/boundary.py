@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
 from segjax.losses.labels import labels, widen
-from segjax.mask_numbers import ignored
+from segjax.mask_numbers import is_counted, refuse_fractions
 from segjax.ops.meshes import on_any_mesh
 
 # The square of a distance, in pixels, that no image has; with the square of its height added it is still an int32.
@@ -52,15 +52,20 @@ def signed_distance(
     """Exact Euclidean distance in pixels to each class, negative inside it, as the boundary loss's authors count it.
 
     Outside a class it is the distance to its nearest pixel; inside, 1 minus the distance to the nearest counted pixel
-    of another class, so 0 on its rim. It is 0 where the mask is ignored, and everywhere for a class that is absent from
-    the image or fills it. Time grows with h w (h + w) for each class that occurs in the batch.
+    of another class, so 0 on its rim. It is 0 where the mask is ignored or below 0, and everywhere for a class that is
+    absent from the image or fills it. Time grows with h w (h + w) for each class that occurs in the batch.
+
+    Raises:
+        ValueError: where the mask is not of integers.
 
     Examples:
         >>> losses.signed_distance(jnp.array([[[0, 0, 1]]]), 2)[0, 0, :, 1].tolist()  # to class 1
         [2.0, 1.0, 0.0]
     """
-    mask = jnp.asarray(mask).astype(jnp.int32)
-    counted = mask != (ignored(num_classes) if ignore is None else ignore)
+    mask = jnp.asarray(mask)
+    refuse_fractions(mask=mask)
+    mask = mask.astype(jnp.int32)
+    counted = is_counted(mask, num_classes, ignore)
 
     def one_class(c: Array) -> Array:
         own = counted & (mask == c)

@@ -37,7 +37,7 @@ def deep_supervision(
             share * loss(logits, _nearest(mask, *logits.shape[1:3]))
             for share, logits in zip(shares, levels, strict=True)
         ]
-        return sum(terms, start=jnp.zeros(())) / sum(shares)
+        return sum(terms, start=jnp.float32(0)) / sum(shares)
 
     return over_levels
 

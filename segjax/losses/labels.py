@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Integer, Shaped
 
-from segjax.mask_numbers import ignored
+from segjax.mask_numbers import is_counted, refuse_fractions
 
 Weights = Float[ArrayLike, " k"] | Sequence[float]
 """One for each class."""
@@ -18,7 +18,7 @@ def labels(
     """The mask as int32 with -1 wherever a pixel is not counted.
 
     Raises:
-        ValueError: where the shapes do not match.
+        ValueError: where the shapes do not match, or the mask is not of integers.
     """
     mask = jnp.asarray(mask)
     if logits.ndim != 4 or mask.shape != logits.shape[:3]:
@@ -26,10 +26,9 @@ def labels(
             f"logits have shape {logits.shape} and the mask {mask.shape}: expected (n, h, w, classes) and (n, h, w) "
             "with the same n, h and w; resize the logits to the mask, or score them with upsampled_cross_entropy."
         )
-    if not jnp.issubdtype(mask.dtype, jnp.integer):
-        raise ValueError(f"the mask has dtype {mask.dtype}: expected an integer class for each pixel.")
+    refuse_fractions(mask=mask)
     mask = mask.astype(jnp.int32)
-    return jnp.where(mask == (ignored(logits.shape[-1]) if ignore is None else ignore), -1, mask)
+    return jnp.where(is_counted(mask, logits.shape[-1], ignore), mask, -1)
 
 
 def widen(x: Float[Array, " ..."]) -> Float[Array, " ..."]:

@@ -1,5 +1,6 @@
 """The Lovász losses, of a softmax and of sigmoids: surrogates of intersection over union, convex in the errors."""
 
+import math
 from functools import partial
 
 import jax
@@ -37,7 +38,8 @@ def lovasz_softmax(
         0.119
     """
     label = labels(logits, mask, ignore)
-    num_classes = logits.shape[-1]
+    n, height, width, num_classes = logits.shape
+    groups = (n, height * width) if per_image else (1, n * height * width)
     true = sum_by_class(jnp.ones_like(label), label, num_classes)
     if not per_image:
         true = true.sum(0, keepdims=True)
@@ -46,9 +48,9 @@ def lovasz_softmax(
     @jax.checkpoint
     def by_class(logits: Array) -> Float[Array, "k g p"]:
         softmax = jax.nn.softmax(widen(logits), axis=-1)
-        return jnp.moveaxis(softmax.reshape(true.shape[0], -1, num_classes), -1, 0)
+        return jnp.moveaxis(softmax.reshape(*groups, num_classes), -1, 0)
 
-    loss = _class_losses(by_class(logits), label.reshape(true.shape[0], -1), classes == "present")
+    loss = _class_losses(by_class(logits), label.reshape(groups), classes == "present")
     return average(loss.T, true, classes)
 
 
@@ -70,11 +72,12 @@ def lovasz_hinge(
         >>> float(losses.lovasz_hinge(logits, mask))  # both are right by more than 1
         0.0
     """
-    label = label_bands(logits, mask, ignore).reshape(logits.shape[0] if per_image else 1, -1)
+    label = label_bands(logits, mask, ignore)
+    label = label.reshape((len(label), math.prod(label.shape[1:])) if per_image else (1, label.size))
     scores = jnp.where(label >= 0, widen(logits).reshape(label.shape), 0)
     error = jnp.where(label >= 0, jax.nn.relu(1 - jnp.where(label > 0, scores, -scores)), 0)
     slopes = jax.vmap(_jaccard_slopes)(jax.lax.stop_gradient(error), label > 0, label >= 0)
-    return jnp.einsum("gp,gp->g", slopes, error, precision="highest").mean()
+    return jnp.einsum("gp,gp->g", slopes, error, precision="highest").sum() / max(len(label), 1)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -120,12 +123,12 @@ def _jaccard_slopes(
     """
     order = jnp.argsort(jnp.where(counted, error, -1), descending=True)
     own = own[order]
-    found = jnp.cumsum(own)
+    found, whole = jnp.cumsum(own), own.sum()
     rank = jnp.arange(own.shape[0])
-    inside = found[-1] - found
-    union = found[-1] + rank + 1 - found
+    inside = whole - found
+    union = whole + rank + 1 - found
     outside_slope = inside / (jnp.maximum(union - 1, 1) * union.astype(error.dtype))
     # Without a pixel of the class the loss is complete at the first wrong one.
-    outside_slope = jnp.where((found[-1] == 0) & (rank == 0), 1, outside_slope)
+    outside_slope = jnp.where((whole == 0) & (rank == 0), 1, outside_slope)
     slope = jnp.where(own, 1 / union, outside_slope) * counted[order]
     return jnp.zeros_like(error).at[order].set(slope.astype(error.dtype), unique_indices=True)

@@ -166,7 +166,7 @@ def ohem_cross_entropy(
     hardness = jax.lax.stop_gradient(jnp.where(label >= 0, loss, -jnp.inf))
     required = jnp.ceil(min_fraction * jnp.sum(label >= 0)).astype(jnp.int32)
     ranked = jnp.sort(hardness.ravel(), descending=True)
-    hardest = jnp.where(required > 0, ranked[jnp.maximum(required - 1, 0)], jnp.inf)
+    hardest = jnp.where(required > 0, ranked[jnp.maximum(required - 1, 0)], jnp.inf) if ranked.size else jnp.inf
     limit = -math.log(threshold) if threshold else math.inf
     weight = jnp.where((hardness > limit) | (hardness >= hardest), weight, 0)
     return _mean((jnp.sum(loss * weight), weight.sum()))

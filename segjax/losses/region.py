@@ -135,14 +135,15 @@ def focal_tversky(
     miss = 1 - _tversky_index(inside, predicted, true, alpha, beta, smooth)
     # A perfect class sits where the power's slope is infinite: there the loss is 0 and flat.
     floor = jnp.finfo(miss.dtype).eps
-    loss = jnp.where(miss > floor, jnp.maximum(miss, floor) ** (1 / gamma), 0)
+    loss = jnp.where(miss <= floor, 0, jnp.maximum(miss, floor) ** (1 / gamma))
     return average(loss, true, classes)
 
 
 def _tversky_index(inside: Array, predicted: Array, true: Array, alpha: float, beta: float, smooth: float) -> Array:
     whole = inside + alpha * (predicted - inside) + beta * (true - inside) + smooth
-    # Nothing out of nothing is a perfect match.
-    return jnp.where(whole > 0, (inside + smooth) / jnp.where(whole > 0, whole, 1), 1)
+    # Nothing out of nothing is a perfect match, and NaN is none.
+    nothing = whole <= 0
+    return jnp.where(nothing, 1, (inside + smooth) / jnp.where(nothing, 1, whole))
 
 
 def average(loss: Float[Array, "n k"], true: Real[Array, "n k"], classes: Classes) -> Float[Array, ""]:

@@ -32,4 +32,4 @@ def uncertainty_weighted_sum(
             "expected the same tasks."
         )
     terms = (jnp.exp(-s) * widen(losses[task]) + s / 2 for task, s in log_variances.items())
-    return sum(terms, start=jnp.zeros(()))
+    return sum(terms, start=jnp.float32(0))

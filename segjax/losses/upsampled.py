@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Integer
 
 from segjax.losses.labels import Weights, widen
 from segjax.losses.pixelwise import cross_entropy_sums
-from segjax.mask_numbers import ignored
+from segjax.mask_numbers import ignored, refuse_fractions
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.resize import resize
 
@@ -34,7 +34,8 @@ def upsampled_cross_entropy(
     resolution are in memory, forward and backward. The mask's height and width must be whole multiples of the logits'.
 
     Raises:
-        ValueError: where the mask's height and width are not whole multiples of the logits', or n differs.
+        ValueError: where the mask's height and width are not whole multiples of the logits', n differs, or the mask is
+            not of integers.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0]]]])
@@ -62,7 +63,8 @@ def upsampled_sums(
     those rows of every image, so that a batch sharded over devices stays where it is.
 
     Raises:
-        ValueError: where the mask's height and width are not whole multiples of the logits', or n differs.
+        ValueError: where the mask's height and width are not whole multiples of the logits', n differs, or the mask is
+            not of integers.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0]]]])
@@ -81,6 +83,7 @@ def upsampled_sums(
             f"the mask has shape {mask.shape} and the logits {logits.shape}: expected a mask of the same n whose "
             "height and width are whole multiples of the logits'; otherwise resize the logits and use cross_entropy."
         )
+    refuse_fractions(mask=mask)
     n, height, width, num_classes = logits.shape
     ignore = ignored(num_classes) if ignore is None else ignore
     factors = mask.shape[1] // height, mask.shape[2] // width

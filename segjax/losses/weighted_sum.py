@@ -22,6 +22,6 @@ def weighted_sum(*terms: tuple[float, Loss]) -> Loss:
     """
 
     def loss(logits: Float[Array, "n h w k"], mask: Integer[Array, "n h w"]) -> Float[Array, ""]:
-        return sum((weight * term(logits, mask) for weight, term in terms), start=jnp.zeros(()))
+        return sum((weight * term(logits, mask) for weight, term in terms), start=jnp.float32(0))
 
     return loss

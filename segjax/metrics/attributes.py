@@ -17,7 +17,8 @@ def attribute_confusion(
     """Objects by their highest true attribute (row) and the one with the highest score (column); adds up.
 
     An object whose attributes are not all annotated, one is NaN, is not counted. Where several true ones are the
-    highest, any of them is right. `pixel_accuracy` and `class_accuracy` read it, as that of pixels. Works under `jit`.
+    highest, any of them is right. An object with a score of NaN counts NaN. `pixel_accuracy` and `class_accuracy` read
+    it, as that of pixels. Works under `jit`.
 
     Raises:
         ValueError: where the shapes differ.
@@ -32,8 +33,8 @@ def attribute_confusion(
     right = jnp.take_along_axis(highest, found[:, None], 1)[:, 0]
     true = jnp.where(right, found, highest.argmax(-1))
     counted = ~jnp.isnan(attributes).any(-1)
-    size = scores.shape[-1]
-    return jnp.zeros((size, size), jnp.float32).at[jnp.where(counted, true, size), found].add(1, mode="drop")
+    size, each = scores.shape[-1], jnp.where(jnp.isnan(scores).any(-1), jnp.nan, 1)
+    return jnp.zeros((size, size), jnp.float32).at[jnp.where(counted, true, size), found].add(each, mode="drop")
 
 
 @on_any_mesh

@@ -8,7 +8,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
-from segjax.mask_numbers import ignored
+from segjax.mask_numbers import is_counted, refuse_fractions
 from segjax.metrics.averages import mean, ratio
 from segjax.ops.meshes import on_any_mesh
 
@@ -26,10 +26,11 @@ def boundary_iou_counts(
 
     A boundary region is what the authors of Cheng et al. 2021 define: a class's mask minus its erosion by a square that
     reaches `dilation_ratio` of the image's diagonal (rounded, at least one pixel) to each side. The erosion also starts
-    at the edge of the image and at ignored pixels, which belong to no class in either map. Works under `jit`.
+    at the edge of the image and at pixels that the mask ignores, those below 0 too, which belong to no class in either
+    map. Works under `jit`.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: where the shapes differ, or one of the two is not of integers.
 
     Examples:
         >>> prediction = np.zeros((1, 8, 8), int)
@@ -41,11 +42,11 @@ def boundary_iou_counts(
     """
     if prediction.shape != mask.shape:
         raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
+    refuse_fractions(prediction=prediction, mask=mask)
     reach = max(1, round(dilation_ratio * math.hypot(*mask.shape[1:])))
-    ignore = ignored(num_classes) if ignore is None else ignore
     mask = jnp.asarray(mask, jnp.int32)
-    prediction = jnp.where(mask == ignore, -1, jnp.asarray(prediction, jnp.int32))
-    mask = jnp.where(mask == ignore, -1, mask)
+    counts = is_counted(mask, num_classes, ignore)
+    prediction, mask = jnp.where(counts, jnp.asarray(prediction, jnp.int32), -1), jnp.where(counts, mask, -1)
 
     def count(label: Array, where: Array) -> Integer[Array, " k"]:
         cell = jnp.where(where & (label >= 0), label, num_classes)
@@ -94,10 +95,10 @@ def _near_contour(label: Integer[Array, "n h w"], reach: int) -> Bool[Array, "n 
     """
     padded = jnp.pad(label, ((0, 0), (reach, reach), (reach, reach)), constant_values=-2)
 
-    def extreme(start: int, compare) -> Array:
+    def extreme(start: np.int32, compare) -> Array:
         side = 2 * reach + 1
         rows = lax.reduce_window(padded, start, compare, (1, side, 1), (1, 1, 1), "VALID")
         return lax.reduce_window(rows, start, compare, (1, 1, side), (1, 1, 1), "VALID")
 
     bounds = jnp.iinfo(jnp.int32)
-    return extreme(bounds.max, lax.min) != extreme(bounds.min, lax.max)
+    return extreme(np.int32(bounds.max), lax.min) != extreme(np.int32(bounds.min), lax.max)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
-from segjax.mask_numbers import ignored
+from segjax.mask_numbers import is_counted, refuse_fractions
 from segjax.metrics.averages import ratio
 from segjax.ops.meshes import on_any_mesh
 
@@ -23,11 +23,12 @@ def calibration_counts(
 ) -> Float[Array, "{bins} 3"]:
     """For each bin of confidence: pixels, their summed confidence and how many are right, in float32; adds up.
 
-    Confidence is the largest softmax probability, and bin m of M holds ((m - 1) / M, m / M]. A batch must hold fewer
-    than 2^24 pixels to be counted exactly; over many, add up as NumPy float64. Works under `jit`.
+    Confidence is the largest softmax probability, and bin m of M holds ((m - 1) / M, m / M]. Ignored pixels, those
+    below 0 too, are not counted. A batch must hold fewer than 2^24 pixels to be counted exactly; over many, add up as
+    NumPy float64. Works under `jit`.
 
     Raises:
-        ValueError: where the shapes do not match.
+        ValueError: where the shapes do not match, or the mask is not of integers.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0]]]])
@@ -39,13 +40,13 @@ def calibration_counts(
         raise ValueError(
             f"logits have shape {logits.shape} and the mask {mask.shape}: expected (n, h, w, classes) and (n, h, w)."
         )
-    ignore = ignored(logits.shape[-1]) if ignore is None else ignore
+    refuse_fractions(mask=mask)
     mask = jnp.asarray(mask, jnp.int32)
     confidence = jax.nn.softmax(logits.astype(jnp.float32), axis=-1).max(-1)
     right = logits.argmax(-1) == mask
     # Row by row, so that no running float32 sum grows large beside what is added to it.
     by_row = jax.vmap(jax.vmap(partial(_row_counts, bins=bins)))
-    return by_row(confidence, right.astype(jnp.float32), mask != ignore).sum((0, 1))
+    return by_row(confidence, right.astype(jnp.float32), is_counted(mask, logits.shape[-1], ignore)).sum((0, 1))
 
 
 @on_any_mesh

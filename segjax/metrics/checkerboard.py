@@ -21,7 +21,7 @@ def power_spectrum(logits: Inexact[Array | np.ndarray, "n h w k"]) -> Float[Arra
     """
     logits = jnp.asarray(logits, jnp.float32)
     _, height, width, _ = logits.shape
-    fade = np.outer(_hann(height), _hann(width))[..., None]
+    fade = np.outer(_hann(height), _hann(width))[..., None].astype(np.float32)
     centred = logits - logits.mean((1, 2), keepdims=True)
     amplitude = jnp.fft.fft2(fade * centred, axes=(1, 2))
     return (jnp.abs(amplitude) ** 2).mean((0, 3)) / (fade**2).sum()
@@ -45,7 +45,7 @@ def checkerboard_score(logits: Inexact[Array | np.ndarray, "n h w k"], stride: i
         ValueError: where height or width is less than 4 strides, which leaves nothing to compare with.
 
     Examples:
-        >>> noise = jax.random.normal(jax.random.key(0), (1, 16, 16, 1))
+        >>> noise = jax.random.normal(jax.random.key(0), (1, 16, 16, 1), jnp.float32)
         >>> board = jnp.indices((16, 16)).sum(0)[None, :, :, None] % 2
         >>> round(float(metrics.checkerboard_score(noise, 2)))
         1

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Num
 from numpy.typing import ArrayLike
 
-from segjax.mask_numbers import ignored
+from segjax.mask_numbers import is_counted, refuse_fractions
 from segjax.metrics.averages import mean, ratio
 from segjax.ops.meshes import on_any_mesh
 
@@ -41,7 +41,7 @@ def confusion_matrix(
     over many, add the matrices up as NumPy int64: `total += np.asarray(confusion_matrix(...))`.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: where the shapes differ, or one of the two is not of integers.
 
     Examples:
         >>> metrics.confusion_matrix(np.array([[[0, 1, 1]]]), np.array([[[0, 0, 255]]]), 2).tolist()
@@ -63,7 +63,7 @@ def class_sums(
     """The sums of `confusion_matrix` without the matrix, int32; they add up over batches, class by class.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: where the shapes differ, or one of the two is not of integers.
 
     Examples:
         >>> found = metrics.class_sums(np.array([[[0, 300, 1]]]), np.array([[[0, 300, 65535]]]), 301)
@@ -84,10 +84,10 @@ def _counted(
 ) -> tuple[Integer[Array, "n h w"], Integer[Array, "n h w"], Bool[Array, "n h w"]]:
     if prediction.shape != mask.shape:
         raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
+    refuse_fractions(prediction=prediction, mask=mask)
     prediction, mask = jnp.asarray(prediction, jnp.int32), jnp.asarray(mask, jnp.int32)
-    ignore = ignored(num_classes) if ignore is None else ignore
-    counted = (mask != ignore) & (mask >= 0) & (mask < num_classes) & (prediction >= 0) & (prediction < num_classes)
-    return prediction, mask, counted
+    known = (mask < num_classes) & (prediction >= 0) & (prediction < num_classes)
+    return prediction, mask, is_counted(mask, num_classes, ignore) & known
 
 
 def _sums(confusion: Confusion) -> ClassSums:

@@ -1,8 +1,8 @@
 """Scores of the distance between contours: boundary F1 and the 95th percentile of the Hausdorff distance.
 
 On the host, in float64, class by class with SciPy's exact Euclidean distance transform. The contour of a class is its
-mask minus the erosion of it by a cross; at the edge of the image a class ends, and ignored pixels belong to no class in
-truth or prediction.
+mask minus the erosion of it by a cross; at the edge of the image a class ends, and pixels that the mask ignores, those
+below 0 too, belong to no class in truth or prediction.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, Shaped
 from numpy.typing import ArrayLike
 
-from segjax.mask_numbers import ignored
+from segjax.mask_numbers import is_counted, refuse_fractions
 from segjax.metrics.averages import mean, ratio
 
 
@@ -32,7 +32,7 @@ def boundary_f1_counts(
     Below 134 pixels of diagonal the default asks for an exact match.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: where the shapes differ, or one of the two is not of integers.
 
     Examples:
         >>> prediction = np.zeros((1, 8, 8), int)
@@ -43,7 +43,7 @@ def boundary_f1_counts(
         (2, 3)
     """
     counts = np.zeros((2, num_classes + 1))
-    for one, true in _images(prediction, mask, ignored(num_classes) if ignore is None else ignore):
+    for one, true in _images(prediction, mask, num_classes, ignore):
         limit = tolerance * math.hypot(*true.shape)
         scores = []
         for c, to_true, to_predicted in _classes(one, true, num_classes):
@@ -98,7 +98,7 @@ def hausdorff_95_counts(
     alone counts with its diagonal, as in BraTS, no two pixels being farther apart; MONAI says infinity or NaN.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: where the shapes differ, or one of the two is not of integers.
 
     Examples:
         >>> prediction = np.zeros((1, 8, 8), int)
@@ -109,7 +109,7 @@ def hausdorff_95_counts(
         [[1.0, 1.0], [1.0, 1.0]]
     """
     counts = np.zeros((2, num_classes))
-    for one, true in _images(prediction, mask, ignored(num_classes) if ignore is None else ignore):
+    for one, true in _images(prediction, mask, num_classes, ignore):
         for c, to_true, to_predicted in _classes(one, true, num_classes):
             apart = math.hypot(*true.shape)
             if to_true.size and to_predicted.size:
@@ -148,14 +148,16 @@ def mean_hausdorff_95(counts: ArrayLike) -> float:
 
 
 def _images(
-    prediction: ArrayLike, mask: ArrayLike, ignore: int
+    prediction: ArrayLike, mask: ArrayLike, num_classes: int, ignore: int | None
 ) -> Iterator[tuple[Integer[np.ndarray, "h w"], Integer[np.ndarray, "h w"]]]:
-    """Prediction and truth of each image, -1 where ignored."""
-    prediction, mask = np.asarray(prediction, np.int64), np.asarray(mask, np.int64)
+    """Prediction and truth of each image, -1 where the truth does not count."""
+    prediction, mask = np.asarray(prediction), np.asarray(mask)
     if prediction.shape != mask.shape:
         raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
-    for one, true in zip(prediction, mask, strict=True):
-        yield np.where(true == ignore, -1, one), np.where(true == ignore, -1, true)
+    refuse_fractions(prediction=prediction, mask=mask)
+    for one, true in zip(prediction.astype(np.int64), mask.astype(np.int64), strict=True):
+        counts = is_counted(true, num_classes, ignore)
+        yield np.where(counts, one, -1), np.where(counts, true, -1)
 
 
 def _classes(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
+from segjax.mask_numbers import refuse_fractions
 from segjax.metrics.averages import ratio
 from segjax.ops.meshes import on_any_mesh
 
@@ -33,10 +34,11 @@ def label_counts(
 ) -> Integer[Array, "n k 64 2"]:
     """For each image and label, its counted pixels by the sigmoid of their logit, in 64 bins, and by no and yes.
 
-    What `label_scores` reads at any threshold. int32: an image must hold fewer than 2^31 pixels.
+    What `label_scores` reads at any threshold; a logit of NaN is wrong at each. int32: an image must hold fewer than
+    2^31 pixels.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: where the shapes differ, or the mask is not of integers.
 
     Examples:
         >>> counts = metrics.label_counts(jnp.zeros((1, 1, 2, 1)), jnp.array([[[[1], [0]]]]))
@@ -45,9 +47,11 @@ def label_counts(
     """
     if logits.shape != mask.shape:
         raise ValueError(f"the logits have shape {logits.shape} and the mask {mask.shape}: expected the same.")
+    refuse_fractions(mask=mask)
     n, k = logits.shape[0], logits.shape[-1]
     mask = jnp.asarray(mask, jnp.int32)
     probability = jax.nn.sigmoid(logits.astype(jnp.float32))
+    probability = jnp.where(jnp.isnan(probability), mask <= 0, probability)
     bins = jnp.clip(jnp.floor(probability * BINS).astype(jnp.int32), 0, BINS - 1)
     place = (jnp.arange(n)[:, None, None, None] * k + jnp.arange(k)) * BINS + bins
     cell = jnp.where((mask == ignore) | (mask < 0), n * k * BINS * 2, 2 * place + (mask > 0))
@@ -59,8 +63,9 @@ def probability_counts(
 ) -> Integer[np.ndarray, "k 64 2"]:
     """What `label_counts` has of one image, of probabilities and without a program for every size."""
     k = mask.shape[-1]
+    probabilities = np.where(np.isnan(probabilities), mask <= 0, probabilities)
     place = np.arange(k) * BINS + np.clip(np.floor(probabilities * BINS).astype(np.int64), 0, BINS - 1)
-    counted = mask != ignore
+    counted = (mask != ignore) & (mask >= 0)
     return np.bincount((2 * place + (mask > 0))[counted], minlength=2 * k * BINS).reshape(k, BINS, 2)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float, Integer, Key, Num
+from jaxtyping import Bool, Float, Integer, Key, Shaped
 
 from segjax.luma import LUMA
 from segjax.ops.meshes import on_any_mesh
@@ -18,7 +18,7 @@ from segjax.ops.warp import computed_in, rounded_as, warp, warp_boxes
 class Augmented(NamedTuple):
     """An image with what was moved along."""
 
-    image: Num[Array, "h w c"]
+    image: Shaped[Array, "h w c"]
     mask: Integer[Array, "h w *k"] | None
     boxes: Float[Array, "m 4"] | None
     stays: Bool[Array, " m"] | None
@@ -28,7 +28,7 @@ class Augmented(NamedTuple):
 @on_any_mesh
 def augment(
     key: Key[Array, ""],
-    image: Num[Array, "h w c"],
+    image: Shaped[Array, "h w c"],
     mask: Integer[Array, "h w *k"] | None = None,
     *,
     boxes: Float[Array, "m 4"] | None = None,
@@ -54,12 +54,13 @@ def augment(
 
     Args:
         key: Decides everything; the same key gives the same bits on any number of devices.
-        image: uint8, uint16 or floating; the result has its dtype.
+        image: Integers or floating; the result has its dtype. All but float64 are computed in float32, so that integers
+            keep 24 bits.
         mask: Unsigned, with or without a band for each label.
         boxes: (x, y, w, h) in pixels.
 
     Raises:
-        ValueError: quarter turns of a result that is not square.
+        ValueError: quarter turns of a result that is not square, or bools that are more than copied.
 
     Examples:
         >>> images = jnp.zeros((4, 32, 40, 3), jnp.uint8)
@@ -138,8 +139,8 @@ def _as_map(drawn: _Drawn, size: tuple[int, int]) -> Float[Array, "2 3"]:
 
 
 def _copied(
-    pixels: Num[Array, "h w *c"], drawn: _Drawn, size: tuple[int, int], turns: bool, outside: int | None
-) -> Num[Array, "height width *c"]:
+    pixels: Shaped[Array, "h w *c"], drawn: _Drawn, size: tuple[int, int], turns: bool, outside: int | None
+) -> Shaped[Array, "height width *c"]:
     """What `warp` makes of whole pixels, without reading each by its place."""
     room = [max(side - had, 0) for had, side in zip(pixels.shape[:2], size, strict=True)]
     around = [(pad, pad) for pad in room] + [(0, 0)] * (pixels.ndim - 2)
@@ -160,8 +161,8 @@ def _turned(quarters: int) -> Callable[[Array], Array]:
 
 
 def _recolored(
-    key: Array, image: Num[Array, "h w c"], brightness: float, contrast: float, saturation: float
-) -> Num[Array, "h w c"]:
+    key: Array, image: Shaped[Array, "h w c"], brightness: float, contrast: float, saturation: float
+) -> Shaped[Array, "h w c"]:
     """Saturation, then contrast, then brightness, rounded and clipped once.
 
     Contrast is about the image's mean grey, of floating point about the mean of each band, which has its own units.
@@ -182,7 +183,9 @@ def _recolored(
     return rounded_as(image, brighter * (mean + steeper * (wide - mean)))
 
 
-def _spoilt(key: Array, image: Num[Array, "h w c"], gamma: float, blur: float, noise: float) -> Num[Array, "h w c"]:
+def _spoilt(
+    key: Array, image: Shaped[Array, "h w c"], gamma: float, blur: float, noise: float
+) -> Shaped[Array, "h w c"]:
     """Through light, lens and sensor, in this order, rounded after each as the host's is."""
     powers, lens, sensor = jax.random.split(key, 3)
     if gamma:
@@ -204,7 +207,7 @@ def _spoilt(key: Array, image: Num[Array, "h w c"], gamma: float, blur: float, n
     return image
 
 
-def _blurred(image: Num[Array, "h w c"], sigma: Array, greatest: float) -> Num[Array, "h w c"]:
+def _blurred(image: Shaped[Array, "h w c"], sigma: Array, greatest: float) -> Shaped[Array, "h w c"]:
     """Under a Gaussian, reflected about the centres of edge pixels as OpenCV does."""
     blurred = image.astype(computed_in(image))
     for axis in (0, 1):

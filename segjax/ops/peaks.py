@@ -39,10 +39,11 @@ def find_peaks(logits: Float[Array, "n h w k"], max_boxes: int) -> Peaks:
     """
     if logits.ndim != 4 or 0 in logits.shape[1:] or max_boxes < 1:
         raise ValueError(f"find_peaks needs (n h w k) and max_boxes of at least 1, got {logits.shape} and {max_boxes}.")
-    n, _, width, num_classes = logits.shape
+    n, height, width, num_classes = logits.shape
     logits = _widen(lax.stop_gradient(logits))
+    logits = jnp.where(jnp.isnan(logits), -jnp.inf, logits)  # or it would hide what is around it
     pooled = lax.reduce_window(logits, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
-    peaks = jnp.where(logits == pooled, logits, -jnp.inf).reshape(n, -1)
+    peaks = jnp.where(logits == pooled, logits, -jnp.inf).reshape(n, height * width * num_classes)
     # As many as asked for, also of fewer cells; how many a size has that is a symbol of `jax.export` nobody knows here.
     missing = max_boxes if symbolic(peaks.shape[1]) else max(max_boxes - peaks.shape[1], 0)
     peaks = jnp.pad(peaks, ((0, 0), (0, missing)), constant_values=-jnp.inf)

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Num, Shaped
 
 from segjax.ops.grid_sample import SampleMethod, read
 from segjax.ops.meshes import on_any_mesh
@@ -10,13 +10,13 @@ from segjax.ops.meshes import on_any_mesh
 
 @on_any_mesh
 def warp(
-    image: Num[Array, "h w c"],
+    image: Shaped[Array, "h w c"],
     to_source: Float[Array, "2 3"],
     size: tuple[int, int],
     method: SampleMethod = "bilinear",
     *,
     outside: float | None = None,
-) -> Num[Array, "height width c"]:
+) -> Shaped[Array, "height width c"]:
     """The image through a map from (x, y, 1) of the result to (x, y) of the image.
 
     Both are in pixels from the upper left corner: pixel (0, 0) is the unit square from (0, 0) to (1, 1), so its centre
@@ -24,11 +24,14 @@ def warp(
     that are skipped: far below half the size it aliases. For a batch, `jax.vmap`.
 
     Args:
-        image: Any dtype; float16 and bfloat16 are computed in float32.
+        image: Any dtype. All but float64 are computed in float32, so that integers keep 24 bits.
         to_source: The affine map.
         size: Height and width of the result.
         method: "nearest" for masks: the pixel that a point falls into.
         outside: What lies around the image; None for its nearest pixel.
+
+    Raises:
+        ValueError: bools that are not read by "nearest".
 
     Examples:
         >>> half_a_pixel_to_the_right = jnp.array([[1, 0, 0.5], [0, 1, 0]])
@@ -76,13 +79,23 @@ def warp_boxes(
     return jnp.where(stays[:, None], jnp.concatenate([low_inside, high_inside - low_inside], axis=1), 0), stays
 
 
-def computed_in(image: Num[Array, "*shape"]) -> jnp.dtype:
+def computed_in(image: Shaped[Array, "*shape"]) -> jnp.dtype:
     """float32, or float64 for images of that."""
     return jnp.promote_types(jnp.float32, image.dtype if jnp.issubdtype(image.dtype, jnp.floating) else jnp.float32)
 
 
-def rounded_as(image: Num[Array, "h w c"], values: Float[Array, "*shape"]) -> Num[Array, "*shape"]:
-    """Values in the dtype of an image, rounded and clipped to its range where it is one of integers."""
+def rounded_as(image: Shaped[Array, "h w c"], values: Float[Array, "*shape"]) -> Num[Array, "*shape"]:
+    """Values in the dtype of an image, rounded and clipped to its range where it is one of integers.
+
+    Raises:
+        ValueError: the image is of bools.
+    """
     if jnp.issubdtype(image.dtype, jnp.floating):
         return values.astype(image.dtype)
-    return jnp.rint(values).clip(0, jnp.iinfo(image.dtype).max).astype(image.dtype)
+    if image.dtype == bool:
+        raise ValueError(
+            "nothing lies between False and True: convert the image to uint8 or floating point, or take it as a mask, "
+            'which `warp` reads with method="nearest".'
+        )
+    bounds = jnp.iinfo(image.dtype)
+    return jnp.rint(values).clip(bounds.min, bounds.max).astype(image.dtype)

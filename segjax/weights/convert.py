@@ -77,14 +77,44 @@ def from_torch(
 
 
 def to_torch(variables: Variables, *, transposed: str | None = None) -> dict[str, np.ndarray]:
-    """The state dict of a module's variables, in torch's names and layouts: what `from_torch` took, bit for bit."""
-    flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(jax.tree.map(np.asarray, dict(variables)))
-    state = {}
+    """The state dict of a module's variables, in torch's names and layouts: what `from_torch` took, bit for bit.
+
+    Raises:
+        DataError: there is no collection of parameters, two paths get one name, or a leaf is a shape without values.
+    """
+    parameters(variables)
+    flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(dict(variables))
+    state: dict[str, np.ndarray] = {}
+    paths: dict[str, str] = {}
     for path, value in flat.items():
-        name = name_of(path)
-        layout = to_torch_layout(path, value, transposed=bool(transposed and re.match(transposed, name)))
-        state[name] = np.ascontiguousarray(layout)
+        name, said = name_of(path), "/".join(path)
+        if name in paths:
+            raise DataError(
+                f"{paths[name]} and {said} would both be {name} in torch's names: rename one, or save them in two "
+                "files."
+            )
+        if isinstance(value, jax.ShapeDtypeStruct):
+            raise DataError(
+                f"{said} has a shape, {value.shape}, and no values: give variables as `init` does, which "
+                "`jax.eval_shape` only plans."
+            )
+        layout = to_torch_layout(path, np.asarray(value), transposed=bool(transposed and re.match(transposed, name)))
+        state[name], paths[name] = np.ascontiguousarray(layout), said
     return state
+
+
+def parameters(variables: Variables) -> Mapping[str, Any]:
+    """The collection of parameters among a module's variables.
+
+    Raises:
+        DataError: there is none.
+    """
+    if "params" not in variables:
+        raise DataError(
+            f"These variables have no collection params, but {_some(sorted(variables))}: give them as `init` does, "
+            "{'params': ...}."
+        )
+    return variables["params"]
 
 
 def path_of(name: str, ndim: int) -> tuple[str, ...]:

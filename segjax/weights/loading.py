@@ -1,6 +1,7 @@
 """Weights into the variables of a module, and out of them again into a file."""
 
 import dataclasses
+import itertools
 import json
 import re
 import sys
@@ -14,7 +15,7 @@ from flax import linen as nn
 from segjax.errors import DataError
 from segjax.weights import safetensors_file
 from segjax.weights.catalogue import RECORDS, named, offered
-from segjax.weights.convert import Names, Variables, from_torch, path_of, renamed, to_torch
+from segjax.weights.convert import Names, Variables, from_torch, parameters, path_of, renamed, to_torch
 from segjax.weights.first_kernel import fit_first_kernel
 from segjax.weights.record import Hub
 from segjax.weights.state_dict import read
@@ -41,10 +42,11 @@ def load(module: nn.Module, variables: Variables, name: str | Path, rgb: Sequenc
         module: The encoder, or what has it as its `encoder`, however deep.
         variables: Its own, of which only the encoder's change; for an encoder, their shapes will do.
         name: One that `segjax weights` lists, a file, or `hub:OWNER/NAME@REVISION` of the Hugging Face hub.
-        rgb: Which bands of the images are red, green and blue, from 0, where they have others as well.
+        rgb: Which bands of the images are red, green and blue, from 0, where they have others or another order.
 
     Raises:
-        DataError: they cannot be had or read, or are those of another encoder; the sentence says what to do.
+        DataError: they cannot be had or read, or are those of another encoder, or `rgb` is not three different bands
+            of the images; the sentence says what to do.
 
     Examples:
         >>> model = models.unet(2, base=2, depth=1)
@@ -75,10 +77,10 @@ def loaded(module: nn.Module, variables: Variables, name: str | Path, rgb: Seque
     place = place_of_encoder(variables)
     state, names, unused = found(name)
     like = {kind: inside for kind, tree in variables.items() if (inside := _at(tree, place)) is not None}
-    fitted, channels = _of_channels(state, like, names, rgb)
     try:
+        fitted, channels = _of_channels(state, like, names, rgb)
         values = from_torch(fitted, like, names=names, unused=unused_by(module, unused))
-    except DataError as error:
+    except (DataError, ValueError) as error:
         raise DataError(f"{name}: {error}") from error
     whole = {kind: _with(tree, place, values[kind]) if kind in values else tree for kind, tree in variables.items()}
     return Loaded(whole, channels)
@@ -101,7 +103,8 @@ def save(
             written as they were.
 
     Raises:
-        DataError: the folder cannot be written, or a value is none of safetensors' types.
+        DataError: the folder cannot be written, a value is none of safetensors' types or a shape without one, two
+            values would have one name, or there is no collection of parameters.
 
     Examples:
         >>> weights.save("mine.safetensors", {"params": {"conv": {"kernel": np.zeros((3, 3, 2, 4), np.float32)}}})
@@ -115,8 +118,12 @@ def save(
 
 
 def place_of_encoder(variables: Variables) -> tuple[str, ...]:
-    """Where the variables of a model have those of its encoder: nowhere deeper, in an encoder itself."""
-    level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), variables["params"])]
+    """Where the variables of a model have those of its encoder: nowhere deeper, in an encoder itself.
+
+    Raises:
+        DataError: there is no collection of parameters.
+    """
+    level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), parameters(variables))]
     while level:
         for path, tree in level:
             if "encoder" in tree:
@@ -162,15 +169,18 @@ def _of_channels(
 
     And those channels, where it had others.
     """
-    fitted, brought = dict(state), None
+    fitted, brought, of_colours = dict(state), None, False
     for key, value in state.items():
         leaf = _at(like, path_of(renamed(key, names), value.ndim))
         if getattr(leaf, "ndim", 0) == 1 and value.shape == (*leaf.shape, 1, 1):  # torchvision's layer scales
             fitted[key] = value.reshape(leaf.shape)
         if value.ndim == 4 and value.shape[1] == 3 and getattr(leaf, "ndim", 0) == 4:
-            channels = leaf.shape[2]
-            if channels != 3 and (*leaf.shape[:2], leaf.shape[3]) == (*value.shape[2:], value.shape[0]):
-                fitted[key], brought = fit_first_kernel(value, channels, rgb), channels
+            channels, of_colours = leaf.shape[2], True
+            if (*leaf.shape[:2], leaf.shape[3]) == (*value.shape[2:], value.shape[0]):
+                fitted[key] = fit_first_kernel(value, channels, rgb)
+                brought = brought if channels == 3 else channels
+    if rgb is not None and not of_colours:
+        raise DataError(f"rgb is {tuple(rgb)}, but these weights have no kernel of red, green and blue: leave it out.")
     return fitted, brought
 
 
@@ -181,11 +191,17 @@ def unused_by(module: nn.Module, unused: str | None) -> str | None:
 
 def _said_by(module: nn.Module) -> set[str | None]:
     own = getattr(sys.modules[type(module).__module__], "TORCH_UNUSED", None)
+    inside = (getattr(module, field.name, None) for field in dataclasses.fields(module) if field.name != "parent")
+    return {own, *_made_without(module)}.union(*(_said_by(part) for part in inside if isinstance(part, nn.Module)))
+
+
+def _made_without(module: nn.Module) -> set[str]:
+    """Patterns of the parts that an encoder of fewer levels lacks; a line in their names may be a dot of torch's."""
     whole = {field.name: field.default for field in dataclasses.fields(module)}.get("depth")
-    if getattr(module, "depth", whole) != whole:
-        own = ".*"  # the stages that it was made without, whatever they are called
-    parts = (getattr(module, field.name, None) for field in dataclasses.fields(module) if field.name != "parent")
-    return {own} | {one for part in parts if isinstance(part, nn.Module) for one in _said_by(part)}
+    if getattr(module, "depth", whole) == whole or not hasattr(module, "parts"):
+        return set()
+    every, own = (set(itertools.chain(*one.parts)) for one in (module.clone(depth=whole), module))  # type: ignore[attr-defined]
+    return {f"{part}_".replace("_", "[._]") for part in every - own}
 
 
 def _at(tree: Any, path: Sequence[str]) -> Any:

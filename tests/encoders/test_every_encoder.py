@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
-from encoder_parts import check_parts
+from encoder_parts import check_fewer, check_parts
 
 from benchmarks.encoder_fields import FIELDS, WITHOUT
 from benchmarks.torch_zoo import timm
@@ -84,8 +84,9 @@ def test_levels_are_finest_first_in_the_dtype_and_fit_any_image(name: str):
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_every_variable_of_fewer_levels_belongs_to_one_of_their_stages(name: str):
-    _, variables = shapes(name, (1, 32, 32, 3), depth=2)
-    check_parts(encoders.named(name, depth=2), variables)
+    fewer, (_, variables) = encoders.named(name, depth=2), shapes(name, (1, 32, 32, 3), depth=2)
+    check_parts(fewer, variables)
+    check_fewer(fewer, variables, shapes(name, (1, 32, 32, 3))[1])
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)

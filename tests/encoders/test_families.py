@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from encoder_parts import check_parts
+from encoder_parts import check_fewer, check_parts
 from once import jit
 
 from benchmarks.torch_zoo import timm
@@ -65,6 +65,13 @@ def test_each_level_has_its_stride_whatever_the_image(encoder, strides, size):
 
 
 @families
+def test_no_images_have_levels(encoder, strides):
+    image = jax.ShapeDtypeStruct((0, 33, 47, 5), jnp.float32)
+    levels = jax.eval_shape(partial(encoder.apply, train=False), seen(encoder)[1], image)
+    assert [level.features.shape for level in levels] == [(0, *one.features.shape[1:]) for one in seen(encoder)[0]]
+
+
+@families
 def test_remat_computes_again_and_changes_no_parameter_and_sixteen_bits_are_not_kept(encoder, strides):
     image = jax.ShapeDtypeStruct((2, 33, 47, 5), jnp.float32)
     found = []
@@ -83,6 +90,7 @@ def test_fewer_levels_are_the_first_ones_and_need_fewer_parameters(encoder, stri
     fewer = encoder.clone(depth=2)
     levels, variables = seen(fewer)
     check_parts(fewer, variables)
+    check_fewer(fewer, variables, seen(encoder)[1])
     assert tuple(level.stride for level in levels) == strides[:2]
     if len(set(strides)) > 1:
         assert len(jax.tree.leaves(variables)) < len(jax.tree.leaves(seen(encoder)[1]))

@@ -84,6 +84,31 @@ def test_extreme_logits_have_finite_losses_and_gradients(dtype):
                     assert np.all(np.asarray(gradient) == 0), name
 
 
+def test_where_there_are_64_bits_losses_keep_to_those_of_the_logits():
+    logits, mask = np.random.default_rng(4).normal(size=(2, 5, 3, CLASSES)), masks()["mixed"]
+    as_is = every_loss(logits.astype(np.float32), mask)
+    with jax.enable_x64(True):
+        for dtype in (np.float32, np.float64):
+            for name, (value, gradient) in every_loss(logits.astype(dtype), mask).items():
+                assert value.dtype == gradient.dtype == dtype, name
+                np.testing.assert_allclose(value, as_is[name][0], rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_batch_of_no_images_is_no_loss(name):
+    value, gradient = jax.value_and_grad(LOSSES[name])(jnp.zeros((0, 5, 3, CLASSES)), np.zeros((0, 5, 3), np.uint8))
+    assert value == 0
+    assert gradient.shape == (0, 5, 3, CLASSES)
+
+
+def test_a_logit_of_nan_is_a_loss_of_nan():
+    logits = np.zeros((2, 5, 3, CLASSES), np.float32)
+    logits[1, 2, 1, 0] = np.nan
+    for name, (value, gradient) in every_loss(logits, masks()["mixed"]).items():
+        assert np.isnan(value), name
+        assert np.isnan(gradient).any(), name
+
+
 def test_ignored_pixels_and_padding_change_nothing():
     rng = np.random.default_rng(2)
     logits = rng.normal(size=(2, 5, 3, CLASSES)).astype(np.float32)
@@ -116,7 +141,8 @@ def test_a_model_of_one_class_and_an_image_of_one_pixel():
 def test_beyond_255_classes_65535_is_ignored_and_255_is_one():
     rng = np.random.default_rng(3)
     logits = rng.normal(size=(1, 2, 4, 256)).astype(np.float32)
-    mask = np.array([[[0, 255, 254, 65535], [65535, 255, 7, 8]]], np.uint16)
+    # Class 8 would be nearer to another, were what is ignored one.
+    mask = np.array([[[8, 8, 65535, 254], [65535, 65535, 255, 7]]], np.uint16)
     signed = np.where(mask == 65535, -1, mask.astype(np.int32))
     ways = {name: LOSSES[name] for name in ("cross_entropy", "boundary_loss", "upsampled_cross_entropy")}
     both = jit(lambda masks: {name: jax.lax.map(partial(loss, logits), masks) for name, loss in ways.items()})
@@ -134,9 +160,10 @@ def test_shapes_that_do_not_match_are_refused(name):
         jax.eval_shape(LOSSES[name], jnp.zeros((2, 4, 4, 3)), np.zeros((2, 8, 8), np.int32))
 
 
-def test_a_mask_of_real_numbers_is_refused():
-    with pytest.raises(ValueError, match="dtype float32: expected an integer class"):
-        losses.cross_entropy(jnp.zeros((1, 2, 2, 3)), jnp.zeros((1, 2, 2)))
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_mask_of_real_numbers_is_refused(name):
+    with pytest.raises(ValueError, match=r"the mask has dtype float32: expected an integer class for each pixel\."):
+        jax.eval_shape(LOSSES[name], jnp.zeros((1, 2, 2, 3)), np.zeros((1, 2, 2), np.float32))
 
 
 def test_a_weighted_sum_adds_up():

@@ -141,6 +141,13 @@ def test_extreme_logits_and_ignored_pixels(dtype):
         np.testing.assert_array_equal(np.asarray(changed[name][1], np.float32), np.asarray(as_is[name][1], np.float32))
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_a_batch_of_no_images_is_no_loss(name):
+    value, gradient = jax.value_and_grad(OURS[name])(jnp.zeros((0, 5, 3, 2)), np.zeros((0, 5, 3, 2), np.uint8))
+    assert value == 0
+    assert gradient.shape == (0, 5, 3, 2)
+
+
 def test_one_logit_takes_a_mask_of_two_classes():
     mask = masks(1)["partly ignored"]
     found = label_bands(jnp.zeros(mask.shape), jnp.asarray(mask[..., 0]), 255)

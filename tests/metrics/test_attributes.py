@@ -48,6 +48,14 @@ def test_a_score_that_is_sure_and_wrong_is_finite():
     assert 100 < entropy < np.inf
 
 
+def test_a_score_of_nan_leaves_no_accuracy():
+    scores = SCORES.copy()
+    scores[0, 0, 1] = np.nan
+    confusion, entropy = (np.asarray(each) for each in counted(scores, np.nan_to_num(TRUE)))
+    assert np.isnan(metrics.pixel_accuracy(confusion))
+    assert np.isnan(entropy[1])
+
+
 def test_shapes_that_differ_are_refused():
     for count in (metrics.attribute_confusion, metrics.attribute_cross_entropy_counts):
         with pytest.raises(ValueError, match=r"scores have shape \(2, 3\) and attributes \(3,\)"):

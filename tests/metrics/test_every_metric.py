@@ -51,3 +51,28 @@ def test_batches_and_padding_change_nothing(counts):
     pieces.append(np.asarray(counts(prediction[4:], mask[4:])))
     np.testing.assert_allclose(sum(pieces), whole, rtol=1e-6)
     assert np.all(np.asarray(counts(prediction, np.full_like(mask, 255))) == 0)
+
+
+@pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
+def test_where_there_are_64_bits_counts_are_the_same(counts):
+    prediction, mask = np.random.default_rng(2).integers(0, CLASSES, (2, 5, 9, 11))
+    expected = np.asarray(counts(prediction, mask))
+    with jax.enable_x64(True):
+        found = np.asarray(counts(prediction, mask))
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
+def test_what_is_ignored_may_be_below_0_as_well(counts):
+    prediction, mask = np.random.default_rng(1).integers(0, CLASSES, (2, 5, 9, 11))
+    mask[1:3, 2:6, 3:8] = 255
+    signed = np.where(mask == 255, -1, mask)
+    signed[2] = np.where(mask[2] == 255, -7, mask[2])
+    np.testing.assert_array_equal(counts(prediction, signed), counts(prediction, mask))
+
+
+@pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
+def test_a_mask_of_real_numbers_is_refused(counts):
+    with pytest.raises(ValueError, match=r"the mask has dtype float32: expected an integer class for each pixel\."):
+        counts(np.zeros((1, 9, 11), int), np.zeros((1, 9, 11), np.float32))

@@ -7,7 +7,7 @@ from once import jit
 from sklearn import metrics as theirs
 
 from segjax import metrics
-from segjax.metrics.labels import BINS
+from segjax.metrics.labels import BINS, probability_counts
 
 counted = jit(metrics.label_counts)
 
@@ -48,6 +48,19 @@ def test_the_best_threshold_is_that_of_the_best_dice():
     np.testing.assert_array_equal(metrics.label_scores(counts, best).dice, dice.max(0))
     assert (best < 0.5).all()
     assert metrics.best_thresholds(np.zeros((1, BINS, 2), int)).tolist() == [0.5]
+
+
+def test_a_logit_of_nan_is_wrong_at_every_threshold():
+    mask = np.array([[[[0], [1], [1]]]])
+    logits = np.array([[[[np.nan], [np.nan], [3.0]]]], np.float32)
+    counts = np.asarray(counted(logits, mask))
+    np.testing.assert_array_equal(probability_counts(1 / (1 + np.exp(-logits[0])), mask[0]), counts[0])
+    nothing = np.full_like(mask, -1)
+    assert not probability_counts(logits[0], nothing[0]).any()
+    assert not np.asarray(counted(logits, nothing)).any()
+    for threshold in (1 / 64, 0.5, 63 / 64):
+        scores = metrics.label_scores(counts.sum(0), np.array([threshold]))
+        assert (scores.precision.item(), scores.recall.item()) == ((0.5, 0.5) if threshold < 0.9 else (0, 0))
 
 
 def test_a_label_that_is_nowhere_has_no_score_and_padding_counts_nothing():

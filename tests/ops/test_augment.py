@@ -53,6 +53,34 @@ def test_a_map_moves_image_mask_and_boxes_as_the_hosts_does(dtype):
     assert not moved[~stays].any()
 
 
+def test_elevations_below_the_sea_are_moved_and_brightened_like_floats():
+    depths = np.random.default_rng(1).integers(-3000, 3000, (37, 53, 1)).astype(np.int16)
+    half_a_pixel = jnp.array([[1, 0, 0.5], [0, 1, 0.25]])
+
+    @jit
+    def changed(image):
+        spoilt = ops.augment(KEYS[0], image, brightness=0.2, contrast=0.2, gamma=0.3, blur=2.0, noise=0.1).image
+        return ops.warp(image, half_a_pixel, (37, 53)), spoilt
+
+    (moved, spoilt), (expected, _) = changed(depths), changed(depths.astype(np.float32))
+    np.testing.assert_array_equal(moved, np.rint(expected))
+    assert np.corrcoef(spoilt.ravel(), depths.ravel())[0, 1] > 0.3
+    assert np.asarray(spoilt).min() < -500
+    greatest = ops.warp(jnp.full((2, 2, 1), -(2**31), jnp.int32), half_a_pixel, (2, 2))
+    np.testing.assert_array_equal(greatest, -(2**31))
+
+
+def test_nothing_lies_between_no_and_yes():
+    seen = jnp.array([[[True], [False]]])
+    half_a_pixel = jnp.array([[1, 0, 0.5], [0, 1, 0]])
+    assert ops.warp(seen, half_a_pixel, (1, 2), "nearest")[..., 0].tolist() == [[False, False]]
+    said = r"^nothing lies between False and True: convert .* to uint8 or floating point, or take .*nearest"
+    with pytest.raises(ValueError, match=said):
+        ops.warp(seen, half_a_pixel, (1, 2))
+    with pytest.raises(ValueError, match=said):
+        ops.augment(KEYS[0], seen, brightness=0.1)
+
+
 def test_whole_pixels_are_copied_to_the_last_bit_whichever_way_they_are_moved():
     """Crops, larger results, mirrors and quarter turns: by slices, by reading each pixel, and by the host."""
     image, mask, _ = arrays(RECORD)

@@ -50,12 +50,16 @@ def test_peaks_are_those_of_the_loop(shape, most):
 
 
 def test_logits_in_bfloat16_and_without_number():
-    logits = jnp.full((1, 4, 5, 2), -3, jnp.bfloat16).at[0, 2, 3, 1].set(2).at[0, 0, 0, 0].set(jnp.nan)
+    logits = jnp.full((1, 4, 5, 2), -3, jnp.bfloat16).at[0, 2, 3, 1].set(2).at[0, 1, 2, 1].set(jnp.nan)
     peaks = jit(partial(ops.find_peaks, max_boxes=2))(logits)
     assert peaks.scores.dtype == jnp.float32
     assert (peaks.labels[0, 0], peaks.rows[0, 0], peaks.columns[0, 0]) == (1, 2, 3)
     assert float(peaks.scores[0, 0]) == pytest.approx(1 / (1 + np.exp(-2)), rel=1e-6)
     assert np.all(np.isfinite(peaks.scores))
+
+
+def test_no_images_have_no_peaks():
+    assert jax.eval_shape(partial(ops.find_peaks, max_boxes=2), jnp.zeros((0, 4, 5, 2))).labels.shape == (0, 2)
 
 
 def test_boxes_and_values_are_read_where_the_peaks_are():

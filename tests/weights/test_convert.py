@@ -59,6 +59,39 @@ def test_there_and_back_is_exact(twin):
         np.testing.assert_array_equal(value, state[name])
 
 
+ONE = {"kernel": np.zeros((2, 2), np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (
+            {"params": {"fc": ONE | {"scale": np.zeros(2)}}},
+            "params/fc/kernel and params/fc/scale would both be fc.weight in torch's names: rename one, "
+            "or save them in two files.",
+        ),
+        (
+            {"params": {"fc": ONE}, "ema": {"fc": ONE}},
+            "params/fc/kernel and ema/fc/kernel would both be fc.weight in torch's names: rename one, "
+            "or save them in two files.",
+        ),
+        (
+            {"layer": {"fc": ONE}},
+            "These variables have no collection params, but layer: give them as `init` does, {'params': ...}.",
+        ),
+        (
+            {"params": {"fc": {"kernel": jax.ShapeDtypeStruct((2, 2), np.float32)}}},
+            "params/fc/kernel has a shape, (2, 2), and no values: give variables as `init` does, which "
+            "`jax.eval_shape` only plans.",
+        ),
+    ],
+)
+def test_variables_that_no_state_dict_can_hold_are_refused(variables, said):
+    with pytest.raises(DataError) as refused:
+        convert.to_torch(variables)
+    assert str(refused.value) == said
+
+
 def test_names_are_brought_and_a_classifier_may_be_left(twin):
     _, state, like = twin
     dialect = {name.replace("layer1.0", "stem"): value for name, value in state.items()}

@@ -25,6 +25,10 @@ class Small(nn.Module):
     width: int = 4
     depth: int = 2
 
+    @property
+    def parts(self):
+        return (("conv1", "bn1"), ("layer1",))[: self.depth]
+
     @nn.compact
     def __call__(self, image, *, train):
         x = Conv(self.width, 3, 1, use_bias=False, stride=2, name="conv1")(image)
@@ -120,10 +124,35 @@ def test_other_channels_are_fitted(channels: int, rgb: tuple[int, ...] | None):
     np.testing.assert_array_equal(kernel, expected.transpose(2, 3, 1, 0))
 
 
+def test_three_channels_are_placed_where_they_are_said_to_be():
+    loaded = weights.load(Small(), of_images(Small()), "small.imagenet", (2, 1, 0))
+    kernel = loaded["params"]["conv1"]["kernel"]
+    np.testing.assert_array_equal(kernel, state()["conv1.weight"].transpose(2, 3, 1, 0)[:, :, ::-1])
+
+
+@pytest.mark.parametrize("channels", [3, 13])
+def test_impossible_channels_are_refused(channels: int):
+    with pytest.raises(DataError, match=rf"^small.imagenet: rgb is \(0, 0, 77\); give .* 0\.\.{channels - 1}"):
+        weights.load(Small(), of_images(Small(), channels), "small.imagenet", (0, 0, 77))
+
+
+def test_channels_are_not_placed_where_weights_are_not_of_red_green_and_blue(tmp_path: Path):
+    like = of_images(Small(), 13)
+    weights.save(tmp_path / "mine.safetensors", like)
+    with pytest.raises(DataError, match=r"mine\.safetensors: rgb is \(3, 2, 1\), but .* no .* red, green and blue"):
+        weights.load(Small(), like, tmp_path / "mine.safetensors", (3, 2, 1))
+
+
 def test_an_encoder_of_fewer_levels_takes_what_it_has():
     found = weights.load(Small(depth=1), of_images(Small(depth=1)), "small.imagenet")
     np.testing.assert_array_equal(found["params"]["conv1"]["kernel"], state()["conv1.weight"].transpose(2, 3, 1, 0))
     assert found["params"].keys() == {"conv1", "bn1"}
+
+
+def test_an_encoder_of_fewer_levels_refuses_more_in_those_that_it_has(tmp_path: Path):
+    safetensors_file.write(tmp_path / "other.safetensors", state() | {"conv1.bias": np.zeros(4)})
+    with pytest.raises(DataError, match=r"are not of this model: 1 left over \(conv1\.bias\)"):
+        weights.load(Small(depth=1), of_images(Small(depth=1)), tmp_path / "other.safetensors")
 
 
 def test_weights_of_another_encoder_are_refused_in_one_sentence():
@@ -145,6 +174,11 @@ def test_layer_scales_of_torchvision_are_vectors(tmp_path: Path):
     like = {"params": {"gamma": jnp.zeros(4)}}
     loaded = weights.load(nn.Dense(1), like, tmp_path / "a.safetensors")
     np.testing.assert_array_equal(loaded["params"]["gamma"], np.arange(4.0))
+
+
+def test_variables_without_collections_are_refused():
+    with pytest.raises(DataError, match=r"have no collection params, but bn1, conv1, layer1_0: give them as `init`"):
+        weights.load(Small(), of_images(Small())["params"], "small.imagenet")
 
 
 def test_a_name_that_is_none_offers_the_nearest(tmp_path: Path):
