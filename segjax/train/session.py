@@ -41,7 +41,10 @@ class Splits(NamedTuple):
 
 @dataclasses.dataclass
 class Session:
-    """Runs that are trained side by side, all at the same step, up to their end or to where someone asks to stop."""
+    """Runs that are trained side by side, all at the same step, up to their end or to where someone asks to stop.
+
+    One whose checkpoint is of a later step waits until the others have come as far.
+    """
 
     task: Task
     all_teams: Sequence[Team]
@@ -60,6 +63,7 @@ class Session:
         self.members: list[Member] = [member for team in self.all_teams for member in team.members]
         self.last: int = self.members[0].experiment.steps
         """The number of the last step that there can be."""
+        self._waiting = [member for member in self.members if not member.ended and member.step > self.step]
         self._speaks = devices.is_first_process()
         self._began = self._drawn = time.perf_counter()
         self._timed = self.step
@@ -75,12 +79,15 @@ class Session:
     def steps(self) -> Iterator[int]:
         """The number of every step that is to be taken now; ends early where someone asks to stop."""
         self.speed.start()
-        if self.is_due():  # runs that were stopped while they were scored begin with that
-            self.validate()
-        while self.teams and not self.stop.agreed():
+        while True:
+            self._take_in()
+            if self.is_due() and not self.stop.agreed():  # runs that were stopped while they were scored begin with it
+                self.validate()
+            if not self.teams or self.stop.agreed():
+                return
             unfreezing = self.members[0].experiment.unfreezing
             if unfreezing is not None and self.step == unfreezing.step:
-                self._unfreeze()
+                self._compile_again("Compiling the step that trains what was frozen")
             self.step += 1
             yield self.step
             self.profiler.step(self.step, self.members[0].state)
@@ -93,7 +100,8 @@ class Session:
     def compile(self) -> None:
         """Compile a step of the runs that have not ended."""
         for team in self.all_teams:
-            team.train([member for member in team.members if not member.ended], self.step)
+            going = [member for member in team.members if not member.ended and member not in self._waiting]
+            team.train(going, self.step)
         if self.teams:
             images = self.members[0].experiment.batch_size * len(self._training())
             self.speed.runs([team.program for team in self.teams], images)
@@ -171,9 +179,23 @@ class Session:
             write_report(member.run.path, member.task.headline, member.experiment.data, seen)
         return [member.history.rows[-1]["test"] for member in self.members]
 
-    def _unfreeze(self) -> None:
+    def _take_in(self) -> None:
+        """Train the runs that waited for this step as well; where no other is left, the next step is theirs."""
+        if not self._waiting:
+            return
+        if not self.teams:
+            self.step = self._timed = min(member.step for member in self._waiting)
+            self._logged = self.step - self.step % LOG_EVERY
+        joining = [member for member in self._waiting if member.step == self.step]
+        for member in joining:
+            self._waiting.remove(member)
+            member.seconds -= time.perf_counter() - self._began  # waiting is not training
+        if joining:
+            self._compile_again("Compiling the step of more seeds")
+
+    def _compile_again(self, what: str) -> None:
         self._lap()  # compiling is not training
-        self.log.waiting("Compiling the step that trains what was frozen")
+        self.log.waiting(what)
         self.compile()
         self.speed.start()
 
