@@ -158,7 +158,7 @@ class Session:
         for member in self.members:
             member.take_what_it_predicts_with()
         self.log.waiting("Scoring the test split")
-        untested = [member for member in self.members if not member.tested]
+        untested = [member for member in self.members if member.tested is None]
         try:
             scores = self._score(
                 untested, {"test": lambda member: member.predicting}, self.splits.test, lambda member: member.task
@@ -166,7 +166,7 @@ class Session:
         except Stopped:
             self._interrupt()
         for member, parts in scores:
-            member.history.keep(member.history.rows[-1]["step"], parts)
+            member.history.keep(member.history.rows[-1]["step"], parts, checkpoint=member.step)
         self._show(self.step, scores)
         for member in self.members:
             member.checkpoints.close()
@@ -177,7 +177,7 @@ class Session:
             seen = member.task.draw_predictions(member.run.path, member.experiment.model, variables, self.splits.test)
             self._report(member)
             write_report(member.run.path, member.task.headline, member.experiment.data, seen)
-        return [member.history.rows[-1]["test"] for member in self.members]
+        return [found for member in self.members if (found := member.tested) is not None]
 
     def _take_in(self) -> None:
         """Train the runs that waited for this step as well; where no other is left, the next step is theirs."""
@@ -242,18 +242,18 @@ class Session:
         return speed
 
     def _report(self, member: Member) -> None:
-        """Write report.json; what was measured of a run that had ended before stays."""
-        if not self.speed.programs and (member.run.path / "report.json").exists():
-            return
-        step, history = member.progress["next_batch"], member.history
-        validated = history.row_of(step, "val") or {}
+        """Write report.json; what was measured while a run was trained that had ended before stays."""
+        validated = member.history.row_of(member.step, "val") or {}
         report = {part: validated[part] for part in ("val", "ema") if part in validated}
-        report |= {"test": history.rows[-1]["test"], "checkpoint": member.experiment.predicts_with, "steps": step}
+        report |= {"test": member.tested, "checkpoint": member.experiment.predicts_with, "steps": member.step}
         report["train_seconds"] = round(member.progress["train_seconds"], 1)
         if self.damaged.numbers:
             report["damaged_records"] = sorted(self.damaged.numbers)
-        report |= {"parameters": parameter_count(member.state.params)} | self.speed.report()
-        member.run.write_json("report.json", report)
+        measured = {"parameters": parameter_count(member.state.params)} | self.speed.report()
+        if not self.speed.programs and (member.run.path / "report.json").exists():
+            measured = {name: value for name, value in member.run.report().items() if name not in ("val", "ema")}
+        measured = {name: value for name, value in measured.items() if name not in report}
+        member.run.write_json("report.json", report | measured)
 
     def _interrupt(self) -> NoReturn:
         self.save()

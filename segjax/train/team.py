@@ -53,10 +53,9 @@ class Member:
         return over or scored["step"] == self.experiment.steps
 
     @property
-    def tested(self) -> bool:
-        """Whether it was scored on the test split, and has taken no step since."""
-        row = self.history.row_with("test")
-        return row is not None and row["step"] == self.history.rows[-1]["step"]
+    def tested(self) -> dict[str, Any] | None:
+        """The scores on the test split of the checkpoint that it has now; None where it was not scored there."""
+        return self.history.test_of(self.step)
 
     @property
     def predicting(self) -> Variables:
