@@ -11,7 +11,7 @@ import optax
 from flax import linen as nn
 
 from segjax.data import MAX_BOXES, Augment, Dataset
-from segjax.errors import ExperimentError, at_least
+from segjax.errors import ExperimentError, at_least, counts
 from segjax.layers import ConvBlock, with_frozen_encoder
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
@@ -122,10 +122,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be meant, before data and models are made for it."""
-        counts = ("steps", "batch_size", "accumulate", "evaluate_every", "patience")
-        at_least(1, **{name: getattr(self, name) for name in counts})
-        others = ("learning_rate", "warmup", "weight_decay", "seed")
-        at_least(0, **{name: getattr(self, name) for name in others})
+        from_one = ("steps", "batch_size", "accumulate", "evaluate_every", "patience", "unfreeze_at")
+        counts(1, **{name: getattr(self, name) for name in from_one})
+        counts(0, warmup=self.warmup, seed=self.seed)
+        at_least(0, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
         if self.warmup >= self.steps:
             raise ExperimentError(f"warmup is {self.warmup} steps of {self.steps}; give it fewer than there are.")
         if self.clip is not None and not self.clip > 0:
@@ -241,5 +241,7 @@ class Recipe:
             raise ExperimentError(
                 f"unfreeze_at is {self.unfreeze_at}, and nothing is frozen: say what, such as freeze all."
             )
-        if not 0 < self.unfreeze_at < self.steps:
-            raise ExperimentError(f"unfreeze_at is {self.unfreeze_at}; of {self.steps} steps it is one from 1 on.")
+        if self.unfreeze_at >= self.steps:
+            raise ExperimentError(
+                f"unfreeze_at is {self.unfreeze_at}; of {self.steps} steps it is one from 1 to {self.steps - 1}."
+            )
