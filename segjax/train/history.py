@@ -76,10 +76,13 @@ class History:
         return best_step(self.rows, self._headline, among)
 
     def looks_since_best(self) -> int:
-        """How many looks at the validation split came after the first one with the best score, or in all."""
-        scores = validation_scores(self.rows, self._headline)
-        found = [score for score in scores.values() if score is not None]
-        return len(scores) - 1 - list(scores.values()).index(max(found)) if found else len(scores)
+        """How many looks at the validation split with a score came after the first one with the best score.
+
+        One whose score is undefined is neither better nor worse, and is not counted.
+        """
+        scores = validation_scores(self.rows, self._headline).values()
+        found = [score for score in scores if score is not None]
+        return len(found) - 1 - found.index(max(found)) if found else 0
 
 
 def best_step(rows: Sequence[Row], headline: str, among: Collection[int]) -> int | None:

@@ -17,6 +17,7 @@ from segjax.train.checkpoints import Progress
 from segjax.train.damaged import Damaged
 from segjax.train.evaluate import split_batches
 from segjax.train.experiment import parameter_count
+from segjax.train.history import validation_scores
 from segjax.train.interruption import Interrupted, Stopped, StopRequest
 from segjax.train.log import Log
 from segjax.train.profile import Profile
@@ -141,6 +142,7 @@ class Session:
                 member.history.keep(self.step, parts)
                 member.checkpoints.keep(member.history.best(member.checkpoints.steps()))
             self._show(self.step, scores)
+            self._say_undefined([member for member, _ in scores])
             if time.perf_counter() - self._drawn >= DRAW_EVERY:
                 self._draw_curves([member for member, _ in scores])
                 self._drawn = time.perf_counter()
@@ -229,6 +231,18 @@ class Session:
         if scores:
             self.log.scored(step, {kind: [parts[kind] for _, parts in scores] for kind in scores[0][1]})
 
+    def _say_undefined(self, members: Sequence[Member]) -> None:
+        """Say at the first look without a score that patience does not count it."""
+        name, patience = self.task.headline, self.members[0].experiment.patience
+        for member in members if patience is not None else ():
+            looks = list(validation_scores(member.history.rows, name).values())
+            if looks[-1] is None and looks.count(None) == 1:
+                self.log.say(
+                    f"The {name} of the validation split is undefined after step {self.step}: it has nothing there "
+                    "that could be scored. Patience does not count such looks; see that the split has labels."
+                )
+                return
+
     def _draw_curves(self, members: Sequence[Member]) -> None:
         for member in members if self._speaks else ():
             self.task.draw_curves(member.run.path, member.history.rows)
@@ -245,7 +259,9 @@ class Session:
         """Write report.json; what was measured while a run was trained that had ended before stays."""
         validated = member.history.row_of(member.step, "val") or {}
         report = {part: validated[part] for part in ("val", "ema") if part in validated}
-        report |= {"test": member.tested, "checkpoint": member.experiment.predicts_with, "steps": member.step}
+        unscored = member.history.best([member.step]) is None  # of a run without any score it is the last one
+        which = "last" if unscored else member.experiment.predicts_with
+        report |= {"test": member.tested, "checkpoint": which, "steps": member.step}
         report["train_seconds"] = round(member.progress["train_seconds"], 1)
         if self.damaged.numbers:
             report["damaged_records"] = sorted(self.damaged.numbers)

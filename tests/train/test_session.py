@@ -125,6 +125,20 @@ def test_patience_ends_a_run_that_predicts_with_its_best_checkpoint(
     assert {file: (run.path / file).read_bytes() for file in before} == before
 
 
+def test_patience_does_not_count_looks_without_a_score_and_says_so(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    unlabelled = "            mask[0, 0] = 255\n            if seed == 2:\n                mask[:] = 255\n"
+    squares.write_text(squares.read_text().replace("            mask[0, 0] = 255\n", unlabelled))
+    run = run_squares(squares, tmp_path / "run", steps=8, evaluate_every=2, patience=1)
+    said = " ".join(capsys.readouterr().err.split())
+    sentence = "The miou of the validation split is undefined after step 2: it has nothing there that could be scored."
+    assert said.count("is undefined after step") == said.count(sentence) == 1
+    assert [row["step"] for row in run.metrics() if "val" in row] == [2, 4, 6, 8]
+    report = run.report()
+    assert (report["checkpoint"], report["steps"], report["val"]["miou"]) == ("last", 8, None)
+
+
 def test_a_run_that_has_ended_is_tested_again_where_it_predicts_with_another_checkpoint(
     squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
