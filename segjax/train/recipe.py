@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import typing
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -20,6 +21,7 @@ from segjax.train.experiment import Experiment, Loss, Unfreezing, refuse_strange
 from segjax.train.freezing import frozen_parts, stages_of
 from segjax.train.inputs import Start
 from segjax.train.optimizer import Schedule, apart, kernels, rates_of_encoder, schedule, waiting
+from segjax.train.typed import refuse_other_types
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +124,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be meant, before data and models are made for it."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        refuse_other_types(typing.get_type_hints(type(self)), vars(self), defaults)
         from_one = ("steps", "batch_size", "accumulate", "evaluate_every", "patience", "unfreeze_at")
         counts(1, **{name: getattr(self, name) for name in from_one})
         counts(0, warmup=self.warmup, seed=self.seed)
