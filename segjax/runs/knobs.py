@@ -187,6 +187,7 @@ def _sentence(box: str) -> str:
     """The words of the box that tyro draws around what it has to say, as one sentence."""
     lines = [line.strip("│ ").strip() for line in box.splitlines()]
     words = " ".join(line for line in lines if line and not re.match(r"[╭╰─]", line) and "full helptext" not in line)
+    words = re.sub(r"\[/?bold\]", "", words)  # which tyro forgets to draw
     words = re.sub(r" segjax train \S+ --help\s*$", "", words)
     if wrong := re.search(r"invalid choice '(.*?)' for argument '--(.*?)'\. Expected one of \((.*?)\)", words):
         name, knob, choices = wrong.groups()

@@ -8,7 +8,7 @@ from segjax.errors import ExperimentError
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
 from segjax.runs.knobs import TRAINING, WHERE, Knobs, located
 from segjax.runs.run import experiment_file, knobs_of, new_run
-from segjax.runs.seeds import create_runs, open_runs
+from segjax.runs.seeds import create_runs, open_runs, refuse_seed
 from segjax.train import distributed
 from segjax.train.checkpoints import complete_steps
 from segjax.train.run import Run
@@ -26,6 +26,7 @@ def new_runs(
         DataError: its data set cannot be used.
     """
     file = read_experiment(said)
+    refuse_seed(arguments, seeds)
     knobs = file.knobs(arguments)
 
     def create() -> str:

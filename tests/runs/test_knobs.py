@@ -160,6 +160,12 @@ def test_a_number_that_cannot_be_meant_is_one_sentence_on_the_command_line(file:
         read_experiment(file).knobs(["--steps", "0"])
 
 
+def test_what_tyro_writes_in_bold_is_plain_words(file: Path):
+    with pytest.raises(ExperimentError, match="did not match expected argument count 2 of `FLOAT FLOAT`") as caught:
+        read_experiment(file).knobs(["--scale", "1.5"])
+    assert "[bold]" not in str(caught.value)
+
+
 def test_the_nearest_choice_is_offered_on_the_command_line(file: Path):
     with pytest.raises(ExperimentError, match=r"one_cycl is no schedule; name one, such as one_cycle\. `segjax train"):
         read_experiment(file).knobs(["--schedule", "one_cycl"])

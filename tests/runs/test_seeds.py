@@ -116,6 +116,8 @@ def test_the_interval_is_students():
     [
         (["--seeds", "1,1"], "The seeds 1, 1 are not different; name each once."),
         (["--seeds", "1,2", "--steps", "none"], "Error parsing --steps"),
+        (["--seeds", "1,2", "--seed", "3"], "The knob seed and --seeds say the same; leave one of them out."),
+        (["--seeds", "1,2", "--seed=3"], "The knob seed and --seeds say the same; leave one of them out."),
     ],
 )
 def test_wrong_seeds_get_one_sentence(
