@@ -1,5 +1,6 @@
 import re
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,5 +42,7 @@ def test_what_measures_is_a_finite_number(value: object):
 
 
 def test_numbers_are_pythons_or_numpys():
-    counts(1, steps=1, width=np.int64(3), size=np.uint8(2), crop=None)
-    at_least(0, rate=0, decay=np.float32(0.5), weight=1.5, other=None)
+    whole: dict[str, Any] = {"width": np.int64(3), "size": np.uint8(2)}
+    counts(1, steps=1, crop=None, **whole)
+    finite: dict[str, Any] = {"decay": np.float32(0.5), "share": np.float64(1)}
+    at_least(0, rate=0, weight=1.5, other=None, **finite)

@@ -91,6 +91,10 @@ def test_seeds_that_ended_at_different_steps_go_on_each_from_its_own(squares: Pa
     assert {run: (run / "metrics.jsonl").read_bytes() for run in together} == before
     damaged.write_bytes(whole)
 
+    code, said = forks.run("train", "--resume", tmp_path / "both", "--steps", str(ends[0] + 1))
+    assert (code, "steps already: give --steps more than that." in said) == (1, True), said
+    assert {Run(run).configuration()["knobs"]["steps"] for run in together} == {14}  # of none, as seed4 has taken more
+
     code, said = forks.run("train", "--resume", tmp_path / "both", "--patience", "20")
     assert code == 0, said
     for run, one in zip(together, alone, strict=True):
