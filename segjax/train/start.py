@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segjax.errors import ExperimentError
 from segjax.train import distributed
 from segjax.train.checkpoints import complete_steps
@@ -82,6 +84,7 @@ def _opened(path: Path, settings: dict[str, Any], log: Sequence[str] | None) -> 
 def _settings(experiment: Experiment) -> dict[str, Any]:
     """What of an experiment can be kept and compared: plain values, and the names of what is none."""
     values = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    values = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
     plain = {name: value for name, value in values.items() if value is None or isinstance(value, int | float | str)}
     return plain | {
         "classes": ", ".join(experiment.data.class_names),

@@ -73,7 +73,7 @@ def test_what_a_run_is_stays_and_how_it_is_trained_may_change(squares: Path, tmp
             segjax.train(dataclasses.replace(experiment, **other), out=run.path)
     with pytest.raises(ExperimentError, match="has taken 2 steps already: give steps more than that"):
         segjax.train(segjax.experiment(squares, steps=1), out=run.path)
-    longer = segjax.experiment(squares, steps=4, learning_rate=0.01, evaluate_every=2)
+    longer = segjax.experiment(squares, steps=np.int64(4), learning_rate=0.01, evaluate_every=2)
     assert segjax.train(longer, out=run.path).report()["steps"] == 4
     kept = run.configuration()
     assert (kept["knobs"]["steps"], kept["knobs"]["evaluate_every"]) == (4, 2)
