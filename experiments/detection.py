@@ -13,7 +13,7 @@ from segjax.data import MAX_BOXES, Dataset, Source
 from segjax.data import coco as coco_format
 from segjax.data.sets.faces import EMOTIONS
 from segjax.encoders import ConvEncoder
-from segjax.errors import ExperimentError, at_least
+from segjax.errors import ExperimentError, at_least, counts
 from segjax.inference import FittedSource
 from segjax.runs import Preset, known_boxes, known_data, start_from
 from segjax.tasks import Detection, Objects
@@ -74,7 +74,7 @@ def experiment(
         attribute_weight: How much the loss of the attributes, the mean of theirs, counts beside that of the boxes.
         recipe: How it is trained.
     """
-    at_least(1, width=width, hidden=hidden, crop=crop, fit=fit, max_boxes=max_boxes)
+    counts(1, width=width, hidden=hidden, crop=crop, fit=fit, max_boxes=max_boxes)
     at_least(0, attribute_weight=attribute_weight)
     if images is not None and coco is None:
         raise ExperimentError("--images is the folder of the annotations that --coco names: give both, or --root.")

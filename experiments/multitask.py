@@ -11,7 +11,7 @@ from segjax import encoders, losses, models, upsampling
 from segjax.data import Dataset
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.errors import at_least
+from segjax.errors import counts
 from segjax.runs import Preset, known_data, start_from
 from segjax.tasks import MultiTask, OneObject
 from segjax.train import Experiment, Recipe, cropped, normalized
@@ -50,7 +50,7 @@ def experiment(
         crop: Height and width of training crops in pixels; the data set's own where none is given.
         recipe: How it is trained.
     """
-    at_least(1, width=width, size=size, crop=crop)
+    counts(1, width=width, size=size, crop=crop)
     data, found_crop, _ = known_data(data, root)
     start = start_from(recipe.start, encoder)
     if not isinstance(model, nn.Module):

@@ -11,7 +11,7 @@ from segjax import decoders, encoders, losses, models, upsampling
 from segjax.data import Dataset
 from segjax.decoders import UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.errors import ExperimentError, at_least
+from segjax.errors import ExperimentError, counts
 from segjax.runs import Preset, known_data, start_from
 from segjax.tasks import Segmentation, SigmoidSegmentation
 from segjax.train import Experiment, Loss, Recipe, cropped, normalized
@@ -92,8 +92,8 @@ def experiment(
         crop: Height and width of training crops in pixels; the data set's own where none is given.
         recipe: How it is trained.
     """
-    at_least(1, width=width, crop=crop)
-    at_least(0, depth=depth, fold=fold)
+    counts(1, width=width, crop=crop)
+    counts(0, depth=depth, fold=fold)
     if labels == "overlapping" and data != "labelled":
         raise ExperimentError(
             "A folder says by its masks whether labels overlap, and other sets do, too: leave --labels out."

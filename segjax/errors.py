@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import math
+import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -40,9 +41,29 @@ def at_least(least: int, **knobs: float | None) -> None:
         ExperimentError: for the first of them.
     """
     for name, value in knobs.items():
-        if value is not None and not least <= value < math.inf:
-            number = "number" if isinstance(value, float) else "whole number"
-            raise ExperimentError(f"{name} is {value}; it must be a {number}, at least {least}.")
+        if value is not None and not (is_number(value) and least <= value < math.inf):
+            raise ExperimentError(f"{name} is {value!r}; it must be a number, at least {least}.")
+
+
+def counts(least: int, **knobs: int | None) -> None:
+    """Refuse a knob that is below a bound, or no whole number; None is for one that is not given.
+
+    Raises:
+        ExperimentError: for the first of them.
+    """
+    for name, value in knobs.items():
+        if value is not None and not (is_whole(value) and least <= value):
+            raise ExperimentError(f"{name} is {value!r}; it must be a whole number, at least {least}.")
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number, of Python or numpy; True and False are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number, of Python or numpy; True and False are none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 _MOST_NAMED = 12

@@ -69,10 +69,10 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
 
 def new(parsed: argparse.Namespace, _: list[str]) -> int:
     """`segjax new NAME`: write a short experiment file to edit."""
-    from segjax.runs.new import write_new
+    from segjax.runs.new import command_of, write_new
 
     path = write_new(parsed.name)
-    print(f"Edit it, then: segjax train {path} --root PATH", file=sys.stderr)
+    print(f"Edit it, then: {command_of(path)}", file=sys.stderr)
     print(path)
     return 0
 

@@ -141,7 +141,8 @@ def train_batches(
         shapes = {record["image"].shape for _, record in records}
         if len(shapes) > 1:
             raise DataError(
-                f"Images of one batch have the sizes {shapes}: crop them to one size by Augment(crop=...), on the host."
+                f"Images of one batch have the sizes {shapes}: crop them to one size on the host, by --augment host "
+                "or, from Python, Augment(crop=...)."
             )
         if augment is not None and augment.mixup:
             return _mixed_up(together, _generator(seed, "share", number).beta(augment.mixup, augment.mixup), max_boxes)

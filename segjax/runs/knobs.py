@@ -16,6 +16,7 @@ import tyro
 
 from segjax.errors import ExperimentError, nearest
 from segjax.train.recipe import Recipe
+from segjax.train.typed import refuse_other_types
 
 Knobs = dict[str, Any]
 WHERE = {"root": "folder", "train": "file", "val": "file", "test": "file", "coco": "file", "images": "folder"}
@@ -94,14 +95,15 @@ def arguments_of(function: Callable[..., Any], preset: Mapping[str, Any], knobs:
     """What the function takes for these flat knobs: a recipe is put together again.
 
     Raises:
-        ExperimentError: a knob that the function does not have, a name that is none of the knob's choices, or no finite
+        ExperimentError: a knob that the function does not have, a value of another type than the knob's, or no finite
             number, which run.json cannot hold.
     """
     for name, value in knobs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ExperimentError(f"{name} is {value}; it must be a finite number.")
-    for name, hint in types_of(function).items():
-        _refuse_unknown_name(name, hint, knobs.get(name))
+    bare = {name for name, (one, _) in _parameters(function).items() if one.annotation is one.empty}
+    hints = {name: hint for name, hint in types_of(function).items() if name not in bare}
+    refuse_other_types(hints, knobs, defaults_of(function, {}))
     known, left = dict(preset), dict(knobs)
     for name, (parameter, hint) in _parameters(function).items():
         if name in left:
@@ -183,28 +185,11 @@ def _flag(hint: Any) -> Any:
     return None
 
 
-def _refuse_unknown_name(knob: str, hint: Any, value: Any) -> None:
-    """Refuse a string where a knob has names to choose from; tyro does it for the command line, and nothing for Python.
-
-    Raises:
-        ExperimentError: it is none of them; the sentence offers the nearest.
-    """
-    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    if isinstance(value, (tuple, list)):
-        several = [typing.get_args(part)[0] for part in parts if typing.get_origin(part) in (tuple, list)]
-        for one in value if several else ():
-            _refuse_unknown_name(knob, typing.Union[tuple(several)], one)  # noqa: UP007
-        return
-    named = [part for part in parts if typing.get_origin(part) is typing.Literal]
-    choices = [choice for part in named for choice in typing.get_args(part)]
-    if isinstance(value, str) and choices and value not in choices and str not in parts:
-        raise ExperimentError(f"{value} is no {knob}; name one, such as {nearest(value, map(str, choices))}.")
-
-
 def _sentence(box: str) -> str:
     """The words of the box that tyro draws around what it has to say, as one sentence."""
     lines = [line.strip("│ ").strip() for line in box.splitlines()]
     words = " ".join(line for line in lines if line and not re.match(r"[╭╰─]", line) and "full helptext" not in line)
+    words = re.sub(r"\[/?bold\]", "", words)  # which tyro forgets to draw
     words = re.sub(r" segjax train \S+ --help\s*$", "", words)
     if wrong := re.search(r"invalid choice '(.*?)' for argument '--(.*?)'\. Expected one of \((.*?)\)", words):
         name, knob, choices = wrong.groups()

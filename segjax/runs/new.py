@@ -1,18 +1,16 @@
 """A short experiment file to begin with: `segjax new NAME`."""
 
+import shlex
 from pathlib import Path
 
 from segjax.errors import ExperimentError
 
 _TEXT = '''"""{title}: what it is, and what it scores."""
 
-from dataclasses import asdict
-
 from segjax import losses, models, upsampling
-from segjax.data import Augment, FolderDefaults, folder, folder_defaults
-from segjax.layers import Standardized
-from segjax.runs import remember
-from segjax.train import Experiment, Recipe
+from segjax.runs import known_data
+from segjax.tasks import Segmentation, SigmoidSegmentation
+from segjax.train import Experiment, Recipe, cropped, normalized
 
 
 def experiment(
@@ -20,29 +18,29 @@ def experiment(
     upsample: upsampling.Upsampler = "conv_transpose_2x2",
     width: int = 16,
     depth: int = 4,
-    crop: int = 64,
+    crop: int | None = None,
     recipe: Recipe = Recipe(steps=1000, batch_size=8, learning_rate=2e-3),
 ) -> Experiment:
-    """A U-Net on images/ and masks/ in a folder: `segjax train {file} --root PATH`.
+    """A U-Net on images/ and masks/ in a folder: `{command}`.
 
     Args:
         root: The folder; `segjax data check` says whether it is fit to train on.
         upsample: The upsampler of the decoder.
         width: Channels at full resolution; every level doubles them.
         depth: How often the image is halved.
-        crop: Height and width of training crops in pixels.
+        crop: Height and width of training crops in pixels; worked out from the folder where none is given.
         recipe: How it is trained.
     """
-    known = remember("folder", lambda: asdict(folder_defaults(root)))  # the run is loaded where the folder is not
-    data = folder(root, FolderDefaults.from_json(known))
+    data, found_crop, _ = known_data("folder", root)  # found out once: the run is loaded where the folder is not
     climb, block = upsampling.named(upsample), recipe.block()
     model = models.unet(len(data.class_names), width, depth=depth, upsample=climb, block=block)
-    return recipe.experiment(
-        model=Standardized(model),
-        data=data,
-        loss=losses.weighted_sum((1.0, losses.cross_entropy), (1.0, losses.dice)),
-        augment=Augment(crop=(crop, crop), flip_horizontal=True, scale=(0.8, 1.25), brightness=0.2, contrast=0.2),
-    )
+    loss = losses.weighted_sum((1.0, losses.cross_entropy), (1.0, losses.dice))
+    task = Segmentation
+    if data.multilabel:  # masks/water/, masks/green/: labels that may overlap
+        loss = losses.weighted_sum((1.0, losses.binary_cross_entropy), (1.0, losses.sigmoid_dice))
+        task = SigmoidSegmentation
+    model, augment = normalized(model, data), cropped(data, crop or found_crop)
+    return recipe.experiment(model, data, loss, augment=augment, task=task)
 '''
 
 
@@ -55,9 +53,14 @@ def write_new(name: str) -> Path:
     path = Path(name if name.endswith(".py") else f"{name}.py")
     try:
         with path.open("x") as file:
-            file.write(_TEXT.format(title=path.stem.replace("_", " ").capitalize(), file=path))
+            file.write(_TEXT.format(title=path.stem.replace("_", " ").capitalize(), command=command_of(path)))
     except FileExistsError:
         raise ExperimentError(f"{path} is there already; name another file, or edit that one.") from None
     except OSError as error:
         raise ExperimentError(f"{path} cannot be written: {error.strerror}; name a place of yours.") from error
     return path
+
+
+def command_of(path: Path) -> str:
+    """What trains by a file, for a shell."""
+    return f"segjax train {shlex.quote(str(path))} --root PATH"

@@ -8,7 +8,7 @@ from segjax.errors import ExperimentError
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
 from segjax.runs.knobs import TRAINING, WHERE, Knobs, located
 from segjax.runs.run import experiment_file, knobs_of, new_run
-from segjax.runs.seeds import create_runs, open_runs
+from segjax.runs.seeds import create_runs, open_runs, refuse_seed
 from segjax.train import distributed
 from segjax.train.checkpoints import complete_steps
 from segjax.train.run import Run
@@ -26,6 +26,7 @@ def new_runs(
         DataError: its data set cannot be used.
     """
     file = read_experiment(said)
+    refuse_seed(arguments, seeds)
     knobs = file.knobs(arguments)
 
     def create() -> str:
@@ -62,12 +63,21 @@ def old_runs(folder: Path, arguments: Sequence[str]) -> list[Run]:
     """
     runs = open_runs(folder)
     if arguments:
-        distributed.agree(lambda: "".join(_change(run, arguments) for run in runs))
+        distributed.agree(lambda: _change(runs, arguments))
     return runs
 
 
-def _change(run: Run, arguments: Sequence[str]) -> str:
-    """Write other knobs into run.json, with the step from which they hold; returns what changed."""
+def _change(runs: Sequence[Run], arguments: Sequence[str]) -> str:
+    """Write other knobs into every run.json, if all runs can take them; returns what changed."""
+    changes = [_changed(run, arguments) for run in runs]
+    for run, (step, changed) in zip(runs, changes, strict=True):
+        if changed:
+            run.change(step, changed)
+    return ", ".join(name for _, changed in changes for name in changed)
+
+
+def _changed(run: Run, arguments: Sequence[str]) -> tuple[int, Knobs]:
+    """The other knobs, with the step from which they hold."""
     file, kept = experiment_file(run), knobs_of(run)
     changed = {name: value for name, value in located(file.changed(kept, arguments)).items() if kept.get(name) != value}
     step = max(complete_steps(run.checkpoints), default=0)
@@ -82,7 +92,4 @@ def _change(run: Run, arguments: Sequence[str]) -> str:
         raise ExperimentError(f"{run.path} has taken {step} steps already: give --steps more than that.")
     if changed:
         file.build(kept | changed, dict(run.configuration()["facts"]))  # a value that it cannot take is said now
-        configuration = run.configuration()
-        changes = [*configuration.get("changes", []), {"step": step, "knobs": changed}]
-        run.write_json("run.json", configuration | {"knobs": configuration["knobs"] | changed, "changes": changes})
-    return ", ".join(changed)
+    return step, changed

@@ -55,6 +55,16 @@ def intervals(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def refuse_seed(arguments: Sequence[str], seeds: Sequence[int] | None) -> None:
+    """Refuse words of a command line that say a seed beside the seeds.
+
+    Raises:
+        ExperimentError: they do.
+    """
+    if seeds is not None and any(word.partition("=")[0] == "--seed" for word in arguments):
+        raise ExperimentError("The knob seed and --seeds say the same; leave one of them out.")
+
+
 def create_runs(path: Path | None, file: ExperimentFile, knobs: Knobs, seeds: Sequence[int]) -> list[Run]:
     """A new folder with a run folder `seed<n>` for each seed.
 

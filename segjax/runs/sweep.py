@@ -14,7 +14,7 @@ from segjax.errors import DataError, ExperimentError
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
 from segjax.runs.knobs import Knobs, located
 from segjax.runs.run import default_folder, experiment_of, new_run
-from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs
+from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs, refuse_seed
 from segjax.train.run import Run
 
 
@@ -54,8 +54,7 @@ class Sweep:
         """
         file = read_experiment(said)
         out = out or default_folder(file.name)
-        if seeds is not None and "--seed" in arguments:
-            raise ExperimentError("The knob seed and --seeds say the same; leave one of them out.")
+        refuse_seed(arguments, seeds)
         given = _alternatives(file.types(), arguments)
         combinations: list[Combination] = []
         for chosen in itertools.product(*given.values()):

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from segjax.data import MAX_BOXES, Augment, Dataset
-from segjax.errors import ExperimentError, at_least
+from segjax.errors import ExperimentError, counts
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
 from segjax.train.augmented import refuse_host_only
@@ -79,9 +79,9 @@ class Experiment:
     """What is trained later instead of `model`, and how; None for the same up to the end."""
 
     def __post_init__(self) -> None:
-        counts = ("steps", "batch_size", "evaluate_every", "patience", "accumulate", "max_skipped", "max_boxes")
-        at_least(1, **{name: getattr(self, name) for name in counts})
-        at_least(0, seed=self.seed)
+        from_one = ("steps", "batch_size", "evaluate_every", "patience", "accumulate", "max_skipped", "max_boxes")
+        counts(1, **{name: getattr(self, name) for name in from_one})
+        counts(0, seed=self.seed)
         if self.augment is not None and self.augment_on == "device":
             refuse_host_only(self.augment)
         if self.batch_size % self.accumulate:

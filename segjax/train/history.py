@@ -7,7 +7,10 @@ from segjax.train.loggers import Loggers
 from segjax.train.run import Run
 
 Row = dict[str, Any]
-"""`step` and the scores of one or more parts: `train`; `val` and, where averaged weights are kept, `ema`; `test`."""
+"""`step` and the scores of one or more parts: `train`; `val` and, where averaged weights are kept, `ema`; `test`.
+
+One with `test` says of which step the `checkpoint` is that was tested.
+"""
 
 
 class History:
@@ -36,9 +39,9 @@ class History:
             self._run.forget_metrics_after(step)
             self._loggers = Loggers(self._run, step, self._warn)
 
-    def keep(self, step: int, parts: dict[str, dict[str, Any]]) -> None:
+    def keep(self, step: int, parts: dict[str, dict[str, Any]], **facts: int) -> None:
         """Add a row; it is on disk when this returns."""
-        row = {"step": step} | parts
+        row = {"step": step} | facts | parts
         self.rows.append(row)
         if self._writes:
             self._run.append_metrics([row])
@@ -52,7 +55,7 @@ class History:
     def close(self) -> None:
         """Let go of the loggers."""
         if self._loggers is not None:
-            self._loggers.close(finished=self.row_with("test") is self.rows[-1] if self.rows else False)
+            self._loggers.close(finished=bool(self.rows) and "test" in self.rows[-1])
 
     def row_of(self, step: int, part: str) -> Row | None:
         """The row of that step with that part."""
@@ -62,15 +65,24 @@ class History:
         """The last row with that part."""
         return next((row for row in reversed(self.rows) if part in row), None)
 
+    def test_of(self, checkpoint: int) -> dict[str, Any] | None:
+        """The scores on the test split of that step's checkpoint; None unless it was tested after the last step."""
+        last = self.rows[-1]["step"] if self.rows else None
+        tests = {row.get("checkpoint"): row["test"] for row in self.rows if row["step"] == last and "test" in row}
+        return tests.get(checkpoint)
+
     def best(self, among: Collection[int]) -> int | None:
         """`best_step` of these rows."""
         return best_step(self.rows, self._headline, among)
 
     def looks_since_best(self) -> int:
-        """How many looks at the validation split came after the first one with the best score, or in all."""
-        scores = validation_scores(self.rows, self._headline)
-        found = [score for score in scores.values() if score is not None]
-        return len(scores) - 1 - list(scores.values()).index(max(found)) if found else len(scores)
+        """How many looks at the validation split with a score came after the first one with the best score.
+
+        One whose score is undefined is neither better nor worse, and is not counted.
+        """
+        scores = validation_scores(self.rows, self._headline).values()
+        found = [score for score in scores if score is not None]
+        return len(found) - 1 - found.index(max(found)) if found else 0
 
 
 def best_step(rows: Sequence[Row], headline: str, among: Collection[int]) -> int | None:

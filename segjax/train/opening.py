@@ -37,7 +37,7 @@ _SHARE_KEPT = 8
 
 @contextlib.contextmanager
 def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
-    """Runs to be trained side by side: locked, brought to one step, placed on devices and compiled.
+    """Runs to be trained side by side: locked, brought to where they were, placed on devices and compiled.
 
     Raises:
         ExperimentError: rows are split over devices and augmented on them.
@@ -66,11 +66,11 @@ def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
         members = [member for team in teams for member in team.members]
         for member in members:
             stack.callback(member.history.close)
-        step = _bring_to_one_step(members)
+        step = _bring_back(members)
         for team in teams:
             for member in team.members:
                 _start(member, team.placement)
-                member.batches = training_batches(member.experiment, splits.train, step, damaged)
+                member.batches = training_batches(member.experiment, splits.train, member.step, damaged)
 
         log.waiting("Compiling the training step")
         speed = Speed(teams[0].placement.count)
@@ -131,16 +131,16 @@ def _first_state(experiment: Experiment, variables: Variables) -> TrainState:
     return TrainState.initial(variables, experiment.optimizer, zero, ema=experiment.ema is not None)
 
 
-def _bring_to_one_step(members: Sequence[Member]) -> int:
-    """Bring runs to where they were: those that have ended to their end, the others to one step, which is returned."""
-    newest = [member.checkpoints.latest() for member in members]
-    for member, step in zip(members, newest, strict=True):
-        member.history.read(step)
-    ended = [member.ended for member in members]
-    common = min((step for step, is_ended in zip(newest, ended, strict=True) if not is_ended), default=max(newest))
-    for member, step, is_ended in zip(members, newest, ended, strict=True):
-        member.go_on_from(step if is_ended else common)
-    return common
+def _bring_back(members: Sequence[Member]) -> int:
+    """Bring every run to its newest checkpoint; returns the first step at which one of them goes on.
+
+    All checkpoints are read before a row is forgotten, as one that cannot be read leaves everything as it was.
+    """
+    for member in members:
+        member.restore()
+    for member in members:
+        member.history.go_on_from(member.step)
+    return min((member.step for member in members if not member.ended), default=max(one.step for one in members))
 
 
 def _start(member: Member, placement: Placement) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import typing
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -11,7 +12,7 @@ import optax
 from flax import linen as nn
 
 from segjax.data import MAX_BOXES, Augment, Dataset
-from segjax.errors import ExperimentError, at_least
+from segjax.errors import ExperimentError, at_least, counts
 from segjax.layers import ConvBlock, with_frozen_encoder
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
@@ -20,6 +21,7 @@ from segjax.train.experiment import Experiment, Loss, Unfreezing, refuse_strange
 from segjax.train.freezing import frozen_parts, stages_of
 from segjax.train.inputs import Start
 from segjax.train.optimizer import Schedule, apart, kernels, rates_of_encoder, schedule, waiting
+from segjax.train.typed import refuse_other_types
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,10 +124,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be meant, before data and models are made for it."""
-        counts = ("steps", "batch_size", "accumulate", "evaluate_every", "patience")
-        at_least(1, **{name: getattr(self, name) for name in counts})
-        others = ("learning_rate", "warmup", "weight_decay", "seed")
-        at_least(0, **{name: getattr(self, name) for name in others})
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        refuse_other_types(typing.get_type_hints(type(self)), vars(self), defaults)
+        from_one = ("steps", "batch_size", "accumulate", "evaluate_every", "patience", "unfreeze_at")
+        counts(1, **{name: getattr(self, name) for name in from_one})
+        counts(0, warmup=self.warmup, seed=self.seed)
+        at_least(0, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
         if self.warmup >= self.steps:
             raise ExperimentError(f"warmup is {self.warmup} steps of {self.steps}; give it fewer than there are.")
         if self.clip is not None and not self.clip > 0:
@@ -241,5 +245,7 @@ class Recipe:
             raise ExperimentError(
                 f"unfreeze_at is {self.unfreeze_at}, and nothing is frozen: say what, such as freeze all."
             )
-        if not 0 < self.unfreeze_at < self.steps:
-            raise ExperimentError(f"unfreeze_at is {self.unfreeze_at}; of {self.steps} steps it is one from 1 on.")
+        if self.unfreeze_at >= self.steps:
+            raise ExperimentError(
+                f"unfreeze_at is {self.unfreeze_at}; of {self.steps} steps it is one from 1 to {self.steps - 1}."
+            )

@@ -146,6 +146,12 @@ class Run:
         kept = self.configuration()
         self.write_json("run.json", kept | {"machines": [*kept.get("machines", []), here]})
 
+    def change(self, step: int, knobs: dict[str, Any]) -> None:
+        """Keep other values of knobs in run.json, with the step from which they hold."""
+        kept = self.configuration()
+        changes = [*kept.get("changes", []), {"step": step, "knobs": knobs}]
+        self.write_json("run.json", kept | {"knobs": kept["knobs"] | knobs, "changes": changes})
+
     def loggers(self) -> dict[str, str | None]:
         """Where its numbers go beside its files: names, and what the run is found again by there."""
         return self.configuration().get("loggers", {"tensorboard": None})

@@ -17,6 +17,7 @@ from segjax.train.checkpoints import Progress
 from segjax.train.damaged import Damaged
 from segjax.train.evaluate import split_batches
 from segjax.train.experiment import parameter_count
+from segjax.train.history import validation_scores
 from segjax.train.interruption import Interrupted, Stopped, StopRequest
 from segjax.train.log import Log
 from segjax.train.profile import Profile
@@ -41,7 +42,10 @@ class Splits(NamedTuple):
 
 @dataclasses.dataclass
 class Session:
-    """Runs that are trained side by side, all at the same step, up to their end or to where someone asks to stop."""
+    """Runs that are trained side by side, all at the same step, up to their end or to where someone asks to stop.
+
+    One whose checkpoint is of a later step waits until the others have come as far.
+    """
 
     task: Task
     all_teams: Sequence[Team]
@@ -60,6 +64,7 @@ class Session:
         self.members: list[Member] = [member for team in self.all_teams for member in team.members]
         self.last: int = self.members[0].experiment.steps
         """The number of the last step that there can be."""
+        self._waiting = [member for member in self.members if not member.ended and member.step > self.step]
         self._speaks = devices.is_first_process()
         self._began = self._drawn = time.perf_counter()
         self._timed = self.step
@@ -75,12 +80,15 @@ class Session:
     def steps(self) -> Iterator[int]:
         """The number of every step that is to be taken now; ends early where someone asks to stop."""
         self.speed.start()
-        if self.is_due():  # runs that were stopped while they were scored begin with that
-            self.validate()
-        while self.teams and not self.stop.agreed():
+        while True:
+            self._take_in()
+            if self.is_due() and not self.stop.agreed():  # runs that were stopped while they were scored begin with it
+                self.validate()
+            if not self.teams or self.stop.agreed():
+                return
             unfreezing = self.members[0].experiment.unfreezing
             if unfreezing is not None and self.step == unfreezing.step:
-                self._unfreeze()
+                self._compile_again("Compiling the step that trains what was frozen")
             self.step += 1
             yield self.step
             self.profiler.step(self.step, self.members[0].state)
@@ -93,7 +101,8 @@ class Session:
     def compile(self) -> None:
         """Compile a step of the runs that have not ended."""
         for team in self.all_teams:
-            team.train([member for member in team.members if not member.ended], self.step)
+            going = [member for member in team.members if not member.ended and member not in self._waiting]
+            team.train(going, self.step)
         if self.teams:
             images = self.members[0].experiment.batch_size * len(self._training())
             self.speed.runs([team.program for team in self.teams], images)
@@ -133,6 +142,7 @@ class Session:
                 member.history.keep(self.step, parts)
                 member.checkpoints.keep(member.history.best(member.checkpoints.steps()))
             self._show(self.step, scores)
+            self._say_undefined([member for member, _ in scores])
             if time.perf_counter() - self._drawn >= DRAW_EVERY:
                 self._draw_curves([member for member, _ in scores])
                 self._drawn = time.perf_counter()
@@ -150,7 +160,7 @@ class Session:
         for member in self.members:
             member.take_what_it_predicts_with()
         self.log.waiting("Scoring the test split")
-        untested = [member for member in self.members if not member.tested]
+        untested = [member for member in self.members if member.tested is None]
         try:
             scores = self._score(
                 untested, {"test": lambda member: member.predicting}, self.splits.test, lambda member: member.task
@@ -158,7 +168,7 @@ class Session:
         except Stopped:
             self._interrupt()
         for member, parts in scores:
-            member.history.keep(member.history.rows[-1]["step"], parts)
+            member.history.keep(member.history.rows[-1]["step"], parts, checkpoint=member.step)
         self._show(self.step, scores)
         for member in self.members:
             member.checkpoints.close()
@@ -169,11 +179,25 @@ class Session:
             seen = member.task.draw_predictions(member.run.path, member.experiment.model, variables, self.splits.test)
             self._report(member)
             write_report(member.run.path, member.task.headline, member.experiment.data, seen)
-        return [member.history.rows[-1]["test"] for member in self.members]
+        return [found for member in self.members if (found := member.tested) is not None]
 
-    def _unfreeze(self) -> None:
+    def _take_in(self) -> None:
+        """Train the runs that waited for this step as well; where no other is left, the next step is theirs."""
+        if not self._waiting:
+            return
+        if not self.teams:
+            self.step = self._timed = min(member.step for member in self._waiting)
+            self._logged = self.step - self.step % LOG_EVERY
+        joining = [member for member in self._waiting if member.step == self.step]
+        for member in joining:
+            self._waiting.remove(member)
+            member.seconds -= time.perf_counter() - self._began  # waiting is not training
+        if joining:
+            self._compile_again("Compiling the step of more seeds")
+
+    def _compile_again(self, what: str) -> None:
         self._lap()  # compiling is not training
-        self.log.waiting("Compiling the step that trains what was frozen")
+        self.log.waiting(what)
         self.compile()
         self.speed.start()
 
@@ -207,6 +231,18 @@ class Session:
         if scores:
             self.log.scored(step, {kind: [parts[kind] for _, parts in scores] for kind in scores[0][1]})
 
+    def _say_undefined(self, members: Sequence[Member]) -> None:
+        """Say at the first look without a score that patience does not count it."""
+        name, patience = self.task.headline, self.members[0].experiment.patience
+        for member in members if patience is not None else ():
+            looks = list(validation_scores(member.history.rows, name).values())
+            if looks[-1] is None and looks.count(None) == 1:
+                self.log.say(
+                    f"The {name} of the validation split is undefined after step {self.step}: it has nothing there "
+                    "that could be scored. Patience does not count such looks; see that the split has labels."
+                )
+                return
+
     def _draw_curves(self, members: Sequence[Member]) -> None:
         for member in members if self._speaks else ():
             self.task.draw_curves(member.run.path, member.history.rows)
@@ -220,18 +256,20 @@ class Session:
         return speed
 
     def _report(self, member: Member) -> None:
-        """Write report.json; what was measured of a run that had ended before stays."""
-        if not self.speed.programs and (member.run.path / "report.json").exists():
-            return
-        step, history = member.progress["next_batch"], member.history
-        validated = history.row_of(step, "val") or {}
+        """Write report.json; what was measured while a run was trained that had ended before stays."""
+        validated = member.history.row_of(member.step, "val") or {}
         report = {part: validated[part] for part in ("val", "ema") if part in validated}
-        report |= {"test": history.rows[-1]["test"], "checkpoint": member.experiment.predicts_with, "steps": step}
+        unscored = member.history.best([member.step]) is None  # of a run without any score it is the last one
+        which = "last" if unscored else member.experiment.predicts_with
+        report |= {"test": member.tested, "checkpoint": which, "steps": member.step}
         report["train_seconds"] = round(member.progress["train_seconds"], 1)
         if self.damaged.numbers:
             report["damaged_records"] = sorted(self.damaged.numbers)
-        report |= {"parameters": parameter_count(member.state.params)} | self.speed.report()
-        member.run.write_json("report.json", report)
+        measured = {"parameters": parameter_count(member.state.params)} | self.speed.report()
+        if not self.speed.programs and (member.run.path / "report.json").exists():
+            measured = {name: value for name, value in member.run.report().items() if name not in ("val", "ema")}
+        measured = {name: value for name, value in measured.items() if name not in report}
+        member.run.write_json("report.json", report | measured)
 
     def _interrupt(self) -> NoReturn:
         self.save()

@@ -2,17 +2,24 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segjax.errors import ExperimentError
 from segjax.train import distributed
+from segjax.train.checkpoints import complete_steps
 from segjax.train.devices import Layout
 from segjax.train.experiment import Experiment
 from segjax.train.loggers import check_loggers, log_to
 from segjax.train.loop import train
 from segjax.train.mirror import mirrored
 from segjax.train.run import Run
+
+_MAY_CHANGE = ("steps", "batch_size", "accumulate", "evaluate_every", "patience")
+"""How a run is trained, beside its optimizer, which cannot be compared."""
 
 
 def train_in(
@@ -24,6 +31,10 @@ def train_in(
     log: Sequence[str] | None = None,
 ) -> Run:
     """Train an experiment in the folder `out`, and return the run; the same call goes on with one that was stopped.
+
+    How it is trained may be another from then on, as by `segjax train --resume`: its steps, batch size, optimizer, what
+    it accumulates, when it is scored, and patience. What is compared of all else are numbers and words, the
+    augmentation, and the names of the classes, the model, the loss and the task.
 
     The run's `report()` has the scores, and `segjax.load(run.path, experiment=experiment)` the trained model.
 
@@ -37,7 +48,8 @@ def train_in(
             or TensorBoard.
 
     Raises:
-        ExperimentError: the folder holds something else, or a run of other settings, or a logger is not there.
+        ExperimentError: the folder holds something else, a run that is otherwise another or has taken more steps than
+            it is to have, or a logger is not there.
         DataError: the data set cannot be read, or the bucket not be reached.
         Interrupted: it was asked to stop, by Ctrl-C or SIGTERM, and what it had learned is saved.
     """
@@ -55,19 +67,37 @@ def _opened(path: Path, settings: dict[str, Any], log: Sequence[str] | None) -> 
     kept = run.configuration()
     if "experiment" in kept:
         raise ExperimentError(f"{path} was made from an experiment file; go on by `segjax train --resume {path}`.")
-    changed = [
-        f"{name} was {kept['knobs'].get(name)!r}, not {new!r}"
-        for name, new in settings.items()
-        if kept["knobs"].get(name) != new
-    ]
+    changed = {name: new for name, new in settings.items() if kept["knobs"].get(name, new) != new}
+    if fixed := [name for name in changed if name not in _MAY_CHANGE]:
+        said = "; ".join(f"{name} was {kept['knobs'][name]!r}, not {changed[name]!r}" for name in fixed)
+        raise ExperimentError(f"{path} goes on as it began: {said}. Change it back, or give another out.")
+    step = max(complete_steps(run.checkpoints), default=0)
+    if settings["steps"] < step:
+        raise ExperimentError(f"{path} has taken {step} steps already: give steps more than that.")
     if changed:
-        raise ExperimentError(f"{path} goes on as it began: {'; '.join(changed)}. Change it back, or give another out.")
+        run.change(step, changed)
     if log is not None:
         log_to([run], log)
     return run
 
 
 def _settings(experiment: Experiment) -> dict[str, Any]:
-    """What of an experiment is a plain value, and can be kept and compared."""
+    """What of an experiment can be kept and compared: plain values, and the names of what is none."""
     values = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    return {name: value for name, value in values.items() if value is None or isinstance(value, int | float | str)}
+    values = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    plain = {name: value for name, value in values.items() if value is None or isinstance(value, int | float | str)}
+    return plain | {
+        "classes": ", ".join(experiment.data.class_names),
+        "model": type(experiment.model).__name__,
+        "loss": _name(experiment.loss),
+        "task": _name(experiment.task),
+        "augment": None if experiment.augment is None else repr(experiment.augment),
+    }
+
+
+def _name(function: Any) -> str:
+    """What a function is called, and what it is given where `functools.partial` says it in numbers and words."""
+    if not isinstance(function, partial):
+        return getattr(function, "__qualname__", type(function).__name__)
+    given = [f"{name}={value}" for name, value in function.keywords.items() if isinstance(value, int | float | str)]
+    return f"{_name(function.func)}({', '.join(given)})"

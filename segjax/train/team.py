@@ -39,6 +39,11 @@ class Member:
     """What training took up to the checkpoint that this process began with."""
 
     @property
+    def step(self) -> int:
+        """Of the checkpoint that was read or saved last; 0 before there is one."""
+        return self.progress.get("next_batch", 0)
+
+    @property
     def ended(self) -> bool:
         """Whether it needs no more steps: the last one is done, or patience is over."""
         scored, patience = self.history.row_with("val"), self.experiment.patience
@@ -48,10 +53,9 @@ class Member:
         return over or scored["step"] == self.experiment.steps
 
     @property
-    def tested(self) -> bool:
-        """Whether it was scored on the test split, and has taken no step since."""
-        row = self.history.row_with("test")
-        return row is not None and row["step"] == self.history.rows[-1]["step"]
+    def tested(self) -> dict[str, Any] | None:
+        """The scores on the test split of the checkpoint that it has now; None where it was not scored there."""
+        return self.history.test_of(self.step)
 
     @property
     def predicting(self) -> Variables:
@@ -61,21 +65,22 @@ class Member:
     @property
     def task(self) -> Task:
         """The task, with what was chosen on the validation split for the variables that it has now."""
-        task, scores = self.experiment.task_of_data, validated(self.history.rows, self.progress["next_batch"])
+        task, scores = self.experiment.task_of_data, validated(self.history.rows, self.step)
         return task if scores is None else task.decided(scores)
 
-    def go_on_from(self, step: int) -> None:
-        """Read the checkpoint of that step, and forget what was written after it; 0 is the start."""
-        self.history.go_on_from(step)
-        if step:
-            self.state, self.progress = self.checkpoints.restore(step, self.state)
+    def restore(self) -> None:
+        """Read the newest checkpoint, where there is one, and the rows up to it; nothing is written."""
+        newest = self.checkpoints.latest()
+        self.history.read(newest)
+        if newest:
+            self.state, self.progress = self.checkpoints.restore(newest, self.state)
             self.seconds = self.progress["train_seconds"]
             self.checkpoints.keep(self.history.best(self.checkpoints.steps()))
 
     def take_what_it_predicts_with(self) -> None:
         """Read the best checkpoint where the experiment asks for it and the state is another."""
         best = self.history.best(self.checkpoints.steps())
-        if self.experiment.predicts_with == "best" and best not in (None, self.progress["next_batch"]):
+        if self.experiment.predicts_with == "best" and best not in (None, self.step):
             self.state, self.progress = self.checkpoints.restore(best, self.state)
 
 

@@ -277,7 +277,7 @@ def test_sizes_that_hosts_or_a_batch_cannot_agree_on_are_refused():
     mixed = Numbered(4, shapes=[(2, 5, 3), (4, 13, 3)])
     with pytest.raises(DataError, match=r"on several hosts all records for testing need one size"):
         list(data.test_batches(mixed, 2, shard=(1, 2)))
-    with pytest.raises(DataError, match=r"crop them to one size"):
+    with pytest.raises(DataError, match=r"crop them to one size on the host, by --augment host or, from Python"):
         take(data.train_batches(mixed, 4, seed=0), 1)
     batch = take(data.train_batches(mixed, 4, seed=0, augment=Augment(crop=(3, 3))), 1)[0]
     assert batch["image"].shape == (4, 3, 3, 3)

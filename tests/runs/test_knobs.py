@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from segjax.errors import ExperimentError
@@ -111,6 +112,42 @@ def test_a_name_that_is_no_choice_is_refused_from_python_too(file: Path, knobs: 
         read_experiment(file).build(knobs)
 
 
+@pytest.mark.parametrize(
+    ("knobs", "sentence"),
+    [
+        ({"freeze": 2}, "freeze is 2; it must be a string or None, such as '2'."),
+        ({"losses": "x"}, "losses is 'x'; it must be a tuple of names, such as ('x',)."),
+        ({"scale": 1.5}, "scale is 1.5; it must be a tuple of 2 numbers or None."),
+        ({"scale": (0.5, "2")}, "scale is (0.5, '2'); it must be a tuple of 2 numbers or None."),
+        ({"width": (32, 32)}, "width is (32, 32); it must be a whole number or None."),
+        ({"width": "4"}, "width is '4'; it must be a whole number or None."),
+        ({"width": 2.5}, "width is 2.5; it must be a whole number or None."),
+        ({"width": True}, "width is True; it must be a whole number or None."),
+        ({"remat": "yes"}, "remat is 'yes'; it must be True or False."),
+        ({"momentum": "0.9"}, "momentum is '0.9'; it must be a number."),
+        ({"model": 3}, "model is 3; it must be one of 'a', 'b' or a Module."),
+        ({"head": "x"}, "head is 'x'; it must be a Module or None."),
+        ({"data": ("a",)}, "data is ('a',); it must be a string or a Dataset."),
+    ],
+)
+def test_a_value_of_another_type_is_refused_from_python_too(file: Path, knobs: dict[str, Any], sentence: str):
+    with pytest.raises(ExperimentError, match=f"^{re.escape(sentence)}$"):
+        read_experiment(file).build(knobs)
+
+
+def test_a_value_that_can_be_meant_is_taken(file: Path):
+    knobs = {"momentum": 1, "width": np.int64(4), "losses": ["x", "y"], "scale": [1, np.float32(2)], "clip": None}
+    _, _, _, width, losses, recipe = read_experiment(file).build(knobs)  # type: ignore[misc]
+    assert (width, losses, recipe.momentum, recipe.scale) == (4, ["x", "y"], 1, [1, 2])
+
+
+def test_a_default_of_another_type_is_what_it_is(file: Path):
+    file.write_text(FILE.replace("width: int | None = None", "width: int = None"))
+    assert read_experiment(file).build({"width": None})[3] is None  # type: ignore[index]
+    file.write_text(FILE.replace("width: int | None = None", "width=None"))
+    assert read_experiment(file).build({"width": 7})[3] == 7  # type: ignore[index]
+
+
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_what_is_no_finite_number_is_refused(file: Path, value: str):
     found = read_experiment(file)
@@ -121,6 +158,12 @@ def test_what_is_no_finite_number_is_refused(file: Path, value: str):
 def test_a_number_that_cannot_be_meant_is_one_sentence_on_the_command_line(file: Path):
     with pytest.raises(ExperimentError, match="steps is 0; it must be a whole number, at least 1"):
         read_experiment(file).knobs(["--steps", "0"])
+
+
+def test_what_tyro_writes_in_bold_is_plain_words(file: Path):
+    with pytest.raises(ExperimentError, match="did not match expected argument count 2 of `FLOAT FLOAT`") as caught:
+        read_experiment(file).knobs(["--scale", "1.5"])
+    assert "[bold]" not in str(caught.value)
 
 
 def test_the_nearest_choice_is_offered_on_the_command_line(file: Path):

@@ -40,9 +40,29 @@ def test_a_new_file_trains_and_is_never_written_over(
     assert "bfloat16" in repr(model)
     logits: Any = model.apply(variables, np.zeros((1, 16, 16, 3), np.uint8), train=False)
     assert logits.shape == (1, 16, 16, 2)
+    assert main(["new", "of leaves"]) == 0
+    assert "Edit it, then: segjax train 'of leaves.py' --root PATH" in capsys.readouterr().err
     Path("my_leaves.py").write_text("mine")
     assert main(["new", "my_leaves"]) == 1
     assert "my_leaves.py is there already" in capsys.readouterr().err
     assert Path("my_leaves.py").read_text() == "mine"
     assert main(["new", "no/where"]) == 1
     assert "no/where.py cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_new_file_trains_on_labels_that_may_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: Forks):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "leaves"]) == 0
+    root = images_and_masks(tmp_path / "leaves")
+    for label in ("water", "green"):
+        (root / "masks" / label).mkdir()
+    for file in list((root / "masks").glob("*.png")):
+        shutil.copy(file, root / "masks" / "water" / file.name)
+        file.rename(root / "masks" / "green" / file.name)
+    small = ["--width", "2", "--depth", "1", "--batch-size", "2", "--steps", "2"]
+    code, said = forks.run("train", tmp_path / "leaves.py", "--root", root, "--out", tmp_path / "run", *small)
+    assert code == 0, said
+    shutil.rmtree(root)
+    model, variables = segjax.load("run")
+    logits: Any = model.apply(variables, np.zeros((1, 16, 16, 3), np.uint8), train=False)
+    assert logits.shape == (1, 16, 16, 2)

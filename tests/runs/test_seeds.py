@@ -73,6 +73,39 @@ def test_seeds_whose_patience_ends_at_different_steps_are_the_runs_they_would_be
     assert {run: (run / "metrics.jsonl").read_bytes() for run in before} == before
 
 
+def test_seeds_that_ended_at_different_steps_go_on_each_from_its_own(squares: Path, tmp_path: Path, forks: Forks):
+    knobs = ("--steps", "14", "--evaluate-every", "1", "--patience", "1", "--learning-rate", "0.1")
+    code, said = forks.run("train", squares, "--seeds", "3,4,6", "--out", tmp_path / "both", *knobs)
+    assert code == 0, said
+    together = [tmp_path / "both" / f"seed{seed}" for seed in (3, 4, 6)]
+    alone = [shutil.copytree(run, tmp_path / run.name) for run in together]
+    ends = [Run(run).metrics()[-1]["step"] for run in together]
+    assert max(ends) - min(ends) > 2, ends  # two checkpoints are kept, so that no step has one of all
+
+    before = {run: (run / "metrics.jsonl").read_bytes() for run in together}
+    (damaged,) = (together[1] / "checkpoints" / str(ends[1]) / "variables").glob("_METADATA")
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:10])
+    code, said = forks.run("train", "--resume", tmp_path / "both", "--patience", "20")
+    assert (code, "seed4/checkpoints" in said) == (1, True), said
+    assert {run: (run / "metrics.jsonl").read_bytes() for run in together} == before
+    damaged.write_bytes(whole)
+
+    code, said = forks.run("train", "--resume", tmp_path / "both", "--steps", str(ends[0] + 1))
+    assert (code, "steps already: give --steps more than that." in said) == (1, True), said
+    assert {Run(run).configuration()["knobs"]["steps"] for run in together} == {14}  # of none, as seed4 has taken more
+
+    code, said = forks.run("train", "--resume", tmp_path / "both", "--patience", "20")
+    assert code == 0, said
+    for run, one in zip(together, alone, strict=True):
+        code, said = forks.run("train", "--resume", one, "--patience", "20")
+        assert code == 0, said
+        assert (run / "metrics.jsonl").read_bytes() == (one / "metrics.jsonl").read_bytes()
+        assert bits(run) == bits(one)
+        assert (run / "metrics.jsonl").read_bytes().startswith(before[run])
+        assert Run(run).metrics()[-1]["step"] == 14
+
+
 def test_the_interval_is_students():
     values = [0.71, 0.74, 0.705, 0.73]
     expected = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
@@ -87,6 +120,8 @@ def test_the_interval_is_students():
     [
         (["--seeds", "1,1"], "The seeds 1, 1 are not different; name each once."),
         (["--seeds", "1,2", "--steps", "none"], "Error parsing --steps"),
+        (["--seeds", "1,2", "--seed", "3"], "The knob seed and --seeds say the same; leave one of them out."),
+        (["--seeds", "1,2", "--seed=3"], "The knob seed and --seeds say the same; leave one of them out."),
     ],
 )
 def test_wrong_seeds_get_one_sentence(

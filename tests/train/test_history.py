@@ -19,13 +19,14 @@ def rows(*scores: float | None, **more: list[float]) -> list[dict[str, Any]]:
     ("scores", "best", "since"),
     [
         ((), None, 0),
-        ((None, None), None, 2),
+        ((None, None), None, 0),  # what is undefined is no worse score: patience would end runs that nobody can judge
         ((0.1, 0.5, 0.3), 20, 1),
         ((0.5, 0.5, 0.3), 20, 2),  # as good is not better, and the later one of two that are as good is taken
         ((0.1, None, 0.2), 30, 0),
+        ((0.2, None, 0.1), 10, 1),
     ],
 )
-def test_patience_counts_looks_without_a_better_score(
+def test_patience_counts_looks_with_a_score_and_without_a_better_one(
     tmp_path: Path, scores: tuple[float | None, ...], best: int | None, since: int
 ):
     history = History(Run(tmp_path), "miou", writes=False, warn=pytest.fail)

@@ -193,8 +193,11 @@ def test_a_number_that_cannot_be_meant_is_said_with_what_can(knob: str, value: f
     ("knobs", "sentence"),
     [
         ({"unfreeze_at": 4}, "unfreeze_at is 4, and nothing is frozen: say what"),
-        ({"freeze": "all", "unfreeze_at": 0}, "unfreeze_at is 0; of 1000 steps it is one from 1 on"),
-        ({"freeze": "all", "unfreeze_at": 1000}, "unfreeze_at is 1000; of 1000 steps it is one from 1 on"),
+        ({"freeze": "all", "unfreeze_at": 0}, "unfreeze_at is 0; it must be a whole number, at least 1"),
+        ({"freeze": "all", "unfreeze_at": 1000}, "unfreeze_at is 1000; of 1000 steps it is one from 1 to 999"),
+        ({"steps": 2.5}, r"steps is 2\.5; it must be a whole number"),
+        ({"batch_size": "8"}, "batch_size is '8'; it must be a whole number"),
+        ({"freeze": 2}, "freeze is 2; it must be a string or None, such as '2'"),
         ({"layer_decay": 1.5}, "layer_decay is 1.5; it is a factor of learning rates, above 0 and up to 1"),
         ({"encoder_rate": -0.1}, r"encoder_rate is -0\.1; it is a factor"),
         ({"mosaic": 2.0}, "mosaic is between 0 and 1, not 2"),

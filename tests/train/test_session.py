@@ -103,7 +103,7 @@ def test_patience_ends_a_run_that_predicts_with_its_best_checkpoint(
         best,
         scores[best],
     )
-    assert run.metrics()[-1] == {"step": max(scores), "test": report["test"]}
+    assert run.metrics()[-1] == {"step": max(scores), "checkpoint": best, "test": report["test"]}
     assert main(["evaluate", str(run.path), "--json"]) == 0  # and so does whoever loads it
     said = json.loads(capsys.readouterr().out)
     assert said == {key: report[key] for key in ("test", "steps", "train_seconds")}
@@ -111,6 +111,43 @@ def test_patience_ends_a_run_that_predicts_with_its_best_checkpoint(
     before = {file: (run.path / file).read_bytes() for file in ("metrics.jsonl", "report.json")}
     assert train(experiment_of(run), run) == report["test"]  # it has ended, and stays so
     assert {file: (run.path / file).read_bytes() for file in before} == before
+
+
+def test_patience_does_not_count_looks_without_a_score_and_says_so(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    unlabelled = "            mask[0, 0] = 255\n            if seed == 2:\n                mask[:] = 255\n"
+    squares.write_text(squares.read_text().replace("            mask[0, 0] = 255\n", unlabelled))
+    run = run_squares(squares, tmp_path / "run", steps=8, evaluate_every=2, patience=1)
+    said = " ".join(capsys.readouterr().err.split())
+    sentence = "The miou of the validation split is undefined after step 2: it has nothing there that could be scored."
+    assert said.count("is undefined after step") == said.count(sentence) == 1
+    assert [row["step"] for row in run.metrics() if "val" in row] == [2, 4, 6, 8]
+    report = run.report()
+    assert (report["checkpoint"], report["steps"], report["val"]["miou"]) == ("last", 8, None)
+
+
+def test_a_run_that_has_ended_is_tested_again_where_it_predicts_with_another_checkpoint(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    squares.write_text(squares.read_text().replace("optax.adam(learning_rate)", SPOILING))
+    run = Run(tmp_path / "run")
+    assert main(["train", str(squares), "--out", str(run.path), "--steps", "50", "--evaluate-every", "10"]) == 0
+    last, tested = run.report(), [50]
+    for patience, checkpoint in (("9", "best"), ("None", "last")):
+        capsys.readouterr()
+        assert main(["train", "--resume", str(run.path), "--patience", patience]) == 0
+        report = run.report()
+        scores = scores_of(run)
+        step = {"best": max(scores, key=lambda step: (scores[step], step)), "last": 50}[checkpoint]
+        assert (report["checkpoint"], report["steps"], report["val"]["miou"]) == (checkpoint, step, scores[step])
+        assert evaluate_run(run.path) == {key: report[key] for key in ("test", "steps", "train_seconds")}
+        assert f"miou {report['test']['miou']:.3f}" in " ".join(capsys.readouterr().out.split())
+        assert report["images_per_second"] == last["images_per_second"]  # of when it was trained
+        tested += [step] if step not in tested else []
+    assert report == last
+    assert [row["checkpoint"] for row in run.metrics() if "test" in row] == tested  # each once
+    assert len(tested) == 2
 
 
 def test_thresholds_of_the_validation_split_are_kept_and_used(squares: Path, tmp_path: Path):

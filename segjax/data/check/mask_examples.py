@@ -80,10 +80,12 @@ def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
 
 
 def _choose(report: Report) -> list[tuple[str, Seen]]:
-    """Pairs spread evenly over the splits, of readable ones."""
+    """Pairs spread evenly over the splits, of readable ones whose images are as most are."""
+    kind = report.bands.depth, report.bands.count
 
     def some(split: str, seen: tuple[Seen, ...], count: int) -> list[tuple[str, Seen]]:
         good = [one for one in seen if one.size and len(one.counts.numbers) and not one.errors]
+        good = [one for one in good if (one.depth, len(one.mean)) == kind]
         places = np.linspace(0, len(good) - 1, min(count, len(good))).round().astype(int)
         return [(split, good[place]) for place in places]
 

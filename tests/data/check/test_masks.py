@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from tiff_files import tiff_file
 
 from segjax.data.check.masks import check_masks as check
 from segjax.data.check.report import print_report
@@ -334,6 +335,19 @@ def test_examples_are_drawn_of_what_can_be_read(make_folder, save, tmp_path):
         image.write_bytes(b"")
     check(root, picture=tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_examples_are_drawn_of_images_that_are_as_most_are(make_folder, save, tmp_path):
+    root = make_folder("abcdefghijklmnop")
+    for number, name in enumerate("bdfhj"):
+        image = root / "images" / f"{name}.png"
+        pixels = np.array(Image.open(image))
+        image.unlink()
+        deep = tiff_file(pixels.astype(np.uint16) * 257) if number % 2 else tiff_file(np.dstack([pixels, pixels]))
+        save(image.with_suffix(".tif"), deep)
+    report = check(root, picture=tmp_path / "check.png")
+    assert [problem.kind for problem in report.errors] == ["bands"] * 5
+    assert np.asarray(Image.open(tmp_path / "check.png")).std() > 20
 
 
 @pytest.mark.parametrize("name", ["no such folder/check.png", "check.xyz"])
