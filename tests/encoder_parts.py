@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -29,3 +30,16 @@ def check_fewer(fewer: Any, variables: Any, whole: Any) -> None:
     for name in (name for stage in fewer.parts for name in stage):
         with pytest.raises(DataError, match="1 left over"):
             from_torch({**state, f"{name}.more.weight": np.zeros((1, 1))}, variables, unused=unused)
+
+
+def check_refusals(encoder: Any, most: int) -> None:
+    """Levels that it does not have, and an image that is no batch, are one sentence; nothing is computed."""
+
+    def shapes(encoder: Any, *image: int) -> None:
+        jax.eval_shape(lambda: encoder.init(jax.random.key(0), jnp.zeros(image), train=False))
+
+    for depth in (0, -1, most + 1, 99) if hasattr(encoder, "depth") else ():
+        with pytest.raises(ValueError, match=rf"^depth is 1 to {most} levels of this encoder, got {depth}\."):
+            shapes(encoder.clone(depth=depth), 1, 8, 8, 3)
+    with pytest.raises(ValueError, match=r"^the image has shape \(8, 8, 3\): expected a batch, \(n, h, w, c\)"):
+        shapes(encoder, 8, 8, 3)

@@ -6,6 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from segjax import ops
+from segjax.encoders.asked import check
 from segjax.layers import ConvBlock
 from segjax.level import Level, Parts, level_at
 
@@ -46,6 +47,7 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """One level per stage, finest first, at strides 1, 2, 4, ..."""
+        check(image)
         levels = []
         x = image
         for i, widths in enumerate(self.stages, start=1):

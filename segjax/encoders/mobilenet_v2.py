@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from segjax.encoders.asked import check
 from segjax.encoders.dilation import dilated, stages_for
 from segjax.layers import DropPath, batch_norm, in_sequence, normalized_conv
 from segjax.level import Level, Parts, level_at
@@ -102,6 +103,7 @@ class MobileNetV2(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """One level a resolution, each the last block's there."""
+        check(image, self.depth, 1 + sum(stride > 1 for *_, stride in _STAGES))
         fields = {"norm": self.norm, "dtype": self.dtype}
         stem = rounded(32 * self.width_multiplier)
         x = nn.relu6(normalized_conv(image, stem, 3, ("features_0_0", "features_0_1"), train=train, stride=2, **fields))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from segjax.encoders.asked import check
 from segjax.encoders.dilation import Steps, dilated
 from segjax.layers import ChannelGate, DropPath, drop_path_rates, normalized_conv
 from segjax.level import Level, Parts, level_at
@@ -54,6 +55,7 @@ class RegNetY(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 2, 4, 8, 16 and 32, or at most `output_stride`."""
+        check(image, self.depth, 1 + len(self.blocks))
         block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
         rates = drop_path_rates(self.drop_path, self.blocks)
         x = nn.relu(_ConvNorm(_STEM, 3, 2, dtype=self.dtype, name="stem")(image, train))

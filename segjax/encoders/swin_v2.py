@@ -12,6 +12,7 @@ from jax.nn.initializers import constant, zeros
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from segjax.encoders.asked import check
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import Mlp, dense, layer_norm
 from segjax.level import Level, Parts, level_at
@@ -64,6 +65,7 @@ class SwinV2(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 4, 8, 16 and 32."""
+        check(image, self.depth, len(self.heads))
         block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
         rates = drop_path_rates(self.drop_path, self.blocks)
         x = _PatchEmbedding(self.width, self.dtype, name="patch_embed")(image)

@@ -9,6 +9,7 @@ from jax.nn.initializers import normal, truncated_normal
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from segjax.encoders.asked import check
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import Attention, LayerScale, Mlp, layer_norm
 from segjax.level import Level, Parts, level_at
@@ -66,6 +67,7 @@ class VisionTransformer(nn.Module):
 
         The tokens are (n 1 + registers c), the class token first.
         """
+        check(image, self.depth, self.blocks)
         x = _PatchEmbedding(self.width, self.patch, self.dtype, name="patch_embed")(image)
         n, height, width, _ = x.shape
         x, prefix = self._placed(x)

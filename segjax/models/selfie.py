@@ -88,6 +88,7 @@ def selfie() -> Normalized:
         stem=16,
         activation=nn.hard_swish,
         squeeze=partial(squeeze_excite, activation=nn.relu, gate=nn.sigmoid),
+        depth=4,
         norm=None,
     )
     return Normalized(Segmenter(1, encoder, GatedClimb(), head=None), **RECORD.statistics)

@@ -1,5 +1,6 @@
 """State dicts: one function for a file of weights, whatever wrote it and whatever it is called."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ _OTHERS = {
     b"7z\xbc\xaf": ("is compressed with 7-Zip", "unpack it first"),
 }
 
+_LONGEST_LIST = 1 << 24
+
 
 def read(path: str | Path, part: str | None = None) -> dict[str, np.ndarray]:
     """The arrays of a file of weights by name: of `torch.save`, both of its formats, safetensors, Keras or TFLite.
@@ -25,7 +28,8 @@ def read(path: str | Path, part: str | None = None) -> dict[str, np.ndarray]:
     What it is shows in its content, never in its name. Nothing in it is ever executed. Arrays are read-only views into
     the file. A dict around the weights ("state_dict", "model", ...) is taken off, and so are prefixes that all names
     have ("module."); what is no array (an epoch, a state of a module's own) is left out. Keras's and TFLite's come in
-    torch's layouts and under torch's names, after those of their layers.
+    torch's layouts and under torch's names, after those of their layers. Of a set in several files, give the list of
+    them, model.safetensors.index.json.
 
     Args:
         path: Of the file.
@@ -39,8 +43,12 @@ def read(path: str | Path, part: str | None = None) -> dict[str, np.ndarray]:
         >>> sorted(weights.read("mine.safetensors"))
         ['conv.weight']
     """
-    with opened(Path(path)) as file:
-        return keras_file.read_at(Path(path)) if file[:4] == b"\x89HDF" else unwrap(_content(file), part)
+    path = Path(path)
+    with opened(path) as file:
+        # A length that safetensors begins with may look like it, but no text is one that short.
+        if file[:1] == b"{" and int.from_bytes(file[:8], "little") > len(file):
+            return unwrap(_joined(path, file), part)
+        return keras_file.read_at(path) if file[:4] == b"\x89HDF" else unwrap(_content(file), part)
 
 
 def unwrap(tree: Any, part: str | None = None) -> dict[str, np.ndarray]:
@@ -83,6 +91,27 @@ def _content(file: Mapped) -> Any:
         raise Refused("is a tar archive", "unpack it, or save it again with torch where it is of 2016's")
     remedy = f"give a .pth, safetensors, .weights.h5 or .tflite file, or {FETCH_AGAIN}"
     raise Refused("is no file of weights that segjax knows, or damaged", remedy)
+
+
+def _joined(path: Path, file: Mapped) -> dict[str, Any]:
+    """What the files hold that a list of Hugging Face's names, which lie beside it."""
+    try:
+        match json.loads(file[:_LONGEST_LIST]):
+            case {"weight_map": dict(places)} if all(_beside(place) for place in places.values()):
+                names = sorted(set(places.values()))
+            case _:
+                raise ValueError
+    except (ValueError, RecursionError) as error:
+        raise Refused("is no list of files of weights beside it", "give the file of the weights") from error
+    tree: dict[str, Any] = {}
+    for name in names:
+        with opened(path.with_name(name)) as one:
+            tree |= unwrap(_content(one))
+    return tree
+
+
+def _beside(place: Any) -> bool:
+    return isinstance(place, str) and place not in ("", ".", "..") and not set(place) & set("/\\:\0")
 
 
 def _named(tree: Any) -> bool:

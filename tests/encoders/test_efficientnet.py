@@ -81,7 +81,7 @@ def test_names_of_files_that_count_blocks_through():
 
 def test_a_level_may_be_the_stems_or_a_first_blocks():
     block = Block("separable", 8, 8)
-    whole = EfficientNet(((block,), (replace(block, stride=2), block)), stem=8)
+    whole = EfficientNet(((block,), (replace(block, stride=2), block)), stem=8, depth=2)
     taken = whole.clone(stem_level=True, first_block_at=(4,))
     short = whole.clone(stages=((block,), (replace(block, stride=2),)))
     image = np.random.default_rng(0).standard_normal((1, 16, 16, 3)).astype(np.float32)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
-from encoder_parts import check_fewer, check_parts
+from encoder_parts import check_fewer, check_parts, check_refusals
 
 from benchmarks.encoder_fields import FIELDS, WITHOUT
 from benchmarks.torch_zoo import timm
@@ -80,6 +80,11 @@ def test_levels_are_finest_first_in_the_dtype_and_fit_any_image(name: str):
         check_parts(encoders.named(name), variables)
         found.append((strides, jax.tree.map(jnp.shape, variables)))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_levels_that_it_lacks_and_a_single_image_are_refused(name: str):
+    check_refusals(encoders.named(name), 5)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from encoder_parts import check_fewer, check_parts
+from encoder_parts import check_fewer, check_parts, check_refusals
 from once import jit
 
 from benchmarks.torch_zoo import timm
@@ -62,6 +62,11 @@ def test_each_level_has_its_stride_whatever_the_image(encoder, strides, size):
     for level in levels:
         assert level.features.shape[:3] == (2, *(-(-length // level.stride) for length in size))
         assert level.width == level.features.shape[-1] > 0
+
+
+@families
+def test_levels_that_it_lacks_and_a_single_image_are_refused(encoder, strides):
+    check_refusals(encoder, encoder.blocks if isinstance(encoder, VisionTransformer) else len(strides))
 
 
 @families

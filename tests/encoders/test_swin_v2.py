@@ -6,7 +6,7 @@ from benchmarks.beside_torch import Pairing
 from benchmarks.torch_encoders import of_swin_v2
 from segjax.encoders import swin_v2
 
-SMALL = swin_v2.SwinV2(8, (1, 2), (2, 2), window=4, trained_size=32)
+SMALL = swin_v2.SwinV2(8, (1, 2), (2, 2), window=4, trained_size=32, depth=2)
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
+from flax.nnx import bridge
 from once import jit
 
 from segjax import models
 from segjax.decoders import FCNDecoder, FullyConnected, UNetDecoder
 from segjax.encoders import ConvEncoder
-from segjax.layers import ConvBlock, batch_norm
+from segjax.layers import ConvBlock, Normalized, batch_norm
 from segjax.upsampling import BY_NAME, ConvTranspose, MaxUnpool, bilinear_conv_transpose
 
 CLASSES = 3
@@ -238,3 +240,17 @@ def test_another_encoder_keeps_its_name_and_must_have_a_level_per_width():
 def test_fusing_more_poolings_than_there_are_is_refused():
     with pytest.raises(ValueError, match="cannot fuse the scores of 3 levels between the deepest and the finest of 4"):
         outputs(FAMILIES["fcn_scores"](skips=3), 8, 8)
+
+
+@pytest.mark.parametrize("model", [models.Segmenter, models.DeeplySupervised])
+def test_nnx_takes_a_model_inside_another_module(model):
+    """As docs/contract.md says: by itself its field `head` stands where NNX keeps the submodule of that name."""
+    image = jnp.zeros((1, 8, 8, 3))
+    whole = Normalized(model(CLASSES, ConvEncoder(((4,), (4,))), UNetDecoder(((4,),))), (0.5,) * 3, (0.5,) * 3)
+    bridged = bridge.lazy_init(bridge.ToNNX(whole, rngs=nnx.Rngs(0)), image, train=False)
+    variables = {"params": nnx.to_pure_dict(nnx.state(bridged, nnx.Param))}
+    expected = jax.eval_shape(partial(whole.init, train=False), KEY, image)
+    assert jax.tree.map(jnp.shape, variables["params"]) == jax.tree.map(jnp.shape, expected["params"])
+    assert jax.tree.map(jnp.shape, bridged(image, train=False)) == jax.tree.map(
+        jnp.shape, jax.eval_shape(partial(whole.apply, train=False), expected, image)
+    )

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,28 @@ def test_what_a_file_is_shows_in_its_content_not_in_its_name(tmp_path):
         np.testing.assert_array_equal(weights["conv.weight"], A)
         np.testing.assert_array_equal(weights["conv.bias"], B)
         assert read(str(path)).keys() == weights.keys()
+
+
+def test_a_set_in_several_files_is_read_by_the_list_of_them(tmp_path: Path):
+    parts = {"model-1.safetensors": {"conv.weight": A}, "model-2.safetensors": {"conv.bias": B}}
+    for name, arrays in parts.items():
+        safetensors_file.write(tmp_path / name, arrays)
+    places = {key: name for name, arrays in parts.items() for key in arrays}
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 56}, "weight_map": places}, indent=2))
+    weights = read(index)
+    np.testing.assert_array_equal(weights["conv.weight"], A)
+    np.testing.assert_array_equal(weights["conv.bias"], B)
+    (tmp_path / "model-2.safetensors").unlink()
+    with pytest.raises(DataError, match=r"model-2\.safetensors"):
+        read(index)
+
+
+@pytest.mark.parametrize("text", ["{}", "{", '{"weight_map": {"a": "../a.bin"}}', '{"weight_map": {"a": 1}}'])
+def test_another_list_is_refused(text: str, tmp_path: Path):
+    (tmp_path / "index.json").write_text(text)
+    with pytest.raises(DataError, match=r"index\.json is no list of files of weights beside it"):
+        read(tmp_path / "index.json")
 
 
 def test_a_header_whose_length_begins_as_a_pickle_or_a_zip_does(tmp_path: Path):
