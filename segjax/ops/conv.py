@@ -68,14 +68,16 @@ def conv(
     tiles would have to meet, it is lax's.
 
     Raises:
-        ValueError: channels that `groups` does not divide, or that are not those of the kernel; a stride or dilation
-            below 1.
+        ValueError: an image without a batch, or another kernel; channels that `groups` does not divide, or that are not
+            those of the kernel; a stride or dilation below 1.
 
     Examples:
         >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
         >>> ops.conv(x, jnp.ones((1, 1, 1, 1)), stride=2).ravel().tolist()
         [0.0]
     """
+    if x.ndim != 4 or kernel.ndim != 4:
+        raise ValueError(f"conv needs (n h w c) and a kernel (kh kw c k), got shapes {x.shape} and {kernel.shape}.")
     channels, features = kernel.shape[2:]
     if x.shape[-1] != channels * groups or features % groups:
         raise ValueError(

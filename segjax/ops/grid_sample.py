@@ -68,14 +68,14 @@ def grid_sample(
 
 def _position(coordinate: Array, size: int, padding_mode: PaddingMode, align_corners: bool) -> Array:
     """In pixels along one axis, 0 at the centre of the first; inside the image but for zero padding."""
+    if size == 1 and padding_mode != "zeros":  # which infinity times no distance would miss
+        return jnp.zeros_like(coordinate)
     scale, shift = (size - 1, 0.0) if align_corners else (size, 0.5)
     position = (coordinate + 1) * (scale / 2) - shift
     if padding_mode == "zeros":
         return jnp.where(jnp.isfinite(position), position, -2)
     if padding_mode == "reflection":
         low, span = (0.0, size - 1) if align_corners else (-0.5, size)
-        if span == 0:
-            return jnp.zeros_like(position)
         turn = lax.rem(jnp.abs(position - low), jnp.asarray(2 * span, position.dtype))
         position = jnp.where(turn > span, 2 * span - turn, turn) + low
         position = jnp.where(jnp.isnan(position), 0, position)

@@ -154,6 +154,8 @@ def test_channels_and_groups_have_to_fit():
         conv(x, kernel, 1, groups=2)
     with pytest.raises(ValueError, match="stride"):
         conv(x, kernel, 1, stride=0)
+    with pytest.raises(ValueError, match=r"conv needs \(n h w c\) and a kernel \(kh kw c k\), got shapes \(8, 8"):
+        conv(x[0], kernel, 1)
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
