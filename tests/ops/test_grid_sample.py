@@ -101,7 +101,7 @@ def test_nan_reads_as_minus_one_and_infinity_lies_outside(variant):
 
 @pytest.mark.parametrize("padding_mode", ["border", "reflection"])
 def test_infinity_reads_the_only_row_where_there_is_one(padding_mode):
-    x = noise(1, 1, 4, 2)
+    x = jnp.asarray(noise(1, 1, 4, 2))
     grid = jnp.array([[[[0.3, np.inf], [0.3, 5.0], [0.3, 0.0]]]])
     y = grid_sample(x, grid, padding_mode=padding_mode, align_corners=True)
     np.testing.assert_array_equal(y[0, 0], np.broadcast_to(y[0, 0, 2], (3, 2)))
