@@ -13,7 +13,7 @@ from segjax.cache.files import in_bucket
 from segjax.cli.export import export
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.cli.parser import make_parser
-from segjax.cli.process import leave_what_hangs, no_device
+from segjax.cli.process import hear_ctrl_c, leave_what_hangs, no_device
 from segjax.cli.runs import data_pack, evaluate, predict
 from segjax.cli.say import fail
 from segjax.cli.serve import serve
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code, after one sentence on stderr where something is wrong."""
     if arguments is not None:
         return _run(list(arguments), typed=False)
+    hear_ctrl_c()
     code = _run(sys.argv[1:], typed=True)
     leave_what_hangs(code)
     return code

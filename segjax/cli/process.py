@@ -4,7 +4,10 @@ import functools
 import gc
 import logging
 import os
+import signal
 import sys
+import threading
+from types import FrameType
 from typing import Any
 
 
@@ -15,6 +18,25 @@ def prepare() -> None:
     gc.set_threshold(50_000, 20, 20)
     _import_tensorboard_alone()
     _keep_given_up_work_off_the_screen()
+
+
+def hear_ctrl_c() -> None:
+    """Let Ctrl-C end a command, as it does in Python, also where Python would drop it without a word.
+
+    That is in what the garbage collector calls, as jax has it do, and there is much garbage while jax is imported.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a job in the background ignores it
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    called = {getattr(one, "__code__", None) for one in gc.callbacks}
+    while frame is not None:
+        if frame.f_code in called:
+            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()  # again, when that is over
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def no_device() -> str | None:

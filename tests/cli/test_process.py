@@ -57,6 +57,26 @@ def test_a_command_that_gave_up_a_logger_does_not_wait_for_it_at_the_exit():
     )
 
 
+def test_ctrl_c_is_heard_in_what_the_garbage_collector_calls_too():
+    python(
+        "import gc, os, signal, time\n"
+        "from segjax.cli.process import hear_ctrl_c\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "hear_ctrl_c()\n"
+        "def press(phase, info):\n"
+        "    if phase == 'start':\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "gc.disable()\n"
+        "gc.callbacks[:] = [press]\n"
+        "try:\n"
+        "    gc.collect()\n"
+        "    time.sleep(5)\n"
+        "except KeyboardInterrupt:\n"
+        "    raise SystemExit(0)\n"
+        "raise SystemExit(1)"
+    )
+
+
 def test_what_weights_and_biases_says_at_the_exit_is_no_traceback():
     python(
         "import sys, types\n"
