@@ -74,7 +74,7 @@ def test_seeds_whose_patience_ends_at_different_steps_are_the_runs_they_would_be
 
 
 def test_seeds_that_ended_at_different_steps_go_on_each_from_its_own(squares: Path, tmp_path: Path, forks: Forks):
-    knobs = ("--steps", "14", "--evaluate-every", "1", "--patience", "1", "--learning-rate", "0.1")
+    knobs = ("--steps", "10", "--evaluate-every", "1", "--patience", "1", "--learning-rate", "0.1")
     code, said = forks.run("train", squares, "--seeds", "3,4,6", "--out", tmp_path / "both", *knobs)
     assert code == 0, said
     together = [tmp_path / "both" / f"seed{seed}" for seed in (3, 4, 6)]
@@ -93,7 +93,7 @@ def test_seeds_that_ended_at_different_steps_go_on_each_from_its_own(squares: Pa
 
     code, said = forks.run("train", "--resume", tmp_path / "both", "--steps", str(ends[0] + 1))
     assert (code, "steps already: give --steps more than that." in said) == (1, True), said
-    assert {Run(run).configuration()["knobs"]["steps"] for run in together} == {14}  # of none, as seed4 has taken more
+    assert {Run(run).configuration()["knobs"]["steps"] for run in together} == {10}  # of none, as seed4 has taken more
 
     code, said = forks.run("train", "--resume", tmp_path / "both", "--patience", "20")
     assert code == 0, said
@@ -103,7 +103,7 @@ def test_seeds_that_ended_at_different_steps_go_on_each_from_its_own(squares: Pa
         assert (run / "metrics.jsonl").read_bytes() == (one / "metrics.jsonl").read_bytes()
         assert bits(run) == bits(one)
         assert (run / "metrics.jsonl").read_bytes().startswith(before[run])
-        assert Run(run).metrics()[-1]["step"] == 14
+        assert Run(run).metrics()[-1]["step"] == 10
 
 
 def test_the_interval_is_students():
