@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Integer
 
 from segjax.losses.boundary import signed_distance
 from segjax.losses.labels import Weights, widen
+from segjax.mask_numbers import is_counted
 from segjax.ops.meshes import on_any_mesh
 
 Mask = Integer[Array, "n h w k"] | Integer[Array, "n h w"]
@@ -189,7 +190,7 @@ def label_bands(logits: Float[Array, "n h w k"], mask: Mask, ignore: int) -> Int
     if not jnp.issubdtype(mask.dtype, jnp.integer):
         raise ValueError(f"the mask has dtype {mask.dtype}: expected an integer, 0 or 1, for each label of each pixel.")
     bands = bands.astype(jnp.int32)
-    return jnp.where((bands == ignore) | (bands < 0), -1, jnp.minimum(bands, 1))
+    return jnp.where(is_counted(bands, bands.shape[-1], ignore), jnp.minimum(bands, 1), -1)
 
 
 def _inputs(logits: Array, mask: Array, ignore: int) -> tuple[Float[Array, "n h w k"], Integer[Array, "n h w k"]]:

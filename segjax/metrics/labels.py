@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from segjax.mask_numbers import refuse_fractions
+from segjax.mask_numbers import is_counted, refuse_fractions
 from segjax.metrics.averages import ratio
 from segjax.ops.meshes import on_any_mesh
 
@@ -54,7 +54,7 @@ def label_counts(
     probability = jnp.where(jnp.isnan(probability), mask <= 0, probability)
     bins = jnp.clip(jnp.floor(probability * BINS).astype(jnp.int32), 0, BINS - 1)
     place = (jnp.arange(n)[:, None, None, None] * k + jnp.arange(k)) * BINS + bins
-    cell = jnp.where((mask == ignore) | (mask < 0), n * k * BINS * 2, 2 * place + (mask > 0))
+    cell = jnp.where(is_counted(mask, k, ignore), 2 * place + (mask > 0), n * k * BINS * 2)
     return jnp.zeros(n * k * BINS * 2, jnp.int32).at[cell].add(1, mode="drop").reshape(n, k, BINS, 2)
 
 
@@ -65,7 +65,7 @@ def probability_counts(
     k = mask.shape[-1]
     probabilities = np.where(np.isnan(probabilities), mask <= 0, probabilities)
     place = np.arange(k) * BINS + np.clip(np.floor(probabilities * BINS).astype(np.int64), 0, BINS - 1)
-    counted = (mask != ignore) & (mask >= 0)
+    counted = is_counted(mask, k, ignore)
     return np.bincount((2 * place + (mask > 0))[counted], minlength=2 * k * BINS).reshape(k, BINS, 2)
 
 
