@@ -28,7 +28,7 @@ from segjax.layers import ConvBlock
 from segjax.models import unet
 from segjax.tasks import Segmentation
 from segjax.train import Experiment, Layout
-from segjax.train.devices import Placement
+from segjax.train.devices import Placement, peak_bytes
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 
@@ -106,7 +106,7 @@ def main() -> None:
             text = program.compiled.as_text()
             said = collectives(text)
             talk = ", ".join(f"{one.times} {kind} {one.bytes / 2**20:.1f} MiB" for kind, one in said.items())
-            memory = f"{program.peak_bytes / 2**20:.0f}"
+            memory = f"{peak_bytes(program.compiled) / 2**20:.0f}"
             cells = f"{cycles_of(text) / 1e6:.1f}", memory, talk, f"{time.perf_counter() - began:.0f}"
             rows.append([topology, name, *cells])
             print(*rows[-1], sep="  ", flush=True)

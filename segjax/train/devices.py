@@ -152,11 +152,6 @@ class Program:
     seconds: float
     """What compiling took."""
 
-    @property
-    def peak_bytes(self) -> int:
-        """The memory that one call needs on one device."""
-        return peak_bytes(self.compiled)
-
 
 def peak_bytes(compiled: Any) -> int:
     """The memory that a compiled function needs on one device: arguments, results and what is kept in between."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from segjax.train.devices import Program
+from segjax.train.devices import Program, peak_bytes
 
 PEAK_FLOPS = {
     "B200": 2250e12,
@@ -80,7 +80,7 @@ class Speed:
         if self.programs:
             report |= {
                 "flops_per_step": sum(program.flops for program in self.programs),
-                "peak_bytes": max(program.peak_bytes for program in self.programs),
+                "peak_bytes": max(peak_bytes(program.compiled) for program in self.programs),
             }
         return report | (self._rates(self.total) if self.total.images else {})
 
