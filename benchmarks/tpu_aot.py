@@ -131,13 +131,23 @@ def cycles_of(text: str) -> int:
             if estimate := re.search(r'estimated_cycles":"(\d+)"', line):
                 cycles += int(estimate[1])
             if nested < _MOST_NESTED and (loop := re.search(r"\bwhile\(.*body=%?([\w.\-]+)", line)):
-                turns = re.search(r'known_trip_count":\{"n":"(\d+)"', line)
-                cycles += total(loop[1], nested + 1) * (int(turns[1]) if turns else 1)
+                cycles += total(loop[1], nested + 1) * _turns(line, bodies)
             if nested < _MOST_NESTED and (call := re.search(r"\bcall\(.*to_apply=%?([\w.\-]+)", line)):
                 cycles += total(call[1], nested + 1)
         return cycles
 
     return total(entry, 0) if entry is not None else 0
+
+
+def _turns(loop: str, bodies: dict[str, list[str]]) -> int:
+    """How often the loop of a line turns: as is said of it, or as its condition compares; 1 where neither is known."""
+    if said := re.search(r'known_trip_count":\{"n":"(\d+)"', loop):
+        return int(said[1])
+    condition = re.search(r"condition=%?([\w.\-]+)", loop)
+    lines = bodies.get(condition[1], []) if condition else []
+    bounds = [found[1] for line in lines if (found := re.search(r"= s32\[\]\S* constant\((\d+)\)", line))]
+    compares = any("direction=LT" in line for line in lines)
+    return int(bounds[0]) if compares and len(bounds) == 1 else 1
 
 
 def passes(case: Case, x: jax.ShapeDtypeStruct) -> Iterable[tuple[str, Callable, tuple[Any, ...]]]:

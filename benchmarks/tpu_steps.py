@@ -1,9 +1,9 @@
 """U-Net's training step compiled ahead of time for TPUs: `pip install libtpu`, `python -m benchmarks.tpu_steps`.
 
 The step is the training loop's own, with AdamW, weights averaged and cross-entropy over 21 classes, in bfloat16, laid
-out as `--devices`, `--space`, `--shard-optimizer` and `--accumulate` lay it out, four images a chip, or for the chips
-that share them, in each part. XLA says of the program how many cycles it estimates, what memory a chip needs, and what
-the chips say to each other.
+out as `--devices`, `--space`, `--shard-optimizer`, `--steps-per-call` and `--accumulate` lay it out, four images a
+chip, or for the chips that share them, in each part. XLA says of the program how many cycles it estimates for a step,
+what memory a chip needs, and what the chips say to each other.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from segjax.tasks import Segmentation
 from segjax.train import Experiment, Layout
 from segjax.train.devices import Placement, peak_bytes
 from segjax.train.state import TrainState
-from segjax.train.step import one_step
+from segjax.train.step import several_steps
 
 CLASSES, SIZE, EACH = 21, 128, 4
 TOPOLOGIES = ("v5e:2x2", "v6e:2x2", "v5e:8x8")
@@ -39,6 +39,7 @@ LAYOUTS: dict[str, tuple[Layout, int]] = {
     "shard-optimizer": (Layout(shard_optimizer=True), 1),
     "space-2": (Layout(space=2), 1),
     "accumulate-4": (Layout(), 4),
+    "steps-per-call-10": (Layout(steps_per_call=10), 1),
 }
 _BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1, "u8": 1, "s8": 1, "f16": 2}
 
@@ -88,7 +89,8 @@ def compiled(topology: str, layout: Layout, accumulate: int, base: int) -> Any:
     }
     key = placed(jax.eval_shape(lambda: jax.random.key(0)), placement.everywhere)
     states = jax.tree.map(placed, state, placement.state_shardings(state))
-    return placement.compile(partial(one_step, experiment=experiment, task=task), states, images, key)
+    step = partial(several_steps, experiment=experiment, task=task, unrolled=layout.steps_per_call == 1)
+    return placement.compile(step, states, [images] * layout.steps_per_call, key)
 
 
 def main() -> None:
@@ -107,7 +109,8 @@ def main() -> None:
             said = collectives(text)
             talk = ", ".join(f"{one.times} {kind} {one.bytes / 2**20:.1f} MiB" for kind, one in said.items())
             memory = f"{peak_bytes(program.compiled) / 2**20:.0f}"
-            cells = f"{cycles_of(text) / 1e6:.1f}", memory, talk, f"{time.perf_counter() - began:.0f}"
+            cycles = cycles_of(text) / LAYOUTS[name][0].steps_per_call
+            cells = f"{cycles / 1e6:.1f}", memory, talk, f"{time.perf_counter() - began:.0f}"
             rows.append([topology, name, *cells])
             print(*rows[-1], sep="  ", flush=True)
     columns = ("slice", "layout", "Mcycles", "MiB a chip", "the chips say", "compiling, s")

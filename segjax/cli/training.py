@@ -38,7 +38,9 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     if parsed.devices is not None:
         jax.config.update("jax_num_cpu_devices", parsed.devices)  # where there is nothing but a CPU, share it
     keep_compiled_programs()
-    layout = Layout(parsed.devices, parsed.strategy, parsed.space, parsed.shard_optimizer)
+    layout = Layout(
+        parsed.devices, parsed.strategy, parsed.space, parsed.shard_optimizer, steps_per_call=parsed.steps_per_call
+    )
     check_loggers(parsed.log or ())
     named = parsed.resume or parsed.out
     with distributed.joined(), mirrored(named) as place:
@@ -190,6 +192,7 @@ def _training(parsed: argparse.Namespace, folder: Path) -> list[str]:
     So all processes, now and when a job is queued again, go on in one folder.
     """
     options = ["--strategy", parsed.strategy, "--space", str(parsed.space)]
+    options += ["--steps-per-call", str(parsed.steps_per_call)]
     options += ["--devices", str(parsed.devices)] if parsed.devices is not None else []
     options += ["--shard-optimizer"] * parsed.shard_optimizer + ["--profile"] * parsed.profile
     options += [word for name in parsed.log or () for word in ("--log", name)]

@@ -60,6 +60,8 @@ def _settings(command: argparse.ArgumentParser) -> None:
     argument(command, "--strategy", choices=("jit", "pmap"), default="jit", help="one program, or one per device [jit]")
     argument(command, "--space", type=count, default=1, metavar="N", help="split the rows of images over N devices [1]")
     argument(command, "--shard-optimizer", action="store_true", help="split the optimizer's state over the devices")
+    said = "take N steps, of 1, 2, 5 or 10, in one call of the devices, for steps that take them less than the host [1]"
+    argument(command, "--steps-per-call", type=count, default=1, metavar="N", help=said)
     argument(command, "--profile", action="store_true", help="trace five steps for TensorBoard and Perfetto")
     said = "where numbers go beside the run folder's files, as many as are named [tensorboard]; kept with the run"
     known = Names(lambda: ("tensorboard", "wandb", "mlflow"))

@@ -41,6 +41,9 @@ class Layout:
     shard_optimizer: bool = False
     """Whether each device keeps a part of the optimizer's state and of the averaged weights, instead of all of it
     (ZeRO stage 1, Rajbhandari et al. 2020)."""
+    steps_per_call: int = 1
+    """How many steps one call of the compiled program takes, for steps that take a device less time than the host
+    needs to start them: 1, 2, 5 or 10, of which the steps of a run and those between two scores are multiples."""
 
 
 class Placement:
@@ -97,7 +100,8 @@ class Placement:
     def compile(self, step: Callable[..., Tree], states: Tree, batches: Any, keys: Any) -> "Program":
         """The step `(states, batches, keys) -> states` for this placement, compiled; its first argument is used up.
 
-        `step` takes a keyword `axis`: the mapped axis that the batch is split over, None under `jit`.
+        It takes as many steps as the layout has in a call. Its keyword `axis` is the mapped axis that the batch is
+        split over, None under `jit`.
         """
         began = time.perf_counter()
         platform = self.mesh.devices.flat[0].platform
@@ -111,7 +115,7 @@ class Placement:
             traced = jitted.trace(states, batches, keys)
             run = compiled = traced.lower().compile()
             jaxpr = traced.jaxpr
-        return Program(run, compiled, flops_of(jaxpr), time.perf_counter() - began)
+        return Program(run, compiled, flops_of(jaxpr) // self.layout.steps_per_call, time.perf_counter() - began)
 
     def _pmap(self, step: Callable[..., Any]) -> Any:
         def mapped(states: Any, batches: Any, keys: Any) -> Any:
@@ -148,7 +152,7 @@ class Program:
     run: Callable[..., Any]
     compiled: Any
     flops: int
-    """Of the convolutions and matrix products of one call, over all devices, as `segjax.flops` counts them."""
+    """Of the convolutions and matrix products of a step, over all devices, as `segjax.flops` counts them."""
     seconds: float
     """What compiling took."""
 

@@ -10,7 +10,7 @@ from jaxtyping import Num
 
 from segjax.data import Dataset
 from segjax.data.kept import Room, kept_where_worth
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, counts
 from segjax.memory import usable_memory
 from segjax.train import devices
 from segjax.train.checkpoints import Checkpoints
@@ -40,9 +40,11 @@ def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
     """Runs to be trained side by side: locked, brought to where they were, placed on devices and compiled.
 
     Raises:
-        ExperimentError: rows are split over devices and augmented on them.
+        ExperimentError: rows are split over devices and augmented on them, or calls of several steps do not end where
+            something is to be done between two steps.
     """
     experiment, task = pairs[0][0], pairs[0][0].task_of_data
+    _check_calls(layout.steps_per_call, experiment)
     with ExitStack() as stack:
         for _, run in pairs:
             stack.enter_context(run.in_use())
@@ -66,7 +68,7 @@ def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
         members = [member for team in teams for member in team.members]
         for member in members:
             stack.callback(member.history.close)
-        step = _bring_back(members)
+        step = _bring_back(members, layout.steps_per_call)
         for team in teams:
             for member in team.members:
                 _start(member, team.placement)
@@ -131,13 +133,33 @@ def _first_state(experiment: Experiment, variables: Variables) -> TrainState:
     return TrainState.initial(variables, experiment.optimizer, zero, ema=experiment.ema is not None)
 
 
-def _bring_back(members: Sequence[Member]) -> int:
+def _check_calls(count: int, experiment: Experiment) -> None:
+    """Refuse calls of so many steps that do not end where something is to be done between two steps."""
+    counts(1, steps_per_call=count)
+    if LOG_EVERY % count:
+        raise ExperimentError(f"steps_per_call is {count}; every {LOG_EVERY} steps are logged: take 1, 2, 5 or 10.")
+    ends = {"steps": experiment.steps, "evaluate_every": experiment.evaluate_every}
+    if experiment.unfreezing is not None:
+        ends["unfreeze_at"] = experiment.unfreezing.step
+    for name, step in ends.items():
+        if step % count:
+            raise ExperimentError(
+                f"steps_per_call is {count} and {name} {step}, which is no multiple of it; change one of them."
+            )
+
+
+def _bring_back(members: Sequence[Member], steps_per_call: int) -> int:
     """Bring every run to its newest checkpoint; returns the first step at which one of them goes on.
 
     All checkpoints are read before a row is forgotten, as one that cannot be read leaves everything as it was.
     """
     for member in members:
         member.restore()
+        if not member.ended and member.step % steps_per_call:
+            raise ExperimentError(
+                f"steps_per_call is {steps_per_call}, and {member.run.path} goes on from step {member.step}, which is "
+                "no multiple of it; go on with 1, or with as many as before."
+            )
     for member in members:
         member.history.go_on_from(member.step)
     return min((member.step for member in members if not member.ended), default=max(one.step for one in members))

@@ -10,7 +10,7 @@ STEPS = 5
 
 
 class Profile:
-    """While entered, traces five steps from `first` on into `folder`/profile; without a folder, nothing.
+    """While entered, traces five steps, or a call of more, from `first` on into `folder`/profile; without one, nothing.
 
     TensorBoard's profile plugin opens the folder, and ui.perfetto.dev the file perfetto_trace.json.gz in it.
     """
@@ -27,11 +27,11 @@ class Profile:
         """Step `number` has been started."""
         if self._folder is None:
             return
-        if number == self._first:
+        if not self._tracing and number >= self._first:
             jax.block_until_ready(state)
             jax.profiler.start_trace(str(self._folder / "profile"), create_perfetto_trace=True)
             self._tracing = True
-        elif number == self._first + STEPS:
+        elif self._tracing and number >= self._first + STEPS:
             jax.block_until_ready(state)
             self._stop()
 
@@ -43,4 +43,4 @@ class Profile:
 
     def _stop(self) -> None:
         jax.profiler.stop_trace()
-        self._tracing = False
+        self._tracing, self._folder = False, None

@@ -64,6 +64,7 @@ class Session:
         self.members: list[Member] = [member for team in self.all_teams for member in team.members]
         self.last: int = self.members[0].experiment.steps
         """The number of the last step that there can be."""
+        self._at_once = self.all_teams[0].placement.layout.steps_per_call
         self._waiting = [member for member in self.members if not member.ended and member.step > self.step]
         self._speaks = devices.is_first_process()
         self._began = self._drawn = time.perf_counter()
@@ -78,7 +79,7 @@ class Session:
         return [team for team in self.all_teams if team.training]
 
     def steps(self) -> Iterator[int]:
-        """The number of every step that is to be taken now; ends early where someone asks to stop."""
+        """The last step of every call that is to be made now; ends early where someone asks to stop."""
         self.speed.start()
         while True:
             self._take_in()
@@ -89,7 +90,7 @@ class Session:
             unfreezing = self.members[0].experiment.unfreezing
             if unfreezing is not None and self.step == unfreezing.step:
                 self._compile_again("Compiling the step that trains what was frozen")
-            self.step += 1
+            self.step += self._at_once
             yield self.step
             self.profiler.step(self.step, self.members[0].state)
 

@@ -1,6 +1,7 @@
 """One training step, as a pure function to be compiled."""
 
 from collections.abc import Sequence
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -54,6 +55,28 @@ def one_step(
         ),
         tally=jax.tree.map(jnp.add, state.tally, added),
     )
+
+
+def several_steps(
+    state: TrainState,
+    batches: Sequence[Batch],
+    key: Key[Array, ""],
+    *,
+    experiment: Experiment,
+    task: Task,
+    unrolled: bool,
+    axis: str | None = None,
+) -> TrainState:
+    """The state after some batches of one size, a step each, as `one_step` takes them.
+
+    They are one loop in the program, or `unrolled` one after the other, as XLA:CPU runs a convolution's gradient a
+    hundred times slower inside a loop.
+    """
+    step = partial(one_step, key=key, experiment=experiment, task=task, axis=axis)
+    if unrolled:
+        return reduce(step, batches, state)
+    stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *batches)
+    return jax.lax.scan(lambda state, batch: (step(state, batch), None), state, stacked)[0]
 
 
 def parts_of(

@@ -19,7 +19,7 @@ from segjax.train.experiment import Experiment
 from segjax.train.history import History, validated
 from segjax.train.run import Run
 from segjax.train.state import TrainState, Variables
-from segjax.train.step import one_step
+from segjax.train.step import several_steps
 
 
 @dataclasses.dataclass(eq=False)
@@ -110,9 +110,9 @@ class Team:
                 self.program: Program = self._compile(experiment)
 
     def step(self) -> None:
-        """Take a step of every member that is still trained."""
+        """Take as many steps as are in a call, of every member that is still trained."""
         began = time.perf_counter()
-        batches = tuple(self.placement.batch(next(member.batches)) for member in self.training)
+        batches = tuple(map(self._next_batches, self.training))
         self.waited += time.perf_counter() - began
         states, keys = self._states_and_keys()
         for member, state in zip(self.training, self.program.run(states, batches, keys), strict=True):
@@ -123,11 +123,12 @@ class Team:
         return evaluate(self._measure, asked, batches, self.placement)
 
     def _compile(self, experiment: Experiment) -> Program:
-        task = self._task
+        task, count = self._task, self.placement.layout.steps_per_call
+        unrolled = count == 1 or self.placement.mesh.devices.flat[0].platform == "cpu"
 
         def step(states: Any, batches: Any, keys: Any, axis: str | None = None) -> Any:
             return tuple(
-                one_step(*one, experiment=experiment, task=task, axis=axis)
+                several_steps(*one, experiment=experiment, task=task, unrolled=unrolled, axis=axis)
                 for one in zip(states, batches, keys, strict=True)
             )
 
@@ -135,9 +136,14 @@ class Team:
         for member in self.training:
             first = next(member.batches)
             member.batches = itertools.chain([first], member.batches)
-            batches.append(self.placement.batch(first))
+            batches.append((self.placement.batch(first),) * count)
         states, keys = self._states_and_keys()
         return self.placement.compile(step, states, tuple(batches), keys)
+
+    def _next_batches(self, member: Member) -> tuple[dict[str, Array], ...]:
+        """Those of the next call."""
+        count = self.placement.layout.steps_per_call
+        return tuple(self.placement.batch(batch) for batch in itertools.islice(member.batches, count))
 
     def _states_and_keys(self) -> tuple[tuple[TrainState, ...], tuple[Array, ...]]:
         return tuple(member.state for member in self.training), tuple(member.key for member in self.training)

@@ -1,10 +1,11 @@
-from functools import partial
+from functools import partial, reduce
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from segjax import losses
 from segjax.data import Dataset
@@ -13,7 +14,7 @@ from segjax.models import unet
 from segjax.tasks import Segmentation
 from segjax.train import Experiment
 from segjax.train.state import TrainState
-from segjax.train.step import one_step
+from segjax.train.step import one_step, several_steps
 
 DATA = Dataset("noise", ("a", "b"), ((0, 0, 0),) * 2, lambda split: [])
 KEY = jax.random.key(0)
@@ -54,6 +55,29 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole():
     assert_close(parts[-1].params, whole[-1].params)
     assert_close(parts[-1].tally, whole[-1].tally)
     assert float(jnp.abs(whole[-1].params["Conv_0"]["kernel"] - whole[0].params["Conv_0"]["kernel"]).max()) > 1e-3
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_several_steps_in_one_loop_are_those_of_as_many_calls(mapped: bool):
+    class Normed(nn.Module):
+        @nn.compact
+        def __call__(self, image, *, train):
+            return nn.Conv(2, (1, 1))(ConvBlock((3,))(image / 255, train=train))
+
+    optimizer, task = optax.sgd(0.1, 0.9), Segmentation(DATA)
+    experiment = Experiment(Normed(), DATA, losses.cross_entropy, optimizer, steps=1, batch_size=6, ema=0.3)
+    state = TrainState.initial(Normed().init(KEY, BATCH["image"], train=False), optimizer, task.zero(), ema=True)
+    step = partial(one_step, key=KEY, experiment=experiment, task=task)
+    batches = [BATCH, {"image": BATCH["image"], "mask": 1 - BATCH["mask"]}]  # another one, so that order is seen
+    expected = reduce(jax.jit(step), batches, state)
+    run = partial(several_steps, key=KEY, experiment=experiment, task=task, unrolled=False)
+    if mapped:
+        run = jax.pmap(partial(run, axis="data"), "data", in_axes=(None, 0), out_axes=None)
+        batches = [{name: x[None] for name, x in batch.items()} for batch in batches]
+    found = jax.jit(run)(state, batches)
+    assert int(found.step) == int(found.tally.steps) == 2
+    for name in ("params", "collections", "ema", "opt_state", "tally"):
+        assert_close(getattr(found, name), getattr(expected, name))
 
 
 def test_a_batch_in_parts_needs_the_memory_of_a_part():
