@@ -30,7 +30,7 @@ FLOORS = [
     {"flops", "level"},
     {"ops"},
     {"cache"},
-    {"compiling", "eigen", "errors", "luma", "mask_numbers", "memory", "strict_json", "whole"},
+    {"compiling", "cores", "eigen", "errors", "luma", "mask_numbers", "memory", "strict_json", "whole"},
 ]
 HEIGHT = {name: len(FLOORS) - i for i, names in enumerate(FLOORS) for name in names}
 BASE = {"jax", "jaxlib", "flax", "numpy", "jaxtyping", "scipy", "ml_dtypes", "segjax"}  # jax needs the last ones itself

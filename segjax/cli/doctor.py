@@ -2,7 +2,6 @@
 
 import argparse
 import importlib.metadata
-import os
 import platform
 import re
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 from segjax import __version__
 from segjax.cache import data_dir
 from segjax.cli.process import no_device
+from segjax.cores import usable_cores
 from segjax.memory import usable_memory
 from segjax.strict_json import as_json
 
@@ -43,7 +43,7 @@ def doctor(parsed: argparse.Namespace, _: list[str]) -> int:
         "segjax": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "memory": usable_memory(),
         "packages": _packages(),
         "devices": [] if missing else [_device(one) for one in jax.local_devices()],

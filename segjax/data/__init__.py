@@ -1,7 +1,8 @@
 """Data: where records come from, how they are augmented, and how they become batches. NumPy only, no jax."""
 
 from segjax.data.augment import Augment
-from segjax.data.batches import MAX_BOXES, Batch, test_batches, train_batches
+from segjax.data.batch import MAX_BOXES, Batch
+from segjax.data.batches import test_batches, train_batches
 from segjax.data.box_defaults import BoxDefaults, box_defaults
 from segjax.data.check import check
 from segjax.data.dataset import Dataset

@@ -3,19 +3,18 @@
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, TypeVar, get_args
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Num, UInt
 
+from segjax.cores import usable_cores
 from segjax.data.augment import Augment
+from segjax.data.batch import MAX_BOXES, Batch, empty, fill, mixed_up, room_for
 from segjax.data.checked import checked
-from segjax.data.mixing import mixed, mixup
-from segjax.data.padding import padded, side_for
+from segjax.data.mixing import mixed
 from segjax.data.record import Record, Source
 from segjax.errors import DataError
-from segjax.mask_numbers import ignored_in
 
 if TYPE_CHECKING:
     import grain
@@ -24,32 +23,8 @@ Element = TypeVar("Element")
 Use = Literal["order", "augment", "mix", "share"]
 """What random numbers are for; the place in this list is part of their seed."""
 
-MAX_BOXES = 128
-"""How many boxes of an image a batch has room for, unless told."""
-
-
-class Batch(TypedDict):
-    """Images of one size with what their records have; rows of boxes are filled up to `max_boxes` with zeros."""
-
-    image: Num[np.ndarray, "n h w c"]
-    """uint8, uint16 or float32, as the records have it."""
-    mask: NotRequired[UInt[np.ndarray, "n h w *k"]]
-    boxes: NotRequired[Float32[np.ndarray, "n m 4"]]
-    """(x, y, w, h) in pixels."""
-    labels: NotRequired[Int32[np.ndarray, "n m"]]
-    """With boxes: the class of every one, -1 where there is none."""
-    crowd: NotRequired[Bool[np.ndarray, "n m"]]
-    """With boxes: the ones that neither train nor score, although they have a class."""
-    valid: NotRequired[Bool[np.ndarray, " n"]]
-    """With boxes: whether there is a record in this place, which may well have no box."""
-    size: NotRequired[Int32[np.ndarray, "n 2"]]
-    """With boxes: height and width of the record's image, which the batch may have room around; 0 without a record."""
-    other_mask: NotRequired[UInt[np.ndarray, "n h w *k"]]
-    """Of MixUp: the mask of what is mixed into each image."""
-    share: NotRequired[Float32[np.ndarray, " n"]]
-    """Of MixUp: the weight of `mask`, the same for all of a batch; that of `other_mask` is what is left of 1."""
-    attributes: NotRequired[Float32[np.ndarray, "n m a"]]
-    """NaN where nobody gave a score and where there is no box."""
+_MOST_THREADS = 8
+"""More wait for the interpreter's lock."""
 
 
 def train_batches(
@@ -60,7 +35,7 @@ def train_batches(
     augment: Augment | None = None,
     start: int = 0,
     shard: tuple[int, int] = (0, 1),
-    threads: int = 2,
+    threads: int | None = None,
     max_boxes: int = MAX_BOXES,
     damaged: Callable[[int, DataError], None] | None = None,
 ) -> Iterator[Batch]:
@@ -77,7 +52,9 @@ def train_batches(
         start: The number of the first batch; the ones before it are not computed.
         shard: (i, count): this host's number and how many there are. Host i gets the i-th of `count` equal contiguous
             parts of every batch.
-        threads: How many read and augment; batches are computed ahead of their use, two for each thread.
+        threads: How many read and augment; batches are computed ahead of their use, two for each thread. None: one for
+            each core that the process may use, up to 8. They gain most where OpenCV starts none of its own,
+            `cv2.setNumThreads(1)`, which training does.
         max_boxes: How many boxes every image has room for.
         damaged: Called, from the threads that read, with the number of a record that cannot be read and with what it
             raised; then the record that comes next in its epoch takes its place too. Without it, a record that cannot
@@ -145,8 +122,8 @@ def train_batches(
                 "or, from Python, Augment(crop=...)."
             )
         if augment is not None and augment.mixup:
-            return _mixed_up(together, _generator(seed, "share", number).beta(augment.mixup, augment.mixup), max_boxes)
-        return _fill(_empty(records[0][1], size, shapes.pop(), max_boxes), records)
+            return mixed_up(together, _generator(seed, "share", number).beta(augment.mixup, augment.mixup), max_boxes)
+        return fill(empty(records[0][1], size, shapes.pop(), max_boxes), records)
 
     return _in_threads(grain.MapDataset.range(start, sys.maxsize // batch_size).map(part), threads)
 
@@ -156,7 +133,7 @@ def test_batches(
     batch_size: int,
     *,
     shard: tuple[int, int] = (0, 1),  # noqa: PT028 (for testing, but no pytest function)
-    threads: int = 2,  # noqa: PT028
+    threads: int | None = None,  # noqa: PT028
     max_boxes: int = MAX_BOXES,  # noqa: PT028
 ) -> Iterator[Batch]:
     """All records once, those of like sizes together, in order among themselves.
@@ -171,7 +148,7 @@ def test_batches(
         source: At least one record; with several shards, all of one size, since each must know its batches' size.
         batch_size: Records in a batch over all shards; divisible by the number of shards.
         shard: (i, count) as in `train_batches`; every shard yields the same number of batches.
-        threads: How many read; records are read ahead of their use, two batches of them.
+        threads: How many read, None as in `train_batches`; records are read ahead of their use, two batches of them.
         max_boxes: How many boxes every image has room for.
 
     Raises:
@@ -201,37 +178,27 @@ def test_batches(
 def _by_size(records: Iterator[tuple[int, Record]], size: int, max_boxes: int) -> Iterator[Batch]:
     waiting: dict[tuple[int, ...], list[tuple[int, Record]]] = {}
     for number, record in records:
-        shape = _room_for(record)
+        shape = room_for(record)
         waiting.setdefault(shape, []).append((number, record))
         if len(waiting[shape]) == size:
-            yield _fill(_empty(record, size, shape, max_boxes), waiting.pop(shape))
+            yield fill(empty(record, size, shape, max_boxes), waiting.pop(shape))
     for shape, rest in waiting.items():
-        yield _fill(_empty(rest[0][1], size, shape, max_boxes), rest)
+        yield fill(empty(rest[0][1], size, shape, max_boxes), rest)
 
 
 def _of_one_size(
     records: Iterator[tuple[int, Record]], size: int, max_boxes: int, example: Record, batches: int
 ) -> Iterator[Batch]:
-    shape = _room_for(example)
+    shape = room_for(example)
     for _ in range(batches):
         part = list(itertools.islice(records, size))
         for number, record in part:
-            if _room_for(record) != shape:
+            if room_for(record) != shape:
                 raise DataError(
                     f"Record {number} has an image of the size {record['image'].shape} and record 0 of "
                     f"{example['image'].shape}: on several hosts all records for testing need one size."
                 )
-        yield _fill(_empty(example, size, shape, max_boxes), part)
-
-
-def _mixed_up(together: Sequence[tuple[int, Record, Record | None]], share: float, max_boxes: int) -> Batch:
-    """A batch of pairs of records by MixUp."""
-    pairs = [(index, record, other) for index, record, other in together if other is not None]
-    records = [(index, mixup(record, other, share)) for index, record, other in pairs]
-    batch = _fill(_empty(records[0][1], len(records), records[0][1]["image"].shape, max_boxes), records)
-    batch["other_mask"] = np.stack([other["mask"] for _, _, other in pairs])
-    batch["share"] = np.full(len(records), share, np.float32)
-    return batch
+        yield fill(empty(example, size, shape, max_boxes), part)
 
 
 def _check(source: Source, batch_size: int, shard: tuple[int, int]) -> tuple[int, int]:
@@ -249,54 +216,11 @@ def _generator(seed: int, use: Use, number: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(get_args(Use).index(use), number)))
 
 
-def _in_threads(elements: "grain.MapDataset[Element]", threads: int, ahead: int | None = None) -> Iterator[Element]:
+def _in_threads(
+    elements: "grain.MapDataset[Element]", threads: int | None, ahead: int | None = None
+) -> Iterator[Element]:
     import grain
 
+    threads = threads or min(_MOST_THREADS, usable_cores())
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead or 2 * threads)
     return iter(elements.to_iter_dataset(options))
-
-
-def _room_for(record: Record) -> tuple[int, ...]:
-    height, width, channels = record["image"].shape
-    return side_for(height), side_for(width), channels
-
-
-def _empty(example: Record, batch_size: int, shape: tuple[int, ...], max_boxes: int) -> Batch:
-    """A batch of nothing, with room for records that have what the example has."""
-    batch = Batch(image=np.zeros((batch_size, *shape), example["image"].dtype))
-    if "mask" in example:
-        mask = example["mask"]
-        batch["mask"] = np.full((batch_size, *shape[:2], *mask.shape[2:]), ignored_in(mask), mask.dtype)
-    if "boxes" in example:
-        batch["boxes"] = np.zeros((batch_size, max_boxes, 4), np.float32)
-        batch["labels"] = np.full((batch_size, max_boxes), -1, np.int32)
-        batch["crowd"] = np.zeros((batch_size, max_boxes), bool)
-        batch["valid"] = np.zeros(batch_size, bool)
-        batch["size"] = np.zeros((batch_size, 2), np.int32)
-        if "attributes" in example:
-            attributes = example["attributes"].shape[1]
-            batch["attributes"] = np.full((batch_size, max_boxes, attributes), np.nan, np.float32)
-    return batch
-
-
-def _fill(batch: Batch, records: Sequence[tuple[int, Record]]) -> Batch:
-    """The batch with records, of which the source's numbers are given too, in its first places."""
-    for place, (number, record) in enumerate(records):
-        height, width = record["image"].shape[:2]
-        for what in ("image", "mask"):
-            if what in batch and record[what].dtype != batch[what].dtype:
-                types = f"{record[what].dtype}, and others of its batch {batch[what].dtype}"
-                raise DataError(f"Record {number} has its {what} in {types}: save all {what}s of a set as one type.")
-        batch["image"][place] = padded(record["image"], batch["image"].shape[1:3])
-        if "mask" in batch:
-            batch["mask"][place, :height, :width] = record["mask"]
-        if "boxes" in batch:
-            batch["valid"][place] = True
-            batch["size"][place] = height, width
-            count, most = len(record["boxes"]), batch["boxes"].shape[1]
-            if count > most:
-                raise DataError(f"Record {number} has {count} boxes and a batch has room for {most}: raise max_boxes.")
-            for name in ("boxes", "labels", "crowd", "attributes"):
-                if name in batch and name in record:
-                    batch[name][place, :count] = record[name]
-    return batch

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from segjax.cores import usable_cores
 from segjax.errors import UserError
 from segjax.page import page
 from segjax.serve.answers import TYPES, Asked, answer, asked
@@ -31,7 +31,7 @@ _GONE = 499
 def make_app(served: Served, limits: Limits = Limits()) -> Starlette:
     """An ASGI application: `POST /predict`, `/health`, `/metadata`, `/openapi.json`, and a page at `/`."""
     batcher = Batcher(served.predict, limits.batch)
-    workers = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "images")  # which decode and encode
+    workers = ThreadPoolExecutor(min(4, usable_cores()), "images")  # which decode and encode
     decoded = asyncio.Semaphore(2 * limits.batch)  # the others wait as they came, which takes less memory
     metadata = served.metadata(limits)
     fixed = {

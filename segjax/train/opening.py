@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
+import cv2
 import jax
 import numpy as np
 from jaxtyping import Num
@@ -53,6 +54,8 @@ def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
         log = stack.enter_context(Log(experiment.steps, task.headline, speaks=devices.is_first_process()))
         stop = stack.enter_context(StopRequest())
         stack.enter_context(devices.memory_errors(experiment.batch_size, experiment.accumulate))
+        stack.callback(cv2.setNumThreads, cv2.getNumThreads())
+        cv2.setNumThreads(1)  # batches are made in threads already
 
         log.waiting(f"Opening {experiment.data.name}")
         splits = _splits(experiment.data)

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 
+from segjax.cores import usable_cores
 from segjax.data.check.box_examples import draw_boxes_of
 from segjax.data.check.box_report import BoxReport, SeenBoxes
 from segjax.data.check.report import duplicates
@@ -23,7 +24,7 @@ def check_boxes(
     """Read every image of annotations and report all that is wrong with either; `segjax.data.check` says how."""
     start = time.perf_counter()
     pictures = found.train + found.val + found.test
-    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    pool = ThreadPoolExecutor(workers or usable_cores())
     try:
         reading = pool.map(_read, pictures)
         with Bar("images", len(pictures)) as bar:

@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from segjax.cores import usable_cores
 from segjax.data.check.class_numbers import check_numbers, meaning_of_numbers
 from segjax.data.check.counts import added_up, count_labels, count_numbers, no_counts
 from segjax.data.check.image_files import bands_of, doubts, mean_and_deviation, note_frames_and_gaps
@@ -77,7 +78,7 @@ def check_masks(
         )
     labels = found.labels
     pairs = splits.train + splits.val + splits.test
-    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    pool = ThreadPoolExecutor(workers or usable_cores())
     try:
         reading = pool.map(lambda pair: _read(pair, found.classes, found.channels, chosen, labels), pairs)
         with Bar("images", len(pairs)) as bar:
