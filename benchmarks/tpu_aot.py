@@ -33,15 +33,20 @@ DTYPES = ("bfloat16", "float32")
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "reduce-scatter", "collective-permute")
 WITHOUT_ESTIMATE = ("gather", "scatter", "sort", "select-and-scatter")
 READ_AT_POINTS = "which pixels are read is only known when the program runs"
+FAR_POINTS = "only where a point lies two pixels or farther from its own"
 OF_KERNELS = "every chip has a share of the batch, and the kernel's gradient is their sum"
 REASONS: dict[str, dict[str, str]] = {
     "gather": {
         "max-pool with argmax": "what is gathered is stored, so that the input is not kept and searched again",
         "grid sample x2": READ_AT_POINTS,
-        "dysample x2": READ_AT_POINTS,
+        "dysample x2": FAR_POINTS,
     },
-    "scatter": {"grid sample x2": READ_AT_POINTS, "dysample x2": READ_AT_POINTS},
-    "all-reduce": dict.fromkeys((case.name for case in CASES if case.axes[1] in (CONV, CONV_TRANSPOSE)), OF_KERNELS),
+    "scatter": {"grid sample x2": READ_AT_POINTS, "dysample x2": FAR_POINTS},
+    "sort": {"grid sample x2": READ_AT_POINTS, "dysample x2": FAR_POINTS},
+    "all-reduce": {
+        **dict.fromkeys((case.name for case in CASES if case.axes[1] in (CONV, CONV_TRANSPOSE)), OF_KERNELS),
+        "dysample x2": "whether a point lies that far is asked of all chips",
+    },
 }
 """What an op's programs may hold, and why."""
 QUICK = (
@@ -51,6 +56,8 @@ QUICK = (
 """Those that compile in seconds."""
 _MOST_NESTED = 3
 """Loops within loops whose cycles are counted."""
+_LIKELY = r"\bconditional\(.*(?:branch_computations=\{(?:[^}]*, )?|true_computation=)%?([\w.\-]+)"
+"""The last branch of a choice, or that of a condition which holds."""
 
 
 class Program(NamedTuple):
@@ -122,7 +129,10 @@ def computations(text: str) -> tuple[dict[str, list[str]], str | None]:
 
 
 def cycles_of(text: str) -> int:
-    """The estimates of an optimised program's instructions, those of a loop as often as it is known to turn."""
+    """The estimates of an optimised program's instructions, those of a loop as often as it is known to turn.
+
+    Of a choice that branch is counted which is taken where the condition holds: ops ask for what is likely.
+    """
     bodies, entry = computations(text)
 
     def total(name: str, nested: int) -> int:
@@ -134,6 +144,8 @@ def cycles_of(text: str) -> int:
                 cycles += total(loop[1], nested + 1) * _turns(line, bodies)
             if nested < _MOST_NESTED and (call := re.search(r"\bcall\(.*to_apply=%?([\w.\-]+)", line)):
                 cycles += total(call[1], nested + 1)
+            if nested < _MOST_NESTED and (likely := re.search(_LIKELY, line)):
+                cycles += total(likely[1], nested + 1)
         return cycles
 
     return total(entry, 0) if entry is not None else 0

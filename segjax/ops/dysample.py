@@ -5,12 +5,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Float
 
 from segjax.ops.geometry import symbolic
 from segjax.ops.grid_sample import clip_to_border, read
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.near_points import REACH, read_near
+from segjax.ops.phases import woven
 
 
 @on_any_mesh
@@ -51,7 +53,12 @@ def dysample(
         raise ValueError(f"dysample by {factor} needs (n h w c) with c divisible by {groups} groups, got {x.shape}.")
     if offsets.shape != (*x.shape[:3], channels):
         raise ValueError(f"dysample needs offsets of shape {(*x.shape[:3], channels)}, got {offsets.shape}.")
+    forms = {"default": _by_gathers, "tpu": _on_tpus}
+    forms = {platform: partial(form, factor=factor, groups=groups) for platform, form in forms.items()}
+    return lax.platform_dependent(x, offsets, **forms)
 
+
+def _by_gathers(x: Array, offsets: Array, factor: int, groups: int) -> Array:
     n, h, w, c = x.shape
     offsets = offsets.astype(jnp.promote_types(offsets.dtype, jnp.float32))
     moves = offsets.reshape(n, h, w, 2, groups, factor, factor).transpose(3, 0, 4, 1, 5, 2, 6)  # axis n g h u w v
@@ -67,3 +74,35 @@ def dysample(
     grouped = x.astype(jnp.promote_types(x.dtype, jnp.float32)).reshape(n, h, w, groups, c // groups)
     by_group = jax.vmap(partial(read, method="bilinear"), in_axes=(2, 0, 0), out_axes=2)
     return jax.vmap(by_group)(grouped, rows, columns).reshape(n, h * factor, w * factor, c).astype(x.dtype)
+
+
+def _on_tpus(x: Array, offsets: Array, factor: int, groups: int) -> Array:
+    """By windows where no point lies far from its pixel, which is only known when the program runs."""
+    distances = lax.stop_gradient(jnp.stack(_distances(offsets, factor, groups)))
+    near = ((distances >= -REACH) & (distances < REACH)).all()
+    # What gradients need is computed again: the choice would keep what either form wants, the other's as zeros.
+    forms = (partial(form, factor=factor, groups=groups) for form in (_by_windows, _by_gathers))
+    return lax.cond(near, *(jax.checkpoint(form, prevent_cse=False) for form in forms), x, offsets)
+
+
+def _by_windows(x: Array, offsets: Array, factor: int, groups: int) -> Array:
+    n, h, w, c = x.shape
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    down, right = (each.astype(wide) for each in _distances(offsets, factor, groups))
+    phases = read_near(x.reshape(n, h, w, groups, c // groups), down, right)
+    return woven([phase.reshape(x.shape) for phase in phases], (factor, factor))
+
+
+def _distances(offsets: Array, factor: int, groups: int) -> tuple[Array, Array]:
+    """How far down and to the right of pixel (h, w) each phase's points lie, (phase n h w g)."""
+    n, h, w, _ = offsets.shape
+    moves = offsets.astype(jnp.promote_types(offsets.dtype, jnp.float32)).reshape(n, h, w, 2, groups, factor, factor)
+    start = (np.arange(factor) + 0.5) / factor - 0.5
+    count = jnp.arange if symbolic(h, w) else np.arange
+
+    def along(axis: int, size: int, places: Array | np.ndarray, start: np.ndarray) -> Array:
+        positions = clip_to_border(moves[:, :, :, axis] + (places + start).astype(moves.dtype), size)
+        return jnp.moveaxis(positions - places.astype(moves.dtype), (4, 5), (0, 1)).reshape(factor**2, n, h, w, groups)
+
+    rows, columns = count(h)[:, None, None, None, None], count(w)[:, None, None, None]
+    return along(1, h, rows, start[:, None]), along(0, w, columns, start)

@@ -13,13 +13,14 @@ from jax.typing import DTypeLike
 from once import jit
 
 from segjax.ops import dysample, resize
+from segjax.ops.dysample import _by_gathers, _by_windows, _on_tpus
 
 
-def arrays(h, w, factor, groups, dtype: DTypeLike = np.float32):
+def arrays(h, w, factor, groups, dtype: DTypeLike = np.float32, spread=45):
     rng = np.random.default_rng(h * w)
     x = rng.standard_normal((2, h, w, 2 * groups))
     # Halves of 64ths: float32 has the same positions as the reference, and none on a pixel, where the slope jumps.
-    offsets = (np.round(45 * rng.standard_normal((2, h, w, 2 * groups * factor**2))) + 0.5) / 64
+    offsets = (np.round(spread * rng.standard_normal((2, h, w, 2 * groups * factor**2))) + 0.5) / 64
     gradient = rng.standard_normal((2, h * factor, w * factor, 2 * groups))
     return x.astype(dtype), offsets.astype(dtype), gradient.astype(dtype)
 
@@ -80,16 +81,72 @@ def torch_gradients(x, offsets, gradient, factor, groups):
 @example(6, 5, 2, 4)
 @example(33, 1, 2, 1)
 def test_equals_the_paper_forward_and_gradients(h, w, factor, groups):
-    x, offsets, gradient = arrays(h, w, factor, groups)
+    assert_equals_the_paper(dysample, factor, groups, arrays(h, w, factor, groups))
 
+
+@pytest.mark.parametrize(("h", "w", "factor", "groups"), [(5, 6, 2, 3), (33, 1, 3, 1)])
+def test_on_tpus_near_points_are_read_by_windows(h, w, factor, groups):
+    near = arrays(h, w, factor, groups, spread=16)
+    assert abs(near[1]).max() < 1.5
+    assert_equals_the_paper(_by_windows, factor, groups, near)
+
+
+def with_gradients(form, factor, groups):
     @jit
     def run(x, offsets, gradient):
-        y, pull = jax.vjp(lambda x, offsets: dysample(x, offsets, factor, groups=groups), x, offsets)
+        y, pull = jax.vjp(partial(form, factor=factor, groups=groups), x, offsets)
         return y, *pull(gradient)
 
+    return run
+
+
+def test_on_tpus_one_far_point_is_enough_for_gathers():
+    x, offsets, gradient = arrays(4, 5, 1, 1, spread=16)
+    windows, chosen, gathers = (with_gradients(form, 1, 1) for form in (_by_windows, _on_tpus, _by_gathers))
+    for at, far in ((0.5, False), (2, True), (-2.5, True), (np.inf, True), (np.nan, True)):
+        offsets[1, 3, 1, 0] = at
+        given = x, offsets, gradient
+        for a, b, by_windows in zip(chosen(*given), gathers(*given), windows(*given), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+            if not far:
+                np.testing.assert_array_equal(a, by_windows)
+
+
+def assert_equals_the_paper(op, factor, groups, given):
+    x, offsets, gradient = given
     references = by_loops(x, offsets, factor, groups=groups), *torch_gradients(x, offsets, gradient, factor, groups)
-    for result, reference, tolerance in zip(run(x, offsets, gradient), references, (1e-6, 1e-5, 1e-5), strict=True):
+    for result, reference, tolerance in zip(
+        with_gradients(op, factor, groups)(*given), references, (1e-6, 1e-5, 1e-5), strict=True
+    ):
         np.testing.assert_allclose(result, reference, rtol=0, atol=tolerance * abs(reference).max())
+
+
+def test_on_tpus_slopes_on_pixels_and_at_the_edge_of_the_windows_are_the_gathers():
+    x, offsets, gradient = arrays(4, 9, 1, 1)
+    offsets[:, :, :, 0] = np.array([0, 1, 1, 0, -2, -1, np.nextafter(np.float32(2), np.float32(0)), 0, 0])
+    offsets[:, :, :, 1] = np.array([1, 0, -1, -2])[:, None]
+    found, expected = (with_gradients(form, 1, 1)(x, offsets, gradient) for form in (_by_windows, _by_gathers))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+
+
+def test_on_tpus_an_infinite_pixel_is_in_no_point_but_those_beside_it():
+    x, offsets, gradient = arrays(9, 9, 2, 1, spread=8)
+    x[:, 4, 4] = np.array([np.inf, np.nan])
+    found, expected = (with_gradients(form, 2, 1)(x, offsets, gradient) for form in (_by_windows, _by_gathers))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(np.isfinite(a), np.isfinite(b))
+    assert 0 < (~np.isfinite(found[0])).sum() < found[0].size / 8
+
+
+def test_only_programs_for_tpus_have_windows():
+    traced = jax.jit(dysample).trace(*arrays(3, 4, 2, 4)[:2])
+    programs = {name: traced.lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "cuda", "tpu")}
+    assert {name: "optimization_barrier" in program for name, program in programs.items()} == {
+        "cpu": False,
+        "cuda": False,
+        "tpu": True,
+    }
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
@@ -107,17 +164,29 @@ def test_gradients_by_finite_differences():
         check_grads(op, (x, offsets), order=1, modes=["rev"], atol=1e-5, rtol=1e-5, eps=1e-6)
 
 
-def test_narrow_floats_are_summed_in_float32():
-    x, offsets, gradient = (jnp.asarray(a, jnp.bfloat16) for a in arrays(3, 4, 2, 4))
-    y, pull = jax.vjp(jax.jit(dysample), x, offsets)
+@pytest.mark.parametrize("spread", [16, 90])
+def test_on_tpus_gradients_of_first_and_second_order_by_finite_differences(spread):
+    def squares(x, offsets):
+        return _on_tpus(x, offsets, 2, 1) ** 2
+
+    with jax.enable_x64(True):
+        x, offsets, _ = map(jnp.asarray, arrays(2, 3, 2, 1, np.float64, spread))
+        check_grads(jax.jit(squares), (x, offsets), order=2, modes=["fwd", "rev"], atol=1e-5, rtol=1e-5, eps=1e-6)
+
+
+@pytest.mark.parametrize("op", [dysample, partial(_by_windows, factor=2, groups=4)])
+def test_narrow_floats_are_summed_in_float32(op):
+    x, offsets, gradient = (jnp.asarray(a, jnp.bfloat16) for a in arrays(3, 4, 2, 4, spread=16))
+    y, pull = jax.vjp(jax.jit(op), x, offsets)
     assert [y.dtype, *(g.dtype for g in pull(gradient))] == [jnp.bfloat16] * 3
     exact = by_loops(np.asarray(x, np.float64), np.asarray(offsets, np.float64), 2, 4)
     np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=2**-8, atol=1e-6)
 
 
-def test_under_vmap():
+@pytest.mark.parametrize("op", [dysample, partial(_on_tpus, factor=2, groups=4)])
+def test_under_vmap(op):
     x, offsets, _ = arrays(3, 4, 2, 4)
-    y = jit(jax.vmap(dysample))(x[:, None], offsets[:, None])
+    y = jit(jax.vmap(op))(x[:, None], offsets[:, None])
     np.testing.assert_allclose(y[:, 0], jit(dysample)(x, offsets), rtol=0, atol=1e-6)
 
 
