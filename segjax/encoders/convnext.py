@@ -14,6 +14,7 @@ from segjax.encoders.dilation import Steps, dilated
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import dense, gelu, layer_norm
 from segjax.level import Level, Parts, level_at
+from segjax.ops.precision import widen
 
 TORCH_UNUSED = r"head\.|norm_pre\."
 """Names of timm's files that the encoder has no place for: the classifier's and the norm before it."""
@@ -140,7 +141,7 @@ class _ResponseNorm(nn.Module):
     def __call__(self, x: Array) -> Array:
         scale = self.param("scale", zeros, (x.shape[-1],), jnp.float32).astype(self.dtype)
         bias = self.param("bias", zeros, (x.shape[-1],), jnp.float32).astype(self.dtype)
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        wide = widen(x)
         energy = jnp.square(wide).sum((1, 2), keepdims=True)
         # The root has no slope at zero.
         norm = jnp.where(energy > 0, jnp.sqrt(jnp.where(energy > 0, energy, 1)), 0)

@@ -17,6 +17,7 @@ from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import Mlp, dense, layer_norm
 from segjax.level import Level, Parts, level_at
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import at_least_float32
 
 TORCH_UNUSED = r"head\.|norm\.|.*\.(attn_mask|relative_\w+)$"
 """Names of timm's files that the encoder has no place for: the classifier's, the norm before it, and tables."""
@@ -187,7 +188,7 @@ class _WindowAttention(nn.Module):
         q = q + self.param("q_bias", zeros, (channels,), jnp.float32).astype(self.dtype)
         v = v + self.param("v_bias", zeros, (channels,), jnp.float32).astype(self.dtype)
         q, k, v = (each.reshape(*each.shape[:3], self.heads, channels // self.heads) for each in (q, k, v))
-        wide = jnp.promote_types(x.dtype, jnp.float32)
+        wide = at_least_float32(x.dtype)
         scale = self.param("logit_scale", constant(np.log(10)), (self.heads, 1, 1), jnp.float32)
         scale = jnp.exp(jnp.minimum(scale.astype(wide), np.log(_LARGEST_SCALE)))
         cosines = jnp.einsum("nwthc,nwshc->nwhts", _unit(q.astype(wide)), _unit(k.astype(wide)))

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax.errors import ExperimentError
+from segjax.ops.precision import at_least_float32
 
 
 class BatchNorm(nn.Module):
@@ -77,7 +78,7 @@ class BatchNorm(nn.Module):
 @partial(jax.jit, static_argnums=(1, 2))
 def _moments(x: Array, dtype: np.dtype, axis_name: str | None) -> tuple[Array, Array]:
     """Mean and (biased) variance of each channel, of all devices where they are named; never below zero by rounding."""
-    x = x.astype(jnp.promote_types(dtype, jnp.float32))
+    x = x.astype(at_least_float32(dtype))
     axes = tuple(range(x.ndim - 1))
     mean, square = x.mean(axes), (x * x).mean(axes)
     if axis_name is not None:
@@ -87,7 +88,7 @@ def _moments(x: Array, dtype: np.dtype, axis_name: str | None) -> tuple[Array, A
 
 @partial(jax.jit, static_argnums=(5, 6))
 def _normalised(x: Array, mean: Array, var: Array, scale: Array, bias: Array, epsilon: float, dtype: np.dtype) -> Array:
-    x = x.astype(jnp.promote_types(dtype, jnp.float32))
+    x = x.astype(at_least_float32(dtype))
     factor = scale * lax.rsqrt(var + epsilon)
     return (x * factor + (bias - mean * factor)).astype(dtype)
 

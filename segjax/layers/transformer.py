@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from segjax.layers.dense import Dense
 from segjax.layers.drawn import drawn
+from segjax.ops.precision import at_least_float32
 
 layer_norm: partial[nn.LayerNorm] = partial(nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
 """Layer normalisation over channels (Ba et al. 2016); its statistics are float32 whatever is computed in."""
@@ -27,7 +28,7 @@ def attend(
     q, k, v = (x.reshape(*x.shape[:2], heads, x.shape[2] // heads) for x in (q, k, v))
     scale = q.shape[-1] ** -0.5
     # jax.nn.dot_product_attention is this in float32, even where the tokens are float64.
-    wide = jnp.promote_types(q.dtype, jnp.float32)
+    wide = at_least_float32(q.dtype)
     weights = jax.nn.softmax(jnp.einsum("nthc,nshc->nhts", q * scale, k, preferred_element_type=wide))
     return jnp.einsum("nhts,nshc->nthc", weights.astype(v.dtype), v).reshape(*q.shape[:2], heads * v.shape[3])
 

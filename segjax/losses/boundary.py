@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from segjax.losses.labels import labels, widen
+from segjax.losses.labels import labels
 from segjax.mask_numbers import is_counted, refuse_fractions
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 # The square of a distance, in pixels, that no image has; with the square of its height added it is still an int32.
 _FAR = 2**30

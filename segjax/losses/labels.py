@@ -31,11 +31,6 @@ def labels(
     return jnp.where(is_counted(mask, logits.shape[-1], ignore), mask, -1)
 
 
-def widen(x: Float[Array, " ..."]) -> Float[Array, " ..."]:
-    """`x` in float32, or in float64 if it is that already."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
 def sum_by_class(
     values: Shaped[Array, "n h w"], label: Integer[Array, "n h w"], num_classes: int
 ) -> Shaped[Array, "n k"]:

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from segjax.losses.labels import labels, sum_by_class, widen
+from segjax.losses.labels import labels, sum_by_class
 from segjax.losses.region import Classes, average
 from segjax.losses.sigmoid import Mask, label_bands
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 
 @on_any_mesh

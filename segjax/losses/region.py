@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Real
 
-from segjax.losses.labels import labels, sum_by_class, widen
+from segjax.losses.labels import labels, sum_by_class
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 Classes = Literal["present", "all"]
 

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from segjax.losses.boundary import signed_distance
-from segjax.losses.labels import Weights, widen
+from segjax.losses.labels import Weights
 from segjax.mask_numbers import is_counted
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 Mask = Integer[Array, "n h w k"] | Integer[Array, "n h w"]
 

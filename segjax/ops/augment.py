@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Integer, Key, Shaped
 
 from segjax.luma import LUMA
 from segjax.ops.meshes import on_any_mesh
-from segjax.ops.warp import computed_in, rounded_as, warp, warp_boxes
+from segjax.ops.precision import widen
+from segjax.ops.warp import rounded_as, warp, warp_boxes
 
 
 class Augmented(NamedTuple):
@@ -171,7 +172,7 @@ def _recolored(
         return image
     most = jnp.array([brightness, contrast, saturation])
     brighter, steeper, richer = 1 + jax.random.uniform(key, (3,), minval=-1.0) * most
-    wide = image.astype(computed_in(image))
+    wide = widen(image)
     channels = image.shape[2]
     luma = jnp.array(LUMA) if channels == 3 else jnp.full(channels, 1 / channels)
     if channels == 3:
@@ -190,7 +191,7 @@ def _spoilt(
     powers, lens, sensor = jax.random.split(key, 3)
     if gamma:
         exponent = (1 + gamma) ** jax.random.uniform(powers, minval=-1.0)
-        wide = image.astype(computed_in(image))
+        wide = widen(image)
         together = (0, 1) if jnp.issubdtype(image.dtype, jnp.floating) else (0, 1, 2)  # bands in units of their own
         low, high = jnp.minimum(wide.min(axis=together), 0), wide.max(axis=together)
         share = ((wide - low) / jnp.where(high > low, high - low, 1)) ** exponent
@@ -201,7 +202,7 @@ def _spoilt(
         image = jnp.where((wanted < 0.5) & (sigma > 0.1), _blurred(image, sigma, blur), image)
     if noise:
         share, grains = jax.random.split(sensor)
-        wide = image.astype(computed_in(image))
+        wide = widen(image)
         deviation = wide.std(axis=(0, 1)) * jax.random.uniform(share, maxval=noise)
         image = rounded_as(image, wide + deviation * jax.random.normal(grains, image.shape))
     return image
@@ -209,7 +210,7 @@ def _spoilt(
 
 def _blurred(image: Shaped[Array, "h w c"], sigma: Array, greatest: float) -> Shaped[Array, "h w c"]:
     """Under a Gaussian, reflected about the centres of edge pixels as OpenCV does."""
-    blurred = image.astype(computed_in(image))
+    blurred = widen(image)
     for axis in (0, 1):
         reach = min(math.ceil(4 * greatest), image.shape[axis] - 1)
         offsets = jnp.arange(-reach, reach + 1)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from segjax.ops.geometry import symbolic
 from segjax.ops.grid_sample import clip_to_border, read
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 
 @on_any_mesh
@@ -53,7 +54,7 @@ def dysample(
         raise ValueError(f"dysample needs offsets of shape {(*x.shape[:3], channels)}, got {offsets.shape}.")
 
     n, h, w, c = x.shape
-    offsets = offsets.astype(jnp.promote_types(offsets.dtype, jnp.float32))
+    offsets = widen(offsets)
     moves = offsets.reshape(n, h, w, 2, groups, factor, factor).transpose(3, 0, 4, 1, 5, 2, 6)  # axis n g h u w v
     start = (np.arange(factor) + 0.5) / factor - 0.5
     # A size that is a symbol of `jax.export` is known when the program runs.
@@ -64,6 +65,6 @@ def dysample(
     fine = (n, groups, h * factor, w * factor)
     rows = clip_to_border(rows.reshape(fine), h)
     columns = clip_to_border(columns.reshape(fine), w)
-    grouped = x.astype(jnp.promote_types(x.dtype, jnp.float32)).reshape(n, h, w, groups, c // groups)
+    grouped = widen(x).reshape(n, h, w, groups, c // groups)
     by_group = jax.vmap(partial(read, method="bilinear"), in_axes=(2, 0, 0), out_axes=2)
     return jax.vmap(by_group)(grouped, rows, columns).reshape(n, h * factor, w * factor, c).astype(x.dtype)

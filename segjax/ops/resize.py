@@ -14,6 +14,7 @@ from segjax.ops.geometry import Pair, pair, symbolic
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
 from segjax.ops.phases import apart, repeated, woven
+from segjax.ops.precision import widen
 from segjax.ops.taps import ResizeMethod, Taps, taps_of
 
 
@@ -67,7 +68,7 @@ _MOST_PHASES = 16
 @partial(jax.jit, static_argnums=(1, 2, 3), inline=True)
 def _resize(x: Array, size: Pair, method: ResizeMethod, align_corners: bool) -> Array:
     floating = jnp.issubdtype(x.dtype, jnp.floating)
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32)) if floating else x
+    wide = widen(x) if floating else x
     rows = taps_of(x.shape[1], size[0], method, align_corners, wide.dtype)
     columns = taps_of(x.shape[2], size[1], method, align_corners, wide.dtype)
     # A gather would be as fast on a CPU; a broadcast also stays local where rows or columns are sharded.
@@ -77,7 +78,7 @@ def _resize(x: Array, size: Pair, method: ResizeMethod, align_corners: bool) -> 
 
 def _resized_when_run(x: Array, size: Sequence[int], method: ResizeMethod, align_corners: bool) -> Array:
     """The same for sizes that are symbols of `jax.export`, whose taps are found when the program runs."""
-    y = x.astype(jnp.promote_types(x.dtype, jnp.float32)) if jnp.issubdtype(x.dtype, jnp.floating) else x
+    y = widen(x) if jnp.issubdtype(x.dtype, jnp.floating) else x
     for axis, out in zip((1, 2), size, strict=True):
         length = x.shape[axis]
         position, ratio = jnp.arange(out, dtype=jnp.float32), jnp.float32(length) / jnp.float32(out)

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Num, Shaped
 
 from segjax.ops.grid_sample import SampleMethod, read
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import at_least_float32
 
 
 @on_any_mesh
@@ -38,7 +39,7 @@ def warp(
         >>> ops.warp(jnp.array([[[0], [100]]], jnp.uint8), half_a_pixel_to_the_right, (1, 2))[..., 0].tolist()
         [[50, 100]]
     """
-    wide = computed_in(image)
+    wide = at_least_float32(image.dtype)
     across, down = jnp.meshgrid(jnp.arange(size[1], dtype=wide) + 0.5, jnp.arange(size[0], dtype=wide) + 0.5)
     columns, rows = (a * across + b * down + c for a, b, c in to_source.astype(wide))
     height, width = image.shape[:2]
@@ -77,11 +78,6 @@ def warp_boxes(
     left, whole = (extent[:, 0] * extent[:, 1] for extent in (high_inside - low_inside, high - low))
     stays = (left > 0) & (left >= least * whole)
     return jnp.where(stays[:, None], jnp.concatenate([low_inside, high_inside - low_inside], axis=1), 0), stays
-
-
-def computed_in(image: Shaped[Array, "*shape"]) -> jnp.dtype:
-    """float32, or float64 for images of that."""
-    return jnp.promote_types(jnp.float32, image.dtype if jnp.issubdtype(image.dtype, jnp.floating) else jnp.float32)
 
 
 def rounded_as(image: Shaped[Array, "h w c"], values: Float[Array, "*shape"]) -> Num[Array, "*shape"]:

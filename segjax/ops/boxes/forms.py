@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 Form = Literal["xywh", "xyxy", "cxcywh"]
 """Upper left corner and size; upper left and lower right corner; centre and size."""
@@ -20,7 +21,7 @@ def checked(boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, "*n 4"]:
     boxes = jnp.asarray(boxes)
     if boxes.shape[-1:] != (4,):
         raise ValueError(f"boxes have shape {boxes.shape}: expected (..., 4), four numbers a box.")
-    return boxes.astype(jnp.promote_types(boxes.dtype, jnp.float32))
+    return widen(boxes)
 
 
 @on_any_mesh
