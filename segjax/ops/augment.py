@@ -121,7 +121,7 @@ def _draw(
     factor = jnp.exp(jax.random.uniform(_key(key, "scale"), minval=low, maxval=high))
     factor = jnp.where(low == high, scale[0], factor)  # exactly, since exp(log(x)) is not x
     # Whole pixels, so that a crop alone copies pixels.
-    slack = jnp.trunc(jnp.array(source[:2]) * factor - jnp.array(size)).astype(jnp.int32)
+    slack = jnp.trunc(jnp.array(source[:2], factor.dtype) * factor - jnp.array(size, factor.dtype)).astype(jnp.int32)
     corner = jax.random.randint(_key(key, "corner"), (2,), jnp.minimum(slack, 0), jnp.maximum(slack, 0) + 1)
     angle = jnp.radians(jax.random.uniform(_key(key, "angle"), minval=-rotate, maxval=rotate))
     quarters = jax.random.randint(_key(key, "quarters"), (), 0, 4)
@@ -133,9 +133,9 @@ def _as_map(drawn: _Drawn, size: tuple[int, int]) -> Float[Array, "2 3"]:
     cosine, sine = jnp.cos(drawn.angle), jnp.sin(drawn.angle)
     turn = jnp.array([[cosine, sine], [-sine, cosine]])
     quarters = jnp.array([[[1, 0], [0, 1]], [[0, 1], [-1, 0]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]]], turn.dtype)
-    linear = turn @ quarters[drawn.quarters] * jnp.where(drawn.mirrored, -1, 1) / drawn.scale
-    middle = jnp.array([size[1], size[0]]) / 2
-    shift = (drawn.corner[::-1] + middle) / drawn.scale - linear @ middle
+    linear = turn @ quarters[drawn.quarters] * jnp.where(drawn.mirrored, -1, 1)[None] / drawn.scale
+    middle = jnp.array([size[1], size[0]], turn.dtype) / 2
+    shift = (drawn.corner[::-1].astype(turn.dtype) + middle) / drawn.scale - linear @ middle
     return jnp.concatenate([linear, shift[:, None]], axis=1)
 
 
@@ -174,11 +174,11 @@ def _recolored(
     brighter, steeper, richer = 1 + jax.random.uniform(key, (3,), minval=-1.0) * most
     wide = widen(image)
     channels = image.shape[2]
-    luma = jnp.array(LUMA) if channels == 3 else jnp.full(channels, 1 / channels)
+    luma = (jnp.array(LUMA) if channels == 3 else jnp.full(channels, 1 / channels))[None, None]
     if channels == 3:
         grey = (wide * luma).sum(axis=2, keepdims=True)
         wide = grey + richer * (wide - grey)
-    mean = wide.mean(axis=(0, 1))
+    mean = wide.mean(axis=(0, 1), keepdims=True)
     if not jnp.issubdtype(image.dtype, jnp.floating):
         mean = (mean * luma).sum()
     return rounded_as(image, brighter * (mean + steeper * (wide - mean)))
@@ -193,7 +193,7 @@ def _spoilt(
         exponent = (1 + gamma) ** jax.random.uniform(powers, minval=-1.0)
         wide = widen(image)
         together = (0, 1) if jnp.issubdtype(image.dtype, jnp.floating) else (0, 1, 2)  # bands in units of their own
-        low, high = jnp.minimum(wide.min(axis=together), 0), wide.max(axis=together)
+        low, high = jnp.minimum(wide.min(together, keepdims=True), 0), wide.max(together, keepdims=True)
         share = ((wide - low) / jnp.where(high > low, high - low, 1)) ** exponent
         image = jnp.where(high > low, rounded_as(image, share * (high - low) + low), image)
     if blur:
@@ -203,7 +203,7 @@ def _spoilt(
     if noise:
         share, grains = jax.random.split(sensor)
         wide = widen(image)
-        deviation = wide.std(axis=(0, 1)) * jax.random.uniform(share, maxval=noise)
+        deviation = wide.std(axis=(0, 1), keepdims=True) * jax.random.uniform(share, maxval=noise)
         image = rounded_as(image, wide + deviation * jax.random.normal(grains, image.shape))
     return image
 
@@ -213,7 +213,7 @@ def _blurred(image: Shaped[Array, "h w c"], sigma: Array, greatest: float) -> Sh
     blurred = widen(image)
     for axis in (0, 1):
         reach = min(math.ceil(4 * greatest), image.shape[axis] - 1)
-        offsets = jnp.arange(-reach, reach + 1)
+        offsets = jnp.arange(-reach, reach + 1, dtype=sigma.dtype)
         weights = jnp.exp(-0.5 * (offsets / sigma) ** 2)
         around = [(reach, reach) if axis == other else (0, 0) for other in range(3)]
         wide = jnp.pad(blurred, around, mode="reflect")

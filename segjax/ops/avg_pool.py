@@ -52,7 +52,7 @@ def avg_pool(
     geometry = PoolGeometry.of((h, w), window, strides, padding, 1, ceil_mode)
     wide = widen(x)
     rows, columns = (_counts(geometry, axis, count_include_pad) for axis in (0, 1))
-    counts = np.multiply.outer(rows, columns)[..., None]
+    counts = np.multiply.outer(rows, columns)[None, ..., None]
     return (_sums(wide, geometry) / jnp.asarray(counts, wide.dtype)).astype(x.dtype)
 
 

@@ -63,7 +63,7 @@ def kernel_gradient(
         for i, gradient in enumerate(above):
             rows_seen = (seen(i * stride + row * dilation) for row in range(geometry.taps[0]))
             parts = [part for row in rows_seen for part in seen_along(row, geometry)]
-            sums = [before + part * gradient for before, part in zip(sums, parts, strict=True)]
+            sums = [before + widen(part) * gradient for before, part in zip(sums, parts, strict=True)]
         return sums
 
     zeros = [jnp.zeros((n, 1, columns, c), wide)] * taps
@@ -95,6 +95,6 @@ def _seeing(geometry: ConvGeometry) -> tuple[ConvGeometry, Padding]:
 
 
 def _sum_over_taps(padded: Array, kernel: Array, geometry: ConvGeometry) -> Array:
-    wide = widen(kernel.reshape(-1, kernel.shape[-1]))
-    products = (part * weights for part, weights in zip(seen_by_taps(padded, geometry), wide, strict=True))
+    wide = widen(kernel.reshape(-1, 1, 1, 1, kernel.shape[-1]))
+    products = (widen(part) * weights for part, weights in zip(seen_by_taps(padded, geometry), wide, strict=True))
     return functools.reduce(jnp.add, products).astype(padded.dtype)

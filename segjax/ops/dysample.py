@@ -56,11 +56,12 @@ def dysample(
     n, h, w, c = x.shape
     offsets = widen(offsets)
     moves = offsets.reshape(n, h, w, 2, groups, factor, factor).transpose(3, 0, 4, 1, 5, 2, 6)  # axis n g h u w v
-    start = (np.arange(factor) + 0.5) / factor - 0.5
+    start = ((np.arange(factor) + 0.5) / factor - 0.5)[None]
     # A size that is a symbol of `jax.export` is known when the program runs.
     count = jnp.arange if symbolic(h, w) else np.arange
-    rows = moves[1] + (count(h)[:, None] + start).astype(moves.dtype)[:, :, None, None]
-    columns = moves[0] + (count(w)[:, None] + start).astype(moves.dtype)
+    down, across = ((count(length)[:, None] + start).astype(moves.dtype) for length in (h, w))
+    rows = moves[1] + down[None, None, :, :, None, None]
+    columns = moves[0] + across[None, None, None, None]
 
     fine = (n, groups, h * factor, w * factor)
     rows = clip_to_border(rows.reshape(fine), h)

@@ -210,7 +210,7 @@ def _add_by_sorting(table: Array, rows: Array, index: Array) -> Array:
         return before[0] | after[0], jnp.where(after[0], after[1], before[1] + after[1])
 
     _, totals = lax.associative_scan(add, (starts[:, None], rows))
-    places = jnp.arange(table.shape[0])
+    places = jnp.arange(table.shape[0], dtype=index.dtype)
     last = jnp.searchsorted(index, places, side="right") - 1
     named = (last >= 0) & (index[last] == places)
     return table + jnp.where(named[:, None], totals[last], 0)

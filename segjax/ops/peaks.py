@@ -85,7 +85,7 @@ def boxes_at_peaks(
         [[[10.0, 6.0, 8.0, 8.0]]]
     """
     extent, shift = jnp.maximum(widen(values_at_peaks(peaks, size)), 0), widen(values_at_peaks(peaks, offset))
-    centre = jnp.stack([peaks.columns, peaks.rows], axis=-1) + shift
+    centre = jnp.stack([peaks.columns, peaks.rows], axis=-1).astype(shift.dtype) + shift
     boxes = jnp.concatenate([centre - extent / 2, extent], axis=-1) * stride
     return jnp.where((peaks.labels >= 0)[..., None], boxes, 0)
 
@@ -110,5 +110,8 @@ def soft_argmax(logits: Float[Array, "n h w k"]) -> Float[Array, "n k 2"]:
     share = jax.nn.softmax(widen(logits), axis=(1, 2))
     # Sums, not products of matrices, which a GPU rounds.
     along_x, along_y = share.sum(1), share.sum(2)
-    means = [jnp.sum(each * (jnp.arange(each.shape[1])[:, None] + 0.5), axis=1) for each in (along_x, along_y)]
+    means = [
+        jnp.sum(each * (jnp.arange(each.shape[1], dtype=each.dtype)[None, :, None] + 0.5), axis=1)
+        for each in (along_x, along_y)
+    ]
     return jnp.stack(means, axis=-1)

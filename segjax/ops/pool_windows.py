@@ -47,7 +47,7 @@ def gathered_window_cells(
     for rows, columns in _spans(geometry):
         if any(rows.outside + columns.outside):
             part = jnp.take(jnp.take(x, rows.at, axis=1, mode="clip"), columns.at, axis=2, mode="clip")
-            yield jnp.where((rows.inside[:, None] & columns.inside)[..., None], part, jnp.asarray(fill, x.dtype))
+            yield jnp.where((rows.inside[:, None] & columns.inside)[None, ..., None], part, jnp.asarray(fill, x.dtype))
         else:
             yield x[:, rows.held, columns.held]
 
@@ -139,7 +139,7 @@ def _by_block(
 
     def write(window: int | Array, plane: Array) -> Array:
         value, offset = (a[:, :, None, :, None] for a in seen_by(window))
-        return written(plane, offset == constant[window][:, None, :, None], value)
+        return written(plane, offset == constant[window][None, None, :, None, :, None], value)
 
     plane = jnp.zeros((n, h, sh, w, sw, c), zeros.dtype)
     if windows <= FEW_WINDOWS:

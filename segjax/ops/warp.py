@@ -68,12 +68,12 @@ def warp_boxes(
         [[1.0, 1.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0]]
     """
     low, extent = boxes[:, None, :2], boxes[:, None, 2:]
-    corners = low + extent * jnp.array([(0, 0), (1, 0), (0, 1), (1, 1)], boxes.dtype)
+    corners = low + extent * jnp.array([[(0, 0), (1, 0), (0, 1), (1, 1)]], boxes.dtype)
     (a, b, shift_x), (c, d, shift_y) = to_source.astype(boxes.dtype)
     x, y = corners[..., 0] - shift_x, corners[..., 1] - shift_y
     moved = jnp.stack([d * x - b * y, a * y - c * x], axis=-1) / (a * d - b * c)
     low, high = moved.min(axis=1), moved.max(axis=1)
-    bounds = jnp.array([size[1], size[0]], boxes.dtype)
+    bounds = jnp.array([[size[1], size[0]]], boxes.dtype)
     low_inside, high_inside = low.clip(0, bounds), high.clip(0, bounds)
     left, whole = (extent[:, 0] * extent[:, 1] for extent in (high_inside - low_inside, high - low))
     stays = (left > 0) & (left >= least * whole)

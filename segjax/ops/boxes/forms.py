@@ -3,6 +3,7 @@
 from typing import Literal, get_args
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from segjax.ops.meshes import on_any_mesh
@@ -70,6 +71,7 @@ def clip(boxes: Real[ArrayLike, "*n 4"], size: tuple[ArrayLike, ArrayLike]) -> F
     boxes = checked(boxes)
     corner, extent = boxes[..., :2], boxes[..., 2:]
     bounds = jnp.stack([jnp.asarray(side, boxes.dtype) for side in reversed(size)], axis=-1)
+    bounds = lax.broadcast_to_rank(bounds, boxes.ndim)
     before = jnp.maximum(-corner, 0)
     after = jnp.maximum(corner + extent - bounds, 0)
     inside = jnp.maximum(extent - before - after, 0)
