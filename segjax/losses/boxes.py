@@ -10,6 +10,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from segjax.losses.labels import per_counted
 from segjax.ops.boxes import ciou, diou, giou
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.precision import widen
@@ -122,7 +123,7 @@ def _overlap_loss(overlap: Callable[..., Array], boxes: Array, truth: Array, cou
 
 
 def _inputs(values: Array, truth: Array, counted: Array | None) -> tuple[Array, Array, Array]:
-    """All of them, widen, with zeros where they are not counted, from where a NaN could come back in a gradient."""
+    """All of them, widened, with zeros where they are not counted, from where a NaN could come back in a gradient."""
     values, truth = jnp.asarray(values), jnp.asarray(truth)
     counted = jnp.ones(values.shape[:-1], bool) if counted is None else jnp.asarray(counted)
     if not values.ndim or values.shape != truth.shape or counted.shape != values.shape[:-1]:
@@ -135,4 +136,4 @@ def _inputs(values: Array, truth: Array, counted: Array | None) -> tuple[Array, 
 
 
 def _mean(each: Float[Array, " *n"], counted: Bool[Array, " *n"]) -> Float[Array, ""]:
-    return jnp.sum(each, where=counted) / jnp.maximum(counted.sum(), 1)
+    return per_counted(jnp.sum(each, where=counted), counted.sum())
