@@ -113,7 +113,8 @@ class _Block(nn.Module):
         y = layer_norm(dtype=self.dtype, name="norm")(y)
         y = _Mlp(4 * width, self.response_norm, self.convolutional_mlp, self.dtype, name="mlp")(y)
         if not self.response_norm:
-            y = y * self.param("gamma", nn.initializers.constant(_SCALE), (width,), jnp.float32).astype(self.dtype)
+            gamma = self.param("gamma", nn.initializers.constant(_SCALE), (width,), jnp.float32).astype(self.dtype)
+            y = y * gamma[None, None, None]
         return x + DropPath(self.drop_path)(y, train=train)
 
 
@@ -146,7 +147,7 @@ class _ResponseNorm(nn.Module):
         # The root has no slope at zero.
         norm = jnp.where(energy > 0, jnp.sqrt(jnp.where(energy > 0, energy, 1)), 0)
         share = norm / (norm.mean(-1, keepdims=True) + 1e-6)
-        return x + x * share.astype(self.dtype) * scale + bias
+        return x + x * share.astype(self.dtype) * scale[None, None, None] + bias[None, None, None]
 
 
 convnext_tiny: partial[ConvNeXt] = partial(ConvNeXt, (96, 192, 384, 768), (3, 3, 9, 3))

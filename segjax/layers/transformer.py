@@ -11,9 +11,10 @@ from jaxtyping import Array, Float
 
 from segjax.layers.dense import Dense
 from segjax.layers.drawn import drawn
+from segjax.layers.norm import LayerNorm
 from segjax.ops.precision import at_least_float32
 
-layer_norm: partial[nn.LayerNorm] = partial(nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
+layer_norm: partial[LayerNorm] = partial(LayerNorm, epsilon=1e-6, use_fast_variance=False)
 """Layer normalisation over channels (Ba et al. 2016); its statistics are float32 whatever is computed in."""
 dense: partial[nn.Dense] = partial(Dense, kernel_init=drawn(truncated_normal(0.02)))
 """A linear layer that starts as those of transformers do."""
@@ -70,4 +71,4 @@ class LayerScale(nn.Module):
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
         """The branch, scaled."""
         gamma = self.param("gamma", nn.initializers.constant(self.start), (x.shape[-1],), jnp.float32)
-        return x * gamma.astype(self.dtype)
+        return x * jax.lax.broadcast_to_rank(gamma.astype(self.dtype), x.ndim)
