@@ -25,6 +25,7 @@ os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 _MOST_KEPT = 2**31
 """Bytes. To keep to it itself, jax would look at every file whenever it writes one."""
+WITHOUT_PROMOTION = {"decoders", "encoders", "layers", "losses", "metrics", "models", "ops", "upsampling"}
 
 SQUARES = '''
 """Bright squares on a dark ground."""
@@ -136,6 +137,18 @@ def same_flags() -> Iterator[None]:
     before = os.environ.get("XLA_FLAGS")
     yield
     assert os.environ.get("XLA_FLAGS") == before
+
+
+@pytest.fixture(autouse=True)
+def without_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In rooms of what others call, under whatever settings they have: jax refuses what it would promote by itself."""
+    if request.path.parent.name not in WITHOUT_PROMOTION:
+        yield
+        return
+    import jax
+
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        yield
 
 
 @pytest.fixture(scope="session")

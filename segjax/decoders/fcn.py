@@ -4,13 +4,13 @@ from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jax.nn.initializers import zeros
 from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.layers import ConvBlock
 from segjax.level import Level
+from segjax.ops.precision import at_least_float32
 from segjax.upsampling import bilinear_conv_transpose
 
 
@@ -56,7 +56,7 @@ class FCNDecoder(nn.Module):
         for name, window in (("fc6", self.window), ("fc7", 1)):
             y = self.block((self.hidden,), window=window, name=name)(y, train=train)
             y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        score = partial(nn.Conv, self.num_classes, (1, 1), dtype=jnp.promote_types(y.dtype, jnp.float32))
+        score = partial(nn.Conv, self.num_classes, (1, 1), dtype=at_least_float32(y.dtype))
         x = x.holding(score(name="score")(y))
         for i, to in enumerate(goals if self.climb else goals[: self.skips]):
             number = len(goals) - i

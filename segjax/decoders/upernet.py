@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from segjax.decoders.pspnet import PyramidPooling
 from segjax.layers import ConvBlock
+from segjax.layers.norm import LayerNorm
 from segjax.level import Level, at_least
 from segjax.upsampling import Bilinear
 
@@ -42,7 +43,7 @@ class UPerNetDecoder(nn.Module):
         normed = []
         for i, level in enumerate(levels, start=1):
             assert level.features is not None
-            normed.append(nn.LayerNorm(epsilon=1e-6, dtype=level.features.dtype, name=f"norm{i}")(level.features))
+            normed.append(LayerNorm(epsilon=1e-6, dtype=level.features.dtype, name=f"norm{i}")(level.features))
         pool = PyramidPooling(self.width, normalise_whole=True, block=self.block, name="pyramid")
         y = jnp.concatenate([normed[-1], *pool(normed[-1], train=train)], axis=-1)
         pooled = self.block((self.width,), name="pooled")(y, train=train)

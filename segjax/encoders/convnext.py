@@ -14,6 +14,7 @@ from segjax.encoders.dilation import Steps, dilated
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import dense, gelu, layer_norm
 from segjax.level import Level, Parts, level_at
+from segjax.ops.precision import widen
 
 TORCH_UNUSED = r"head\.|norm_pre\."
 """Names of timm's files that the encoder has no place for: the classifier's and the norm before it."""
@@ -112,7 +113,8 @@ class _Block(nn.Module):
         y = layer_norm(dtype=self.dtype, name="norm")(y)
         y = _Mlp(4 * width, self.response_norm, self.convolutional_mlp, self.dtype, name="mlp")(y)
         if not self.response_norm:
-            y = y * self.param("gamma", nn.initializers.constant(_SCALE), (width,), jnp.float32).astype(self.dtype)
+            gamma = self.param("gamma", nn.initializers.constant(_SCALE), (width,), jnp.float32).astype(self.dtype)
+            y = y * gamma[None, None, None]
         return x + DropPath(self.drop_path)(y, train=train)
 
 
@@ -140,12 +142,12 @@ class _ResponseNorm(nn.Module):
     def __call__(self, x: Array) -> Array:
         scale = self.param("scale", zeros, (x.shape[-1],), jnp.float32).astype(self.dtype)
         bias = self.param("bias", zeros, (x.shape[-1],), jnp.float32).astype(self.dtype)
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        wide = widen(x)
         energy = jnp.square(wide).sum((1, 2), keepdims=True)
         # The root has no slope at zero.
         norm = jnp.where(energy > 0, jnp.sqrt(jnp.where(energy > 0, energy, 1)), 0)
         share = norm / (norm.mean(-1, keepdims=True) + 1e-6)
-        return x + x * share.astype(self.dtype) * scale + bias
+        return x + x * share.astype(self.dtype) * scale[None, None, None] + bias[None, None, None]
 
 
 convnext_tiny: partial[ConvNeXt] = partial(ConvNeXt, (96, 192, 384, 768), (3, 3, 9, 3))

@@ -17,6 +17,7 @@ from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import Mlp, dense, layer_norm
 from segjax.level import Level, Parts, level_at
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import at_least_float32
 
 TORCH_UNUSED = r"head\.|norm\.|.*\.(attn_mask|relative_\w+)$"
 """Names of timm's files that the encoder has no place for: the classifier's, the norm before it, and tables."""
@@ -184,14 +185,14 @@ class _WindowAttention(nn.Module):
         """Within windows (n windows places c), and there only within regions (windows places)."""
         channels = x.shape[-1]
         q, k, v = jnp.split(dense(3 * channels, use_bias=False, dtype=self.dtype, name="qkv")(x), 3, axis=-1)
-        q = q + self.param("q_bias", zeros, (channels,), jnp.float32).astype(self.dtype)
-        v = v + self.param("v_bias", zeros, (channels,), jnp.float32).astype(self.dtype)
+        q = q + self.param("q_bias", zeros, (channels,), jnp.float32).astype(self.dtype)[None, None, None]
+        v = v + self.param("v_bias", zeros, (channels,), jnp.float32).astype(self.dtype)[None, None, None]
         q, k, v = (each.reshape(*each.shape[:3], self.heads, channels // self.heads) for each in (q, k, v))
-        wide = jnp.promote_types(x.dtype, jnp.float32)
+        wide = at_least_float32(x.dtype)
         scale = self.param("logit_scale", constant(np.log(10)), (self.heads, 1, 1), jnp.float32)
-        scale = jnp.exp(jnp.minimum(scale.astype(wide), np.log(_LARGEST_SCALE)))
+        scale = jnp.exp(jnp.minimum(scale.astype(wide), math.log(_LARGEST_SCALE)))
         cosines = jnp.einsum("nwthc,nwshc->nwhts", _unit(q.astype(wide)), _unit(k.astype(wide)))
-        logits = cosines * scale + self._bias().astype(wide)
+        logits = cosines * scale[None, None] + self._bias().astype(wide)[None, None]
         apart = regions[:, None, :, None] != regions[:, None, None, :]
         weights = jax.nn.softmax(jnp.where(apart, logits + _OTHER_REGION, logits))
         y = jnp.einsum("nwhts,nwshc->nwthc", weights.astype(self.dtype), v).reshape(x.shape)

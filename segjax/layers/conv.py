@@ -60,7 +60,7 @@ class Conv(nn.Module):
             steps = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups}
             parts.append(ops.conv(jnp.asarray(x, self.dtype), kernel[:, :, before:], self.padding, **steps))
         if self.use_bias:
-            parts.append(self.param("bias", zeros, (self.width,), jnp.float32).astype(self.dtype))
+            parts.append(self.param("bias", zeros, (self.width,), jnp.float32).astype(self.dtype)[None, None, None])
         return reduce(jnp.add, parts)
 
 

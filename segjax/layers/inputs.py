@@ -48,7 +48,8 @@ class Normalized(nn.Module):
                 "images are stored that the statistics are of."
             )
         x = (jnp.asarray(image, jnp.float32) / WHITE[self.stored]) ** self.gamma
-        return self.model((x - jnp.array(self.mean)) / jnp.array(self.std), train=train)
+        mean, std = (jnp.array(each)[None, None, None] for each in (self.mean, self.std))
+        return self.model((x - mean) / std, train=train)
 
 
 class Standardized(nn.Module):

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax.errors import ExperimentError
+from segjax.ops.precision import at_least_float32
 
 
 class BatchNorm(nn.Module):
@@ -77,7 +78,7 @@ class BatchNorm(nn.Module):
 @partial(jax.jit, static_argnums=(1, 2))
 def _moments(x: Array, dtype: np.dtype, axis_name: str | None) -> tuple[Array, Array]:
     """Mean and (biased) variance of each channel, of all devices where they are named; never below zero by rounding."""
-    x = x.astype(jnp.promote_types(dtype, jnp.float32))
+    x = x.astype(at_least_float32(dtype))
     axes = tuple(range(x.ndim - 1))
     mean, square = x.mean(axes), (x * x).mean(axes)
     if axis_name is not None:
@@ -87,9 +88,10 @@ def _moments(x: Array, dtype: np.dtype, axis_name: str | None) -> tuple[Array, A
 
 @partial(jax.jit, static_argnums=(5, 6))
 def _normalised(x: Array, mean: Array, var: Array, scale: Array, bias: Array, epsilon: float, dtype: np.dtype) -> Array:
-    x = x.astype(jnp.promote_types(dtype, jnp.float32))
+    x = x.astype(at_least_float32(dtype))
     factor = scale * lax.rsqrt(var + epsilon)
-    return (x * factor + (bias - mean * factor)).astype(dtype)
+    factor, shift = (lax.broadcast_to_rank(each, x.ndim) for each in (factor, bias - mean * factor))
+    return (x * factor + shift).astype(dtype)
 
 
 BATCH_NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm, BatchNorm)
@@ -97,6 +99,33 @@ BATCH_NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm, BatchNorm)
 
 batch_norm: partial[BatchNorm] = partial(BatchNorm, momentum=0.9, epsilon=1e-5)
 """Batch normalisation with torch's momentum and epsilon; its statistics stay float32 whatever is computed in."""
+
+
+class _Promoting:
+    """One of Flax's norms, which leave it to jax what 16 bits are computed in, where jax is told to promote nothing."""
+
+    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
+        with jax.numpy_dtype_promotion("standard"):
+            return super().__call__(x)  # type: ignore[misc]
+
+
+class LayerNorm(_Promoting, nn.LayerNorm):
+    """Normalisation of each place over its channels (Ba et al. 2016), with the parameters and numbers of Flax's.
+
+    Examples:
+        >>> module = layers.norm.LayerNorm(dtype=jnp.bfloat16)
+        >>> run = lambda x: module.init_with_output(jax.random.key(0), x)[0]
+        >>> jax.eval_shape(run, jnp.zeros((1, 8, 4), jnp.bfloat16)).dtype.name
+        'bfloat16'
+    """
+
+
+class _GroupNorm(_Promoting, nn.GroupNorm):
+    pass
+
+
+class _InstanceNorm(_Promoting, nn.InstanceNorm):
+    pass
 
 
 def group_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.Module:
@@ -109,7 +138,7 @@ def group_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.
         (1, 8, 8, 32)
     """
     del use_running_average
-    return nn.GroupNorm(32, epsilon=1e-5, dtype=dtype, name=name)
+    return _GroupNorm(32, epsilon=1e-5, dtype=dtype, name=name)
 
 
 def instance_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.Module:
@@ -122,4 +151,4 @@ def instance_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> 
         (1, 8, 8, 32)
     """
     del use_running_average
-    return nn.InstanceNorm(epsilon=1e-5, use_bias=False, use_scale=False, dtype=dtype, name=name)
+    return _InstanceNorm(epsilon=1e-5, use_bias=False, use_scale=False, dtype=dtype, name=name)

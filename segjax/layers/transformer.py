@@ -11,8 +11,10 @@ from jaxtyping import Array, Float
 
 from segjax.layers.dense import Dense
 from segjax.layers.drawn import drawn
+from segjax.layers.norm import LayerNorm
+from segjax.ops.precision import at_least_float32
 
-layer_norm: partial[nn.LayerNorm] = partial(nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
+layer_norm: partial[LayerNorm] = partial(LayerNorm, epsilon=1e-6, use_fast_variance=False)
 """Layer normalisation over channels (Ba et al. 2016); its statistics are float32 whatever is computed in."""
 dense: partial[nn.Dense] = partial(Dense, kernel_init=drawn(truncated_normal(0.02)))
 """A linear layer that starts as those of transformers do."""
@@ -27,7 +29,7 @@ def attend(
     q, k, v = (x.reshape(*x.shape[:2], heads, x.shape[2] // heads) for x in (q, k, v))
     scale = q.shape[-1] ** -0.5
     # jax.nn.dot_product_attention is this in float32, even where the tokens are float64.
-    wide = jnp.promote_types(q.dtype, jnp.float32)
+    wide = at_least_float32(q.dtype)
     weights = jax.nn.softmax(jnp.einsum("nthc,nshc->nhts", q * scale, k, preferred_element_type=wide))
     return jnp.einsum("nhts,nshc->nthc", weights.astype(v.dtype), v).reshape(*q.shape[:2], heads * v.shape[3])
 
@@ -69,4 +71,4 @@ class LayerScale(nn.Module):
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
         """The branch, scaled."""
         gamma = self.param("gamma", nn.initializers.constant(self.start), (x.shape[-1],), jnp.float32)
-        return x * gamma.astype(self.dtype)
+        return x * jax.lax.broadcast_to_rank(gamma.astype(self.dtype), x.ndim)

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.losses.labels import widen
+from segjax.losses.labels import per_counted
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 
 @on_any_mesh
@@ -29,4 +30,4 @@ def attribute_cross_entropy(logits: Float[Array, "*n a"], attributes: Float[Arra
     known = ~jnp.isnan(attributes)
     logits, attributes = jnp.where(known, logits, 0), jnp.where(known, attributes, 0)
     each = jax.nn.softplus(logits) - logits * attributes
-    return jnp.sum(each, where=known) / jnp.maximum(known.sum(), 1)
+    return per_counted(jnp.sum(each, where=known), known.sum())

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from segjax.losses.labels import labels, widen
+from segjax.losses.labels import labels, per_counted
 from segjax.mask_numbers import is_counted, refuse_fractions
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 # The square of a distance, in pixels, that no image has; with the square of its height added it is still an int32.
 _FAR = 2**30
@@ -39,10 +40,14 @@ def boundary_loss(
         distances = signed_distance(mask, logits.shape[-1], ignore=ignore)
     if distances.shape != logits.shape:
         raise ValueError(f"distances have shape {distances.shape}: expected that of the logits, {logits.shape}.")
+
     # The softmax is computed again in the backward pass instead of being kept.
-    moment = jax.checkpoint(lambda logits: jnp.sum(jax.nn.softmax(widen(logits), axis=-1) * distances, axis=-1))(logits)
-    pixels = jnp.sum(label >= 0)
-    return jnp.sum(moment, where=label >= 0) / (jnp.maximum(pixels, 1) * logits.shape[-1])
+    @jax.checkpoint
+    def moment(logits: Array) -> Array:
+        softmax = jax.nn.softmax(widen(logits), axis=-1)
+        return jnp.sum(softmax * jnp.asarray(distances, softmax.dtype), axis=-1)
+
+    return per_counted(jnp.sum(moment(logits), where=label >= 0), logits.shape[-1] * jnp.sum(label >= 0))
 
 
 @on_any_mesh
@@ -73,7 +78,7 @@ def signed_distance(
             own.any(), _signed_distance, lambda own, other: jnp.zeros_like(own, jnp.float32), own, counted & ~own
         )
 
-    return jnp.moveaxis(jax.lax.map(one_class, jnp.arange(num_classes)), 0, -1)
+    return jnp.moveaxis(jax.lax.map(one_class, jnp.arange(num_classes, dtype=mask.dtype)), 0, -1)
 
 
 def _signed_distance(own: Bool[Array, "n h w"], other: Bool[Array, "n h w"]) -> Float[Array, "n h w"]:
@@ -91,7 +96,7 @@ def _distance(seed: Bool[Array, "n h w"]) -> Float[Array, "n h w"]:
 def _nearest(cost: Integer[Array, "n h w"]) -> Integer[Array, "n h w"]:
     """`min over j of cost[j] + (i - j)^2` down the columns, one j at a time: all at once would be an h-fold array."""
     height = cost.shape[1]
-    row = jnp.arange(height)[:, None]
+    row = jnp.arange(height)[None, :, None]
 
     def take(j: Array, best: Array) -> Array:
         return jnp.minimum(best, jax.lax.dynamic_slice_in_dim(cost, j, 1, axis=1) + (row - j) ** 2)

@@ -10,9 +10,10 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.losses.labels import widen
+from segjax.losses.labels import per_counted
 from segjax.ops.boxes import ciou, diou, giou
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 EPS = 1e-7
 """What torchvision adds to denominators."""
@@ -135,4 +136,4 @@ def _inputs(values: Array, truth: Array, counted: Array | None) -> tuple[Array, 
 
 
 def _mean(each: Float[Array, " *n"], counted: Bool[Array, " *n"]) -> Float[Array, ""]:
-    return jnp.sum(each, where=counted) / jnp.maximum(counted.sum(), 1)
+    return per_counted(jnp.sum(each, where=counted), counted.sum())

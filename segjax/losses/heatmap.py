@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.losses.labels import widen
+from segjax.losses.labels import per_counted
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 
 @on_any_mesh
@@ -46,4 +47,4 @@ def heatmap_focal(
     missed = -jnp.exp(alpha * log_no) * log_yes
     wrong = -jnp.exp(alpha * log_yes) * log_no * (1 - heatmap) ** beta
     total = jnp.sum(jnp.where(centre, missed, wrong), where=counted)
-    return total / jnp.maximum(centre.sum(), 1)
+    return per_counted(total, centre.sum())

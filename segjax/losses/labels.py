@@ -1,10 +1,10 @@
-"""What every loss does first with its logits and its mask."""
+"""What every loss does first with its logits and its mask, and last with its sum."""
 
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Integer, Shaped
+from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
 
 from segjax.mask_numbers import is_counted, refuse_fractions
 
@@ -31,9 +31,14 @@ def labels(
     return jnp.where(is_counted(mask, logits.shape[-1], ignore), mask, -1)
 
 
-def widen(x: Float[Array, " ..."]) -> Float[Array, " ..."]:
-    """`x` in float32, or in float64 if it is that already."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+def is_own(label: Integer[Array, "n h w"], num_classes: int) -> Bool[Array, "n h w {num_classes}"]:
+    """Whether each class is a pixel's own."""
+    return label[..., None] == jnp.arange(num_classes, dtype=label.dtype)[None, None, None]
+
+
+def per_counted(total: Float[Array, "*n"], counted: Integer[Array, "*n"]) -> Float[Array, "*n"]:
+    """A sum by how many it is of, and by 1 where nothing is counted."""
+    return total / jnp.maximum(counted, 1).astype(total.dtype)
 
 
 def sum_by_class(

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from segjax.losses.labels import labels, sum_by_class, widen
+from segjax.losses.labels import labels, sum_by_class
 from segjax.losses.region import Classes, average
 from segjax.losses.sigmoid import Mask, label_bands
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 
 @on_any_mesh
@@ -110,7 +111,7 @@ def _losses_and_slopes(softmax: Array, label: Array, skip_absent: bool) -> tuple
         # As a product, whose many partial sums keep what a sum from the largest term down would lose.
         return jnp.einsum("gp,gp->g", slopes, error, precision="highest"), jnp.where(own, -slopes, slopes)
 
-    return jax.lax.map(one_class, (jnp.arange(softmax.shape[0]), softmax))
+    return jax.lax.map(one_class, (jnp.arange(softmax.shape[0], dtype=label.dtype), softmax))
 
 
 def _jaccard_slopes(
@@ -127,8 +128,10 @@ def _jaccard_slopes(
     rank = jnp.arange(own.shape[0])
     inside = whole - found
     union = whole + rank + 1 - found
-    outside_slope = inside / (jnp.maximum(union - 1, 1) * union.astype(error.dtype))
+    before = jnp.maximum(union - 1, 1)
+    inside, union, before = (pixels.astype(error.dtype) for pixels in (inside, union, before))
+    outside_slope = inside / (before * union)
     # Without a pixel of the class the loss is complete at the first wrong one.
     outside_slope = jnp.where((whole == 0) & (rank == 0), 1, outside_slope)
-    slope = jnp.where(own, 1 / union, outside_slope) * counted[order]
+    slope = jnp.where(own, 1 / union, outside_slope) * counted[order].astype(error.dtype)
     return jnp.zeros_like(error).at[order].set(slope.astype(error.dtype), unique_indices=True)

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from segjax.losses.labels import Weights, labels, widen
+from segjax.losses.labels import Weights, is_own, labels
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 
 @on_any_mesh
@@ -164,7 +165,7 @@ def ohem_cross_entropy(
     weight = _pixel_weights(label, class_weights, loss.dtype)
 
     hardness = jax.lax.stop_gradient(jnp.where(label >= 0, loss, -jnp.inf))
-    required = jnp.ceil(min_fraction * jnp.sum(label >= 0)).astype(jnp.int32)
+    required = jnp.ceil(min_fraction * jnp.sum(label >= 0).astype(float)).astype(jnp.int32)
     ranked = jnp.sort(hardness.ravel(), descending=True)
     hardest = jnp.where(required > 0, ranked[jnp.maximum(required - 1, 0)], jnp.inf) if ranked.size else jnp.inf
     limit = -math.log(threshold) if threshold else math.inf
@@ -206,6 +207,6 @@ def _normaliser_and_score_jvp(
 @partial(jax.checkpoint, prevent_cse=False)
 def _tangents(logits: Array, label: Array, normaliser: Array, tangent: Array) -> tuple[Array, Array]:
     softmax = jnp.exp(widen(logits) - normaliser[..., None])
-    own = label[..., None] == jnp.arange(logits.shape[-1])
+    own = is_own(label, logits.shape[-1])
     tangent = widen(tangent)
     return jnp.sum(softmax * tangent, axis=-1), jnp.sum(tangent, axis=-1, where=own)

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Real
 
-from segjax.losses.labels import labels, sum_by_class, widen
+from segjax.losses.labels import is_own, labels, per_counted, sum_by_class
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 Classes = Literal["present", "all"]
 
@@ -157,8 +158,8 @@ def average(loss: Float[Array, "n k"], true: Real[Array, "n k"], classes: Classe
     chosen = (true if classes == "present" else true.sum(1, keepdims=True)) > 0
     chosen = jnp.broadcast_to(chosen, loss.shape)
     counted = chosen.sum(1)
-    each = jnp.sum(loss, axis=1, where=chosen) / jnp.maximum(counted, 1)
-    return each.sum() / jnp.maximum(jnp.sum(counted > 0), 1)
+    each = per_counted(jnp.sum(loss, axis=1, where=chosen), counted)
+    return per_counted(each.sum(), jnp.sum(counted > 0))
 
 
 def _overlaps(
@@ -214,7 +215,7 @@ def _tangents(logits: Array, label: Array, normaliser: Array, tangent: Array) ->
     normaliser = jax.lax.optimization_barrier(normaliser)
     softmax = jnp.exp(widen(logits) - normaliser[..., None])
     tangent = widen(tangent)
-    own = label[..., None] == jnp.arange(logits.shape[-1])
+    own = is_own(label, logits.shape[-1])
     # Of the tangent, what is alike for all classes drops out of a softmax.
     alike = jnp.sum(softmax * tangent, axis=-1)
     at_own = _own(logits, label, normaliser) * (jnp.sum(tangent, axis=-1, where=own) - alike)

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from segjax.losses.boundary import signed_distance
-from segjax.losses.labels import Weights, widen
+from segjax.losses.labels import Weights, per_counted
 from segjax.mask_numbers import is_counted
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 Mask = Integer[Array, "n h w k"] | Integer[Array, "n h w"]
 
@@ -45,7 +46,7 @@ def binary_cross_entropy(
                 f"positive_weights have shape {weights.shape}: expected one for each of {logits.shape[-1]}."
             )
         each = each * jnp.where(label > 0, weights, 1)
-    return jnp.sum(each, where=label >= 0) / jnp.maximum(jnp.sum(label >= 0), 1)
+    return per_counted(jnp.sum(each, where=label >= 0), jnp.sum(label >= 0))
 
 
 @on_any_mesh
@@ -74,7 +75,7 @@ def sigmoid_focal(
     if alpha is not None:
         loss = loss * jnp.where(label > 0, alpha, 1 - alpha)
     counted = label >= 0
-    of_labels = jnp.sum(loss, axis=(0, 1, 2), where=counted) / jnp.maximum(counted.sum((0, 1, 2)), 1)
+    of_labels = per_counted(jnp.sum(loss, axis=(0, 1, 2), where=counted), counted.sum((0, 1, 2)))
     return of_labels.mean()
 
 
@@ -170,8 +171,8 @@ def sigmoid_boundary(logits: Float[Array, "n h w k"], mask: Mask, *, ignore: int
     def of_label(label: Integer[Array, "n h w"]) -> Float[Array, "n h w"]:
         return signed_distance(label, 2, ignore=-1)[..., 1]
 
-    distances = jnp.moveaxis(jax.lax.map(of_label, jnp.moveaxis(label, -1, 0)), 0, -1)
-    return jnp.sum(jax.nn.sigmoid(logits) * distances, where=counted) / jnp.maximum(counted.sum(), 1)
+    distances = jnp.moveaxis(jax.lax.map(of_label, jnp.moveaxis(label, -1, 0)), 0, -1).astype(logits.dtype)
+    return per_counted(jnp.sum(jax.nn.sigmoid(logits) * distances, where=counted), counted.sum())
 
 
 def label_bands(logits: Float[Array, "n h w k"], mask: Mask, ignore: int) -> Integer[Array, "n h w k"]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.losses.labels import widen
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 
 @on_any_mesh

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from segjax.losses.labels import Weights, widen
+from segjax.losses.labels import Weights
 from segjax.losses.pixelwise import cross_entropy_sums
 from segjax.mask_numbers import ignored, refuse_fractions
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 from segjax.ops.resize import resize
 
 Sums = TypeVar("Sums")

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
+from segjax.ops.precision import widen
+
 Loss = Callable[[Float[Array, "n h w k"], Integer[Array, "n h w"]], Float[Array, ""]]
 
 
@@ -22,6 +24,6 @@ def weighted_sum(*terms: tuple[float, Loss]) -> Loss:
     """
 
     def loss(logits: Float[Array, "n h w k"], mask: Integer[Array, "n h w"]) -> Float[Array, ""]:
-        return sum((weight * term(logits, mask) for weight, term in terms), start=jnp.float32(0))
+        return jnp.asarray(sum((weight * widen(term(logits, mask)) for weight, term in terms), start=0.0))
 
     return loss

@@ -33,7 +33,7 @@ def attribute_confusion(
     right = jnp.take_along_axis(highest, found[:, None], 1)[:, 0]
     true = jnp.where(right, found, highest.argmax(-1))
     counted = ~jnp.isnan(attributes).any(-1)
-    size, each = scores.shape[-1], jnp.where(jnp.isnan(scores).any(-1), jnp.nan, 1)
+    size, each = scores.shape[-1], jnp.where(jnp.isnan(scores).any(-1), jnp.nan, 1.0)
     return jnp.zeros((size, size), jnp.float32).at[jnp.where(counted, true, size), found].add(each, mode="drop")
 
 

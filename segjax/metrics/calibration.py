@@ -43,7 +43,7 @@ def calibration_counts(
     refuse_fractions(mask=mask)
     mask = jnp.asarray(mask, jnp.int32)
     confidence = jax.nn.softmax(logits.astype(jnp.float32), axis=-1).max(-1)
-    right = logits.argmax(-1) == mask
+    right = logits.argmax(-1).astype(mask.dtype) == mask
     # Row by row, so that no running float32 sum grows large beside what is added to it.
     by_row = jax.vmap(jax.vmap(partial(_row_counts, bins=bins)))
     return by_row(confidence, right.astype(jnp.float32), is_counted(mask, logits.shape[-1], ignore)).sum((0, 1))

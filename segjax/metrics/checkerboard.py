@@ -21,7 +21,7 @@ def power_spectrum(logits: Inexact[Array | np.ndarray, "n h w k"]) -> Float[Arra
     """
     logits = jnp.asarray(logits, jnp.float32)
     _, height, width, _ = logits.shape
-    fade = np.outer(_hann(height), _hann(width))[..., None].astype(np.float32)
+    fade = np.outer(_hann(height), _hann(width))[None, ..., None].astype(np.float32)
     centred = logits - logits.mean((1, 2), keepdims=True)
     amplitude = jnp.fft.fft2(fade * centred, axes=(1, 2))
     return (jnp.abs(amplitude) ** 2).mean((0, 3)) / (fade**2).sum()

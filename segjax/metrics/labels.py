@@ -51,10 +51,10 @@ def label_counts(
     n, k = logits.shape[0], logits.shape[-1]
     mask = jnp.asarray(mask, jnp.int32)
     probability = jax.nn.sigmoid(logits.astype(jnp.float32))
-    probability = jnp.where(jnp.isnan(probability), mask <= 0, probability)
+    probability = jnp.where(jnp.isnan(probability), (mask <= 0).astype(jnp.float32), probability)
     bins = jnp.clip(jnp.floor(probability * BINS).astype(jnp.int32), 0, BINS - 1)
-    place = (jnp.arange(n)[:, None, None, None] * k + jnp.arange(k)) * BINS + bins
-    cell = jnp.where(is_counted(mask, k, ignore), 2 * place + (mask > 0), n * k * BINS * 2)
+    place = jnp.arange(n * k, dtype=jnp.int32).reshape(n, 1, 1, k) * BINS + bins
+    cell = jnp.where(is_counted(mask, k, ignore), 2 * place + (mask > 0).astype(jnp.int32), n * k * BINS * 2)
     return jnp.zeros(n * k * BINS * 2, jnp.int32).at[cell].add(1, mode="drop").reshape(n, k, BINS, 2)
 
 

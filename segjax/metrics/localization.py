@@ -49,10 +49,11 @@ def localization_counts(
             f"boxes have shape {boxes.shape} and labels {labels.shape}, the true ones {true_boxes.shape} and "
             f"{true_labels.shape}: expected (n, 4) and (n,) twice."
         )
-    labels, true_labels = jnp.asarray(labels), jnp.asarray(true_labels)
+    labels, true_labels = jnp.asarray(labels, jnp.int32), jnp.asarray(true_labels, jnp.int32)
     overlap = iou(boxes, true_boxes)
     right_box, right_class = overlap >= 0.5, labels == true_labels
-    values = jnp.stack([jnp.ones_like(overlap), overlap, right_box, right_class, right_box & right_class], axis=-1)
+    right = (each.astype(overlap.dtype) for each in (right_box, right_class, right_box & right_class))
+    values = jnp.stack([jnp.ones_like(overlap), overlap, *right], axis=-1)
     row = jnp.where(true_labels < 0, num_classes, true_labels)
     return jnp.zeros((num_classes, 5), jnp.float32).at[row].add(values, mode="drop")
 

@@ -73,7 +73,7 @@ class Centers(struct.PyTreeNode):
 
         def back(maps: Centers, axes: tuple[int, ...]) -> Centers:
             turned = jax.tree.map(lambda x: jnp.flip(x, [axis + 1 for axis in axes]), maps)
-            mirrored = jnp.array([1 in axes, 0 in axes])  # of x and y
+            mirrored = jnp.array([1 in axes, 0 in axes])[None, None, None]  # of x and y
             return turned.replace(offset=jnp.where(mirrored, 1 - turned.offset, turned.offset))
 
         views = [self, *map(back, others, flips)]

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.layers import normalized_conv
+from segjax.ops.precision import at_least_float32
 
 
 class Classifier(nn.Module):
@@ -50,7 +50,7 @@ class Classifier(nn.Module):
         if self.conv is not None:
             fields = {"norm": self.encoder.norm, "dtype": self.encoder.dtype}
             x = self.activation(normalized_conv(x, self.width, 1, self.conv, train=train, **fields))
-        wide = jnp.promote_types(x.dtype, jnp.float32)
+        wide = at_least_float32(x.dtype)
         x = ops.adaptive_avg_pool(x, self.grid).transpose(0, 3, 1, 2).reshape(x.shape[0], -1)  # channel by channel
         for name, width in self.hidden:
             x = self.activation(nn.Dense(width, dtype=wide, name=name)(x))

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import flax.linen as nn
-import jax.numpy as jnp
 from flax.linen.initializers import lecun_normal
 from jaxtyping import Array, Float
 
 from segjax.layers import Conv, ConvBlock
+from segjax.ops.precision import at_least_float32
 
 
 class FullResolutionCNN(nn.Module):
@@ -32,5 +32,5 @@ class FullResolutionCNN(nn.Module):
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w num_classes"]:
         """Logits of the image's size, float32 at least."""
         x = self.block(self.widths, name="body")(image, train=train)
-        wide = jnp.promote_types(x.dtype, jnp.float32)
+        wide = at_least_float32(x.dtype)
         return Conv(self.num_classes, 1, kernel_init=lecun_normal(), dtype=wide, name="head")(x)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from segjax import ops
 from segjax.layers import Conv, ConvBlock, largest
 from segjax.level import Level
+from segjax.ops.precision import at_least_float32
 
 
 class ThreeByThree(Conv):
@@ -60,7 +61,7 @@ class AuxiliaryHead(nn.Module):
             raise ValueError(f"Level {self.level} of the encoder has no features: let the auxiliary head read another.")
         y = self.block((max(1, level.width // 4),), name="hidden")(level.features, train=train)
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        wide = jnp.promote_types(y.dtype, jnp.float32)
+        wide = at_least_float32(y.dtype)
         y = Conv(self.num_classes, 1, kernel_init=lecun_normal(), dtype=wide, name="logits")(y)
         return ops.resize(y, levels[0].size, method="bilinear")
 
@@ -91,7 +92,7 @@ class ImageHead(nn.Module):
         assert x is not None
         y = x.mean((1, 2)) if self.pooling == "avg" else largest(x)
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        y = nn.Dense(self.num_classes, dtype=jnp.promote_types(y.dtype, jnp.float32), name="logits")(y)
+        y = nn.Dense(self.num_classes, dtype=at_least_float32(y.dtype), name="logits")(y)
         return y if self.activation is None else self.activation(y)
 
 

@@ -41,8 +41,8 @@ class Located(NamedTuple):
         """
 
         def back(box: Array, axes: tuple[int, ...]) -> Array:
-            mirrored = jnp.array([1 in axes, 0 in axes])  # of x and y
-            corner = jnp.where(mirrored, jnp.array(size[::-1]) - box[:, :2] - box[:, 2:], box[:, :2])
+            mirrored = jnp.array([[1 in axes, 0 in axes]])  # of x and y
+            corner = jnp.where(mirrored, jnp.array([size[::-1]], box.dtype) - box[:, :2] - box[:, 2:], box[:, :2])
             return jnp.concatenate([corner, box[:, 2:]], axis=-1)
 
         boxes = jnp.stack([self.box, *(back(one.box, axes) for one, axes in zip(others, flips, strict=True))])
@@ -115,7 +115,7 @@ class RegressedBox(nn.Module):
         x = ops.adaptive_avg_pool(x, self.grid)
         x = nn.relu(nn.Dense(self.width, name="hidden")(x.reshape(x.shape[0], -1)))
         x = jax.nn.sigmoid(nn.Dense(4, dtype=jnp.float32, name="box")(x))
-        return boxes.convert(x * jnp.array([columns, rows] * 2, jnp.float32), "cxcywh", "xywh"), None
+        return boxes.convert(x * jnp.array([[columns, rows] * 2], jnp.float32), "cxcywh", "xywh"), None
 
 
 class ExtremePointBox(nn.Module):
@@ -143,7 +143,7 @@ class ExtremePointBox(nn.Module):
         level = self.decoder(levels, train=train)[0]
         maps = nn.Conv(4, (1, 1), dtype=jnp.float32, name="extremes")(level.features)
         # The last cell may lie half beyond the image.
-        points = jnp.minimum(ops.soft_argmax(maps) * level.stride, jnp.array([columns, rows], jnp.float32))
+        points = jnp.minimum(ops.soft_argmax(maps) * level.stride, jnp.array([[[columns, rows]]], jnp.float32))
         first = jnp.stack([points[:, 0, 0], points[:, 1, 1]], axis=-1)
         second = jnp.stack([points[:, 2, 0], points[:, 3, 1]], axis=-1)
         # Before they have learned they lie in any order, and a box of negative size would have no gradient.

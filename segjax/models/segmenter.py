@@ -5,13 +5,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax.numpy as jnp
 from flax.linen.initializers import lecun_normal
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax.layers import Conv
 from segjax.level import Level, from_image, level_at
+from segjax.ops.precision import at_least_float32
 from segjax.upsampling import Bilinear
 
 _one_by_one = partial(Conv, window=1, kernel_init=lecun_normal())
@@ -114,7 +114,7 @@ class DeeplySupervised(nn.Module):
 def _wide(level: Level) -> DTypeLike:
     """What logits are computed in: float32 at least."""
     assert level.features is not None
-    return jnp.promote_types(level.features.dtype, jnp.float32)
+    return at_least_float32(level.features.dtype)
 
 
 def _climbed(x: Level, image: Array, stride: int, upsample: Callable[..., nn.Module]) -> Array:

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Integer, Key, Shaped
 
 from segjax.luma import LUMA
 from segjax.ops.meshes import on_any_mesh
-from segjax.ops.warp import computed_in, rounded_as, warp, warp_boxes
+from segjax.ops.precision import widen
+from segjax.ops.warp import rounded_as, warp, warp_boxes
 
 
 class Augmented(NamedTuple):
@@ -120,7 +121,7 @@ def _draw(
     factor = jnp.exp(jax.random.uniform(_key(key, "scale"), minval=low, maxval=high))
     factor = jnp.where(low == high, scale[0], factor)  # exactly, since exp(log(x)) is not x
     # Whole pixels, so that a crop alone copies pixels.
-    slack = jnp.trunc(jnp.array(source[:2]) * factor - jnp.array(size)).astype(jnp.int32)
+    slack = jnp.trunc(jnp.array(source[:2], factor.dtype) * factor - jnp.array(size, factor.dtype)).astype(jnp.int32)
     corner = jax.random.randint(_key(key, "corner"), (2,), jnp.minimum(slack, 0), jnp.maximum(slack, 0) + 1)
     angle = jnp.radians(jax.random.uniform(_key(key, "angle"), minval=-rotate, maxval=rotate))
     quarters = jax.random.randint(_key(key, "quarters"), (), 0, 4)
@@ -132,9 +133,9 @@ def _as_map(drawn: _Drawn, size: tuple[int, int]) -> Float[Array, "2 3"]:
     cosine, sine = jnp.cos(drawn.angle), jnp.sin(drawn.angle)
     turn = jnp.array([[cosine, sine], [-sine, cosine]])
     quarters = jnp.array([[[1, 0], [0, 1]], [[0, 1], [-1, 0]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]]], turn.dtype)
-    linear = turn @ quarters[drawn.quarters] * jnp.where(drawn.mirrored, -1, 1) / drawn.scale
-    middle = jnp.array([size[1], size[0]]) / 2
-    shift = (drawn.corner[::-1] + middle) / drawn.scale - linear @ middle
+    linear = turn @ quarters[drawn.quarters] * jnp.where(drawn.mirrored, -1, 1)[None] / drawn.scale
+    middle = jnp.array([size[1], size[0]], turn.dtype) / 2
+    shift = (drawn.corner[::-1].astype(turn.dtype) + middle) / drawn.scale - linear @ middle
     return jnp.concatenate([linear, shift[:, None]], axis=1)
 
 
@@ -171,13 +172,13 @@ def _recolored(
         return image
     most = jnp.array([brightness, contrast, saturation])
     brighter, steeper, richer = 1 + jax.random.uniform(key, (3,), minval=-1.0) * most
-    wide = image.astype(computed_in(image))
+    wide = widen(image)
     channels = image.shape[2]
-    luma = jnp.array(LUMA) if channels == 3 else jnp.full(channels, 1 / channels)
+    luma = (jnp.array(LUMA) if channels == 3 else jnp.full(channels, 1 / channels))[None, None]
     if channels == 3:
         grey = (wide * luma).sum(axis=2, keepdims=True)
         wide = grey + richer * (wide - grey)
-    mean = wide.mean(axis=(0, 1))
+    mean = wide.mean(axis=(0, 1), keepdims=True)
     if not jnp.issubdtype(image.dtype, jnp.floating):
         mean = (mean * luma).sum()
     return rounded_as(image, brighter * (mean + steeper * (wide - mean)))
@@ -190,9 +191,9 @@ def _spoilt(
     powers, lens, sensor = jax.random.split(key, 3)
     if gamma:
         exponent = (1 + gamma) ** jax.random.uniform(powers, minval=-1.0)
-        wide = image.astype(computed_in(image))
+        wide = widen(image)
         together = (0, 1) if jnp.issubdtype(image.dtype, jnp.floating) else (0, 1, 2)  # bands in units of their own
-        low, high = jnp.minimum(wide.min(axis=together), 0), wide.max(axis=together)
+        low, high = jnp.minimum(wide.min(together, keepdims=True), 0), wide.max(together, keepdims=True)
         share = ((wide - low) / jnp.where(high > low, high - low, 1)) ** exponent
         image = jnp.where(high > low, rounded_as(image, share * (high - low) + low), image)
     if blur:
@@ -201,18 +202,18 @@ def _spoilt(
         image = jnp.where((wanted < 0.5) & (sigma > 0.1), _blurred(image, sigma, blur), image)
     if noise:
         share, grains = jax.random.split(sensor)
-        wide = image.astype(computed_in(image))
-        deviation = wide.std(axis=(0, 1)) * jax.random.uniform(share, maxval=noise)
+        wide = widen(image)
+        deviation = wide.std(axis=(0, 1), keepdims=True) * jax.random.uniform(share, maxval=noise)
         image = rounded_as(image, wide + deviation * jax.random.normal(grains, image.shape))
     return image
 
 
 def _blurred(image: Shaped[Array, "h w c"], sigma: Array, greatest: float) -> Shaped[Array, "h w c"]:
     """Under a Gaussian, reflected about the centres of edge pixels as OpenCV does."""
-    blurred = image.astype(computed_in(image))
+    blurred = widen(image)
     for axis in (0, 1):
         reach = min(math.ceil(4 * greatest), image.shape[axis] - 1)
-        offsets = jnp.arange(-reach, reach + 1)
+        offsets = jnp.arange(-reach, reach + 1, dtype=sigma.dtype)
         weights = jnp.exp(-0.5 * (offsets / sigma) ** 2)
         around = [(reach, reach) if axis == other else (0, 0) for other in range(3)]
         wide = jnp.pad(blurred, around, mode="reflect")

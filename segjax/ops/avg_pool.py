@@ -14,6 +14,7 @@ from segjax.ops.geometry import Pair
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.pool_geometry import PoolGeometry
 from segjax.ops.pool_windows import FEW_CELLS, window_cells
+from segjax.ops.precision import widen
 from segjax.ops.resize import resize
 
 
@@ -49,9 +50,9 @@ def avg_pool(
         raise ValueError(f"avg_pool takes floating (n, h, w, c), got {x.dtype} of shape {x.shape}.")
     _, h, w, _ = x.shape
     geometry = PoolGeometry.of((h, w), window, strides, padding, 1, ceil_mode)
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = widen(x)
     rows, columns = (_counts(geometry, axis, count_include_pad) for axis in (0, 1))
-    counts = np.multiply.outer(rows, columns)[..., None]
+    counts = np.multiply.outer(rows, columns)[None, ..., None]
     return (_sums(wide, geometry) / jnp.asarray(counts, wide.dtype)).astype(x.dtype)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
 from segjax.ops.phases import apart, woven
+from segjax.ops.precision import at_least_float32
 
 
 @on_any_mesh
@@ -54,7 +55,7 @@ def carafe(
         raise ValueError(
             f"carafe of shape {x.shape} needs kernels ({n} {h}*f {w}*f {groups}*k*k) with k odd, got {kernels.shape}."
         )
-    wide = jnp.promote_types(x.dtype, jnp.float32)
+    wide = at_least_float32(x.dtype)
     features = x.reshape(n, h, w, groups, c // groups).astype(wide)
     weights = kernels.reshape(n, h, factor, w, factor, groups, size, size).astype(wide)
     y = derivative(reassembly(size), 2, features, weights)

@@ -98,7 +98,7 @@ def _block_diagonals(kernel: Array, groups: int, together: int) -> list[Array]:
     """The kernels of the convolutions that the groups make, `together` of them each."""
     kh, kw, c, k = kernel.shape
     blocks = kernel.reshape(kh, kw, groups // together, together, c // groups, 1, k)
-    dense = blocks * jnp.eye(together, dtype=kernel.dtype)[:, None, :, None]
+    dense = blocks * jnp.eye(together, dtype=kernel.dtype)[None, None, None, :, None, :, None]
     return list(jnp.moveaxis(dense, 2, 0).reshape(groups // together, kh, kw, together * c // groups, together * k))
 
 

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from segjax.ops.geometry import ConvGeometry, Padding, extent
+from segjax.ops.precision import at_least_float32, widen
 from segjax.ops.seen import padded_by, seen_along, seen_by_taps
 
 _PRODUCTS_AT_ONCE = 50
@@ -47,7 +48,7 @@ def kernel_gradient(
     Images and columns are added up last. As sums within the loop they are loops over single numbers to XLA, in five
     times the time; what is added number by number goes by vectors of channels.
     """
-    wide = jnp.promote_types(upstream.dtype, jnp.float32)
+    wide = at_least_float32(upstream.dtype)
     geometry, blind = _seeing(geometry)
     padded = padded_by(x, geometry.pads)
     n, rows, columns, c = upstream.shape
@@ -62,7 +63,7 @@ def kernel_gradient(
         for i, gradient in enumerate(above):
             rows_seen = (seen(i * stride + row * dilation) for row in range(geometry.taps[0]))
             parts = [part for row in rows_seen for part in seen_along(row, geometry)]
-            sums = [before + part * gradient for before, part in zip(sums, parts, strict=True)]
+            sums = [before + widen(part) * gradient for before, part in zip(sums, parts, strict=True)]
         return sums
 
     zeros = [jnp.zeros((n, 1, columns, c), wide)] * taps
@@ -94,6 +95,6 @@ def _seeing(geometry: ConvGeometry) -> tuple[ConvGeometry, Padding]:
 
 
 def _sum_over_taps(padded: Array, kernel: Array, geometry: ConvGeometry) -> Array:
-    wide = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.promote_types(kernel.dtype, jnp.float32))
-    products = (part * weights for part, weights in zip(seen_by_taps(padded, geometry), wide, strict=True))
+    wide = widen(kernel.reshape(-1, 1, 1, 1, kernel.shape[-1]))
+    products = (widen(part) * weights for part, weights in zip(seen_by_taps(padded, geometry), wide, strict=True))
     return functools.reduce(jnp.add, products).astype(padded.dtype)

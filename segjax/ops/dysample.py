@@ -13,6 +13,7 @@ from segjax.ops.grid_sample import clip_to_border, read
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.near_points import REACH, read_near
 from segjax.ops.phases import woven
+from segjax.ops.precision import at_least_float32, widen
 
 
 @on_any_mesh
@@ -60,18 +61,19 @@ def dysample(
 
 def _by_gathers(x: Array, offsets: Array, factor: int, groups: int) -> Array:
     n, h, w, c = x.shape
-    offsets = offsets.astype(jnp.promote_types(offsets.dtype, jnp.float32))
+    offsets = widen(offsets)
     moves = offsets.reshape(n, h, w, 2, groups, factor, factor).transpose(3, 0, 4, 1, 5, 2, 6)  # axis n g h u w v
-    start = (np.arange(factor) + 0.5) / factor - 0.5
+    start = ((np.arange(factor) + 0.5) / factor - 0.5)[None]
     # A size that is a symbol of `jax.export` is known when the program runs.
     count = jnp.arange if symbolic(h, w) else np.arange
-    rows = moves[1] + (count(h)[:, None] + start).astype(moves.dtype)[:, :, None, None]
-    columns = moves[0] + (count(w)[:, None] + start).astype(moves.dtype)
+    down, across = ((count(length)[:, None] + start).astype(moves.dtype) for length in (h, w))
+    rows = moves[1] + down[None, None, :, :, None, None]
+    columns = moves[0] + across[None, None, None, None]
 
     fine = (n, groups, h * factor, w * factor)
     rows = clip_to_border(rows.reshape(fine), h)
     columns = clip_to_border(columns.reshape(fine), w)
-    grouped = x.astype(jnp.promote_types(x.dtype, jnp.float32)).reshape(n, h, w, groups, c // groups)
+    grouped = widen(x).reshape(n, h, w, groups, c // groups)
     by_group = jax.vmap(partial(read, method="bilinear"), in_axes=(2, 0, 0), out_axes=2)
     return jax.vmap(by_group)(grouped, rows, columns).reshape(n, h * factor, w * factor, c).astype(x.dtype)
 
@@ -87,7 +89,7 @@ def _on_tpus(x: Array, offsets: Array, factor: int, groups: int) -> Array:
 
 def _by_windows(x: Array, offsets: Array, factor: int, groups: int) -> Array:
     n, h, w, c = x.shape
-    wide = jnp.promote_types(x.dtype, jnp.float32)
+    wide = at_least_float32(x.dtype)
     down, right = (each.astype(wide) for each in _distances(offsets, factor, groups))
     phases = read_near(x.reshape(n, h, w, groups, c // groups), down, right)
     return woven([phase.reshape(x.shape) for phase in phases], (factor, factor))
@@ -96,7 +98,7 @@ def _by_windows(x: Array, offsets: Array, factor: int, groups: int) -> Array:
 def _distances(offsets: Array, factor: int, groups: int) -> tuple[Array, Array]:
     """How far down and to the right of pixel (h, w) each phase's points lie, (phase n h w g)."""
     n, h, w, _ = offsets.shape
-    moves = offsets.astype(jnp.promote_types(offsets.dtype, jnp.float32)).reshape(n, h, w, 2, groups, factor, factor)
+    moves = widen(offsets).reshape(n, h, w, 2, groups, factor, factor)
     start = (np.arange(factor) + 0.5) / factor - 0.5
     count = jnp.arange if symbolic(h, w) else np.arange
 
@@ -104,5 +106,5 @@ def _distances(offsets: Array, factor: int, groups: int) -> tuple[Array, Array]:
         positions = clip_to_border(moves[:, :, :, axis] + (places + start).astype(moves.dtype), size)
         return jnp.moveaxis(positions - places.astype(moves.dtype), (4, 5), (0, 1)).reshape(factor**2, n, h, w, groups)
 
-    rows, columns = count(h)[:, None, None, None, None], count(w)[:, None, None, None]
-    return along(1, h, rows, start[:, None]), along(0, w, columns, start)
+    rows, columns = count(h).reshape(1, -1, 1, 1, 1, 1), count(w).reshape(1, 1, -1, 1, 1, 1)
+    return along(1, h, rows, start.reshape(1, 1, 1, 1, -1, 1)), along(0, w, columns, start.reshape(1, 1, 1, 1, 1, -1))

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, known
+from segjax.ops.precision import widen
 
 SampleMethod = Literal["bilinear", "nearest"]
 PaddingMode = Literal["zeros", "border", "reflection"]
@@ -58,11 +59,11 @@ def grid_sample(
     if padding_mode not in get_args(PaddingMode):
         raise ValueError(f"padding_mode must be one of {', '.join(get_args(PaddingMode))}, got {padding_mode!r}.")
 
-    grid = grid.astype(jnp.promote_types(grid.dtype, jnp.float32))
+    grid = widen(grid)
     grid = jnp.where(jnp.isnan(grid), -1, grid)
     columns = _position(grid[..., 0], x.shape[2], padding_mode, align_corners)
     rows = _position(grid[..., 1], x.shape[1], padding_mode, align_corners)
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = widen(x)
     return jax.vmap(partial(read, method=method))(wide, rows, columns).astype(x.dtype)
 
 
@@ -209,7 +210,7 @@ def _add_by_sorting(table: Array, rows: Array, index: Array) -> Array:
         return before[0] | after[0], jnp.where(after[0], after[1], before[1] + after[1])
 
     _, totals = lax.associative_scan(add, (starts[:, None], rows))
-    places = jnp.arange(table.shape[0])
+    places = jnp.arange(table.shape[0], dtype=index.dtype)
     last = jnp.searchsorted(index, places, side="right") - 1
     named = (last >= 0) & (index[last] == places)
     return table + jnp.where(named[:, None], totals[last], 0)

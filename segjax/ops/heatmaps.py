@@ -108,9 +108,9 @@ def _of_images(
     centre = corner + extent / 2
     cell = jnp.floor(centre)
     has_class = (labels >= 0) & (labels < num_classes) & jnp.all(extent > 0, axis=-1)
-    is_object = has_class & ~crowd & jnp.all((cell >= 0) & (cell < jnp.array(size[::-1])), axis=-1)
+    is_object = has_class & ~crowd & jnp.all((cell >= 0) & (cell < jnp.array([size[::-1]], cell.dtype)), axis=-1)
 
-    columns, rows = jnp.arange(size[1]), jnp.arange(size[0])
+    columns, rows = (jnp.arange(length, dtype=cell.dtype)[None] for length in reversed(size))
     radius = jnp.floor(gaussian_radius(extent[:, 0], extent[:, 1], min_overlap))[:, None]
     around = _gaussian(rows - cell[:, 1:], radius), _gaussian(columns - cell[:, :1], radius)
     heatmap = _paint(around, labels, is_object, num_classes)
@@ -134,7 +134,7 @@ def _gaussian(distance: Float[Array, "m length"], radius: Float[Array, "m 1"]) -
 
 
 def _between(
-    cell: Int[Array, " length"], low: Float[Array, "m 1"], high: Float[Array, "m 1"]
+    cell: Float[Array, "1 length"], low: Float[Array, "m 1"], high: Float[Array, "m 1"]
 ) -> Float[Array, "m length"]:
     """1 where the middle of a cell lies from `low` to `high`, 0 elsewhere."""
     return ((low <= cell + 0.5) & (cell + 0.5 < high)).astype(low.dtype)
@@ -155,7 +155,7 @@ def _paint(
 
     def add(planes: Array, box: tuple[Array, Array, Array]) -> tuple[Array, None]:
         rows, columns, label = box
-        return planes.at[label].max(rows[:, None] * columns), None
+        return planes.at[label].max(rows[:, None] * columns[None]), None
 
     blank = jnp.zeros((num_classes, rows.shape[1], columns.shape[1]), rows.dtype)
     blank, _ = varying_alike(blank, rows)  # as what is added to it

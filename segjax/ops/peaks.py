@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int32, Shaped
 
 from segjax.ops.geometry import symbolic
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 
 class Peaks(NamedTuple):
@@ -40,7 +41,7 @@ def find_peaks(logits: Float[Array, "n h w k"], max_boxes: int) -> Peaks:
     if logits.ndim != 4 or 0 in logits.shape[1:] or max_boxes < 1:
         raise ValueError(f"find_peaks needs (n h w k) and max_boxes of at least 1, got {logits.shape} and {max_boxes}.")
     n, height, width, num_classes = logits.shape
-    logits = _widen(lax.stop_gradient(logits))
+    logits = widen(lax.stop_gradient(logits))
     logits = jnp.where(jnp.isnan(logits), -jnp.inf, logits)  # or it would hide what is around it
     pooled = lax.reduce_window(logits, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
     peaks = jnp.where(logits == pooled, logits, -jnp.inf).reshape(n, height * width * num_classes)
@@ -83,8 +84,8 @@ def boxes_at_peaks(
         >>> ops.boxes_at_peaks(peaks, size, offset, stride=4).tolist()  # 8 pixels around (14, 10)
         [[[10.0, 6.0, 8.0, 8.0]]]
     """
-    extent, shift = jnp.maximum(_widen(values_at_peaks(peaks, size)), 0), _widen(values_at_peaks(peaks, offset))
-    centre = jnp.stack([peaks.columns, peaks.rows], axis=-1) + shift
+    extent, shift = jnp.maximum(widen(values_at_peaks(peaks, size)), 0), widen(values_at_peaks(peaks, offset))
+    centre = jnp.stack([peaks.columns, peaks.rows], axis=-1).astype(shift.dtype) + shift
     boxes = jnp.concatenate([centre - extent / 2, extent], axis=-1) * stride
     return jnp.where((peaks.labels >= 0)[..., None], boxes, 0)
 
@@ -106,12 +107,11 @@ def soft_argmax(logits: Float[Array, "n h w k"]) -> Float[Array, "n k 2"]:
     """
     if logits.ndim != 4 or 0 in logits.shape[1:3]:
         raise ValueError(f"soft_argmax needs (n h w k) with at least one cell, got shape {logits.shape}.")
-    share = jax.nn.softmax(_widen(logits), axis=(1, 2))
+    share = jax.nn.softmax(widen(logits), axis=(1, 2))
     # Sums, not products of matrices, which a GPU rounds.
     along_x, along_y = share.sum(1), share.sum(2)
-    means = [jnp.sum(each * (jnp.arange(each.shape[1])[:, None] + 0.5), axis=1) for each in (along_x, along_y)]
+    means = [
+        jnp.sum(each * (jnp.arange(each.shape[1], dtype=each.dtype)[None, :, None] + 0.5), axis=1)
+        for each in (along_x, along_y)
+    ]
     return jnp.stack(means, axis=-1)
-
-
-def _widen(x: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

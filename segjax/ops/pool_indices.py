@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Integer
 
@@ -43,7 +44,8 @@ class PoolIndices:
         geometry = self.geometry
         cells = jnp.divmod(self.unpack().offsets.astype(jnp.int32), geometry.window[1])
         row, column = (
-            start + cell * step for start, cell, step in zip(_starts(geometry), cells, geometry.dilation, strict=True)
+            start + cell * step
+            for start, cell, step in zip(_starts(geometry, cells[0].ndim), cells, geometry.dilation, strict=True)
         )
         return row * geometry.input_size[1] + column
 
@@ -119,7 +121,7 @@ class PoolIndices:
         if not self.packed:
             return self
         *lead, bytes_of_row, c = self.offsets.shape
-        shifts = np.arange(0, 8, 2, dtype=np.uint8)[:, None]
+        shifts = np.arange(0, 8, 2, dtype=np.uint8).reshape(*(1,) * len(lead), 1, 4, 1)
         offsets = (self.offsets[..., None, :] >> shifts & 3).reshape(*lead, bytes_of_row * 4, c)
         return dataclasses.replace(self, offsets=offsets[..., : self.geometry.output_size[1], :], packed=False)
 
@@ -138,15 +140,15 @@ def nowhere(geometry: PoolGeometry) -> np.integer:
 def offsets_of(flat: Array, geometry: PoolGeometry) -> tuple[Integer[Array, "*n oh ow c"], Bool[Array, "*n oh ow c"]]:
     """The offsets of positions in the plane, and whether each position is a cell of its window (`nowhere` if not)."""
     offsets, inside = jnp.int32(0), jnp.bool_(True)
-    places = zip(_starts(geometry), jnp.divmod(flat, geometry.input_size[1]), strict=True)
+    places = zip(_starts(geometry, flat.ndim), jnp.divmod(flat, geometry.input_size[1]), strict=True)
     for axis, (start, place) in enumerate(places):
         cell, rest = jnp.divmod(place - start, geometry.dilation[axis])
         inside &= (rest == 0) & (cell >= 0) & (cell < geometry.window[axis])
         offsets = offsets * geometry.window[axis] + cell
-    return jnp.where(inside, offsets, nowhere(geometry)).astype(offset_dtype(geometry)), inside
+    return jnp.where(inside, offsets, int(nowhere(geometry))).astype(offset_dtype(geometry)), inside
 
 
-def _starts(geometry: PoolGeometry) -> tuple[Array, Array]:
-    """The row and the column where each window starts, to be broadcast over (oh, ow, c)."""
+def _starts(geometry: PoolGeometry, axes: int) -> tuple[Array, Array]:
+    """The row and the column where each window starts, of so many axes that end in (oh, ow, c)."""
     rows, columns = (jnp.asarray(geometry.starts(axis), jnp.int32) for axis in (0, 1))
-    return rows[:, None, None], columns[:, None]
+    return lax.broadcast_to_rank(rows[:, None, None], axes), lax.broadcast_to_rank(columns[:, None], axes)

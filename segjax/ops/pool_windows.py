@@ -19,6 +19,7 @@ from segjax.ops.multilinear import Multilinear, derivative
 from segjax.ops.phases import woven
 from segjax.ops.pool_geometry import PoolGeometry, Span
 from segjax.ops.pool_indices import PoolIndices, nowhere
+from segjax.ops.precision import at_least_float32
 
 FEW_CELLS = 9
 """Cells of a window up to which XLA:CPU makes one good loop of reading them where they lie, without a copy."""
@@ -46,7 +47,7 @@ def gathered_window_cells(
     for rows, columns in _spans(geometry):
         if any(rows.outside + columns.outside):
             part = jnp.take(jnp.take(x, rows.at, axis=1, mode="clip"), columns.at, axis=2, mode="clip")
-            yield jnp.where((rows.inside[:, None] & columns.inside)[..., None], part, jnp.asarray(fill, x.dtype))
+            yield jnp.where((rows.inside[:, None] & columns.inside)[None, ..., None], part, jnp.asarray(fill, x.dtype))
         else:
             yield x[:, rows.held, columns.held]
 
@@ -86,7 +87,7 @@ def spread_sum(
         plane = jax.ShapeDtypeStruct((x.shape[0], *geometry.input_size, x.shape[-1]), x.dtype)
         return jax.linear_transpose(lambda plane: take(plane, offsets, geometry), plane)(x)[0]
     several = math.prod(geometry.sharing) > 1
-    wide = jnp.promote_types(x.dtype, jnp.float32) if several else x.dtype
+    wide = at_least_float32(x.dtype) if several else x.dtype
     return _write(x.astype(wide), offsets, geometry, adding=True, way=way).astype(x.dtype)
 
 
@@ -138,7 +139,7 @@ def _by_block(
 
     def write(window: int | Array, plane: Array) -> Array:
         value, offset = (a[:, :, None, :, None] for a in seen_by(window))
-        return written(plane, offset == constant[window][:, None, :, None], value)
+        return written(plane, offset == constant[window][None, None, :, None, :, None], value)
 
     plane = jnp.zeros((n, h, sh, w, sw, c), zeros.dtype)
     if windows <= FEW_WINDOWS:

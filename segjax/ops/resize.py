@@ -14,6 +14,7 @@ from segjax.ops.geometry import Pair, pair, symbolic
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
 from segjax.ops.phases import apart, repeated, woven
+from segjax.ops.precision import widen
 from segjax.ops.taps import ResizeMethod, Taps, taps_of
 
 
@@ -67,7 +68,7 @@ _MOST_PHASES = 16
 @partial(jax.jit, static_argnums=(1, 2, 3), inline=True)
 def _resize(x: Array, size: Pair, method: ResizeMethod, align_corners: bool) -> Array:
     floating = jnp.issubdtype(x.dtype, jnp.floating)
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32)) if floating else x
+    wide = widen(x) if floating else x
     rows = taps_of(x.shape[1], size[0], method, align_corners, wide.dtype)
     columns = taps_of(x.shape[2], size[1], method, align_corners, wide.dtype)
     # A gather would be as fast on a CPU; a broadcast also stays local where rows or columns are sharded.
@@ -77,7 +78,7 @@ def _resize(x: Array, size: Pair, method: ResizeMethod, align_corners: bool) -> 
 
 def _resized_when_run(x: Array, size: Sequence[int], method: ResizeMethod, align_corners: bool) -> Array:
     """The same for sizes that are symbols of `jax.export`, whose taps are found when the program runs."""
-    y = x.astype(jnp.promote_types(x.dtype, jnp.float32)) if jnp.issubdtype(x.dtype, jnp.floating) else x
+    y = widen(x) if jnp.issubdtype(x.dtype, jnp.floating) else x
     for axis, out in zip((1, 2), size, strict=True):
         length = x.shape[axis]
         position, ratio = jnp.arange(out, dtype=jnp.float32), jnp.float32(length) / jnp.float32(out)
@@ -95,7 +96,7 @@ def _resized_when_run(x: Array, size: Sequence[int], method: ResizeMethod, align
         else:
             source = jnp.maximum((position + 0.5) * ratio - 0.5, 0)
         floor = jnp.floor(source)
-        weight = (source - floor).reshape(-1, *(1,) * (x.ndim - 1 - axis)).astype(y.dtype)
+        weight = (source - floor).reshape(_shape_along(axis, x.ndim)).astype(y.dtype)
         low = jnp.take(y, floor.astype(jnp.int32), axis, mode="clip")
         y = low * (1 - weight) + jnp.take(y, floor.astype(jnp.int32) + 1, axis, mode="clip") * weight
     return y.astype(x.dtype)
@@ -172,7 +173,7 @@ def _along_phases(x: Array, taps: Taps, axis: int) -> Array:
     parts: list[list[Array]] = [[] for _ in range(count)]
     for (phase, at), weight in bands.items():
         read = lax.slice_in_dim(x, reach + at, reach + at + (out // count - 1) * step + 1, step, axis)
-        parts[phase].append(read * weight.reshape(-1, *(1,) * (x.ndim - 1 - axis)).astype(x.dtype))
+        parts[phase].append(read * weight.reshape(_shape_along(axis, x.ndim)).astype(x.dtype))
     return woven([reduce(jnp.add, part) for part in parts], (count, 1) if axis == 1 else (1, count))
 
 
@@ -181,18 +182,18 @@ def _along(x: Array, taps: Taps, axis: int) -> Array:
 
     Beyond 16 taps a scan over blocks of them keeps the program small.
     """
-    trailing = (1,) * (x.ndim - 1 - axis)
+    shape = _shape_along(axis, x.ndim)
     count, out = taps.index.shape
     blocks = -(-count // 16)
     block = -(-count // blocks)
     missing = ((0, blocks * block - count), (0, 0))
     index = np.pad(taps.index, missing, constant_values=-1).reshape(blocks, block, out).astype(np.int32)
-    weight = np.pad(taps.weight, missing).reshape(blocks, block, out, *trailing).astype(x.dtype)
+    weight = np.pad(taps.weight, missing).reshape(blocks, block, *shape).astype(x.dtype)
     ragged = bool((index < 0).any())
 
     def term(index: Array | np.ndarray, weight: Array | np.ndarray) -> Array:
         value = _take(x, index, axis) * weight
-        return jnp.where(index.reshape(-1, *trailing) < 0, 0, value) if ragged else value
+        return jnp.where(index.reshape(shape) < 0, 0, value) if ragged else value
 
     def add(index: Array | np.ndarray, weight: Array | np.ndarray) -> Array:
         return reduce(jnp.add, map(term, index, weight))
@@ -201,6 +202,11 @@ def _along(x: Array, taps: Taps, axis: int) -> Array:
     if blocks == 1:
         return total
     return lax.scan(lambda total, block: (total + add(*block), None), total, (index[1:], weight[1:]))[0]
+
+
+def _shape_along(axis: int, axes: int) -> tuple[int, ...]:
+    """Of numbers that lie along one of so many axes."""
+    return (*(1,) * axis, -1, *(1,) * (axes - 1 - axis))
 
 
 def _take(x: Array, index: Array | np.ndarray, axis: int) -> Array:

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Num, Shaped
 
 from segjax.ops.grid_sample import SampleMethod, read
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import at_least_float32
 
 
 @on_any_mesh
@@ -38,7 +39,7 @@ def warp(
         >>> ops.warp(jnp.array([[[0], [100]]], jnp.uint8), half_a_pixel_to_the_right, (1, 2))[..., 0].tolist()
         [[50, 100]]
     """
-    wide = computed_in(image)
+    wide = at_least_float32(image.dtype)
     across, down = jnp.meshgrid(jnp.arange(size[1], dtype=wide) + 0.5, jnp.arange(size[0], dtype=wide) + 0.5)
     columns, rows = (a * across + b * down + c for a, b, c in to_source.astype(wide))
     height, width = image.shape[:2]
@@ -67,21 +68,16 @@ def warp_boxes(
         [[1.0, 1.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0]]
     """
     low, extent = boxes[:, None, :2], boxes[:, None, 2:]
-    corners = low + extent * jnp.array([(0, 0), (1, 0), (0, 1), (1, 1)], boxes.dtype)
+    corners = low + extent * jnp.array([[(0, 0), (1, 0), (0, 1), (1, 1)]], boxes.dtype)
     (a, b, shift_x), (c, d, shift_y) = to_source.astype(boxes.dtype)
     x, y = corners[..., 0] - shift_x, corners[..., 1] - shift_y
     moved = jnp.stack([d * x - b * y, a * y - c * x], axis=-1) / (a * d - b * c)
     low, high = moved.min(axis=1), moved.max(axis=1)
-    bounds = jnp.array([size[1], size[0]], boxes.dtype)
+    bounds = jnp.array([[size[1], size[0]]], boxes.dtype)
     low_inside, high_inside = low.clip(0, bounds), high.clip(0, bounds)
     left, whole = (extent[:, 0] * extent[:, 1] for extent in (high_inside - low_inside, high - low))
     stays = (left > 0) & (left >= least * whole)
     return jnp.where(stays[:, None], jnp.concatenate([low_inside, high_inside - low_inside], axis=1), 0), stays
-
-
-def computed_in(image: Shaped[Array, "*shape"]) -> jnp.dtype:
-    """float32, or float64 for images of that."""
-    return jnp.promote_types(jnp.float32, image.dtype if jnp.issubdtype(image.dtype, jnp.floating) else jnp.float32)
 
 
 def rounded_as(image: Shaped[Array, "h w c"], values: Float[Array, "*shape"]) -> Num[Array, "*shape"]:

@@ -1,12 +1,12 @@
 """SAPA's kernels: how alike a fine pixel is to each coarse pixel around it."""
 
-import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
 from segjax.ops.carafe import reassembly
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import derivative
+from segjax.ops.precision import at_least_float32
 
 
 @on_any_mesh
@@ -45,7 +45,7 @@ def window_similarity(
     factor = queries.shape[1] // h
     if factor < 1 or queries.shape != (n, h * factor, w * factor, c):
         raise ValueError(f"Keys of shape {keys.shape} need queries ({n} {h}*f {w}*f {c}), got {queries.shape}.")
-    wide = jnp.promote_types(keys.dtype, jnp.float32)
+    wide = at_least_float32(keys.dtype)
     places, asked = keys[..., None, :].astype(wide), queries.reshape(n, h, factor, w, factor, 1, c).astype(wide)
     found = derivative(reassembly(window), 1, places, asked)
     return found.reshape(n, h * factor, w * factor, window**2).astype(keys.dtype)

@@ -9,6 +9,7 @@ from jax.nn.initializers import glorot_uniform, normal, zeros
 from jaxtyping import Array, Float
 
 from segjax import ops
+from segjax.layers.norm import LayerNorm
 from segjax.level import Level
 from segjax.upsampling.base import Upsampling
 
@@ -46,7 +47,7 @@ class Fade(Upsampling):
         shape = (self.encoder_window, self.encoder_window, self.compressed, taps)
         kernel = self.param("kernel", glorot_uniform(), shape, jnp.float32).astype(x.dtype)
         bias = self.param("bias", zeros, (taps,), jnp.float32).astype(x.dtype)
-        logits = ops.semi_shift_conv(coarse, fine, kernel, self.factor) + bias
+        logits = ops.semi_shift_conv(coarse, fine, kernel, self.factor) + bias[None, None, None]
         mean = ops.carafe(x, softmax(_grown(logits, x, self.factor)))
         gate = ops.resize(sigmoid(one_by_one(1, name="gate")(x)), mean.shape[1:3], method="nearest")
         aligned = _grown(self.project(guide, self.width(x), name="align"), x, self.factor)
@@ -78,7 +79,7 @@ class Sapa(Upsampling):
         """Means of windows, weighted by similarity."""
         guide = _guide(to, x, self)
         x = self.project(x, self.width(x))
-        norm = partial(nn.LayerNorm, epsilon=1e-5, dtype=x.dtype)
+        norm = partial(LayerNorm, epsilon=1e-5, dtype=x.dtype)
         dense = partial(nn.Dense, self.embedding, kernel_init=normal(0.02), dtype=x.dtype)
         queries = dense(name="queries")(norm(name="norm_guide")(guide))
         keys = dense(name="keys")(norm(name="norm")(x))

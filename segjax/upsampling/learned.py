@@ -31,7 +31,7 @@ def bilinear_init(
     taps = []
     for size in window:
         stride = (size + 1) // 2
-        taps.append(1 - abs(jnp.arange(size) - (size - 1) / 2) / stride)
+        taps.append(1 - abs(jnp.arange(size, dtype=float) - (size - 1) / 2) / stride)
     mix = jnp.eye(inputs) if inputs == outputs else lecun_normal()(key, (inputs, outputs))
     return jnp.einsum("i,j,cd->ijcd", taps[0], taps[1], mix).astype(dtype)
 
@@ -96,7 +96,7 @@ class ConvTranspose(Upsampling):
         )
         if not self.use_bias:
             return y
-        return y + self.param("bias", zeros, (width,), jnp.float32).astype(x.dtype)
+        return y + self.param("bias", zeros, (width,), jnp.float32).astype(x.dtype)[None, None, None]
 
 
 bilinear_conv_transpose: partial[ConvTranspose] = partial(
@@ -150,4 +150,4 @@ class ResizeConv(Upsampling):
         width = self.width(x)
         kernel = self.param("kernel", self.kernel_init, (self.window, self.window, x.shape[-1], width), jnp.float32)
         bias = self.param("bias", zeros, (width,), jnp.float32)
-        return ops.resize_conv(x, kernel.astype(x.dtype), self.factor) + bias.astype(x.dtype)
+        return ops.resize_conv(x, kernel.astype(x.dtype), self.factor) + bias.astype(x.dtype)[None, None, None]

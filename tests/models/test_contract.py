@@ -148,7 +148,8 @@ def test_every_parameter_learns_and_one_batch_can_be_overfitted(family):
             return cross_entropy(logits, MASK), updated
 
         (value, updated), gradients = jax.value_and_grad(loss, has_aux=True)(variables["params"])
-        updates, state = optimizer.update(gradients, state)
+        with jax.numpy_dtype_promotion("standard"):  # which optax needs
+            updates, state = optimizer.update(gradients, state)
         return {"params": optax.apply_updates(variables["params"], updates), **updated}, state, value, gradients
 
     variables, state = start(KEY)

@@ -61,7 +61,7 @@ def boxes_of_peaks(x: Array) -> Array:
 
 
 def top_left(x: Array) -> ops.Peaks:
-    cells = jnp.arange(4) + jnp.zeros((x.shape[0], 1), jnp.int32)
+    cells = jnp.arange(4, dtype=jnp.int32)[None] + jnp.zeros((x.shape[0], 1), jnp.int32)
     return ops.Peaks(x[:, 0, :4, 0], cells, cells, cells)
 
 
@@ -86,7 +86,7 @@ def cases() -> dict[str, Case]:
     fine = 2 * ROWS, 2 * COLUMNS
     grid = noise(BATCH, *fine, 2)
     some_boxes = 3 * jnp.abs(noise(BATCH, COLUMNS, 4))
-    maps = jnp.array([[0.8, 0.3, 0.1], [-0.2, 0.9, 1.3]]) + 0.1 * noise(BATCH, 2, 3)
+    maps = jnp.array([[[0.8, 0.3, 0.1], [-0.2, 0.9, 1.3]]]) + 0.1 * noise(BATCH, 2, 3)
     return {
         "max_pool_with_argmax": Case(ops.max_pool_with_argmax, (x,)),
         "max_pool_with_argmax, overlapping": Case(

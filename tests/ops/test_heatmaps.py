@@ -153,7 +153,7 @@ def test_peaks_of_the_targets_are_the_boxes_again():
     logits = jnp.where(targets.heatmap > 0, 8 * targets.heatmap, -jnp.inf)
     peaks = ops.find_peaks(logits, boxes.shape[1])
     found = ops.boxes_at_peaks(peaks, targets.size, targets.offset, stride=STRIDE)
-    order = [int(np.argmin(np.abs(found[0] - box).sum(-1))) for box in boxes[0]]
+    order = [int(np.argmin(np.abs(found[0] - box[None]).sum(-1))) for box in boxes[0]]
     np.testing.assert_allclose(found[0, order], boxes[0], rtol=1e-5, atol=1e-4)
     np.testing.assert_array_equal(peaks.labels[0, order], labels[0])
 

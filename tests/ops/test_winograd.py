@@ -21,7 +21,8 @@ def noise(*shape, seed=0, dtype="float32"):
 
 
 def relative_error(found, expected):
-    return float(np.abs(np.asarray(found, np.float64) - expected).max() / np.abs(expected).max())
+    found, expected = np.asarray(found, np.float64), np.asarray(expected)
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 def by_hand(x, kernel, pads):

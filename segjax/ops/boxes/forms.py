@@ -3,9 +3,11 @@
 from typing import Literal, get_args
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 Form = Literal["xywh", "xyxy", "cxcywh"]
 """Upper left corner and size; upper left and lower right corner; centre and size."""
@@ -20,7 +22,7 @@ def checked(boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, "*n 4"]:
     boxes = jnp.asarray(boxes)
     if boxes.shape[-1:] != (4,):
         raise ValueError(f"boxes have shape {boxes.shape}: expected (..., 4), four numbers a box.")
-    return boxes.astype(jnp.promote_types(boxes.dtype, jnp.float32))
+    return widen(boxes)
 
 
 @on_any_mesh
@@ -69,6 +71,7 @@ def clip(boxes: Real[ArrayLike, "*n 4"], size: tuple[ArrayLike, ArrayLike]) -> F
     boxes = checked(boxes)
     corner, extent = boxes[..., :2], boxes[..., 2:]
     bounds = jnp.stack([jnp.asarray(side, boxes.dtype) for side in reversed(size)], axis=-1)
+    bounds = lax.broadcast_to_rank(bounds, boxes.ndim)
     before = jnp.maximum(-corner, 0)
     after = jnp.maximum(corner + extent - bounds, 0)
     inside = jnp.maximum(extent - before - after, 0)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real, Shaped
 
 from segjax.ops.boxes.forms import checked
@@ -29,13 +30,13 @@ class Letterbox(NamedTuple):
             ValueError: where the last axis is not 4.
         """
         boxes = checked(boxes)
-        before, after, corner = self._as_boxes(boxes.dtype)
+        before, after, corner = self._as_boxes(boxes)
         return boxes * after / before + corner
 
     def boxes_back(self, boxes: Real[ArrayLike, "*n 4"]) -> Float[Array, "*n 4"]:
         """Boxes of the output as boxes of the input, the inverse of `boxes`; they may reach over its edge."""
         boxes = checked(boxes)
-        before, after, corner = self._as_boxes(boxes.dtype)
+        before, after, corner = self._as_boxes(boxes)
         return (boxes - corner) * before / after
 
     def image(
@@ -68,11 +69,11 @@ class Letterbox(NamedTuple):
         (top, left), (height, width) = self.corner, self.inner_size
         return resize(image[:, top : top + height, left : left + width], self.input_size, method)
 
-    def _as_boxes(self, dtype: jnp.dtype) -> list[Array]:
+    def _as_boxes(self, boxes: Array) -> list[Array]:
         """Input size, inner size and corner as what x, y, w and h are multiplied by and moved by."""
         (height, width), (inner_height, inner_width), (top, left) = self.input_size, self.inner_size, self.corner
         rows = [width, height] * 2, [inner_width, inner_height] * 2, [left, top, 0, 0]
-        return [jnp.asarray(row, dtype) for row in rows]
+        return [lax.broadcast_to_rank(jnp.asarray(row, boxes.dtype), boxes.ndim) for row in rows]
 
 
 def letterbox(input_size: int | Sequence[int], output_size: int | Sequence[int]) -> Letterbox:

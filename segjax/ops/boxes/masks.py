@@ -5,6 +5,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 _LEAST = 1e-6
 
@@ -56,7 +57,7 @@ def from_probabilities(probability: Float[Array, "*n h w"]) -> Float[Array, "*n 
     """
     if probability.ndim < 2 or 0 in probability.shape[-2:]:
         raise ValueError(f"the probabilities have shape {probability.shape}: expected (..., h, w).")
-    wide = probability.astype(jnp.promote_types(probability.dtype, jnp.float32))
+    wide = widen(probability)
     x, width = _expected_span(wide.max(-2))
     y, height = _expected_span(wide.max(-1))
     return jnp.stack([x, y, width, height], axis=-1)

@@ -119,11 +119,12 @@ class _Pair(NamedTuple):
 def _together(a: ArrayLike, b: ArrayLike) -> _Pair:
     a, b = checked(a), checked(b)
     try:
-        jnp.broadcast_shapes(a.shape, b.shape)
+        axes = len(jnp.broadcast_shapes(a.shape, b.shape))
     except ValueError:
         raise ValueError(
             f"boxes of shape {a.shape} and {b.shape} do not broadcast; for a matrix use pairwise."
         ) from None
+    a, b = (jax.lax.broadcast_to_rank(boxes, axes) for boxes in (a, b))
     size_a, size_b = sizes(a), sizes(b)
     shift = b[..., :2] - a[..., :2]
     shared = jnp.minimum(size_a, shift + size_b) - jnp.maximum(0, shift)
