@@ -1,12 +1,14 @@
+import sys
 from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
-from benchmarks.upsampling import cells, costs, pretrained
+from benchmarks.upsampling import __main__, cells, costs, pretrained, run, workers
 from benchmarks.upsampling.cells import CONTROL, TOLERANCE, UPSAMPLERS, published
 from benchmarks.upsampling.results import Results
+from segjax import encoders
 
 FAMILIES = pretrained.families("vgg16", "mobilenetv2")
 NAMES = list(UPSAMPLERS)
@@ -61,18 +63,27 @@ def test_what_encoders_keep_for_decoders():
     assert of("fcn_vgg16", "max_unpool") == (pooled // 16, pooled // 16)
 
 
-def test_pretrained_trains_times_and_reports(pictures, run_command, tmp_path):
-    options = ["--families", "fpn_vgg16", "--upsamplers", CONTROL, "--start", "random", "--crop", "32"]
+@pytest.fixture
+def here(monkeypatch):
+    """What workers do is done in this process, and a VGG16 has a convolution a stage: it is what takes so long."""
+    monkeypatch.setattr(run, "work", lambda function, jobs, *_: workers._here(function, jobs))
+    monkeypatch.setattr(__main__.signal, "signal", lambda *_: None)
+    monkeypatch.setitem(encoders.BY_NAME, "thin", partial(encoders.VGG, (1, 1, 1, 1, 1)))
+    monkeypatch.setitem(pretrained.ENCODERS, "vgg16", pretrained.ENCODERS["vgg16"]._replace(name="thin"))
+
+
+@pytest.mark.usefixtures("here", "unoptimised")
+def test_pretrained_trains_times_and_reports(pictures, tmp_path, monkeypatch, capsys):
+    options = ["--families", "segformer_vgg16", "--upsamplers", CONTROL, "--start", "random", "--crop", "32"]
     numbers = ["--width", "2", "--steps", "1", "--batch-size", "2", "--seeds", "1", "--sides", "32", "--rounds", "1"]
-    done = run_command(
-        ["--pretrained", "--reduced", "--data", str(pictures), *options, *numbers, "--out", str(tmp_path)]
-    )
-    assert done.returncode == 0, done.stderr
-    assert "squares, FPN on VGG16, bilinear, decoder (8, 4): mIoU 0." in done.stdout
+    command = ["--pretrained", "--reduced", "--data", str(pictures), *options, *numbers, "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["upsampling", *command, "--workers", "1"])
+    assert __main__.main() == 0
+    assert "squares, SegFormer on VGG16, bilinear, decoder (8, 8): mIoU 0." in capsys.readouterr().out
     rows = Results(tmp_path).rows("results.jsonl").values()
     assert [row["start"] for row in rows] == ["random"] * 2
     (cost, _) = Results(tmp_path).rows("costs.jsonl").values()
     assert cost["large"]["32"].keys() == {"ms", "bytes"}
     text = (tmp_path / "report.md").read_text()
-    assert "### FPN on VGG16, with matched decoder parameters" in text
+    assert "### SegFormer on VGG16, with matched decoder parameters" in text
     assert "ms at 32" in text

@@ -1,11 +1,11 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from forks import Forks
 from scipy import stats
 
 import segjax
@@ -14,6 +14,18 @@ from segjax.runs.seeds import Interval
 from segjax.train import Run
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """The exit code of a command and what it printed, in this process, which has traced most of it before."""
+
+    def run(*arguments: str | Path) -> tuple[int, str]:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return code, "".join(capsys.readouterr())
+
+    return run
 
 
 def bits(folder: Path) -> list[bytes]:
@@ -47,15 +59,15 @@ def test_seeds_side_by_side_are_the_runs_they_would_be_alone(
 
 
 def test_seeds_whose_patience_ends_at_different_steps_are_the_runs_they_would_be_alone(
-    squares: Path, tmp_path: Path, forks: Forks
+    squares: Path, tmp_path: Path, command: Callable[..., tuple[int, str]]
 ):
     knobs = ("--steps", "60", "--evaluate-every", "5", "--patience", "2", "--learning-rate", "0.1")
-    code, said = forks.run("train", squares, "--seeds", "0,1", "--out", tmp_path / "both", *knobs)
+    code, said = command("train", squares, "--seeds", "0,1", "--out", tmp_path / "both", *knobs)
     assert code == 0, said
     ends = {}
     for seed in (0, 1):
         alone, together = tmp_path / f"alone{seed}", tmp_path / "both" / f"seed{seed}"
-        code, said = forks.run("train", squares, "--seed", str(seed), "--out", alone, *knobs)
+        code, said = command("train", squares, "--seed", str(seed), "--out", alone, *knobs)
         assert code == 0, said
         assert (together / "metrics.jsonl").read_bytes() == (alone / "metrics.jsonl").read_bytes()
         assert bits(together) == bits(alone)
@@ -68,14 +80,16 @@ def test_seeds_whose_patience_ends_at_different_steps_are_the_runs_they_would_be
     before = {run: (run / "metrics.jsonl").read_bytes() for run in ends}
     longer = max(ends, key=lambda run: ends[run])
     shutil.rmtree(longer / "checkpoints" / str(ends[longer]))
-    code, said = forks.run("train", "--resume", tmp_path / "both")
+    code, said = command("train", "--resume", tmp_path / "both")
     assert code == 0, said
     assert {run: (run / "metrics.jsonl").read_bytes() for run in before} == before
 
 
-def test_seeds_that_ended_at_different_steps_go_on_each_from_its_own(squares: Path, tmp_path: Path, forks: Forks):
+def test_seeds_that_ended_at_different_steps_go_on_each_from_its_own(
+    squares: Path, tmp_path: Path, command: Callable[..., tuple[int, str]]
+):
     knobs = ("--steps", "10", "--evaluate-every", "1", "--patience", "1", "--learning-rate", "0.1")
-    code, said = forks.run("train", squares, "--seeds", "3,4,6", "--out", tmp_path / "both", *knobs)
+    code, said = command("train", squares, "--seeds", "3,4,6", "--out", tmp_path / "both", *knobs)
     assert code == 0, said
     together = [tmp_path / "both" / f"seed{seed}" for seed in (3, 4, 6)]
     alone = [shutil.copytree(run, tmp_path / run.name) for run in together]
@@ -86,19 +100,19 @@ def test_seeds_that_ended_at_different_steps_go_on_each_from_its_own(squares: Pa
     (damaged,) = (together[1] / "checkpoints" / str(ends[1]) / "variables").glob("_METADATA")
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:10])
-    code, said = forks.run("train", "--resume", tmp_path / "both", "--patience", "20")
+    code, said = command("train", "--resume", tmp_path / "both", "--patience", "20")
     assert (code, "seed4/checkpoints" in said) == (1, True), said
     assert {run: (run / "metrics.jsonl").read_bytes() for run in together} == before
     damaged.write_bytes(whole)
 
-    code, said = forks.run("train", "--resume", tmp_path / "both", "--steps", str(ends[0] + 1))
+    code, said = command("train", "--resume", tmp_path / "both", "--steps", str(ends[0] + 1))
     assert (code, "steps already: give --steps more than that." in said) == (1, True), said
     assert {Run(run).configuration()["knobs"]["steps"] for run in together} == {10}  # of none, as seed4 has taken more
 
-    code, said = forks.run("train", "--resume", tmp_path / "both", "--patience", "20")
+    code, said = command("train", "--resume", tmp_path / "both", "--patience", "20")
     assert code == 0, said
     for run, one in zip(together, alone, strict=True):
-        code, said = forks.run("train", "--resume", one, "--patience", "20")
+        code, said = command("train", "--resume", one, "--patience", "20")
         assert code == 0, said
         assert (run / "metrics.jsonl").read_bytes() == (one / "metrics.jsonl").read_bytes()
         assert bits(run) == bits(one)

@@ -44,26 +44,29 @@ def test_every_combination_is_trained_once_and_a_killed_sweep_goes_on(squares: P
         f"import itertools, os, signal, time\nfrom pathlib import Path\nMARK = Path({str(mark)!r})\n{text}"
     )
     out = tmp_path / "sweep"
-    command = ["sweep", squares, "--out", out, "--train-size", "10,12", "--learning-rate", "1e-3,-1", "--steps=20"]
+    command = ["sweep", squares, "--out", out, "--learning-rate", "1e-3,-1", "--train-size", "10,12", "--steps=20"]
     command += ["--seeds", "0,1", "--devices", "1"]
     code, said = forks.run(*command)
     assert code == 128 + signal.SIGKILL, said
     assert not mark.exists()
-    first, *rest = [out / f"train_size={size},learning_rate={rate}" for size in (10, 12) for rate in ("0.001", "-1.0")]
+    first, *rest = [out / f"learning_rate={rate},train_size={size}" for rate in ("0.001", "-1.0") for size in (10, 12)]
     assert (first / "report.json").exists()
     finished = (first / "report.json").stat().st_mtime_ns
-    wait_until_free(Run(rest[1] / "seed0"))
-    (saved,) = (rest[1] / "seed0" / "checkpoints").iterdir()  # it was asked to stop
+    wait_until_free(Run(rest[0] / "seed0"))
+    (saved,) = (rest[0] / "seed0" / "checkpoints").iterdir()  # it was asked to stop
     assert int(saved.name) < 20
 
+    for folder in rest[1:]:  # by the command that a sweep starts, in a fork, which has imported all
+        code, said = forks.run("train", "--resume", folder)
+        assert code == 0, said
     code, said = forks.run(*command)
     assert code == 0, said
     assert (first / "report.json").stat().st_mtime_ns == finished
-    assert "[1/2] train_size 12, learning_rate 0.001" in said
+    assert "[1/1] learning_rate 0.001, train_size 12" in said
 
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     assert [row["varied"] for row in rows] == [
-        {"train_size": size, "learning_rate": rate} for size in ("10", "12") for rate in ("0.001", "-1.0")
+        {"learning_rate": rate, "train_size": size} for rate in ("0.001", "-1.0") for size in ("10", "12")
     ]
     for row, folder in zip(rows, (first, *rest), strict=True):
         scores = [json.loads((folder / f"seed{seed}" / "report.json").read_text())["test"] for seed in (0, 1)]

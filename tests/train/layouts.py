@@ -1,13 +1,15 @@
 """Run by test_device_layouts.py: a few steps of one experiment under some layouts, and what comes out, as .npz files.
 
-`python layouts.py FOLDER LAYOUT,LAYOUT [PROCESS COUNT PORT]`
+`python layouts.py FOLDER LAYOUT,LAYOUT [PROCESS COUNT PORT]`. A layout whose name begins with float32 computes in
+that, any other in float64.
 """
 
 import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -26,7 +28,6 @@ from segjax.train.evaluate import initial_variables
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
 
-FLOAT = "float64" if jax.config.read("jax_enable_x64") else "float32"
 UPSAMPLERS = [name for name in upsampling.BY_NAME if name not in ("conv_transpose_bilinear", "pixel_shuffle_icnr")]
 """All but those that only start otherwise."""
 FEW = ["conv_transpose_2x2", "carafe"]
@@ -39,8 +40,9 @@ LAYOUTS = {
     "one_of_few": (Layout(devices=1), FEW, None),
     "eight": (Layout(), FEW, None),
     "zero": (Layout(shard_optimizer=True), FEW, None),
-    "space_of_few": (Layout(space=2), FEW, None),
-    "pmap_of_few": (Layout(strategy="pmap"), FEW, None),
+    "float32_one": (Layout(devices=1), FEW, None),
+    "float32_space": (Layout(space=2), FEW, None),
+    "float32_pmap": (Layout(strategy="pmap"), FEW, None),
     "one_augmented": (Layout(devices=1), FEW, AUGMENT),
     "pmap": (Layout(strategy="pmap"), FEW, AUGMENT),
     "processes": (Layout(), FEW, AUGMENT),
@@ -51,10 +53,11 @@ class Everything(nn.Module):
     """A decoder with many upsamplers at once, on an encoder with batch normalisation; dropout before the head."""
 
     upsamplers: Sequence[str]
+    dtype: str
 
     @nn.compact
     def __call__(self, image, *, train):
-        dtype = jnp.dtype(FLOAT)
+        dtype = jnp.dtype(self.dtype)
         block = partial(ConvBlock, dtype=dtype)
         finest, deepest = ConvEncoder(((4,), (6,)), block, name="encoder")(image.astype(dtype), train=train)
         assert finest.features is not None
@@ -91,13 +94,18 @@ def main(folder: str, names: str, *processes: str) -> None:
     task = Segmentation(data)
     key = jax.random.key(0)
 
-    for name in names.split(","):
+    @cache
+    def start(upsamplers: tuple[str, ...], dtype: str) -> tuple[Normalized, Any]:
+        model = Normalized(Everything(upsamplers, dtype), mean=(0.5,) * 3, std=(0.3,) * 3)
+        variables = initial_variables(model, batch["image"][:1], key)
+        return model, jax.tree.map(lambda x: np.asarray(x, dtype), variables)
+
+    def steps(name: str, dtype: str) -> None:
         layout, upsamplers, augment = LAYOUTS[name]
-        model = Normalized(Everything(upsamplers), mean=(0.5,) * 3, std=(0.3,) * 3)
+        model, variables = start(tuple(upsamplers), dtype)
         experiment = Experiment(model, data, loss, optimizer, steps=2, batch_size=8, ema=0.9)
         if augment is not None:
             experiment = dataclasses.replace(experiment, augment=augment, augment_on="device")
-        variables = jax.tree.map(lambda x: np.asarray(x, FLOAT), initial_variables(model, batch["image"][:1], key))
         state = jax.device_get(TrainState.initial(variables, optimizer, task.zero(), ema=True))
         step = partial(one_step, experiment=experiment, task=task)
         placement = Placement(layout, 8)
@@ -119,6 +127,11 @@ def main(folder: str, names: str, *processes: str) -> None:
             facts = {"text": text, "own": own, "everything": everything, "flops": program.flops}
             with open(f"{folder}/{name}.json", "w") as file:
                 json.dump(facts, file)
+
+    for name in names.split(","):
+        dtype = "float32" if name.startswith("float32") else "float64"
+        with jax.enable_x64(dtype == "float64"):
+            steps(name, dtype)
 
 
 main(*sys.argv[1:])
