@@ -180,7 +180,9 @@ def _fit(image: np.ndarray, fitted: boxes.Letterbox) -> np.ndarray:
     (height, width), (top, left) = fitted.inner_size, fitted.corner
     bottom, right = fitted.output_size[0] - top - height, fitted.output_size[1] - left - width
     how = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
-    resized = cv2.resize(image, (width, height), interpolation=how)
+    # OpenCV averages up to four bands at once, and refuses more.
+    parts = [image[..., first : first + 4] for first in range(0, image.shape[2], 4)]
+    resized = np.dstack([cv2.resize(part, (width, height), interpolation=how) for part in parts])
     seen = cv2.copyMakeBorder(resized, top, bottom, left, right, cv2.BORDER_REPLICATE)
     return seen.reshape(*fitted.output_size, -1)
 

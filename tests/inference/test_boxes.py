@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from read_off import EXPECTED, OBJECTS, Bright, Marked, bright, marked
 
-from segjax.inference import InferenceError, predict_boxes
+from segjax.inference import FittedSource, InferenceError, predict_boxes
 
 
 @pytest.mark.parametrize("least", [0.5, 0.3])
@@ -45,6 +45,16 @@ def test_boxes_come_back_to_a_pixel_where_the_size_is_no_multiple():
         found = predict_boxes(Bright(), {}, bright(*own, box), size=(64, 64))
         scale = max(1, max(own) / 64)
         np.testing.assert_allclose(found.boxes, [box], atol=1.01 * scale)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_images_of_many_bands_are_fitted_as_their_bands_are(dtype: Any):
+    image = np.random.default_rng(0).integers(0, 200, (33, 47, 7)).astype(dtype)
+    bands: Any = [{"image": image}, *({"image": image[..., band, None]} for band in range(7))]
+    fitted = FittedSource(bands, (20, 24))
+    assert fitted[0]["image"].shape == (20, 24, 7)
+    for band in range(7):
+        np.testing.assert_array_equal(fitted[0]["image"][..., band], fitted[1 + band]["image"][..., 0])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 60), (60, 1), (2, 3)])
