@@ -34,6 +34,9 @@ class Found(NamedTuple):
 class Labels:
     """What a model labels pixels with: classes of which each has one or, with a threshold for each, labels.
 
+    Raises:
+        InferenceError: more or fewer thresholds than labels.
+
     Examples:
         >>> labels = inference.Labels(("ground", "tree"), ((0, 0, 0), (0, 200, 0)))
         >>> labels.decided(np.array([[[0.2, 0.8], [0.7, 0.3]]], np.float32))[0].tolist()
@@ -45,6 +48,13 @@ class Labels:
     thresholds: Sequence[float] | None = None
     """Of the sigmoids of its logits: from which probability on a pixel has each label or, of two classes and one logit,
     the second class."""
+
+    def __post_init__(self) -> None:
+        if self.overlap and len(self.thresholds or ()) != len(self.class_names):
+            raise InferenceError(
+                f"{len(self.thresholds or ())} thresholds are given for {len(self.class_names)} labels: give one for "
+                "each, or a single one for two classes of one logit."
+            )
 
     @property
     def one_logit(self) -> bool:
