@@ -17,6 +17,7 @@ from segjax.data.padding import padded
 from segjax.inference import (
     InferenceError,
     Labels,
+    Objects,
     Tiling,
     predict,
     predict_each,
@@ -254,6 +255,13 @@ def test_every_label_has_a_threshold(labels: int, thresholds: tuple[float, ...])
         predict_labels(*trained, NOISE[:8, :8], thresholds)
     with pytest.raises(InferenceError, match=f"{len(thresholds)} thresholds are given for {labels} labels"):
         Labels(("a", "b", "c")[:labels], ((0, 0, 0),) * labels, thresholds)
+
+
+@pytest.mark.parametrize("colours", [0, 1])
+@pytest.mark.parametrize("kind", [Labels, Objects])
+def test_every_class_has_a_colour(kind: Any, colours: int):
+    with pytest.raises(InferenceError, match=f"palette has {colours} colours for 2 classes: give one for each"):
+        kind(("a", "b"), ((0, 0, 0),) * colours)
 
 
 def test_more_classes_than_a_mask_can_hold():
