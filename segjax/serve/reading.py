@@ -50,9 +50,15 @@ def read(data: bytes, bands: Bands | None, limits: Limits) -> Raster:
     most, samples = limits.pixels * 10**6, max(4, bands.count if bands else 3)
     try:
         found = extent(NAME, data=data)
-        if found.pixels > most or found.samples > most * samples:
+        if found.pixels > most:
             raise Refusal(
                 413, f"{NAME} has {found.pixels / 1e6:.1f} megapixels, and {limits.pixels} are taken: make it smaller."
+            )
+        if found.samples > most * samples:
+            raise Refusal(
+                413,
+                f"{NAME} has {found.samples / 1e6:.1f} million numbers in {found.samples // found.pixels} bands, and "
+                f"{limits.pixels * samples} are taken: make it smaller, or leave bands out.",
             )
         return read_raster(NAME, data=data) if bands is None else bands.read(NAME, data)
     except DataError as error:
