@@ -71,6 +71,7 @@ def export(parsed: argparse.Namespace, _: list[str]) -> int:
 
 def _page(parsed: argparse.Namespace, opened: "_Opened", size: Any) -> int:
     """Write a folder with a page of the model."""
+    from segjax.data.padding import side_for
     from segjax.export import export_page
     from segjax.tasks import Options
 
@@ -79,13 +80,15 @@ def _page(parsed: argparse.Namespace, opened: "_Opened", size: Any) -> int:
     if parsed.int8 or parsed.dtype != "float32":
         raise ExportError("A page has its model in float32: leave --int8 and --dtype out.")
     tells = opened.task.predictions.tells
+    if tells.size is not None:
+        size = side_for(tells.size[0]), side_for(tells.size[1])  # as it is seen when it is scored
     shown = {"name": Path(parsed.run).name or parsed.run, "score": Options().least, **tells.described()}
     written = export_page(
         opened.model,
         opened.variables,
         parsed.out,
         opened.images,
-        size=tells.size or size,
+        size=size,
         shown=shown,
         max_boxes=parsed.max_boxes,
         thresholds=opened.about.thresholds or None,

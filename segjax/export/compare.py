@@ -61,7 +61,7 @@ def _of_one(expected: Arrays, found: Arrays, sides: np.ndarray) -> float:
     if "attributes" in expected:
         far = np.maximum(far, np.abs(expected["attributes"][kept, None] - found["attributes"]).max(-1))
     far = np.where(expected["labels"][kept, None] == found["labels"], far, np.inf)
-    return float(far.min(-1).max())
+    return _largest(far.min(-1))
 
 
 def _largest(difference: np.ndarray) -> float:

@@ -31,18 +31,28 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     """What an exported file says of itself: its input and outputs, classes, palette, licence, and how it was checked.
 
     Raises:
-        ExportError: the file cannot be read, or holds nothing of the kind.
+        ExportError: the file cannot be read, or holds nothing of the kind; or the package onnx is not there.
     """
     path = Path(path)
     try:
         if path.suffix == ".onnx":
-            import onnx
-
-            found = {each.key: each.value for each in onnx.load(path, load_external_data=False).metadata_props}
-            return json.loads(found[KEY])
+            return json.loads(_onnx_properties(path)[KEY])
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read(NAME))
     except OSError as error:
         raise ExportError(f"{path} cannot be read ({error.strerror}).") from error
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ExportError(f"{path} says nothing of itself: give a file that `segjax export` wrote.") from error
+
+
+def _onnx_properties(path: Path) -> dict[str, str]:
+    """What is written of an ONNX file by name; ValueError where the file is none."""
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ModuleNotFoundError as error:
+        raise ExportError(f"What an ONNX file says is read by {error.name}: `pip install 'segjax[export]'`.") from error
+    try:
+        return {each.key: each.value for each in onnx.load(path, load_external_data=False).metadata_props}
+    except DecodeError as error:
+        raise ValueError(str(error)) from error

@@ -114,14 +114,15 @@ class BoxResults:
 
         Raises:
             InferenceError: the annotations do not list an image of that name.
+            DataError: a file beside the image does not say where it lies.
         """
         if self._ids is not None:
             self._ids.of_image(opened.name)
         target, on_earth = (Path(f"{opened.stem}{ending}") for ending in self.endings)
+        place = place_of(opened.file)  # before anything is written: it may be that it cannot be read
         found = where_there_is_data(found, opened.missing)
         drawn = notes(found, self._objects.class_names, self._objects.attribute_names)
         write_image(target, draw_boxes(opened.shown, drawn, self._objects.palette))
-        place = place_of(opened.file)
         if place is not None and place.affine is not None:
             self._write_on_earth(on_earth, found, place)
         self._list.add(opened.image.shape[:2], found, file_name=opened.name)

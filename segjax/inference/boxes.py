@@ -40,8 +40,8 @@ def predict_boxes(
         variables: what `model.apply` takes, as `segjax.load` gives them.
         image: one image as the model takes it, without the batch axis.
         size: height and width that the image is fitted into, its edge repeated where its aspect is another; None
-            takes it whole, as `segjax.data.padding.padded` makes it. A model of one object an image needs the size
-            that it was trained with.
+            takes it whole. What comes of it is seen as `segjax.data.padding.padded` makes it, as when it is scored. A
+            model of one object an image needs the size that it was trained with.
         max_boxes: how many objects at most.
         least: the score that they have at least.
 
@@ -114,7 +114,7 @@ def _predict(
         refuse_other_depth(model, image)
         own = image.shape[:2]
         fits.append(boxes.letterbox(own, size or own))
-        seen.append(padded(image) if size is None else _fit(image, fits[-1]))
+        seen.append(padded(image if size is None else _fit(image, fits[-1])))
     results: list[Any] = [None] * len(seen)
     for batch in together(pixels.shape for pixels in seen):
         pixels = np.stack([seen[number] for number in batch])
@@ -126,8 +126,9 @@ def _predict(
             chosen = (one.labels >= 0) & (one.scores >= least) & (one.boxes[:, 2:] > 0).all(-1)
             mask = None
             if masks is not None:
-                mask = masks[place].astype(jnp.float32)
-                mask = mask[: own[0], : own[1]] if size is None else fitted.image_back(mask[None])[0]
+                rows, columns = fitted.output_size
+                mask = masks[place, :rows, :columns].astype(jnp.float32)
+                mask = mask if size is None else fitted.image_back(mask[None])[0]
             results[number] = jax.tree.map(lambda values, chosen=chosen: values[chosen], one), mask
     return results
 
@@ -180,7 +181,9 @@ def _fit(image: np.ndarray, fitted: boxes.Letterbox) -> np.ndarray:
     (height, width), (top, left) = fitted.inner_size, fitted.corner
     bottom, right = fitted.output_size[0] - top - height, fitted.output_size[1] - left - width
     how = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
-    resized = cv2.resize(image, (width, height), interpolation=how)
+    # OpenCV averages up to four bands at once, and refuses more.
+    parts = [image[..., first : first + 4] for first in range(0, image.shape[2], 4)]
+    resized = np.dstack([cv2.resize(part, (width, height), interpolation=how) for part in parts])
     seen = cv2.copyMakeBorder(resized, top, bottom, left, right, cv2.BORDER_REPLICATE)
     return seen.reshape(*fitted.output_size, -1)
 

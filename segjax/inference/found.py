@@ -34,6 +34,9 @@ class Found(NamedTuple):
 class Labels:
     """What a model labels pixels with: classes of which each has one or, with a threshold for each, labels.
 
+    Raises:
+        InferenceError: fewer colours than classes, or more or fewer thresholds than labels.
+
     Examples:
         >>> labels = inference.Labels(("ground", "tree"), ((0, 0, 0), (0, 200, 0)))
         >>> labels.decided(np.array([[[0.2, 0.8], [0.7, 0.3]]], np.float32))[0].tolist()
@@ -45,6 +48,14 @@ class Labels:
     thresholds: Sequence[float] | None = None
     """Of the sigmoids of its logits: from which probability on a pixel has each label or, of two classes and one logit,
     the second class."""
+
+    def __post_init__(self) -> None:
+        _refuse_fewer_colours(self.class_names, self.palette)
+        if self.overlap and len(self.thresholds or ()) != len(self.class_names):
+            raise InferenceError(
+                f"{len(self.thresholds or ())} thresholds are given for {len(self.class_names)} labels: give one for "
+                "each, or a single one for two classes of one logit."
+            )
 
     @property
     def one_logit(self) -> bool:
@@ -106,11 +117,18 @@ class Labels:
 
 @dataclass(frozen=True)
 class Objects:
-    """What a model calls the objects that it finds."""
+    """What a model calls the objects that it finds.
+
+    Raises:
+        InferenceError: fewer colours than classes.
+    """
 
     class_names: Sequence[str]
     palette: Palette
     attribute_names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        _refuse_fewer_colours(self.class_names, self.palette)
 
     def rows(self, found: Detections) -> list[dict[str, Any]]:
         """The objects of one image as JSON has them: class, box (x, y, w, h), score and attributes."""
@@ -150,6 +168,11 @@ class Tells(NamedTuple):
         if self.objects is not None:
             objects = {"classes": _legend(self.objects), "attributes": list(self.objects.attribute_names)}
         return {"pixels": pixels, "objects": objects, "fitted": self.size and list(self.size)}
+
+
+def _refuse_fewer_colours(class_names: Sequence[str], palette: Palette) -> None:
+    if len(palette) < len(class_names):
+        raise InferenceError(f"palette has {len(palette)} colours for {len(class_names)} classes: give one for each.")
 
 
 def _legend(told: Labels | Objects) -> list[dict[str, str]]:

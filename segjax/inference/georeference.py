@@ -75,7 +75,7 @@ def place_of(path: Path) -> Place | None:
         pages = tiff_pages(stream, shown(path), most=None)
         tags = {tag: _plain(pages[0].tags[tag]) for tag in _TYPES if tag in pages[0].tags} if pages else {}
     if tags.keys() & {_SCALE, _TIE_POINTS, _MATRIX}:
-        affine, wkt = _of_tags(tags), None
+        affine, wkt = _of_tags(tags), None if _KEYS in tags else _reference_system(path)
     else:
         affine, wkt = _of_world_file(path), _reference_system(path)
         affine, wkt = (affine, wkt) if affine is not None else _of_aux_xml(path)
@@ -102,7 +102,7 @@ def _stored_size(path: Path, pages: list[tiff.Page]) -> tuple[int, int]:
 
 def _plain(values: np.ndarray) -> Any:
     if values.dtype.kind == "S":
-        return values.tobytes().rstrip(b"\0").decode("latin-1")
+        return values.tobytes().rstrip(b"\0")  # whose letters the keys count as bytes
     return tuple(values.tolist())
 
 

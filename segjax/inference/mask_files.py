@@ -26,6 +26,7 @@ from segjax.inference.windowed import Windowed
 
 Probabilities = Literal["npy", "png"]
 """How class probabilities are written."""
+_SHARES = "_probabilities.tif"
 
 
 def predict_mask_files(
@@ -99,7 +100,7 @@ class MaskResults:
         self._masks = [f"_mask{name}" for name in names] if labels.overlap else [""]
         self._shares = [f"{name}.png" for name in names] if probabilities == "png" else ["_probabilities.npy"]
         of_masks = [f"{name}{ending}" for name in self._masks for ending in (".png", ".tif", ".tif.aux.xml")]
-        self.endings: tuple[str, ...] = (*of_masks, "_overlay.png", "_probabilities.tif", *self._shares)
+        self.endings: tuple[str, ...] = (*of_masks, "_overlay.png", _SHARES, f"{_SHARES}.aux.xml", *self._shares)
         """Of the names of all results that a file can have."""
 
     def write(self, opened: Opened, strips: Iterable[tuple[int, Float32[np.ndarray, "rows w k"]]]) -> Path:
@@ -124,6 +125,8 @@ class MaskResults:
                 opened.advance(len(strip) / height)
         for name, image in zip(self._masks, labels.images(mask), strict=True):
             _write_mask(f"{opened.stem}{name}", image, place, np.iinfo(labels.mask_type).max)
+        if place is not None and self._probabilities is not None:
+            _write_system(Path(f"{opened.stem}{_SHARES}"), place)
         write_image(
             Path(f"{opened.stem}_overlay.png"), draw_overlay(opened.shown, mask, labels.class_names, labels.palette)
         )
@@ -145,7 +148,7 @@ class MaskResults:
             ]
             shares: Add | None = None
             if self._probabilities is not None:
-                of_shares, shape = Path(f"{opened.stem}_probabilities.tif"), (height, width, len(labels.class_names))
+                of_shares, shape = Path(f"{opened.stem}{_SHARES}"), (height, width, len(labels.class_names))
                 shares = stack.enter_context(tiff_writer(of_shares, shape, labels.class_names, tags))
             for row, strip in strips:
                 mask, strip = labels.decided(strip, image.missing(row, len(strip)))
@@ -155,7 +158,8 @@ class MaskResults:
                     shares(row, strip)
                 small.append(mask[-row % image.step :: image.step, :: image.step].copy())
                 opened.advance(len(strip) / height)
-        for path in paths:
+        of_all = paths if self._probabilities is None else [*paths, Path(f"{opened.stem}{_SHARES}")]
+        for path in of_all:
             if place is not None:
                 _write_system(path, place)
         overlay = draw_overlay(opened.shown, np.concatenate(small), labels.class_names, labels.palette)
@@ -171,7 +175,7 @@ class MaskResults:
         one = npy_writer(paths[0], shape) if self._probabilities == "npy" else png_writer(paths, shape)
         writers: list[AbstractContextManager[Add]] = [one]
         if place is not None:
-            of_shares = Path(f"{stem}_probabilities.tif")
+            of_shares = Path(f"{stem}{_SHARES}")
             writers.append(tiff_writer(of_shares, shape, self._labels.class_names, place.tags))
         return writers
 

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Float32, Num, UInt
 from PIL import Image
 
+from segjax.drawing import Palette, paint
+
 Add = Callable[[int, Num[np.ndarray, "rows w k"]], Any]
 """Takes the probabilities, or the classes, of some rows, and the number of the first of them."""
 
@@ -54,12 +56,15 @@ def _encoded(image: Image.Image, format: str, **settings: Any) -> bytes:
     return encoded.getvalue()
 
 
-def indexed(mask: UInt[np.ndarray, "h w"], palette: Sequence[Sequence[int]]) -> Image.Image:
-    """A palette image: its pixels hold the classes, its palette their colours. Of 16 bits there is none, but grey."""
+def indexed(mask: UInt[np.ndarray, "h w"], palette: Palette) -> Image.Image:
+    """A palette image: its pixels hold the classes, its palette their colours.
+
+    What is no class is grey, and not black as a class may be. Of 16 bits there is no palette.
+    """
     image = Image.fromarray(mask)
     if mask.dtype != np.uint8:
         return image
-    image.putpalette(np.array(palette, np.uint8).tobytes().ljust(768, b"\0"))
+    image.putpalette(paint(np.arange(256, dtype=np.uint8)[None], palette).tobytes())
     return image
 
 

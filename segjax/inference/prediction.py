@@ -91,12 +91,12 @@ def predict_each(
     """
     found: list[Any] = [None] * len(images)
     seen: dict[int, np.ndarray] = {}
+    images = [_checked(model, image) for image in images]
     for number, image in enumerate(images):
         height, width = (side_for(length) for length in image.shape[:2])
         if max(height, width) > Tiling().side(height, width):
             found[number] = predict(model, variables, image, activation=activation)
         else:
-            refuse_other_depth(model, image)
             seen[number] = padded(image)
     numbers = [*seen]
     for batch in together(pixels.shape for pixels in seen.values()):
@@ -144,6 +144,8 @@ def predict_labels(
 ) -> UInt8[np.ndarray, "h w k"]:
     """1 where the sigmoid of a label's logit is at its threshold or above, 0 elsewhere; as `predict` in all else.
 
+    Raises `InferenceError` for more or fewer thresholds than labels, too.
+
     Examples:
         >>> model = models.FullResolutionCNN(3, widths=(2,))
         >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
@@ -152,6 +154,11 @@ def predict_labels(
     """
     mask = np.empty((*np.shape(image)[:2], len(thresholds)), np.uint8)
     for row, strip in predict_strips(model, variables, image, tiling=tiling, activation="sigmoid"):
+        if strip.shape[-1] != len(thresholds):
+            raise InferenceError(
+                f"{len(thresholds)} thresholds are given, but the model gives {strip.shape[-1]} labels: give one for "
+                "each."
+            )
         mask[row : row + len(strip)] = strip >= np.asarray(thresholds, np.float32)
     return mask
 
@@ -179,10 +186,7 @@ def predict_strips(
         >>> [(top, strip.shape) for top, strip in inference.predict_strips(model, variables, image)]
         [(0, (20, 30, 3))]
     """
-    image = image if isinstance(image, Windowed) else np.asarray(image)
-    if image.ndim != 3 or not image.size:
-        raise InferenceError(f"predict takes one image (h, w, c) with pixels in it, but got shape {image.shape}.")
-    refuse_other_depth(model, image)
+    image = _checked(model, image)
     own_height, own_width, channels = image.shape
     height, width = side_for(own_height), side_for(own_width)
     views, tile = tiling.views(), tiling.side(height, width)
@@ -208,6 +212,15 @@ def predict_strips(
         begun = len(row.weights) - ready
         sums[:begun] = sums[ready : len(row.weights)]
         sums[begun:] = 0
+
+
+def _checked(model: nn.Module, image: Any) -> Any:
+    """The image as an array, or one that is read by windows, that the model takes."""
+    image = image if isinstance(image, Windowed) else np.asarray(image)
+    if image.ndim != 3 or not image.size:
+        raise InferenceError(f"predict takes one image (h, w, c) with pixels in it, but got shape {image.shape}.")
+    refuse_other_depth(model, image)
+    return image
 
 
 def refuse_other_depth(model: nn.Module, image: Image) -> None:

@@ -80,7 +80,7 @@ def tiff_writer(
         if bands > 1:
             tags[tiff.EXTRA] = (_SHORT, [0] * (bands - 1))
         for tag, value in place.items():
-            kind = _TEXT if isinstance(value, str) else _SHORT if isinstance(value[0], int) else _DOUBLE
+            kind = _TEXT if isinstance(value, (str, bytes)) else _SHORT if isinstance(value[0], int) else _DOUBLE
             tags[tag] = (kind, value)
         at = file.tell() + file.tell() % 2
         file.seek(at)
@@ -94,12 +94,9 @@ def _directory(tags: dict[int, tuple[int, Any]], at: int, big: bool) -> bytes:
     size = struct.calcsize(count) + len(tags) * (struct.calcsize(entry) + room) + room
     table, tail = struct.pack(count, len(tags)), b""
     for tag, (kind, values) in sorted(tags.items()):
-        packed = (
-            values.encode("utf-8") + b"\0"
-            if isinstance(values, str)
-            else struct.pack(f"<{len(values)}{_CODES[kind]}", *values)
-        )
-        length = len(packed) if isinstance(values, str) else len(values)
+        values = values.encode("utf-8") if isinstance(values, str) else values
+        packed = values + b"\0" if kind == _TEXT else struct.pack(f"<{len(values)}{_CODES[kind]}", *values)
+        length = len(packed) if kind == _TEXT else len(values)
         table += struct.pack(entry, tag, kind, length)
         if len(packed) <= room:
             table += packed.ljust(room, b"\0")

@@ -48,16 +48,21 @@ def asked(output: str | None, label: str | None, accept: str, outputs: Sequence[
 
 
 def _accepted(accept: str, outputs: Sequence[str]) -> str:
-    wanted = []
+    wanted = {} if accept.strip(" ,") else {"*/*": 1.0}
     for one in filter(None, accept.split(",")):
         kind, *parameters = (part.strip().lower() for part in one.split(";"))
         quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        wanted.append((float(quality) if quality.replace(".", "", 1).isdigit() else 0.0, kind))
-    for quality, kind in sorted(wanted or [(1.0, "*/*")], key=lambda one: -one[0]):
-        for output in outputs if quality else ():
-            known = TYPES[output]
-            if kind in (known, "*/*", f"{known.partition('/')[0]}/*"):
-                return output
+        wanted[kind] = float(quality) if quality.replace(".", "", 1).isdecimal() else 0.0
+    order, fit = list(wanted), []
+    for output in outputs:
+        known = TYPES[output]
+        # The most specific range says how welcome a type is (RFC 9110, 12.5.1).
+        ranges = (known, f"{known.partition('/')[0]}/*", "*/*")
+        kind = next((one for one in ranges if one in wanted), None)
+        if kind is not None and wanted[kind]:
+            fit.append((-wanted[kind], order.index(kind), output))
+    if fit:
+        return min(fit, key=lambda one: one[:2])[-1]
     types = " or ".join(TYPES[output] for output in outputs)
     raise Refusal(406, f"Nothing of what the request accepts ({accept}) is made here: accept {types}.")
 

@@ -1,5 +1,6 @@
 """What a server takes upon itself, and how it refuses the rest."""
 
+import math
 from dataclasses import dataclass
 
 from segjax.errors import ServeError
@@ -10,7 +11,7 @@ class Limits:
     """The most of everything.
 
     Raises:
-        ServeError: one that is not above 0.
+        ServeError: one that is not above 0, or not finite.
     """
 
     batch: int = 8
@@ -26,8 +27,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value <= 0:
-                raise ServeError(f"--{name} is {value}: give a number above 0.")
+            if not 0 < value < math.inf:
+                raise ServeError(f"--{name} is {value}: give a number above 0 and below infinity.")
 
 
 class Refusal(Exception):

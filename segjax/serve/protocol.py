@@ -6,7 +6,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 def bounded(seconds: float) -> type[asyncio.Protocol]:
-    """uvicorn's protocol, which closes a connection that is not in the middle of a request for longer than that."""
+    """uvicorn's protocol, which closes a connection that is not in the middle of a request for longer than that.
+
+    Who reads nothing of an answer for as long is cut off: answers wait in memory until they are read.
+    """
 
     class Bounded(H11Protocol):
         _closing: asyncio.TimerHandle | None = None
@@ -24,13 +27,18 @@ def bounded(seconds: float) -> type[asyncio.Protocol]:
             if self._closing is not None:
                 self._closing.cancel()
 
-        def _close_in_time(self) -> None:
+        def _close_in_time(self, unread: int = 0) -> None:
             if self._closing is not None:
                 self._closing.cancel()
-            self._closing = self.loop.call_later(seconds, self._close)
+            self._closing = self.loop.call_later(seconds, self._close, unread)
 
-        def _close(self) -> None:
+        def _close(self, before: int) -> None:
+            unread = self.transport.get_write_buffer_size()
+            if unread >= before > 0:
+                self.transport.abort()
+                return
             if self.cycle is None or self.cycle.response_complete:  # otherwise make_app bounds it
-                self.transport.close()
+                self.transport.close()  # when all is read
+            self._close_in_time(unread)
 
     return Bounded

@@ -50,9 +50,15 @@ def read(data: bytes, bands: Bands | None, limits: Limits) -> Raster:
     most, samples = limits.pixels * 10**6, max(4, bands.count if bands else 3)
     try:
         found = extent(NAME, data=data)
-        if found.pixels > most or found.samples > most * samples:
+        if found.pixels > most:
             raise Refusal(
                 413, f"{NAME} has {found.pixels / 1e6:.1f} megapixels, and {limits.pixels} are taken: make it smaller."
+            )
+        if found.samples > most * samples:
+            raise Refusal(
+                413,
+                f"{NAME} has {found.samples / 1e6:.1f} million numbers in {found.samples // found.pixels} bands, and "
+                f"{limits.pixels * samples} are taken: make it smaller, or leave bands out.",
             )
         return read_raster(NAME, data=data) if bands is None else bands.read(NAME, data)
     except DataError as error:
@@ -67,10 +73,11 @@ def _too_long(length: int, limits: Limits) -> Refusal:
 
 def _first_file(body: bytes, said: str) -> bytes:
     """Of a form (RFC 7578)."""
-    boundary = re.search(r'boundary="?([^";,]+)"?', said)
-    parts = body.split(b"--" + boundary[1].encode()) if boundary else []
+    boundary = re.search(r'boundary="?([^";]+)"?', said, re.IGNORECASE)
+    # At the beginning of a line alone: the bytes of a file may hold the same.
+    parts = (b"\r\n" + body).split(b"\r\n--" + boundary[1].strip().encode()) if boundary else []
     for part in parts:
         head, _, content = part.partition(b"\r\n\r\n")
-        if b"filename" in head:
-            return content.removesuffix(b"\r\n")
+        if re.search(rb"; *filename\*?=", head, re.IGNORECASE):  # and no field that is called so
+            return content
     raise Refusal(422, f"The form has no file in it: {_HOW}, or `curl -F image=@FILE`.")

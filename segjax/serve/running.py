@@ -97,6 +97,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
+    except UnicodeError:  # of a label that is empty or over 63 letters, as in 127.0.0..1
+        raise ServeError(f"--host is {host!r}, which is no address: name one such as 127.0.0.1.") from None
     except OSError as error:
         raise ServeError(
             f"{host}, port {port}, cannot be listened on ({error.strerror}): name another --port or --host."

@@ -32,6 +32,12 @@ def test_boxes_have_no_order_and_the_last_may_be_another():
     assert largest_difference(BOXES, BOXES | {"labels": np.array([[0, 0, 0]])}, (20, 40)) == np.inf
 
 
+@pytest.mark.parametrize("name", ["boxes", "scores"])
+def test_boxes_without_a_number_are_infinitely_far(name: str):
+    nothing = BOXES | {name: BOXES[name] * np.float32(np.nan)}
+    assert largest_difference(BOXES, nothing, (20, 40)) == np.inf
+
+
 def test_no_boxes_at_all():
     none = {"boxes": np.zeros((1, 2, 4)), "labels": np.full((1, 2), -1), "scores": np.zeros((1, 2))}
     assert largest_difference(none, none, (20, 40)) == 0

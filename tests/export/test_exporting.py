@@ -1,6 +1,7 @@
 """Models in other runtimes, each compared with the model that it was made of."""
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -240,6 +241,16 @@ def test_what_says_nothing_of_itself(tmp_path: Path):
         read_metadata(tmp_path / "model")
     with pytest.raises(ExportError, match="cannot be read"):
         read_metadata(tmp_path / "absent")
+
+
+def test_what_is_called_onnx_and_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("onnx")
+    (tmp_path / "model.onnx").write_bytes(b"not found: <html>" * 9)
+    with pytest.raises(ExportError, match="says nothing of itself"):
+        read_metadata(tmp_path / "model.onnx")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ExportError, match=r"read by onnx: `pip install 'segjax\[export\]'`"):
+        read_metadata(tmp_path / "model.onnx")
 
 
 def test_stablehlo_says_what_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

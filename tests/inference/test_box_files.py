@@ -108,6 +108,14 @@ def test_what_cannot_be_read_is_named_and_left_out(tmp_path: Path, capsys: pytes
         assert sentence in said
 
 
+def test_nothing_is_left_of_an_image_whose_place_cannot_be_read(tmp_path: Path):
+    path = saved(tmp_path / "a.png", bright(8, 9, (2, 2, 3, 3)))
+    (tmp_path / "a.pgw").write_text("10 0 0")
+    summary = predicted(Bright(), [path], tmp_path / "out")
+    assert "a.pgw is no world file" in summary.failed[0]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["boxes.json"]
+
+
 def test_pictures_of_one_name_are_told_apart(tmp_path: Path):
     paths = [saved(tmp_path / name / "a.png", bright(8, 9, (2, 2, 3, 3))) for name in ("x", "y")]
     summary = predicted(Bright(), paths, tmp_path / "out")

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from read_off import EXPECTED, OBJECTS, Bright, Marked, bright, marked
 
-from segjax.inference import InferenceError, predict_boxes
+from segjax.inference import FittedSource, InferenceError, predict_boxes, predict_boxes_and_mask, refined
 
 
 @pytest.mark.parametrize("least", [0.5, 0.3])
@@ -45,6 +47,36 @@ def test_boxes_come_back_to_a_pixel_where_the_size_is_no_multiple():
         found = predict_boxes(Bright(), {}, bright(*own, box), size=(64, 64))
         scale = max(1, max(own) / 64)
         np.testing.assert_allclose(found.boxes, [box], atol=1.01 * scale)
+
+
+class Seen(Bright):
+    """Whose mask is the redder the surer, and which takes images alone whose sides are multiples of 8."""
+
+    @nn.compact
+    def __call__(self, image, *, train: bool):
+        assert not np.any(np.array(image.shape[1:3]) % 8), image.shape
+        red = jnp.asarray(image, jnp.float32)[..., :1] / 64
+        return super().__call__(image, train=train)._replace(mask=jnp.concatenate([red, 0 * red], -1))
+
+
+@pytest.mark.parametrize("tta", [(), ("hflip", "vflip")])
+def test_an_image_that_is_fitted_is_seen_as_it_is_scored(tta: Any):
+    image = bright(60, 40, (5, 9, 21, 30))
+    image[..., 0] = np.random.default_rng(0).integers(0, 20, (60, 40))
+    image[9:39, 5:26] = 230
+    found, mask = predict_boxes_and_mask(refined(Seen(), tta), {}, image, size=(60, 51))
+    np.testing.assert_allclose(found.boxes, [[5, 9, 21, 30]], atol=1e-4)
+    np.testing.assert_allclose(mask[..., 0], 1 / (1 + np.exp(image[..., 0] / -64)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_images_of_many_bands_are_fitted_as_their_bands_are(dtype: Any):
+    image = np.random.default_rng(0).integers(0, 200, (33, 47, 7)).astype(dtype)
+    bands: Any = [{"image": image}, *({"image": image[..., band, None]} for band in range(7))]
+    fitted = FittedSource(bands, (20, 24))
+    assert fitted[0]["image"].shape == (20, 24, 7)
+    for band in range(7):
+        np.testing.assert_array_equal(fitted[0]["image"][..., band], fitted[1 + band]["image"][..., 0])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 60), (60, 1), (2, 3)])

@@ -10,6 +10,7 @@ from tiff_files import tiff_file
 from segjax.data.formats.opened import upright_pixels
 from segjax.errors import DataError
 from segjax.inference.georeference import Place, place_of
+from segjax.inference.tiff_file import tiff_writer
 
 SIZE = (20, 30)
 PIXELS = np.zeros((*SIZE, 3), np.uint8)
@@ -73,6 +74,25 @@ def test_gdals_file_beside_an_image(tmp_path: Path):
     place, affine = placed(image)
     np.testing.assert_allclose(affine, EXPECTED)
     assert place.wkt == 'GEOGCS["x"]'
+
+
+def test_a_system_beside_a_tiff_whose_tags_say_none(tmp_path: Path):
+    path = tmp_path / "a.tif"
+    (tmp_path / "a.tif.aux.xml").write_text('<PAMDataset><SRS>PROJCS["somewhere"]</SRS></PAMDataset>')
+    for tags, wkt in ([SCALE, TIE], 'PROJCS["somewhere"]'), ([SCALE, TIE, keys((3072, 32633))], None):
+        path.write_bytes(tiff_file(PIXELS, photometric=2, tags=tags))
+        assert placed(path)[0].wkt == wkt
+
+
+def test_letters_that_keys_count_as_bytes(tmp_path: Path):
+    path, text = tmp_path / "a.tif", "Système|Ebène|".encode()
+    path.write_bytes(tiff_file(PIXELS, photometric=2, tags=[SCALE, TIE, (34737, 2, text + b"\0")]))
+    place, _ = placed(path)
+    Image.fromarray(PIXELS).save(tmp_path / "mask.tif", tiffinfo=place.tiff_tags("255"))
+    with tiff_writer(tmp_path / "shares.tif", (*SIZE, 3), ["a", "b", "c"], place.tags) as add:
+        add(0, PIXELS)
+    for name in ("mask.tif", "shares.tif"):
+        assert placed(tmp_path / name)[0].tags[34737] == text
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -242,6 +242,10 @@ def test_a_world_file_places_the_mask(folder: Path, out: Path):
     assert written(out) == {"a.png", "a_overlay.png", "a.tif", "a.tif.aux.xml"}
     matrix = (10.0, 0.0, 0.0, 5e5, 0.0, -10.0, 0.0, 5.4e6, *[0.0] * 7, 1.0)
     assert tags_of(out / "a.tif")[34264] == (12, matrix)
+    predicted([out / "a.tif"], out / "again", probabilities="npy")  # of which the .aux.xml says the system
+    for name in ("a.tif", "a_probabilities.tif"):
+        assert tags_of(out / "again" / name)[34264] == (12, matrix)
+        assert (out / "again" / f"{name}.aux.xml").read_bytes() == (out / "a.tif.aux.xml").read_bytes()
 
 
 def test_an_image_of_another_depth_is_left_out_by_name(folder: Path, out: Path):

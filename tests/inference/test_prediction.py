@@ -16,8 +16,12 @@ from segjax import models
 from segjax.data.padding import padded
 from segjax.inference import (
     InferenceError,
+    Labels,
+    Objects,
     Tiling,
     predict,
+    predict_each,
+    predict_labels,
     predict_mask,
     predict_strips,
     prediction,
@@ -236,6 +240,28 @@ def test_flips_make_every_combination_in_tiles_too(unet: Trained):
 def test_bad_arguments(pixels: Trained, image: np.ndarray, arguments: dict[str, Any], sentence: str):
     with pytest.raises(InferenceError, match=sentence):
         predict(*pixels, image, tiling=Tiling(**arguments))
+
+
+@pytest.mark.parametrize("image", [NOISE[None], NOISE[..., 0], NOISE[:0], NOISE[:, :, :0]])
+def test_what_is_no_image_is_refused_among_several(pixels: Trained, image: np.ndarray):
+    with pytest.raises(InferenceError, match=r"one image \(h, w, c\) with pixels in it, but got shape \("):
+        predict_each(*pixels, [NOISE[:8, :8], image])
+
+
+@pytest.mark.parametrize(("labels", "thresholds"), [(1, (0.5, 0.5)), (3, (0.5,)), (3, (0.5, 0.5))])
+def test_every_label_has_a_threshold(labels: int, thresholds: tuple[float, ...]):
+    trained = initialised(PixelClassifier(num_classes=labels))
+    with pytest.raises(InferenceError, match=f"{len(thresholds)} thresholds are given, .* gives {labels} labels"):
+        predict_labels(*trained, NOISE[:8, :8], thresholds)
+    with pytest.raises(InferenceError, match=f"{len(thresholds)} thresholds are given for {labels} labels"):
+        Labels(("a", "b", "c")[:labels], ((0, 0, 0),) * labels, thresholds)
+
+
+@pytest.mark.parametrize("colours", [0, 1])
+@pytest.mark.parametrize("kind", [Labels, Objects])
+def test_every_class_has_a_colour(kind: Any, colours: int):
+    with pytest.raises(InferenceError, match=f"palette has {colours} colours for 2 classes: give one for each"):
+        kind(("a", "b"), ((0, 0, 0),) * colours)
 
 
 def test_more_classes_than_a_mask_can_hold():

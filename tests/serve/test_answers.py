@@ -25,3 +25,14 @@ def test_three_hundred_classes_are_answered_as_they_are_and_painted_for_the_page
     few = Tells(Labels(("a", "b"), palette[:2]))
     (said,) = json.loads(answer(Found(np.zeros((2, 3), np.uint8)), Asked("json"), few, (2, 3)))["masks"]
     assert said.keys() == {"label", "png"}
+
+
+def test_where_there_is_no_data_is_not_in_the_colour_of_a_class_by_which_the_page_tells_it():
+    palette = ((0, 0, 0), (250, 250, 0))
+    tells = Tells(Labels(("background", "tree"), palette))
+    mask = np.array([[0, 1, 255]], np.uint8)
+    with Image.open(io.BytesIO(answer(Found(mask), Asked("mask"), tells, (1, 3)))) as image:
+        np.testing.assert_array_equal(np.asarray(image), mask)
+        *classes, nothing = map(tuple, np.asarray(image.convert("RGB"))[0].tolist())
+    assert tuple(classes) == palette
+    assert nothing not in palette

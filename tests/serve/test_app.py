@@ -4,6 +4,7 @@ import dataclasses
 import http.client
 import io
 import json
+import math
 import random
 import socket
 import struct
@@ -21,6 +22,7 @@ import numpy as np
 import pytest
 from box_records import DATA
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from read_off import Marked, marked
 from serving import Address, serving
 
@@ -28,6 +30,7 @@ from segjax.data import Dataset
 from segjax.data.formats.bands import Bands
 from segjax.errors import InferenceError
 from segjax.serve import Limits, Served, ServeError
+from segjax.serve.running import listen
 from segjax.tasks import Detection, Options, Segmentation, SigmoidSegmentation, Task
 
 PALETTE = ((20, 20, 20), (250, 250, 0), (0, 0, 250))
@@ -167,11 +170,25 @@ def test_a_form_and_what_is_accepted(address: Address):
     body += b'name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n' + data + b"\r\n--xyz--\r\n"
     reply = address.predict(body, Content_Type="multipart/form-data; boundary=xyz")
     assert reply.body == address.predict(data).body
+    note = PngInfo()
+    note.add_text("note", "--xyz")  # the boundary, within a line
+    holding = encoded(NOISE, pnginfo=note)
+    for head in (
+        b'name="filename"\r\n\r\nhi\r\n--xyz\r\nContent-Disposition: form-data; name="image"; filename="a"',
+        b"FileName=a",
+    ):
+        body = b"--xyz\r\nContent-Disposition: form-data; " + head + b"\r\n\r\n" + holding + b"\r\n--xyz--\r\n"
+        reply = address.predict(body, Content_Type='multipart/form-data; Boundary="xyz"')
+        assert reply.body == address.predict(data).body
     for accept, kind in {
         "application/x-npy": "application/x-npy",
         "text/html, application/*;q=0.5, image/png;q=0.4": "application/json",
         "*/*": "image/png",
         "image/png;q=0, application/json;q=0.1": "application/json",
+        "*/*, image/png;q=0": "application/json",
+        "image/*;q=0.1, image/png;q=0.9, application/json;q=0.5": "image/png",
+        "image/png;q=\xb2, application/json": "application/json",
+        "": "image/png",
     }.items():
         assert address.predict(data, Accept=accept).headers["content-type"] == kind
 
@@ -216,7 +233,12 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], int, str]] = {
     "large by its header": (png(30000, 30000), {}, 422, "over the limit of 400"),
     "too large by its header": (png(1500, 1500), {}, 413, "The image has 2.2 megapixels, and 1 are taken"),
     "a bomb of pixels": (encoded(np.zeros((2000, 4000), np.uint8)), {}, 413, "The image has 8.0 megapixels"),
-    "a bomb of bands": (npz(np.zeros((9, 9, 10**5), np.uint8)), {}, 413, "megapixels, and 1 are taken"),
+    "a bomb of bands": (
+        npz(np.zeros((9, 9, 10**5), np.uint8)),
+        {},
+        413,
+        "8.1 million numbers in 100000 bands, and 4 are taken",
+    ),
     "too many bytes": (bytes(2**20 + 1), {}, 413, "The request has 1.0 MiB or more, and 1 are taken"),
     "too many bytes, untold": (iter([bytes(2**20), b"more"]), {}, 413, "The request has 1.0 MiB or more"),
     "16 bits": (encoded(NOISE[..., 0].astype(np.uint16)), {}, 422, "the images of the set have uint8"),
@@ -377,6 +399,12 @@ def test_of_a_batch_that_fails_only_those_fail_that_have_to():
 def test_bad_settings_are_one_sentence():
     with pytest.raises(ServeError, match="--queue is 0: give a number above 0"):
         Limits(queue=0)
+    for seconds in (math.inf, math.nan):
+        with pytest.raises(ServeError, match=f"--seconds is {seconds}: give a number above 0 and below infinity"):
+            Limits(seconds=seconds)
+    for host in ("127.0.0..1", "a" * 64):
+        with pytest.raises(ServeError, match=f"--host is '{host}', which is no address"):
+            listen(host, 0)
     several = Dataset("cases", ("a", "b"), ((0, 0, 0), (1, 1, 1)), lambda split: [], bands=Bands(channels=("_0", "_1")))
     with pytest.raises(ServeError, match="2 files each, one for each channel"):
         Served("cases", Segmentation(several), Levels(2), {})

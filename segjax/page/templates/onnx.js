@@ -10,10 +10,10 @@ await session.run({image: new ort.Tensor("uint8", blank, [1, ...about.seen, 3])}
 // Where an image comes to lie in what the model sees: shrunk where it is larger and, where every image has to be of one
 // size, in the middle and grown, too.
 function placed(width, height) {
-  const [rows, columns] = about.seen;
-  const scale = Math.min(columns / width, rows / height, about.fitted ? Infinity : 1);
+  const [rows, columns] = about.seen, [high, wide] = about.fitted ?? about.seen;
+  const scale = Math.min(wide / width, high / height, about.fitted ? Infinity : 1);
   const inner = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
-  const corner = about.fitted ? [(columns - inner[0]) >> 1, (rows - inner[1]) >> 1] : [0, 0];
+  const corner = about.fitted ? [(wide - inner[0]) >> 1, (high - inner[1]) >> 1] : [0, 0];
   return {rows, columns, inner, corner};
 }
 
