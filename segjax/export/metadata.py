@@ -35,8 +35,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        if path.suffix == ".onnx":
-            return json.loads(_onnx_properties(path)[KEY])
+        if path.suffix == ".onnx" or not zipfile.is_zipfile(path):
+            return json.loads(_onnx_properties(path.read_bytes())[KEY])
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read(NAME))
     except OSError as error:
@@ -45,14 +45,14 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         raise ExportError(f"{path} says nothing of itself: give a file that `segjax export` wrote.") from error
 
 
-def _onnx_properties(path: Path) -> dict[str, str]:
-    """What is written of an ONNX file by name; ValueError where the file is none."""
+def _onnx_properties(content: bytes) -> dict[str, str]:
+    """What an ONNX file with these bytes says by name; ValueError where they are none."""
     try:
         import onnx
         from google.protobuf.message import DecodeError
     except ModuleNotFoundError as error:
         raise ExportError(f"What an ONNX file says is read by {error.name}: `pip install 'segjax[export]'`.") from error
     try:
-        return {each.key: each.value for each in onnx.load(path, load_external_data=False).metadata_props}
+        return {each.key: each.value for each in onnx.load_from_string(content).metadata_props}
     except DecodeError as error:
         raise ValueError(str(error)) from error

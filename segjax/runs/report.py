@@ -58,7 +58,7 @@ def _groups(runs: Sequence[RunFiles]) -> dict[str, list[RunFiles]]:
     """Runs by what they are called: those that differ in their seed alone are together."""
     together: list[list[RunFiles]] = []
     for run in runs:
-        group = next((one for one in together if _alike(one[0], run)), None)
+        group = next((group for group in together if all(_alike(one, run) for one in group)), None)
         if group is None:
             together.append([run])
         else:

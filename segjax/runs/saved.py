@@ -8,9 +8,10 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 import flax.linen as nn
 
-from segjax.data import Dataset
+from segjax.data import Dataset, Statistics
 from segjax.data.formats.classes import voc_palette
 from segjax.errors import ExperimentError
+from segjax.layers import Normalized
 from segjax.models.card import About
 from segjax.models.heads import OfScores, TwoClasses
 from segjax.models.pretrained import NAMED, holds_model, open_pretrained
@@ -89,7 +90,10 @@ def open_predictor(said: str, which: Which | None = None) -> Predictor:
     model, count = of_masks(model, said, sigmoids=bool(about.thresholds))
     names = about.class_names or tuple(f"class {i}" for i in range(count))
     multilabel = len(about.thresholds) == len(names)
-    data = Dataset(said, names, about.palette or voc_palette(len(names)), _no_data, multilabel=multilabel)
+    palette, seen = about.palette or voc_palette(len(names)), None
+    if isinstance(model, Normalized):  # so that files of other images are left out by name, as a run leaves them out
+        seen = Statistics(model.mean, model.std, model.gamma, model.stored)
+    data = Dataset(said, names, palette, _no_data, statistics=seen, multilabel=multilabel)
     return Predictor(_task(data, about), model, variables, about)
 
 

@@ -226,8 +226,9 @@ def test_labels_are_told_by_their_thresholds(tmp_path: Path):
     out = export_model(model, variables, tmp_path / "a.onnx", "onnx", IMAGES, **settings, argmax=True)
     assert out.metadata["outputs"]["mask"]["shape"] == ["n", 32, 32, 3]
     assert out.metadata["thresholds"] == [0.3, 0.5, 0.9]
-    out = export_model(model, variables, tmp_path / "b.onnx", "onnx", IMAGES, **settings)
+    out = export_model(model, variables, tmp_path / "b.bin", "onnx", IMAGES, **settings)
     assert 0 < out.difference < 1e-5
+    assert read_metadata(out.path) == out.metadata  # whatever it is called
 
 
 def test_a_runtime_that_dies_is_one_sentence(tmp_path: Path):

@@ -9,6 +9,8 @@ import pytest
 
 from segjax.data import Dataset
 from segjax.report import read_run, write_report, write_run_page, write_runs_page
+from segjax.runs.report import report_runs
+from segjax.runs.seeds import Interval
 from segjax.tasks.examined import Examined, Example
 
 SCORES = {
@@ -129,3 +131,10 @@ def test_several_runs_stand_side_by_side(tmp_path: Path):
     assert "run seeds width one 0 8 other 3 8 wide 0 9" in said
     assert "run mean IoU pixel accuracy one 0.5 0.8 other 0.8 0.8 wide 0.5 0.8" in said
     assert all(one.get("scope") in ("row", "col") for one in page.of("th"))
+
+
+def test_a_seed_that_is_there_twice_counts_once_in_an_interval(tmp_path: Path):
+    runs = [finished(tmp_path / "a" / name, seed) for name, seed in (("0", 0), ("1", 1), ("again", 1))]
+    said = " ".join(Elements(report_runs(runs, tmp_path / "page.html").read_text()).text.split())
+    interval = f"{Interval.of([0.5, 0.6])}"
+    assert f"{tmp_path / 'a'} {interval} 0.800 ± 0.000 {runs[2]} 0.600 0.800" in said

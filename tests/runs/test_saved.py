@@ -22,16 +22,17 @@ from segjax.layers import Normalized
 from segjax.models import saved
 from segjax.runs import about_run, new_run, read_experiment, start_from
 from segjax.runs.saved import evaluate_saved, is_saved, open_predictor, saved_model
+from segjax.serve import Served
 from segjax.tasks import Options, SigmoidSegmentation
 from segjax.weights import safetensors_file
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
 
-def filled(model: nn.Module) -> Any:
+def filled(model: nn.Module, bands: int = 3) -> Any:
     """Variables without compiling their initialisation."""
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda x: rng.standard_normal(x.shape).astype(x.dtype), saved.shapes(model, 3))
+    return jax.tree.map(lambda x: rng.standard_normal(x.shape).astype(x.dtype), saved.shapes(model, bands))
 
 
 @pytest.fixture
@@ -41,6 +42,23 @@ def folder(tmp_path: Path) -> tuple[Path, nn.Module, Any]:
     variables = filled(model)
     segjax.save_pretrained(tmp_path / "saved", model, variables)
     return tmp_path / "saved", model, variables
+
+
+@pytest.mark.parametrize(("stored", "bands"), [("uint8", 3), ("uint8", 1), ("uint16", 3), ("float32", 5)])
+def test_a_saved_model_says_which_files_it_takes(stored: Any, bands: int, tmp_path: Path):
+    model = Normalized(models.unet(2, 2, depth=1), (0.3,) * bands, (0.3,) * bands, stored=stored)
+    segjax.save_pretrained(tmp_path / "saved", model, filled(model, bands))
+    task, predictor, variables, _ = open_predictor(str(tmp_path / "saved"))
+    paths = [tmp_path / "images" / f"{name}.npy" for name in ("a", "other", "z")]
+    paths[0].parent.mkdir()
+    for path in paths:
+        np.save(path, np.zeros((9, 8, bands), stored))
+    np.save(paths[1], np.zeros((9, 8, bands), "uint8" if stored == "uint16" else "uint16"))
+    found = task.predictions.write_files(predictor, variables, paths, tmp_path / "out", Options())
+    assert [path.name for path in found.done] == ["a.png", "z.png"]
+    assert "other.npy has" in found.failed[0]
+    served = Served("saved", task, predictor, variables)
+    assert served.predict([served.images.blank((9, 8))])[0].mask is not None
 
 
 def test_a_saved_model_predicts_and_is_scored_as_a_run_is(
