@@ -144,7 +144,8 @@ def predict_labels(
 ) -> UInt8[np.ndarray, "h w k"]:
     """1 where the sigmoid of a label's logit is at its threshold or above, 0 elsewhere; as `predict` in all else.
 
-    Raises `InferenceError` for more or fewer thresholds than labels, too.
+    Raises:
+        InferenceError: more or fewer thresholds than labels, or as `predict`.
 
     Examples:
         >>> model = models.FullResolutionCNN(3, widths=(2,))
@@ -155,9 +156,9 @@ def predict_labels(
     mask = np.empty((*np.shape(image)[:2], len(thresholds)), np.uint8)
     for row, strip in predict_strips(model, variables, image, tiling=tiling, activation="sigmoid"):
         if strip.shape[-1] != len(thresholds):
+            found, wanted = len(thresholds), strip.shape[-1]
             raise InferenceError(
-                f"{len(thresholds)} thresholds are given, but the model gives {strip.shape[-1]} labels: give one for "
-                "each."
+                f"{found} thresholds are given, but the model gives {wanted} labels: give one for each."
             )
         mask[row : row + len(strip)] = strip >= np.asarray(thresholds, np.float32)
     return mask
