@@ -131,6 +131,13 @@ def _labelled(root: Path, tool: str, parts: dict[str, Annotations]) -> FoundBoxe
 def _split(root: Path, tool: str, read: tuple[Annotations, ...], notes: list[str]) -> FoundBoxes:
     """Of annotations for training, for testing and, where there are some, for validation."""
     train, test = read[0].pictures, read[1].pictures
+    first: dict[Path, int] = {}
+    for number, one in enumerate(read):
+        uses = "for training", "for testing", "for validation"
+        shared = [picture.path for picture in one.pictures if first.setdefault(picture.path, number) != number]
+        if shared:
+            both = f"{uses[first[shared[0]]]} and {uses[number]}"
+            one.error("split", "", f"has {len(shared)} images {both}, such as {shown(shared[0])}: take them out of one")
     if len(read) == 3:
         return FoundBoxes(root, tool, read, train, read[2].pictures, test, notes)
     if len(train) == 1:

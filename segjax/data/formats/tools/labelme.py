@@ -43,7 +43,7 @@ def read(root: Path, files: dict[Path, Any]) -> Reading | None:
 def _image(found: Annotations, below: ImagesBelow, file: Path, data: dict[str, Any]) -> Labelled | None:
     where = f"/{shown(file.relative_to(found.source))}"
     said = str(data["imagePath"])
-    path = below.find(f"{file.parent}/{said}") or below.find(f"{file.parent}/{file.stem}{Path(said).suffix}")
+    path = below.find(said, file.parent) or below.find(f"{file.stem}{Path(said).suffix}", file.parent)
     if path is None:
         found.error(
             "absent file",

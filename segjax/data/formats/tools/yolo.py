@@ -76,7 +76,8 @@ def _classes(root: Path, said: dict[str, Any], path: Path | None) -> tuple[list[
 
 def _places(root: Path, said: dict[str, Any]) -> dict[str, list[Path]]:
     """The images of every split that have, or may have, a .txt of their own; nothing where no image has one."""
-    parts = {split: [*_listed(root, said.get(split))] for split in SPLITS} if said else {}
+    top = said.get("path", "")
+    parts = {split: [*dict.fromkeys(_listed(root, top, said.get(split)))] for split in SPLITS} if said else {}
     parts = {split: paths for split, paths in parts.items() if paths}
     for split, words in SPLITS.items() if not parts else ():
         for folder in (root / place.format(word) for word in words for place in ("images/{}", "{}/images")):
@@ -88,13 +89,14 @@ def _places(root: Path, said: dict[str, Any]) -> dict[str, list[Path]]:
     return parts if any(_labels(path).is_file() for paths in parts.values() for path in paths) else {}
 
 
-def _listed(root: Path, said: Any) -> Iterator[Path]:
-    """The images of a split: of a folder, of a list in a .txt file, or of several of these."""
+def _listed(root: Path, top: str, said: Any) -> Iterator[Path]:
+    """The images of a split: of a folder below `top`, of a list in a .txt file, or of several of these."""
     for one in said if isinstance(said, list) else [said] if said else ():
         # What such files say is right on the machine that wrote them; here the last parts count.
-        parts = [part for part in str(one).replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        parts = [part for part in f"{top}/{one}".replace("\\", "/").split("/") if part not in ("", ".", "..")]
         tails = [root.joinpath(*parts[start:]) for start in range(len(parts))]
-        place = next((path for path in (Path(str(one)), *tails) if path.exists()), None)
+        given = [Path(str(one))] if Path(str(one)).is_absolute() else []
+        place = next((path for path in (*given, *tails) if path.exists()), None)
         if place is None:
             continue
         if place.is_dir():
