@@ -135,6 +135,17 @@ def test_a_damaged_shard_is_named(tmp_path: Path):
             wrong.append(str(error))
     assert len(wrong) == 1
     assert f"in {shard} is damaged: copy the shard again from where it is whole, or pack the set again." in wrong[0]
+    # Cut short between the image of a record and what else it has.
+    pack(dataset(), tmp_path / "short")
+    shard = tmp_path / "short" / "train-00000.zip"
+    content, index = shard.read_bytes(), json.loads((tmp_path / "short" / "index.json").read_text())
+    start, end = index["splits"]["train"][0]["offsets"][20:22]
+    shard.write_bytes(content[: content.index(b"PK\x03\x04", start + 1, end)])
+    source = packed(tmp_path / "short").open("train")
+    source[19]
+    for index in (20, 21):
+        with pytest.raises(DataError, match=f"Record {index} in {shard} is damaged: copy the shard again"):
+            source[index]
     shard.unlink()
     with pytest.raises(DataError, match=f"Record 0 in {shard} is not there: copy the shard again"):
         source[0]
