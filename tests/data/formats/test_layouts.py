@@ -240,6 +240,8 @@ BAD_NAMES = {
     "missing mask": (lambda root, save: remove(root / "masks/b.png"), r"images/b\.png has no mask in masks/: add it"),
     "missing image": (lambda root, save: remove(root / "images/b.png"), r"masks/b\.png has no image of its name"),
     "same stem": (lambda root, save: save(root / "images/b.jpg", "x"), r"images/b\.png has the same name as b\.jpg"),
+    "two masks": (lambda root, save: save(root / "masks/b_mask.png", "x"),
+                  r"b_mask\.png is a mask of the same image as b\.png: keep one of the two"),
     "unknown in list": (lambda root, save: (save(root / "splits/train.txt", "a\nc\nzebra\n"),
                                             save(root / "splits/test.txt", "b\n")),
                         r"train\.txt names 'zebra', which is no image there"),
