@@ -29,6 +29,7 @@ from segjax.data.formats.numberings import (
     cityscapes_levels,
     read_ade_classes,
 )
+from segjax.data.formats.opened import matching
 from segjax.data.formats.problems import Problem
 from segjax.data.formats.scenes import ZARR
 from segjax.errors import DataError
@@ -219,7 +220,7 @@ def _layout(root: Path) -> tuple[Layout, list[tuple[str, Path, Path]]]:
 
 def _labelling_tool(root: Path) -> str | None:
     """What a labelling tool has left: the words that follow "has", and what to do."""
-    below = [path for _, path in zip(range(5000), root.rglob("*"), strict=False) if path.is_file()]
+    below = [path for _, path in zip(range(5000), matching(root, "**/*"), strict=False) if path.is_file()]
     stems = {path.with_suffix("") for path in below if path.suffix.lower() in SUFFIXES}
     stems |= {Path(*("labels" if part == "images" else part for part in stem.parts)) for stem in stems}
     beside: dict[str, list[Path]] = {}

@@ -14,6 +14,7 @@ from segjax.data.formats.annotations import Annotated, AnnotatedSource, Annotati
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.classes import bright_palette
 from segjax.data.formats.images import images_by_stem, shown
+from segjax.data.formats.opened import matching
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import refuse_unknown_split
 from segjax.data.statistics import Statistics
@@ -90,7 +91,7 @@ def annotation_files(root: Path) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    files = sorted((root / "Annotations").glob("*.xml")) or sorted(_beside_images(root))
+    files = sorted(matching(root / "Annotations", "*.xml")) or sorted(_beside_images(root))
     if not files:
         raise DataError(
             f"{shown(root)} has no Annotations/ with XML files, and none beside images: give the folder of both."
@@ -100,12 +101,12 @@ def annotation_files(root: Path) -> list[Path]:
 
 def has_annotations(root: Path) -> bool:
     """Whether there are XML files in Annotations/ or beside images."""
-    return any((root / "Annotations").glob("*.xml")) or any(_beside_images(root))
+    return any(matching(root / "Annotations", "*.xml")) or any(_beside_images(root))
 
 
 def _beside_images(root: Path) -> Iterator[Path]:
     images = cache(images_by_stem)
-    for file in root.rglob("*.xml"):
+    for file in matching(root, "**/*.xml"):
         if file.stem in images(file.parent):
             yield file
 

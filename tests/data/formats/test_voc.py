@@ -140,6 +140,8 @@ def test_an_image_is_found_by_its_name_whatever_the_case_of_its_ending(tmp_path,
     for number, (name, before) in enumerate((("a", "b.PNG"), ("b", "c.PNG"), ("c", "a.PNG"))):
         save(tmp_path / images / f"{name}.PNG", np.full((30, 40, 3), number, np.uint8))
         save(tmp_path / annotations / f"{name}.xml", xml(before, (name, 1, 1, 5, 5, 0)))
+        for hidden in (tmp_path / images / f"._{name}.PNG", tmp_path / annotations / f"._{name}.xml"):
+            save(hidden, b"\0\5\x16\7\0\2\0\0Mac OS X")
     dataset = voc(tmp_path)
     records = [dataset.open(split)[0] for split in ("train", "val", "test")]
     assert sorted(record["labels"][0] for record in records) == [0, 1, 2]

@@ -8,6 +8,7 @@ import yaml
 
 from segjax.data.formats.annotations import Annotations
 from segjax.data.formats.images import SUFFIXES, shown
+from segjax.data.formats.opened import matching
 from segjax.data.formats.tools.marks import SPLITS, Labelled, Mark, Reading, polygon, rectangle, stored_size
 from segjax.errors import DataError
 
@@ -46,7 +47,7 @@ def read(root: Path) -> Reading | None:
 
 def _description(root: Path) -> tuple[dict[str, Any], Path | None]:
     """What data.yaml says, and which file that is."""
-    for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
+    for path in sorted(matching(root, "*.yaml", "*.yml")):
         try:
             said = yaml.load(path.read_text("utf-8-sig"), _Words)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -107,7 +108,7 @@ def _listed(root: Path, top: str, said: Any) -> Iterator[Path]:
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    yield from (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+    yield from (path for path in sorted(matching(folder, "**/*")) if path.suffix.lower() in SUFFIXES)
 
 
 def _labels(image: Path) -> Path:
