@@ -46,7 +46,8 @@ def read_mask(
         num_classes: how many classes there are: up to 255, 255 and in files of 16 bits 65535 are ignored, and beyond
             65535 alone.
         colours: the class of every colour.
-        levels: the class of each of 256, or of 65536, grey levels or palette indices, where it is not that number.
+        levels: the class of each of 256, or of 65536, grey levels or palette indices, where it is not that number; what
+            `colours` gives is classes already.
         data: the file's bytes, where they are already in memory.
         window: the rows and columns to read; all by default.
 
@@ -54,8 +55,9 @@ def read_mask(
         DataError: as `read_image`; and a value that is no class number, a coloured mask without `colours`, or a colour
             that is not among them.
     """
-    stored = uncoloured(decode_mask(path, data=data, window=window), path, colours or {})
-    if levels is not None and stored.ndim == 2:
+    decoded = decode_mask(path, data=data, window=window)
+    stored = uncoloured(decoded, path, colours or {})
+    if levels is not None and not (colours and decoded.ndim == 3):
         return levels[fitted(stored, path, len(levels) - 1)]
     return fitted(stored, path, num_classes)
 
@@ -82,7 +84,7 @@ def decode_mask(
         pages = tiff_pages(stream, name)
         if is_array_file(start):
             return _label_array(read_array(stream, name), path)
-        if pages and not pages[0].plain:
+        if pages and (not pages[0].plain or pages[0].counts_from_white):
             page = pages[0]
             stored = upright_pixels(tiff.read_pixels(stream, page, name), page.number(tiff.ORIENTATION))
             return _label_array(stored[..., :-1] if page.has_alpha else stored, path, page.nodata)

@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 from tiff_files import tiff_file
 
+from segjax.data import folder
 from segjax.data.check.masks import check_masks as check
 from segjax.data.check.report import print_report
 from segjax.errors import DataError
@@ -261,6 +262,19 @@ def test_grey_levels_may_be_listed_as_colours(make_folder, save):
     assert total[[0, 1, 255]].tolist() == [(raw == 240).sum(), (raw == 0).sum(), (raw == 120).sum()]
 
 
+def test_masks_that_are_saved_grey_and_in_colours_are_read_alike(make_folder, save):
+    root = make_folder()
+    raw = {}
+    for number, mask in enumerate(sorted((root / "masks").iterdir())):
+        raw[mask.stem] = np.asarray(Image.open(mask)) > 0
+        Image.fromarray(raw[mask.stem].astype(np.uint8) * 255).convert("RGB" if number % 2 else "L").save(mask)
+    save(root / "classes.txt", "building #ffffff\nbackground #000000\n")
+    for split in ("train", "val", "test"):
+        source = folder(root).open(split)
+        for index in range(len(source)):
+            np.testing.assert_array_equal(source[index]["mask"], np.where(raw[source.name_of(index)], 0, 1))
+
+
 def test_coloured_masks_are_counted_by_class(make_folder, save):
     root = make_folder()
     table = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8)
@@ -280,8 +294,8 @@ def test_what_a_user_may_not_read_is_listed(make_folder):
     (root / "images" / "a.png").chmod(0)
     (root / "masks" / "hidden").mkdir()
     (root / "masks" / "hidden").chmod(0)
-    for folder in (root.parent, *root.parents[1:3]):
-        folder.chmod(0o755)
+    for above in (root.parent, *root.parents[1:3]):
+        above.chmod(0o755)
     # Root may read everything, so another user checks.
     code = """
 import os, sys
