@@ -15,6 +15,7 @@ from segjax.data.formats.opened import (
     image_stream,
     open_image,
     orientation,
+    read_header,
     shown,
     tiff_pages,
     upright_pixels,
@@ -95,6 +96,23 @@ def decode_mask(
             return (
                 whole_labels(with_ignored(numbers, pages[0].nodata), path) if pages and numbers.ndim == 2 else numbers
             )
+
+
+def other_colour(path: FilePath, numbers: UInt[np.ndarray, " n"], colours: Colours) -> str | None:
+    """Which of the numbers of a palette mask is drawn in the colour of another class, in words; None where none is."""
+    if not colours or not Path(path).is_file():
+        return None
+    with image_stream(path, None) as stream:
+        if is_array_file(stream.read(12)):
+            return None
+        stream.seek(0)
+        with read_header(stream, shown(path)) as image:
+            palette = image.getpalette("RGB") if image.mode == "P" else None
+    for number in numbers.tolist() if palette else ():
+        red, green, blue = (*(palette or ())[3 * number : 3 * number + 3], *(-1,) * 3)[:3]
+        if (said := colours.get((red, green, blue), number)) != number:
+            return f"number {number} in #{red:02x}{green:02x}{blue:02x}, which classes.txt gives to number {said}"
+    return None
 
 
 def _of_deep_colours(stored: Shaped[np.ndarray, "h w c"], path: FilePath) -> UInt[np.ndarray, "h w"]:

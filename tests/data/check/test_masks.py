@@ -271,6 +271,23 @@ def test_grey_levels_may_be_listed_as_colours(make_folder, save):
     assert total[[0, 1, 255]].tolist() == [(raw == 240).sum(), (raw == 0).sum(), (raw == 120).sum()]
 
 
+def test_a_palette_in_another_order_than_the_classes_is_named(make_folder, save):
+    """As programs make a palette for each file, of the colours that it has."""
+    root = make_folder()
+    save(root / "classes.txt", "soil #000000\nroot #ff0000\nstone #00ff00\nignore #ffffff\n")
+    table = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], *[[255] * 3] * 253], np.uint8)
+    for mask in (root / "masks").iterdir():
+        palette = Image.fromarray(np.minimum(np.asarray(Image.open(mask)), 2))
+        palette.putpalette(table.tobytes())
+        palette.save(mask)
+    assert errors(check(root)) == []
+    mask = Image.open(root / "masks" / "b.png")
+    Image.fromarray(table[np.asarray(mask)]).quantize(3).save(root / "masks" / "b.png")
+    assert not (np.asarray(Image.open(root / "masks" / "b.png")) == np.asarray(mask)).all()
+    (sentence,) = errors(check(root))
+    assert re.search(r"b\.png has a palette that draws number \d in #[0f]{6}, which classes\.txt gives to", sentence)
+
+
 def test_masks_that_are_saved_grey_and_in_colours_are_read_alike(make_folder, save):
     root = make_folder()
     raw = {}
