@@ -321,5 +321,14 @@ def _read_class_list(found: FoundImages) -> None:
             found.notes.append("Masks of ADE20K: 0 is ignored, and its class 1 is class 0 here.")
         elif found.layout.tool == "Roboflow":
             text, found.classes = roboflow, read_roboflow_classes(roboflow)
+            for other in (found.root / split / ROBOFLOW_CLASSES for split in found.folders if split != "train"):
+                text, names = other, read_roboflow_classes(other).names
+                if names != found.classes.names:
+                    found.error(
+                        "class list",
+                        other,
+                        f"has the classes {', '.join(names)}, and train/ {', '.join(found.classes.names)}: masks of "
+                        "both need the same numbers, so export them together",
+                    )
     except DataError as error:
         found.problems.append(Problem("class list", "error", shown(text), str(error)))

@@ -128,6 +128,17 @@ def test_hidden_files_are_passed_over(left: tuple[str, Path]):
         assert np.array_equal(before[index]["boxes"], after[index]["boxes"])
 
 
+def test_a_line_of_labelbox_ends_where_json_says_so(tmp_path: Path):
+    """Browsers write U+2028 into strings as it is, which Python takes for the end of a line."""
+    TOOLS["Labelbox"](tmp_path)
+    (path,) = tmp_path.rglob("*.ndjson")
+    before = labelled(tmp_path).open("train")[0]
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    text = "\n".join(json.dumps(row | {"note": "one\u2028two\x85"}, ensure_ascii=False) for row in rows)
+    path.write_text(text, "utf-8")
+    assert np.array_equal(labelled(tmp_path).open("train")[0]["boxes"], before["boxes"])
+
+
 def test_folders_called_train_and_test_are_the_splits(tmp_path: Path):
     for split, numbers in (("train", range(4)), ("test", range(4, 6))):
         for n in numbers:
