@@ -30,10 +30,10 @@ class _Words(yaml.BaseLoader):
 def read(root: Path) -> Reading | None:
     """Read boxes (class, middle, size) and outlines (class, corners); an image without a file has no objects."""
     said, path = _description(root)
-    places = _places(root, said)
+    found = Annotations(root, ())
+    places = _places(root, said, found)
     if not places:
         return None
-    found = Annotations(root, ())
     names, keypoints = _classes(root, said, path)
     images = {
         split: [image for path in paths if (image := _image(found, path, names, keypoints))]
@@ -75,7 +75,7 @@ def _classes(root: Path, said: dict[str, Any], path: Path | None) -> tuple[list[
     return [line.strip() for line in lines if line.strip()] if listed else None, False
 
 
-def _places(root: Path, said: dict[str, Any]) -> dict[str, list[Path]]:
+def _places(root: Path, said: dict[str, Any], found: Annotations) -> dict[str, list[Path]]:
     """The images of every split that have, or may have, a .txt of their own; nothing where no image has one."""
     top = said.get("path", "")
     parts = {split: [*dict.fromkeys(_listed(root, top, said.get(split)))] for split in SPLITS} if said else {}
@@ -84,10 +84,14 @@ def _places(root: Path, said: dict[str, Any]) -> dict[str, list[Path]]:
         for folder in (root / place.format(word) for word in words for place in ("images/{}", "{}/images")):
             if split not in parts and folder.is_dir():
                 parts[split] = [*_images(folder)]
+    for split in [split for split, paths in parts.items() if split != "train" and not _has_labels(paths)]:
+        # As many are given away for testing: scores would be of images that show nothing.
+        found.warn("no labels", "", f"has no .txt of any image for {split}, which is not used: copy its labels there")
+        del parts[split]
     if not {"train"} < parts.keys():
         every = [path for paths in parts.values() for path in paths]
         parts = {"": every or [*_images(root)]}
-    return parts if any(_labels(path).is_file() for paths in parts.values() for path in paths) else {}
+    return parts if any(map(_has_labels, parts.values())) else {}
 
 
 def _listed(root: Path, top: str, said: Any) -> Iterator[Path]:
@@ -118,6 +122,10 @@ def _labels(image: Path) -> Path:
         parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
     apart = Path(*parts).with_suffix(".txt")
     return apart if apart.is_file() else image.with_suffix(".txt")
+
+
+def _has_labels(images: list[Path]) -> bool:
+    return any(_labels(path).is_file() for path in images)
 
 
 def _image(found: Annotations, path: Path, names: list[str] | None, keypoints: bool) -> Labelled | None:

@@ -144,6 +144,17 @@ def test_an_image_without_a_file_of_yolo_has_no_objects(tmp_path: Path):
     assert sum(not len(one.boxes) for one in (*found.train, *found.val, *found.test)) == 4
 
 
+def test_a_split_of_yolo_without_labels_is_not_used(tmp_path: Path):
+    TOOLS["YOLO"](tmp_path)
+    for n in range(3):
+        image(tmp_path / "images" / "test" / f"{n}.png", 2 * COUNT + n)
+    text(tmp_path / "data.yaml", "train: images/train\nval: images/val\ntest: images/test\nnames: [dog, cat]")
+    found = find_boxes(tmp_path)
+    assert found is not None
+    assert {one.path.parent.name for one in found.test} == {"val"}
+    assert ["has no .txt of any image for test" in one.sentence for one in found.read[0].problems] == [True]
+
+
 def test_lists_of_yolo_name_the_images(tmp_path: Path):
     TOOLS["YOLO"](tmp_path)
     text(tmp_path / "data.yaml", "train: train.txt\nval: [images/val]\nnames: [dog, cat]")
