@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from buckets import BadNetwork
+from PIL import Image
 
 from segjax import data
 from segjax.data import Augment, Dataset, Record
@@ -227,6 +228,7 @@ def test_a_folder_of_jpegs_keeps_them_as_they_were(make_folder, save, tmp_path: 
         index = json.loads((out / "index.json").read_text())
         assert index["about"]["crop"] == data.folder_defaults(root).crop
         assert tuple(index["about"]["class_weights"]) == data.folder_defaults(root).class_weights
+        assert index["made_of"].pop("files")
         assert index["made_of"] == {"data": "folder", "root": str(root)}
     import zipfile
 
@@ -235,6 +237,19 @@ def test_a_folder_of_jpegs_keeps_them_as_they_were(make_folder, save, tmp_path: 
         kept = {archive.read(name) for name in archive.namelist() if name.endswith(".jpg")}
         assert kept
         assert kept <= files
+
+
+def test_files_that_were_changed_since_are_not_taken_for_packed(make_folder):
+    root = make_folder([f"{letter}{number}" for letter in "abcd" for number in range(5)])
+    out = root / "packed"
+    pack_by_name(root, out)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    pack_by_name(root, out)
+    assert before == {file.name: file.read_bytes() for file in out.iterdir()}
+    mask = np.asarray(Image.open(root / "masks" / "a0.png"))
+    Image.fromarray(mask[::-1]).save(root / "masks" / "a0.png")  # of as many pixels of each class
+    with pytest.raises(DataError, match="holds another set, or this one as it was before: name another folder"):
+        pack_by_name(root, out)
 
 
 def test_a_command_that_is_killed_goes_on(tmp_path: Path):
