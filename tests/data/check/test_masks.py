@@ -16,6 +16,7 @@ from tiff_files import tiff_file
 from segjax.data import folder
 from segjax.data.check.masks import check_masks as check
 from segjax.data.check.report import print_report
+from segjax.data.checked import checked
 from segjax.errors import DataError
 
 
@@ -298,7 +299,7 @@ def test_masks_that_are_saved_grey_and_in_colours_are_read_alike(make_folder, sa
     for split in ("train", "val", "test"):
         source = folder(root).open(split)
         for index in range(len(source)):
-            np.testing.assert_array_equal(source[index]["mask"], np.where(raw[source.name_of(index)], 0, 1))
+            np.testing.assert_array_equal(source[index]["mask"], np.where(raw[checked(source).name_of(index)], 0, 1))
 
 
 def test_coloured_masks_are_counted_by_class(make_folder, save):
