@@ -1,5 +1,6 @@
 """Data sets written as shards into a folder or a bucket, from which `segjax.data.sets.packed` reads them."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -14,6 +15,7 @@ from segjax.data.catalogue import NAMES, found
 from segjax.data.checked import checked
 from segjax.data.dataset import Dataset
 from segjax.data.formats.box_layouts import find_boxes
+from segjax.data.formats.opened import matching
 from segjax.data.formats.shards import Shard, ShardWriter, encoded
 from segjax.data.record import Source, Split
 from segjax.data.sets.packed import FORMAT, INDEX, PackedDefaults, checksum
@@ -24,6 +26,8 @@ from segjax.strict_json import as_json
 SHARD = 2**25
 """Bytes from which on a shard is ended."""
 _BEGUN = "packing.json"
+_OF_FILES = ("folder", "labelled", "coco", "voc")
+"""Sets whose files are yours, and may be others when they are packed again."""
 _AT_ONCE = 64
 """Records in memory together."""
 
@@ -115,7 +119,8 @@ def pack_by_name(name: str | os.PathLike[str], out: str | os.PathLike[str], **op
         options: what `segjax.data.catalogue.by_name` takes.
 
     Raises:
-        DataError: there is no such set, or not with such options; and as `pack`.
+        DataError: there is no such set, or not with such options; `out` holds it as it was before a file of yours was
+            changed; and as `pack`.
     """
     given: dict[str, Any] = {key: value for key, value in options.items() if value not in (None, ())}
     if str(name) not in NAMES and Path(name).exists():
@@ -125,7 +130,22 @@ def pack_by_name(name: str | os.PathLike[str], out: str | os.PathLike[str], **op
     if "://" not in str(given.get("root", "://")):
         made_of["root"] = os.path.abspath(given["root"])
     data, crop, class_weights = found(str(name), **given)
+    if str(name) in _OF_FILES:
+        data.open("train")  # which may write lists of splits
+        lists = get_args(Split) if name == "coco" else ()  # which are files of annotations
+        made_of["files"] = _checksum_of([Path(given[key]) for key in ("root", *lists) if key in given], out)
     return pack(data, out, crop=crop, class_weights=class_weights, made_of=made_of)
+
+
+def _checksum_of(places: list[Path], out: str | os.PathLike[str]) -> str:
+    """Of the names and contents of files and of all that is below folders, but for what is hidden or written there."""
+    found, written = hashlib.sha256(), Path(out).absolute()
+    for place in places:
+        for file in sorted(matching(place, "**/*")) if place.is_dir() else [place]:
+            if file.is_file() and written not in file.absolute().parents:
+                name = os.fsencode(file.relative_to(place.parent).as_posix())
+                found.update(len(name).to_bytes(4) + name + bytes.fromhex(checksum(file)))
+    return found.hexdigest()
 
 
 def _pack_split(files: Files, split: str, source: Source, shard_bytes: int, bar: Bar) -> list[dict[str, Any]]:

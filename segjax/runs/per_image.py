@@ -51,7 +51,8 @@ def write_per_image(
         out.mkdir(parents=True, exist_ok=True)
         (out / "images.json").write_text(as_json([rows[index] for index in order], indent=1) + "\n")
         flat = [dict(flat_scores(rows[index])) for index in order]
-        with (out / "images.csv").open("w", newline="", encoding="utf-8") as file:
+        # Names of files may be no text.
+        with (out / "images.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             table = csv.DictWriter(
                 file, ["name", task.headline, *(k for k in flat[0] if k not in ("name", task.headline))]
             )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from buckets import BadNetwork
+from PIL import Image
 
 from segjax import data
 from segjax.data import Augment, Dataset, Record
@@ -135,6 +136,17 @@ def test_a_damaged_shard_is_named(tmp_path: Path):
             wrong.append(str(error))
     assert len(wrong) == 1
     assert f"in {shard} is damaged: copy the shard again from where it is whole, or pack the set again." in wrong[0]
+    # Cut short between the image of a record and what else it has.
+    pack(dataset(), tmp_path / "short")
+    shard = tmp_path / "short" / "train-00000.zip"
+    content, index = shard.read_bytes(), json.loads((tmp_path / "short" / "index.json").read_text())
+    start, end = index["splits"]["train"][0]["offsets"][20:22]
+    shard.write_bytes(content[: content.index(b"PK\x03\x04", start + 1, end)])
+    source = packed(tmp_path / "short").open("train")
+    source[19]
+    for index in (20, 21):
+        with pytest.raises(DataError, match=f"Record {index} in {shard} is damaged: copy the shard again"):
+            source[index]
     shard.unlink()
     with pytest.raises(DataError, match=f"Record 0 in {shard} is not there: copy the shard again"):
         source[0]
@@ -216,6 +228,7 @@ def test_a_folder_of_jpegs_keeps_them_as_they_were(make_folder, save, tmp_path: 
         index = json.loads((out / "index.json").read_text())
         assert index["about"]["crop"] == data.folder_defaults(root).crop
         assert tuple(index["about"]["class_weights"]) == data.folder_defaults(root).class_weights
+        assert index["made_of"].pop("files")
         assert index["made_of"] == {"data": "folder", "root": str(root)}
     import zipfile
 
@@ -224,6 +237,19 @@ def test_a_folder_of_jpegs_keeps_them_as_they_were(make_folder, save, tmp_path: 
         kept = {archive.read(name) for name in archive.namelist() if name.endswith(".jpg")}
         assert kept
         assert kept <= files
+
+
+def test_files_that_were_changed_since_are_not_taken_for_packed(make_folder):
+    root = make_folder([f"{letter}{number}" for letter in "abcd" for number in range(5)])
+    out = root / "packed"
+    pack_by_name(root, out)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    pack_by_name(root, out)
+    assert before == {file.name: file.read_bytes() for file in out.iterdir()}
+    mask = np.asarray(Image.open(root / "masks" / "a0.png"))
+    Image.fromarray(mask[::-1]).save(root / "masks" / "a0.png")  # of as many pixels of each class
+    with pytest.raises(DataError, match="holds another set, or this one as it was before: name another folder"):
+        pack_by_name(root, out)
 
 
 def test_a_command_that_is_killed_goes_on(tmp_path: Path):

@@ -35,7 +35,7 @@ class Halves:
         return {"image": image, "mask": mask}
 
     def name_of(self, index: int) -> str:
-        return "abcd"[index]
+        return ("a", "b", "c", "d\udcff")[index]
 
 
 def test_every_image_has_its_scores_and_the_worst_come_first(tmp_path: Path):
@@ -48,7 +48,7 @@ def test_every_image_has_its_scores_and_the_worst_come_first(tmp_path: Path):
     write_per_image(tmp_path / "out", task, Bright(), {}, source, list(measured))
     with (tmp_path / "out" / "images.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["name"] for row in rows] == ["c", "b", "a", "d"]
+    assert [row["name"] for row in rows] == ["c", "b", "a", r"d\udcff"]
     assert list(rows[0])[:3] == ["name", "miou", "iou/ground"]
     assert float(rows[0]["iou/object"]) == 0.5  # 2 of 4 columns
     assert float(rows[2]["miou"]) == 1

@@ -7,6 +7,7 @@ from segjax.data.check.counts import added_up
 from segjax.data.check.label_bands import soft_edged
 from segjax.data.check.mask_report import Seen
 from segjax.data.formats.classes import ClassList, numbered_classes
+from segjax.data.formats.images import shown
 from segjax.data.formats.layouts import FoundImages
 from segjax.data.record import IGNORE
 from segjax.mask_numbers import MOST_CLASSES, ignored
@@ -45,6 +46,8 @@ def meaning_of_numbers(found: FoundImages, seen: list[Seen]) -> tuple[ClassList,
         found.notes.append("The masks hold only 0 and 255: 255 is taken for class 1 and not for pixels to ignore.")
         levels[IGNORE] = 1
         return classes or numbered_classes(2), levels
+    if two and values == {0, 1, IGNORE}:
+        _note_two_numberings(found, seen)
     if classes is None:
         classes = _numbered(found, values)
     if len(classes.names) > IGNORE and total.of(IGNORE):
@@ -52,6 +55,19 @@ def meaning_of_numbers(found: FoundImages, seen: list[Seen]) -> tuple[ClassList,
             f"There are {len(classes.names)} classes, so 255 in a mask is one of them: 65535 is what is ignored."
         )
     return classes, None
+
+
+def _note_two_numberings(found: FoundImages, seen: list[Seen]) -> None:
+    """Warn where 255 may well mean class 1: in masks that have it no pixel is 1, as if they came from another tool."""
+    numbers = [(one, set(one.counts.numbers.tolist())) for one in seen if not one.coloured]
+    white = [one for one, there in numbers if {0, IGNORE} <= there]
+    if white and not any({1, IGNORE} <= there for _, there in numbers):
+        found.warn(
+            "two numberings",
+            found.root,
+            f"has {len(white)} masks of 0 and 255 alone, such as {shown(white[0].pair.mask)}, and others of 0 and 1: "
+            "255 is ignored, so write 1 there if it is the foreground",
+        )
 
 
 def _numbered(found: FoundImages, values: set[int]) -> ClassList:

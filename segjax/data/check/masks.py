@@ -25,7 +25,7 @@ from segjax.data.formats.classes import ClassList, numbered_classes
 from segjax.data.formats.images import shown
 from segjax.data.formats.label_bands import read_labels
 from segjax.data.formats.layouts import ImageAndMask, find
-from segjax.data.formats.mask_files import decode_mask, uncoloured
+from segjax.data.formats.mask_files import decode_mask, other_colour, uncoloured
 from segjax.data.formats.opened import stored_orientation
 from segjax.data.formats.problems import Problem
 from segjax.data.formats.rasters import WHITE, Depth, depth_of
@@ -187,6 +187,13 @@ def _read_part(
             mask = mask.astype(np.uint16)
             mask[missing] = MOST_CLASSES
         counts = count_labels(mask) if labels else count_numbers(mask)
+        numbers = counts.numbers if classes and not labels and stored.ndim == 2 else counts.numbers[:0]
+        if drawn := other_colour(pair.mask, numbers, classes.colours if classes else {}):
+            sentence = (
+                f"{shown(pair.mask)} has a palette that draws {drawn}: of a palette the numbers count, so save the "
+                "mask in colours, or number it as classes.txt does."
+            )
+            problems.append(Problem("palette", "error", shown(pair.mask), sentence))
     except DataError as error:
         problems.append(Problem("unreadable" if mask_size is None else "colour", "error", shown(pair.mask), str(error)))
     if size and mask_size and size != mask_size:

@@ -10,6 +10,7 @@ from segjax.data.formats.coco import read_coco
 from segjax.data.formats.held_out import held_out_note
 from segjax.data.formats.images import shown
 from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES, VAL_NAMES
+from segjax.data.formats.opened import matching
 from segjax.data.formats.tools import read_labelled
 from segjax.data.formats.voc import annotation_files, has_annotations, listed_files, read_voc
 from segjax.errors import DataError
@@ -47,15 +48,15 @@ def find_boxes(root: str | os.PathLike[str]) -> FoundBoxes | None:
         labelled = None if _looks_like_coco(root) else read_labelled(root)
         return _labelled(root, *labelled) if labelled else _coco(root, [root])
     for place in JSON_PLACES:
-        if files := [path for path in sorted(root.glob(place)) if _looks_like_coco(path)]:
+        if files := [path for path in sorted(matching(root, place)) if _looks_like_coco(path)]:
             return _coco(root, files)
-    if root.name == "Annotations" and any(root.glob("*.xml")):
+    if root.name == "Annotations" and any(matching(root, "*.xml")):
         root = root.parent
-    if any((root / "Annotations").glob("*.xml")):
+    if any(matching(root / "Annotations", "*.xml")):
         return _voc(root)
     if labelled := read_labelled(root):
         return _labelled(root, *labelled)
-    if files := sorted(root.glob(JSON_PLACES[0])):  # one that is cut short, or not what COCO calls annotations
+    if files := sorted(matching(root, JSON_PLACES[0])):  # one that is cut short, or not what COCO calls annotations
         return _coco(root, files[:1])
     return _voc(root) if has_annotations(root) else None
 
@@ -131,6 +132,13 @@ def _labelled(root: Path, tool: str, parts: dict[str, Annotations]) -> FoundBoxe
 def _split(root: Path, tool: str, read: tuple[Annotations, ...], notes: list[str]) -> FoundBoxes:
     """Of annotations for training, for testing and, where there are some, for validation."""
     train, test = read[0].pictures, read[1].pictures
+    first: dict[Path, int] = {}
+    for number, one in enumerate(read):
+        uses = "for training", "for testing", "for validation"
+        shared = [picture.path for picture in one.pictures if first.setdefault(picture.path, number) != number]
+        if shared:
+            both = f"{uses[first[shared[0]]]} and {uses[number]}"
+            one.error("split", "", f"has {len(shared)} images {both}, such as {shown(shared[0])}: take them out of one")
     if len(read) == 3:
         return FoundBoxes(root, tool, read, train, read[2].pictures, test, notes)
     if len(train) == 1:

@@ -6,10 +6,13 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import UInt
+
 from segjax.data.formats.images import shown
 from segjax.data.formats.mask_files import Colours
 from segjax.errors import DataError
-from segjax.mask_numbers import MOST_CLASSES, ignored
+from segjax.mask_numbers import MOST_CLASSES, ignored, mask_type
 
 Colour = tuple[int, int, int]
 BACKGROUND = "background"
@@ -142,8 +145,10 @@ def read_labelmap(path: Path) -> ClassList:
     return ClassList(names, colours, {colour: number for number, colour in enumerate(colours)})
 
 
-def read_nnunet_classes(path: Path) -> ClassList:
+def read_nnunet_classes(path: Path) -> tuple[ClassList, UInt[np.ndarray, " n"] | None]:
     """Read the class names of nnU-Net's dataset.json, `{"labels": {"background": 0, "cell": 1, "ignore": 2}}`.
+
+    Its last label may be called ignore, and is no class: then the class of every number comes with them.
 
     Raises:
         DataError: it gives no names with numbers, or not numbers from 0 on.
@@ -155,7 +160,16 @@ def read_nnunet_classes(path: Path) -> ClassList:
         raise DataError(f"{shown(path)} does not give `labels` as names with numbers ({error}): mend it.") from None
     if [number for number, _ in numbers] != list(range(len(numbers))):
         raise DataError(f"{shown(path)} does not number its labels 0, 1, 2, ...: write classes.txt beside it.")
-    return ClassList(tuple(name for _, name in numbers), voc_palette(len(numbers)), {})
+    names = tuple(name for _, name in numbers if name != "ignore")
+    classes, count = ClassList(names, voc_palette(len(names)), {}), len(names)
+    if count == len(numbers):
+        return classes, None
+    if numbers[-1][1] != "ignore":
+        raise DataError(f"{shown(path)} does not have `ignore` as its last label, as nnU-Net asks for: number it so.")
+    kind = mask_type(count)
+    levels = np.arange(np.iinfo(kind).max + 1, dtype=kind)
+    levels[count] = ignored(count)
+    return classes, levels
 
 
 def read_roboflow_classes(path: Path) -> ClassList:

@@ -1,6 +1,7 @@
 """Splits by groups that must not be torn apart, and folds for cross-validation, written as lists of names."""
 
 import csv
+import io
 import os
 import re
 from collections import defaultdict
@@ -82,7 +83,7 @@ def _group(key: str, groups: str | None, said: dict[str, str] | None) -> str:
     if groups is None:
         return group_of(key)
     if said is not None:
-        name = next((name for name in (key, Path(key).name) if name in said), None)
+        name = next((name for one in (key, Path(key).name) for name in (one, one.strip()) if name in said), None)
         if name is None:
             raise DataError(f"{groups} has no line of '{shown(key)}': give it one, `{shown(key)},group`.")
         return said[name]
@@ -101,7 +102,7 @@ def _group(key: str, groups: str | None, said: dict[str, str] | None) -> str:
 def _read(path: Path) -> dict[str, str]:
     """The group of every name, without the ending of a file."""
     try:
-        rows = [row for row in csv.reader(path.read_text("utf-8-sig").splitlines()) if row]
+        rows = [row for row in csv.reader(io.StringIO(path.read_text("utf-8-sig"))) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{shown(path)} cannot be read ({error}): save it as CSV, a name and a group a line.") from None
     if wrong := next((row for row in rows if len(row) != 2), None):

@@ -95,6 +95,16 @@ def read_raster(path: FilePath, *, bands: tuple[int, ...] | None = None, data: b
             return Raster(pixels, alpha, orientation=turned).bands(bands, name)
 
 
+def images_by_stem(folder: Path) -> dict[str, Path]:
+    """The image files of a folder by their names without the ending, of which cameras write many in capitals.
+
+    Of several of one name it is the one whose ending comes first in `SUFFIXES`.
+    """
+    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES] if folder.is_dir() else []
+    files.sort(key=lambda path: SUFFIXES.index(path.suffix.lower()), reverse=True)
+    return {path.stem: path for path in files if path.is_file()}
+
+
 def read_jpeg(path: FilePath) -> bytes | None:
     """The bytes of a JPEG file; None of any other."""
     if not Path(path).is_file():

@@ -34,7 +34,8 @@ def read_json_lines(path: str | os.PathLike[str]) -> list[Any]:
         DataError: it cannot be read, or a line is no JSON.
     """
     try:
-        return [json.loads(line) for line in Path(path).read_text("utf-8-sig").splitlines() if line.strip()]
+        # Strings may have what else `splitlines` takes for the end of a line.
+        return [json.loads(line) for line in Path(path).read_text("utf-8-sig").split("\n") if line.strip()]
     except OSError as error:
         raise DataError(f"{shown(path)} cannot be read ({error.strerror}): copy it again.") from None
     except (ValueError, RecursionError) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
 from segjax.data.formats.classes import (
     ClassList,
@@ -29,6 +29,7 @@ from segjax.data.formats.numberings import (
     cityscapes_levels,
     read_ade_classes,
 )
+from segjax.data.formats.opened import matching
 from segjax.data.formats.problems import Problem
 from segjax.data.formats.scenes import ZARR
 from segjax.errors import DataError
@@ -108,7 +109,7 @@ class FoundImages:
     masks: dict[str, Path] = field(default_factory=dict)
     """By the key of the image that it belongs to, or by its own where there is none."""
     classes: ClassList | None = None
-    levels: UInt8[np.ndarray, " 256"] | None = None
+    levels: UInt[np.ndarray, " n"] | None = None
     """The class of every number of the masks, where the tool has numbers of its own."""
     channels: tuple[str, ...] = ()
     """What the names of the files of an image's channels end with, where each is a file of its own."""
@@ -172,11 +173,18 @@ def find(root: str | os.PathLike[str]) -> FoundImages:
             for key, path in files.items():
                 found.label_files.setdefault(label, {})[prefix + key] = path
                 found.masks.setdefault(prefix + key, path)
+        one_each = {path for files in labels.values() for path in files.values()}
+        for path in (path for path in masks.values() if labels and path not in one_each):
+            found.error("double", path, "is another mask of an image that has one of this label: keep one of the two")
         for name, path in () if labels else masks.items():
             stems = [name.removesuffix(end) for end in layout.mask_ends if name.endswith(end)]
             matching = [stem for stem in stems if prefix + stem in keys]
             if stems:
-                found.masks[prefix + (matching or stems)[0]] = path
+                other = found.masks.setdefault(prefix + (matching or stems)[0], path)
+                if other is not path:
+                    found.error(
+                        "double", path, f"is a mask of the same image as {shown(other.name)}: keep one of the two"
+                    )
         found.folders[split] = sorted(keys)
         found.images |= keys
     if not found.images:
@@ -212,7 +220,7 @@ def _layout(root: Path) -> tuple[Layout, list[tuple[str, Path, Path]]]:
 
 def _labelling_tool(root: Path) -> str | None:
     """What a labelling tool has left: the words that follow "has", and what to do."""
-    below = [path for _, path in zip(range(5000), root.rglob("*"), strict=False) if path.is_file()]
+    below = [path for _, path in zip(range(5000), matching(root, "**/*"), strict=False) if path.is_file()]
     stems = {path.with_suffix("") for path in below if path.suffix.lower() in SUFFIXES}
     stems |= {Path(*("labels" if part == "images" else part for part in stem.parts)) for stem in stems}
     beside: dict[str, list[Path]] = {}
@@ -301,7 +309,7 @@ def _read_class_list(found: FoundImages) -> None:
         elif cvat.exists():
             text, found.classes = cvat, read_labelmap(cvat)
         elif found.layout.tool == "nnU-Net" and nnunet.exists():
-            found.classes = read_nnunet_classes(nnunet)
+            text, (found.classes, found.levels) = nnunet, read_nnunet_classes(nnunet)
         elif found.layout.tool == "Cityscapes":
             found.classes = cityscapes_classes()
             if any(path.stem.endswith(IDS) for path in found.masks.values()):
@@ -313,5 +321,14 @@ def _read_class_list(found: FoundImages) -> None:
             found.notes.append("Masks of ADE20K: 0 is ignored, and its class 1 is class 0 here.")
         elif found.layout.tool == "Roboflow":
             text, found.classes = roboflow, read_roboflow_classes(roboflow)
+            for other in (found.root / split / ROBOFLOW_CLASSES for split in found.folders if split != "train"):
+                text, names = other, read_roboflow_classes(other).names
+                if names != found.classes.names:
+                    found.error(
+                        "class list",
+                        other,
+                        f"has the classes {', '.join(names)}, and train/ {', '.join(found.classes.names)}: masks of "
+                        "both need the same numbers, so export them together",
+                    )
     except DataError as error:
         found.problems.append(Problem("class list", "error", shown(text), str(error)))

@@ -15,6 +15,7 @@ from segjax.data.formats.opened import (
     image_stream,
     open_image,
     orientation,
+    read_header,
     shown,
     tiff_pages,
     upright_pixels,
@@ -46,7 +47,8 @@ def read_mask(
         num_classes: how many classes there are: up to 255, 255 and in files of 16 bits 65535 are ignored, and beyond
             65535 alone.
         colours: the class of every colour.
-        levels: the class of each of 256, or of 65536, grey levels or palette indices, where it is not that number.
+        levels: the class of each of 256, or of 65536, grey levels or palette indices, where it is not that number; what
+            `colours` gives is classes already.
         data: the file's bytes, where they are already in memory.
         window: the rows and columns to read; all by default.
 
@@ -54,8 +56,9 @@ def read_mask(
         DataError: as `read_image`; and a value that is no class number, a coloured mask without `colours`, or a colour
             that is not among them.
     """
-    stored = uncoloured(decode_mask(path, data=data, window=window), path, colours or {})
-    if levels is not None and stored.ndim == 2:
+    decoded = decode_mask(path, data=data, window=window)
+    stored = uncoloured(decoded, path, colours or {})
+    if levels is not None and not (colours and decoded.ndim == 3):
         return levels[fitted(stored, path, len(levels) - 1)]
     return fitted(stored, path, num_classes)
 
@@ -82,7 +85,7 @@ def decode_mask(
         pages = tiff_pages(stream, name)
         if is_array_file(start):
             return _label_array(read_array(stream, name), path)
-        if pages and not pages[0].plain:
+        if pages and (not pages[0].plain or pages[0].counts_from_white):
             page = pages[0]
             stored = upright_pixels(tiff.read_pixels(stream, page, name), page.number(tiff.ORIENTATION))
             return _label_array(stored[..., :-1] if page.has_alpha else stored, path, page.nodata)
@@ -93,6 +96,23 @@ def decode_mask(
             return (
                 whole_labels(with_ignored(numbers, pages[0].nodata), path) if pages and numbers.ndim == 2 else numbers
             )
+
+
+def other_colour(path: FilePath, numbers: UInt[np.ndarray, " n"], colours: Colours) -> str | None:
+    """Which of the numbers of a palette mask is drawn in the colour of another class, in words; None where none is."""
+    if not colours or not Path(path).is_file():
+        return None
+    with image_stream(path, None) as stream:
+        if is_array_file(stream.read(12)):
+            return None
+        stream.seek(0)
+        with read_header(stream, shown(path)) as image:
+            palette = image.getpalette("RGB") if image.mode == "P" else None
+    for number in numbers.tolist() if palette else ():
+        red, green, blue = (*(palette or ())[3 * number : 3 * number + 3], *(-1,) * 3)[:3]
+        if (said := colours.get((red, green, blue), number)) != number:
+            return f"number {number} in #{red:02x}{green:02x}{blue:02x}, which classes.txt gives to number {said}"
+    return None
 
 
 def _of_deep_colours(stored: Shaped[np.ndarray, "h w c"], path: FilePath) -> UInt[np.ndarray, "h w"]:

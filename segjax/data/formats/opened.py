@@ -30,6 +30,16 @@ def shown(path: FilePath) -> str:
     return os.fspath(path).encode("utf-8", "backslashreplace").decode()
 
 
+def matching(folder: Path, *patterns: str) -> Iterator[Path]:
+    """What is below a folder as `Path.glob` finds it, but what is hidden or in a hidden folder there.
+
+    macOS lays `._a.jpg` beside `a.jpg` on disks of other systems and in archives, and editors keep copies of their own.
+    """
+    for path in (path for pattern in patterns for path in folder.glob(pattern)):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
 @contextmanager
 def image_stream(path: FilePath, data: bytes | None) -> Iterator[BinaryIO]:
     """The bytes of an image file; whatever decoders make of them in the context becomes one sentence.

@@ -92,14 +92,14 @@ def encoded(record: Record, stored: bytes | None = None) -> dict[str, bytes]:
     return members | {f"{name}.npy": _npy(value) for name, value in rest.items()}
 
 
-def decoded(content: bytes, what: str) -> Record:
-    """The record of a range of bytes.
+def decoded(content: bytes, size: int, what: str) -> Record:
+    """The record of a range of so many bytes, of which a file that is cut short has less.
 
     Raises:
         DataError: a checksum or a length is another than when it was written; `what` is what sentences call it.
     """
     record: dict[str, Any] = {}
-    for name, data in _members(content, what).items():
+    for name, data in _members(content, size, what).items():
         part, _, ending = name.partition(".")
         if ending == "jpg":
             record[part] = read_image(what, data=data)
@@ -113,9 +113,11 @@ def decoded(content: bytes, what: str) -> Record:
     return record  # type: ignore[return-value]  (its names are those that were written)
 
 
-def _members(content: bytes, what: str) -> dict[str, bytes]:
+def _members(content: bytes, size_written: int, what: str) -> dict[str, bytes]:
     found, place = {}, 0
     damaged = DataError(f"{what} is damaged: copy the shard again from where it is whole, or pack the set again.")
+    if len(content) != size_written:  # the end may be that of a file, and a record would be without its mask
+        raise damaged
     while place < len(content):
         if len(content) < place + _HEADER.size:
             raise damaged

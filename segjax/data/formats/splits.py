@@ -174,10 +174,12 @@ def _list(folder: Path, names: tuple[str, ...], found: FoundImages) -> list[str]
 
 def _keys(path: Path, found: FoundImages) -> list[str]:
     try:
-        lines = path.read_text("utf-8-sig", "surrogateescape").splitlines()
+        # Names may have what else `splitlines` takes for the end of a line.
+        lines = path.read_text("utf-8-sig", "surrogateescape").split("\n")
     except OSError as error:
         raise DataError(f"{shown(path)} cannot be read ({error.strerror}): give permission with `chmod u+r`.") from None
-    keys = [unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()]
+    whole = [unicodedata.normalize("NFC", line) for line in lines if line.strip()]
+    keys = [line if line in found.images else line.strip() for line in whole]  # or have spaces at their ends
     # Some tools list file names.
     stems = [key.rpartition(".")[0] if key.lower().endswith(SUFFIXES) else key for key in keys]
     return list(dict.fromkeys(key if key in found.images else stem for key, stem in zip(keys, stems, strict=True)))

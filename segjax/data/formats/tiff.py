@@ -98,6 +98,11 @@ class Page(NamedTuple):
         return level * (255 // white) if self.plain and white < 255 else level
 
     @property
+    def counts_from_white(self) -> bool:
+        """Whether white is stored as 0 among more than two numbers: of labels these are meant, and not how bright."""
+        return self.number(PHOTOMETRIC, 1) == 0 and self.number(BITS) > 1 and self.is_unpacked
+
+    @property
     def nodata_brightness(self) -> float | None:
         """The value of pixels without data among those of `brightness`."""
         return None if self.nodata is None else self.brightness(self.nodata)

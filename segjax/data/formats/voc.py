@@ -3,7 +3,8 @@
 import os
 import unicodedata
 import xml.etree.ElementTree as xml
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from segjax.data.dataset import Dataset
 from segjax.data.formats.annotations import Annotated, AnnotatedSource, Annotations, refuse_nothing_to_learn, share_out
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.classes import bright_palette
-from segjax.data.formats.images import SUFFIXES, shown
+from segjax.data.formats.images import images_by_stem, shown
+from segjax.data.formats.opened import matching
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import refuse_unknown_split
 from segjax.data.statistics import Statistics
@@ -89,7 +91,7 @@ def annotation_files(root: Path) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    files = sorted((root / "Annotations").glob("*.xml")) or sorted(_beside_images(root))
+    files = sorted(matching(root / "Annotations", "*.xml")) or sorted(_beside_images(root))
     if not files:
         raise DataError(
             f"{shown(root)} has no Annotations/ with XML files, and none beside images: give the folder of both."
@@ -99,12 +101,13 @@ def annotation_files(root: Path) -> list[Path]:
 
 def has_annotations(root: Path) -> bool:
     """Whether there are XML files in Annotations/ or beside images."""
-    return any((root / "Annotations").glob("*.xml")) or any(_beside_images(root))
+    return any(matching(root / "Annotations", "*.xml")) or any(_beside_images(root))
 
 
 def _beside_images(root: Path) -> Iterator[Path]:
-    for file in root.rglob("*.xml"):
-        if any(file.with_suffix(suffix).is_file() for suffix in SUFFIXES):
+    images = cache(images_by_stem)
+    for file in matching(root, "**/*.xml"):
+        if file.stem in images(file.parent):
             yield file
 
 
@@ -132,9 +135,10 @@ def read_voc(root: Path, files: Iterable[Path], class_names: Sequence[str] | Non
         objects = (one for _, tree in trees if tree is not None for one in tree.iterfind("object"))
         found.class_names = tuple(sorted({one.findtext("name", "").strip() for one in objects} - {""}))
     numbers = {name: number for number, name in enumerate(found.class_names)}
+    images = cache(images_by_stem)
     for file, tree in trees:
         if tree is not None:
-            found.pictures.append(_read_picture(found, root, file, tree, numbers))
+            found.pictures.append(_read_picture(found, root, file, tree, numbers, images))
     return found
 
 
@@ -149,17 +153,22 @@ def _parse(found: Annotations, file: Path) -> xml.Element | None:
     return None
 
 
-def _read_picture(found: Annotations, root: Path, file: Path, tree: xml.Element, numbers: dict[str, int]) -> Annotated:
+def _read_picture(
+    found: Annotations,
+    root: Path,
+    file: Path,
+    tree: xml.Element,
+    numbers: dict[str, int],
+    images: Callable[[Path], dict[str, Path]],
+) -> Annotated:
     where = f"/{shown(file.relative_to(found.source))}"
     size = _whole(tree.findtext("size/height")), _whole(tree.findtext("size/width"))
     known = (size[0], size[1]) if size[0] and size[1] else None
     folder = root / "JPEGImages" if file.parent.name == "Annotations" else file.parent
     name = tree.findtext("filename", "").strip()
     # Tools often leave the name that an image had before it was renamed with its annotations.
-    choices = [folder / f"{file.stem}{suffix}" for suffix in SUFFIXES] + [folder / name] * bool(name)
-    path = next((choice for choice in choices if choice.is_file()), None)
-    if path is None:
-        path = folder / (name or f"{file.stem}.jpg")
+    path = images(folder).get(file.stem, folder / (name or f"{file.stem}.jpg"))
+    if not path.is_file():
         found.error("absent file", where, f"has no image '{shown(path.name)}' in {shown(folder)}: copy it there")
     boxes, labels, crowd = [], [], []
     for number, one in enumerate(tree.iterfind("object")):

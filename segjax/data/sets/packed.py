@@ -158,12 +158,13 @@ class PackedSource:
         """
         shard, place = self._place(index)
         what = f"Record {index} in {self.files.root}/{shard.file}"
+        start, end = shard.offsets[place : place + 2]
         try:
-            content = self._near.read(shard.file, *shard.offsets[place : place + 2])
+            content = self._near.read(shard.file, start, end)
         except FileNotFoundError:
             raise DataError(f"{what} is not there: copy the shard again, or pack the set again.") from None
         try:
-            return decoded(content, what)
+            return decoded(content, end - start, what)
         except DataError:
             if not isinstance(self._near, _Kept) or not self._near.forget(shard.file):
                 raise

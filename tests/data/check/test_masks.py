@@ -13,8 +13,10 @@ from PIL import Image
 from rich.console import Console
 from tiff_files import tiff_file
 
+from segjax.data import folder
 from segjax.data.check.masks import check_masks as check
 from segjax.data.check.report import print_report
+from segjax.data.checked import checked
 from segjax.errors import DataError
 
 
@@ -222,6 +224,15 @@ def test_white_is_foreground_where_masks_are_black_and_white(make_folder, save):
         assert (total[1], total[255]) == (expected, 0)
 
 
+def test_masks_of_0_and_255_among_masks_of_0_and_1_are_doubtful(make_folder):
+    root = make_folder()
+    for number, mask in enumerate(sorted((root / "masks").iterdir())):
+        change(mask, lambda pixels, white=255 if number == 1 else 1: np.where(pixels == 1, white, 0).astype(np.uint8))
+    assert any("has 1 masks of 0 and 255 alone, such as" in one and "b.png" in one for one in warnings(check(root)))
+    change(root / "masks" / "c.png", lambda pixels: np.where(np.arange(pixels.shape[1]) == 0, 255, pixels))
+    assert not any("0 and 255 alone" in one for one in warnings(check(root)))  # 255 is known to be ignored
+
+
 def test_soft_edges_of_black_and_white_masks_are_cut_in_the_middle_and_named_once(make_folder, save):
     root = make_folder()
     mask = np.zeros((64, 64), np.uint8)
@@ -261,6 +272,36 @@ def test_grey_levels_may_be_listed_as_colours(make_folder, save):
     assert total[[0, 1, 255]].tolist() == [(raw == 240).sum(), (raw == 0).sum(), (raw == 120).sum()]
 
 
+def test_a_palette_in_another_order_than_the_classes_is_named(make_folder, save):
+    """As programs make a palette for each file, of the colours that it has."""
+    root = make_folder()
+    save(root / "classes.txt", "soil #000000\nroot #ff0000\nstone #00ff00\nignore #ffffff\n")
+    table = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], *[[255] * 3] * 253], np.uint8)
+    for mask in (root / "masks").iterdir():
+        palette = Image.fromarray(np.minimum(np.asarray(Image.open(mask)), 2))
+        palette.putpalette(table.tobytes())
+        palette.save(mask)
+    assert errors(check(root)) == []
+    mask = Image.open(root / "masks" / "b.png")
+    Image.fromarray(table[np.asarray(mask)]).quantize(3).save(root / "masks" / "b.png")
+    assert not (np.asarray(Image.open(root / "masks" / "b.png")) == np.asarray(mask)).all()
+    (sentence,) = errors(check(root))
+    assert re.search(r"b\.png has a palette that draws number \d in #[0f]{6}, which classes\.txt gives to", sentence)
+
+
+def test_masks_that_are_saved_grey_and_in_colours_are_read_alike(make_folder, save):
+    root = make_folder()
+    raw = {}
+    for number, mask in enumerate(sorted((root / "masks").iterdir())):
+        raw[mask.stem] = np.asarray(Image.open(mask)) > 0
+        Image.fromarray(raw[mask.stem].astype(np.uint8) * 255).convert("RGB" if number % 2 else "L").save(mask)
+    save(root / "classes.txt", "building #ffffff\nbackground #000000\n")
+    for split in ("train", "val", "test"):
+        source = folder(root).open(split)
+        for index in range(len(source)):
+            np.testing.assert_array_equal(source[index]["mask"], np.where(raw[checked(source).name_of(index)], 0, 1))
+
+
 def test_coloured_masks_are_counted_by_class(make_folder, save):
     root = make_folder()
     table = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8)
@@ -280,8 +321,8 @@ def test_what_a_user_may_not_read_is_listed(make_folder):
     (root / "images" / "a.png").chmod(0)
     (root / "masks" / "hidden").mkdir()
     (root / "masks" / "hidden").chmod(0)
-    for folder in (root.parent, *root.parents[1:3]):
-        folder.chmod(0o755)
+    for above in (root.parent, *root.parents[1:3]):
+        above.chmod(0o755)
     # Root may read everything, so another user checks.
     code = """
 import os, sys

@@ -1,7 +1,9 @@
 import json
 
+import numpy as np
 import pytest
 
+from segjax.data import folder
 from segjax.data.formats.classes import (
     bright_palette,
     numbered_classes,
@@ -76,11 +78,29 @@ def test_what_is_ignored_goes_by_the_number_of_classes(tmp_path):
 def test_nnunet_names_its_labels(tmp_path):
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps({"labels": {"cell": 1, "background": 0}, "file_ending": ".png"}))
-    assert read_nnunet_classes(path).names == ("background", "cell")
+    classes, levels = read_nnunet_classes(path)
+    assert (classes.names, levels) == (("background", "cell"), None)
     for labels in ({"background": 0, "cell": 2}, ["background"], {"background": "zero"}, {"cell": [1, 2]}):
         path.write_text(json.dumps({"labels": labels}))
         with pytest.raises(DataError, match=r"dataset\.json does not"):
             read_nnunet_classes(path)
+
+
+def test_what_nnunet_calls_ignore_is_no_class(tmp_path, save):
+    said = {"labels": {"background": 0, "cell": 1, "ignore": 2}, "file_ending": ".png"}
+    save(tmp_path / "dataset.json", json.dumps(said))
+    labels = np.random.default_rng(0).integers(0, 3, (16, 24)).astype(np.uint8)
+    for name in "abcdef":
+        image = np.random.default_rng(ord(name)).integers(0, 256, (16, 24)).astype(np.uint8)
+        save(tmp_path / "imagesTr" / f"{name}_0000.png", image)
+        save(tmp_path / "labelsTr" / f"{name}.png", labels)
+    dataset = folder(tmp_path)
+    assert dataset.class_names == ("background", "cell")
+    np.testing.assert_array_equal(dataset.open("train")[0]["mask"], np.where(labels == 2, 255, labels))
+    said["labels"] = {"background": 0, "ignore": 1, "cell": 2}
+    save(tmp_path / "dataset.json", json.dumps(said))
+    with pytest.raises(DataError, match="does not have `ignore` as its last label"):
+        folder(tmp_path)
 
 
 def test_classes_without_names_are_numbered():

@@ -83,6 +83,18 @@ def test_a_table_of_groups_that_is_wrong_is_named(make_folder, tmp_path, text, s
         write_splits(make_folder(NAMES), str(tmp_path / "groups.csv"))
 
 
+def test_a_table_of_groups_may_have_any_names(make_folder, tmp_path):
+    names = ("photo ", " lead", "a\u2028b", "c\x85d", "plain", "x.y")
+    root = make_folder(names)
+    text = "".join(f"{name}.png,{number // 2}\n" for number, name in enumerate(names))
+    (tmp_path / "groups.csv").write_text(text, "utf-8")
+    write_splits(root, str(tmp_path / "groups.csv"))
+    found = find(root)
+    parts = [{pair.key for pair in part} for part in split(found)[:3]]
+    assert found.problems == []
+    assert sorted(map(sorted, parts)) == sorted(sorted(names[k : k + 2]) for k in (0, 2, 4))
+
+
 def test_a_fold_that_is_not_there_is_named(make_folder):
     root = make_folder()
     with pytest.raises(DataError, match=r"has no splits/fold4 .* `segjax data split PATH --folds K` writes K of them"):

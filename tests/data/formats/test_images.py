@@ -226,6 +226,14 @@ def test_one_bit_masks_have_labels_0_and_1():
     )
 
 
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+def test_a_mask_is_what_is_stored_where_white_is_0(bits):
+    """As ImageJ saves masks with its inverted table of colours: 255 is the object."""
+    stored = (LABELS % 4)[..., None].astype(np.uint16 if bits == 16 else np.uint8)
+    mask = read_mask("x.tif", data=tiff_file(stored, photometric=0, bits=bits))
+    np.testing.assert_array_equal(mask, stored[..., 0])
+
+
 def test_white_of_16_bits_is_255():
     mask = np.where(LABELS > 1, 65535, 0).astype(np.uint16)
     np.testing.assert_array_equal(read_mask("x", data=png16(mask)), np.where(LABELS > 1, 255, 0))

@@ -153,6 +153,8 @@ def spoil(root: Path, name: str) -> None:
             (root / "masks" / label / "a.png").unlink()
     elif name == "lonely":
         write(root / "masks" / "green" / "z.png", np.zeros((16, 20), np.uint8))
+    elif name == "two":
+        write(root / "masks" / "green" / "a_mask.png", np.zeros((16, 20), np.uint8))
     elif name == "classes":
         (root / "classes.txt").write_text("green\nblue\n")
     elif name == "other numbers":
@@ -181,6 +183,7 @@ def spoil(root: Path, name: str) -> None:
         ("all sizes", r"a\.png is 20x15 pixels and its image .*a\.png 20x16: they must be the same size"),
         ("missing", r"images/a\.png has no mask in masks/: add it or take the image away"),
         ("lonely", r"green/z\.png has no image of its name"),
+        ("two", r"green/a.*\.png is another mask of an image that has one of this label: keep one of the two"),
         ("classes", r"has masks in folders called built, green, water, and the classes green, blue: give a folder"),
         ("other numbers", r"has only 0 and 255 in the masks of 'green', and 1 in those of others: write 1 where"),
         ("nothing", r"has masks without any pixel of a label: there is nothing to learn"),

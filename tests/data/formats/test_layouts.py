@@ -159,6 +159,18 @@ def test_the_split_is_written_down_and_read_back(make_folder):
     assert found.problems == found.notes == []
 
 
+def test_the_split_of_any_names_is_read_back(make_folder):
+    names = ("photo ", " lead", "a\u2028b", "c\x85d", "e\x0bf", "x.y", "plain")
+    root = make_folder(names)
+    before = split(find(root))
+    assert write_lists(root / "splits", before)
+    found = find(root)
+    after = split(found)
+    assert sentences(found) == []
+    for name in ("train", "val", "test"):
+        assert keys(getattr(after, name)) == keys(getattr(before, name))
+
+
 def test_a_folder_that_cannot_be_written_keeps_its_split(make_folder, save):
     root = make_folder()
     save(root / "splits", "a file in the way")
@@ -240,6 +252,8 @@ BAD_NAMES = {
     "missing mask": (lambda root, save: remove(root / "masks/b.png"), r"images/b\.png has no mask in masks/: add it"),
     "missing image": (lambda root, save: remove(root / "images/b.png"), r"masks/b\.png has no image of its name"),
     "same stem": (lambda root, save: save(root / "images/b.jpg", "x"), r"images/b\.png has the same name as b\.jpg"),
+    "two masks": (lambda root, save: save(root / "masks/b_mask.png", "x"),
+                  r"b_mask\.png is a mask of the same image as b\.png: keep one of the two"),
     "unknown in list": (lambda root, save: (save(root / "splits/train.txt", "a\nc\nzebra\n"),
                                             save(root / "splits/test.txt", "b\n")),
                         r"train\.txt names 'zebra', which is no image there"),
@@ -311,6 +325,11 @@ def test_roboflow_has_masks_beside_the_images(make_folder, save):
         save(root / "train" / "_classes.csv", text)
         (sentence,) = sentences(find(root))
         assert "_classes.csv does not" in sentence
+    for name in ("train", "test"):
+        save(root / name / "_classes.csv", "Pixel Value, Class\n0, background\n1, dog\n")
+    save(root / "valid" / "_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n")
+    (sentence,) = sentences(find(root))
+    assert "valid/_classes.csv has the classes background, cat, and train/ background, dog" in sentence
 
 
 def test_nnunets_files_for_each_channel_are_one_image(tmp_path, save):

@@ -132,3 +132,17 @@ def test_what_is_wrong_is_said_in_a_sentence(folder, save, name, sentence):
     bad(folder, save, name)
     with pytest.raises(DataError, match=sentence):
         voc(folder, class_names=("dog", "cat", "person")).open("train")
+
+
+@pytest.mark.parametrize(("annotations", "images"), [("Annotations", "JPEGImages"), (".", ".")])
+def test_an_image_is_found_by_its_name_whatever_the_case_of_its_ending(tmp_path, save, annotations, images):
+    # Each file says the name of another image, which its own had before all were renamed.
+    for number, (name, before) in enumerate((("a", "b.PNG"), ("b", "c.PNG"), ("c", "a.PNG"))):
+        save(tmp_path / images / f"{name}.PNG", np.full((30, 40, 3), number, np.uint8))
+        save(tmp_path / annotations / f"{name}.xml", xml(before, (name, 1, 1, 5, 5, 0)))
+        for hidden in (tmp_path / images / f"._{name}.PNG", tmp_path / annotations / f"._{name}.xml"):
+            save(hidden, b"\0\5\x16\7\0\2\0\0Mac OS X")
+    dataset = voc(tmp_path)
+    records = [dataset.open(split)[0] for split in ("train", "val", "test")]
+    assert sorted(record["labels"][0] for record in records) == [0, 1, 2]
+    assert all((record["image"] == record["labels"][0]).all() for record in records)

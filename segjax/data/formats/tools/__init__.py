@@ -6,6 +6,7 @@ from typing import Any
 
 from segjax.data.formats.annotations import Annotations
 from segjax.data.formats.json_files import read_json, read_json_lines
+from segjax.data.formats.opened import matching
 from segjax.data.formats.tools import label_studio, labelbox, labelme, supervisely, via, yolo
 from segjax.data.formats.tools.marks import Reading
 
@@ -29,7 +30,7 @@ def _read(root: Path) -> Reading | None:
     if root.is_dir() and (reading := yolo.read(root)):
         return reading
     folder = root if root.is_dir() else root.parent
-    below = (path for ending in ("*.json", "*.ndjson") for path in root.rglob(ending))
+    below = matching(root, "**/*.json", "**/*.ndjson")
     paths = sorted(itertools.islice(below, _MOST)) if root.is_dir() else [root] * root.is_file()
     files = {path: _without_pixels(_content(path)) for path in paths if path.name != "meta.json"}
     readings = [

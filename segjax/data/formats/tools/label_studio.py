@@ -38,7 +38,7 @@ def read(root: Path, files: dict[Path, Any]) -> Reading | None:
             understood = True
             for number, task in enumerate(data):
                 where = f"/{shown(path.relative_to(root))} task {task.get('id', number)}"
-                if image := _image(found, below, where, task):
+                if image := _image(found, below, where, task, path.parent):
                     images.append(image)
     return Reading("Label Studio", found, by_folder(root, images)) if understood else None
 
@@ -50,10 +50,10 @@ def _is_task(one: Any) -> bool:
     )
 
 
-def _image(found: Annotations, below: ImagesBelow, where: str, task: dict[str, Any]) -> Labelled | None:
+def _image(found: Annotations, below: ImagesBelow, where: str, task: dict[str, Any], folder: Path) -> Labelled | None:
     said = _name(task.get("data", task))
-    folder, _, name = said.rpartition("/")
-    path = below.find(said) or below.find(f"{folder}/{_UPLOADED.sub('', name)}")
+    above, _, name = said.rpartition("/")
+    path = below.find(said, folder) or below.find(f"{above}/{_UPLOADED.sub('', name)}", folder)
     if path is None:
         found.error(
             "absent file",

@@ -33,7 +33,7 @@ def read(root: Path, files: dict[Path, Any]) -> Reading | None:
         image
         for path, rows in mine.items()
         for number, row in enumerate(rows, 1)
-        if (image := _image(found, below, f"/{shown(path.relative_to(root))} row {number}", row))
+        if (image := _image(found, below, path, number, row))
     ]
     return Reading("Labelbox", found, by_folder(root, images))
 
@@ -42,10 +42,11 @@ def _is_row(row: Any) -> bool:
     return isinstance(row, dict) and isinstance(row.get("data_row"), dict) and isinstance(row.get("projects"), dict)
 
 
-def _image(found: Annotations, below: ImagesBelow, where: str, row: dict[str, Any]) -> Labelled | None:
+def _image(found: Annotations, below: ImagesBelow, file: Path, number: int, row: dict[str, Any]) -> Labelled | None:
+    where, folder = f"/{shown(file.relative_to(found.source))} row {number}", file.parent
     said = row["data_row"]
     names = [str(said[key]).partition("?")[0] for key in ("external_id", "global_key", "row_data") if said.get(key)]
-    path = next((path for name in names if (path := below.find(name))), None)
+    path = next((path for name in names if (path := below.find(name, folder))), None)
     if path is None:
         called = f"'{shown(names[0])}'" if names else "without a name"
         where_to = shown(found.source)
@@ -65,11 +66,13 @@ def _image(found: Annotations, below: ImagesBelow, where: str, row: dict[str, An
         found.error("unreadable", where, f"cannot be used: {error}")
         return None
     objects = (labels[0].get("annotations") or {}).get("objects") or [] if labels else []
-    marks = (_mark(found, below, f"{where} object {n}", one, size) for n, one in enumerate(objects))
+    marks = (_mark(found, below, folder, f"{where} object {n}", one, size) for n, one in enumerate(objects))
     return Labelled(path, size, [mark for mark in marks if mark])
 
 
-def _mark(found: Annotations, below: ImagesBelow, where: str, one: Any, size: tuple[int, int]) -> Mark | None:
+def _mark(
+    found: Annotations, below: ImagesBelow, folder: Path, where: str, one: Any, size: tuple[int, int]
+) -> Mark | None:
     label = str(one.get("name") or "") if isinstance(one, dict) else ""
     if not label:
         found.error("unknown category", where, "has no `name`: export it again")
@@ -81,17 +84,17 @@ def _mark(found: Annotations, below: ImagesBelow, where: str, one: Any, size: tu
     if isinstance(box, dict) and all(is_number(box.get(key)) for key in ("left", "top", "width", "height")):
         return rectangle(label, where, box["left"], box["top"], box["width"], box["height"])
     if mask := one.get("mask") or one.get("composite_mask"):
-        return _painted(found, below, where, label, mask, size)
+        return _painted(found, below, folder, where, label, mask, size)
     found.warn("outline", where, f"is a {one.get('annotation_kind')}, which has no area: it is left out")
     return None
 
 
 def _painted(
-    found: Annotations, below: ImagesBelow, where: str, label: str, mask: Any, size: tuple[int, int]
+    found: Annotations, below: ImagesBelow, folder: Path, where: str, label: str, mask: Any, size: tuple[int, int]
 ) -> Mark | None:
     """A mask of an object, or its colour in one of several; addresses are not fetched, which takes a key."""
     url = str(mask.get("url") or "") if isinstance(mask, dict) else ""
-    path = below.find(url.partition("?")[0])
+    path = below.find(url.partition("?")[0], folder)
     if path is None:
         found.error(
             "outline",

@@ -1,11 +1,12 @@
 """labelme's files: a .json beside every image, with shapes."""
 
 import base64
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from segjax.data.formats.annotations import Annotations
-from segjax.data.formats.images import SUFFIXES, shown
+from segjax.data.formats.images import images_by_stem, shown
 from segjax.data.formats.tools.marks import (
     ImagesBelow,
     Labelled,
@@ -30,8 +31,9 @@ def read(root: Path, files: dict[Path, Any]) -> Reading | None:
     if not mine:
         return None
     found, below = Annotations(root, ()), ImagesBelow(root)
+    beside = cache(images_by_stem)
     for path in files.keys() - mine.keys():
-        if any(path.with_suffix(suffix).is_file() for suffix in SUFFIXES):
+        if path.stem in beside(path.parent):
             where = f"/{shown(path.relative_to(root))}"
             found.error("unreadable", where, "is beside an image, and has no `shapes` and `imagePath`: label it again")
     images = [image for path, data in mine.items() if (image := _image(found, below, path, data))]
@@ -41,7 +43,7 @@ def read(root: Path, files: dict[Path, Any]) -> Reading | None:
 def _image(found: Annotations, below: ImagesBelow, file: Path, data: dict[str, Any]) -> Labelled | None:
     where = f"/{shown(file.relative_to(found.source))}"
     said = str(data["imagePath"])
-    path = below.find(f"{file.parent}/{said}") or below.find(f"{file.parent}/{file.stem}{Path(said).suffix}")
+    path = below.find(said, file.parent) or below.find(f"{file.stem}{Path(said).suffix}", file.parent)
     if path is None:
         found.error(
             "absent file",

@@ -3,6 +3,7 @@
 import math
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,10 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
+from segjax.data.formats import tiff
 from segjax.data.formats.annotations import Annotated, Annotations, is_number
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES, VAL_NAMES
 from segjax.data.formats.opened import image_stream, orientation, read_header, tiff_pages
+from segjax.errors import DataError
 
 CORNERS = 64
 """Of the polygon that stands for an ellipse."""
@@ -64,6 +67,10 @@ class Reading:
         self.found.class_names = tuple(self.names) if self.names is not None else tuple(sorted(used))
         if twice := {name for name in self.found.class_names if self.found.class_names.count(name) > 1}:
             self.found.error("class", "", f"lists the class '{min(twice)}' twice: give every class a name of its own")
+        for images in self.images.values():
+            paths = Counter(image.path for image in images)
+            for path in (path for path, count in paths.items() if count > 1):
+                self.found.error("duplicate file", "", f"has {shown(path)} labelled twice: put its objects together")
         parts = {split: replace(self.found, pictures=[], problems=[]) for split in self.images}
         next(iter(parts.values())).problems.extend(self.found.problems)
         for split, images in self.images.items():
@@ -177,7 +184,8 @@ def stored_size(path: Path) -> tuple[int, int]:
     """
     with image_stream(path, None) as stream:
         if pages := tiff_pages(stream, shown(path)):
-            return pages[0].shape[0], pages[0].shape[1]
+            (height, width, _), turned = pages[0].shape, pages[0].number(tiff.ORIENTATION) > 4
+            return (width, height) if turned else (height, width)
         with read_header(stream, shown(path)) as image:
             turned = orientation(image) > 4
             return (image.width, image.height) if turned else (image.height, image.width)
@@ -211,16 +219,30 @@ class ImagesBelow:
                     found.setdefault(_key(name), []).append(Path(folder, name))
         return found
 
-    def find(self, said: str) -> Path | None:
-        """The image of that name or path; of several the one whose folders are called alike; None where none is."""
-        parts = [_key(part) for part in said.replace("\\", "/").split("/")]
-        return max(self._by_name.get(parts[-1], []), key=lambda path: _alike(path.parts, parts), default=None)
+    def find(self, said: str, folder: Path) -> Path | None:
+        """The image of that name or path from `folder`, where it is said; None where none is.
+
+        Of several it is the one whose folders are called alike, from its own upwards, and of these the nearest.
+
+        Raises:
+            DataError: two are as alike and as near.
+        """
+        parts = _key(os.path.normpath(f"{folder}/{said}".replace("\\", "/"))).split("/")
+        found = [(path, _key(os.path.normpath(path)).split("/")) for path in self._by_name.get(parts[-1], ())]
+        likeness = [(_alike(reversed(one), reversed(parts)), _alike(one, parts)) for _, one in found]
+        closest = [path for (path, _), alike in zip(found, likeness, strict=True) if alike == max(likeness)]
+        if len(closest) > 1:
+            raise DataError(
+                f"{shown(self._root)} has '{shown(said)}' as {shown(closest[0])} and as {shown(closest[1])}, and "
+                "nothing says which is meant: take one away, or give each a name of its own."
+            )
+        return next(iter(closest), None)
 
 
 def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _alike(parts: Sequence[str], others: Sequence[str]) -> int:
-    same = [_key(one) == other for one, other in zip(reversed(parts), reversed(others), strict=False)]
+def _alike(parts: Iterable[str], others: Iterable[str]) -> int:
+    same = [one == other for one, other in zip(parts, others, strict=False)]
     return [*same, False].index(False)

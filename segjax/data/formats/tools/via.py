@@ -30,8 +30,7 @@ def read(root: Path, files: dict[Path, Any]) -> Reading | None:
         if not isinstance(entries, dict) or not all(_is_entry(one) for one in entries.values()) or not entries:
             continue
         understood = True
-        where = f"/{shown(path.relative_to(root))}"
-        images += [image for one in entries.values() if (image := _image(found, below, where, one))]
+        images += [image for one in entries.values() if (image := _image(found, below, path, one))]
     return Reading("VIA", found, by_folder(root, images)) if understood else None
 
 
@@ -41,9 +40,9 @@ def _is_entry(one: Any) -> bool:
     )
 
 
-def _image(found: Annotations, below: ImagesBelow, where: str, entry: dict[str, Any]) -> Labelled | None:
-    where += f" '{shown(entry['filename'])}'"
-    path = below.find(entry["filename"])
+def _image(found: Annotations, below: ImagesBelow, file: Path, entry: dict[str, Any]) -> Labelled | None:
+    where = f"/{shown(file.relative_to(found.source))} '{shown(entry['filename'])}'"
+    path = below.find(entry["filename"], file.parent)
     if path is None:
         found.error("absent file", where, f"is not below {shown(found.source)}: copy it there")
         return None

@@ -8,6 +8,7 @@ import yaml
 
 from segjax.data.formats.annotations import Annotations
 from segjax.data.formats.images import SUFFIXES, shown
+from segjax.data.formats.opened import matching
 from segjax.data.formats.tools.marks import SPLITS, Labelled, Mark, Reading, polygon, rectangle, stored_size
 from segjax.errors import DataError
 
@@ -29,10 +30,10 @@ class _Words(yaml.BaseLoader):
 def read(root: Path) -> Reading | None:
     """Read boxes (class, middle, size) and outlines (class, corners); an image without a file has no objects."""
     said, path = _description(root)
-    places = _places(root, said)
+    found = Annotations(root, ())
+    places = _places(root, said, found)
     if not places:
         return None
-    found = Annotations(root, ())
     names, keypoints = _classes(root, said, path)
     images = {
         split: [image for path in paths if (image := _image(found, path, names, keypoints))]
@@ -46,7 +47,7 @@ def read(root: Path) -> Reading | None:
 
 def _description(root: Path) -> tuple[dict[str, Any], Path | None]:
     """What data.yaml says, and which file that is."""
-    for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
+    for path in sorted(matching(root, "*.yaml", "*.yml")):
         try:
             said = yaml.load(path.read_text("utf-8-sig"), _Words)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -74,27 +75,33 @@ def _classes(root: Path, said: dict[str, Any], path: Path | None) -> tuple[list[
     return [line.strip() for line in lines if line.strip()] if listed else None, False
 
 
-def _places(root: Path, said: dict[str, Any]) -> dict[str, list[Path]]:
+def _places(root: Path, said: dict[str, Any], found: Annotations) -> dict[str, list[Path]]:
     """The images of every split that have, or may have, a .txt of their own; nothing where no image has one."""
-    parts = {split: [*_listed(root, said.get(split))] for split in SPLITS} if said else {}
+    top = said.get("path", "")
+    parts = {split: [*dict.fromkeys(_listed(root, top, said.get(split)))] for split in SPLITS} if said else {}
     parts = {split: paths for split, paths in parts.items() if paths}
     for split, words in SPLITS.items() if not parts else ():
         for folder in (root / place.format(word) for word in words for place in ("images/{}", "{}/images")):
             if split not in parts and folder.is_dir():
                 parts[split] = [*_images(folder)]
+    for split in [split for split, paths in parts.items() if split != "train" and not _has_labels(paths)]:
+        # As many are given away for testing: scores would be of images that show nothing.
+        found.warn("no labels", "", f"has no .txt of any image for {split}, which is not used: copy its labels there")
+        del parts[split]
     if not {"train"} < parts.keys():
         every = [path for paths in parts.values() for path in paths]
         parts = {"": every or [*_images(root)]}
-    return parts if any(_labels(path).is_file() for paths in parts.values() for path in paths) else {}
+    return parts if any(map(_has_labels, parts.values())) else {}
 
 
-def _listed(root: Path, said: Any) -> Iterator[Path]:
-    """The images of a split: of a folder, of a list in a .txt file, or of several of these."""
+def _listed(root: Path, top: str, said: Any) -> Iterator[Path]:
+    """The images of a split: of a folder below `top`, of a list in a .txt file, or of several of these."""
     for one in said if isinstance(said, list) else [said] if said else ():
         # What such files say is right on the machine that wrote them; here the last parts count.
-        parts = [part for part in str(one).replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        parts = [part for part in f"{top}/{one}".replace("\\", "/").split("/") if part not in ("", ".", "..")]
         tails = [root.joinpath(*parts[start:]) for start in range(len(parts))]
-        place = next((path for path in (Path(str(one)), *tails) if path.exists()), None)
+        given = [Path(str(one))] if Path(str(one)).is_absolute() else []
+        place = next((path for path in (*given, *tails) if path.exists()), None)
         if place is None:
             continue
         if place.is_dir():
@@ -105,7 +112,7 @@ def _listed(root: Path, said: Any) -> Iterator[Path]:
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    yield from (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+    yield from (path for path in sorted(matching(folder, "**/*")) if path.suffix.lower() in SUFFIXES)
 
 
 def _labels(image: Path) -> Path:
@@ -115,6 +122,10 @@ def _labels(image: Path) -> Path:
         parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
     apart = Path(*parts).with_suffix(".txt")
     return apart if apart.is_file() else image.with_suffix(".txt")
+
+
+def _has_labels(images: list[Path]) -> bool:
+    return any(_labels(path).is_file() for path in images)
 
 
 def _image(found: Annotations, path: Path, names: list[str] | None, keypoints: bool) -> Labelled | None:

@@ -114,6 +114,31 @@ def test_a_file_that_is_cut_short_is_named(left: tuple[str, Path]):
         labelled(root)
 
 
+def test_hidden_files_are_passed_over(left: tuple[str, Path]):
+    """Those that macOS lays beside each file on other disks, and the copies of an editor."""
+    before = labelled(left[1]).open("train")
+    for path in [path for path in left[1].rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+        copies = path.parent / ".copies"
+        copies.mkdir(exist_ok=True)
+        (copies / path.name).write_bytes(path.read_bytes())
+    after = labelled(left[1]).open("train")
+    assert len(before) == len(after)
+    for index in range(len(before)):
+        assert np.array_equal(before[index]["boxes"], after[index]["boxes"])
+
+
+def test_a_line_of_labelbox_ends_where_json_says_so(tmp_path: Path):
+    """Browsers write U+2028 into strings as it is, which Python takes for the end of a line."""
+    TOOLS["Labelbox"](tmp_path)
+    (path,) = tmp_path.rglob("*.ndjson")
+    before = labelled(tmp_path).open("train")[0]
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    text = "\n".join(json.dumps(row | {"note": "one\u2028two\x85"}, ensure_ascii=False) for row in rows)
+    path.write_text(text, "utf-8")
+    assert np.array_equal(labelled(tmp_path).open("train")[0]["boxes"], before["boxes"])
+
+
 def test_folders_called_train_and_test_are_the_splits(tmp_path: Path):
     for split, numbers in (("train", range(4)), ("test", range(4, 6))):
         for n in numbers:

@@ -144,6 +144,17 @@ def test_an_image_without_a_file_of_yolo_has_no_objects(tmp_path: Path):
     assert sum(not len(one.boxes) for one in (*found.train, *found.val, *found.test)) == 4
 
 
+def test_a_split_of_yolo_without_labels_is_not_used(tmp_path: Path):
+    TOOLS["YOLO"](tmp_path)
+    for n in range(3):
+        image(tmp_path / "images" / "test" / f"{n}.png", 2 * COUNT + n)
+    text(tmp_path / "data.yaml", "train: images/train\nval: images/val\ntest: images/test\nnames: [dog, cat]")
+    found = find_boxes(tmp_path)
+    assert found is not None
+    assert {one.path.parent.name for one in found.test} == {"val"}
+    assert ["has no .txt of any image for test" in one.sentence for one in found.read[0].problems] == [True]
+
+
 def test_lists_of_yolo_name_the_images(tmp_path: Path):
     TOOLS["YOLO"](tmp_path)
     text(tmp_path / "data.yaml", "train: train.txt\nval: [images/val]\nnames: [dog, cat]")
@@ -237,6 +248,79 @@ def test_files_of_labelme_agree_on_nothing_but_their_own_image(tmp_path: Path):
     assert found is not None
     for one in (*found.train, *found.val, *found.test):
         assert found.read[0].class_names[one.labels[0]] == one.path.parent.name
+
+
+def test_images_of_one_name_belong_to_the_annotations_that_are_nearest(tmp_path: Path):
+    """Files of labelme in folders beside those of their images, and a file of VIA above its images."""
+    for split in ("train", "val"):
+        for n in range(2):
+            for place in (f"labelme/{split}/images", f"via/{split}/below"):
+                image(tmp_path / place / f"{n}.png", n + COUNT * (split == "val"))
+            said = {"shapes": [{"label": split, "points": corners(n)}], "imagePath": f"..\\images\\{n}.png"}
+            text(tmp_path / "labelme" / split / "labels" / f"{n}.json", said)
+        text(tmp_path / "via" / split / "via.json", {f"{n}": via_entry(n, split) for n in range(2)})
+    for tool in ("labelme", "via"):
+        found = find_boxes(tmp_path / tool)
+        assert found is not None
+        pictures = (*found.train, *found.val, *found.test)
+        assert len({one.path for one in pictures}) == 4
+        for one in pictures:
+            assert found.read[0].class_names[one.labels[0]] in one.path.parts
+
+
+def via_entry(number: int, label: str) -> dict[str, Any]:
+    points = {"all_points_x": [x for x, _ in corners(number)], "all_points_y": [y for _, y in corners(number)]}
+    region = {"shape_attributes": {"name": "polygon", **points}, "region_attributes": {"name": label}}
+    return {"filename": f"{number}.png", "regions": [region]}
+
+
+def test_images_of_one_name_that_are_as_near_are_named(tmp_path: Path):
+    for folder in ("x", "y"):
+        for n in range(2):
+            image(tmp_path / folder / f"{n}.png", n + COUNT * (folder == "y"))
+    text(tmp_path / "via.json", {f"{n}": via_entry(n, "dog") for n in range(2)})
+    with pytest.raises(DataError, match=r"has '0\.png' as .*/x/0\.png and as .*/y/0\.png, and nothing says which"):
+        labelled(tmp_path)
+
+
+def test_an_image_that_is_labelled_twice_is_named(tmp_path: Path):
+    labelme(tmp_path, {"label": "dog", "points": corners(0)})
+    text(tmp_path / "0 (1).json", {"shapes": [{"label": "cat", "points": corners(0)}], "imagePath": "0.png"})
+    with pytest.raises(DataError, match=r"has .*/0\.png labelled twice: put its objects together"):
+        labelled(tmp_path)
+
+
+def test_an_image_of_two_splits_is_named(tmp_path: Path):
+    TOOLS["YOLO"](tmp_path)
+    text(tmp_path / "data.yaml", "train: [images/train, images/train]\nval: images/train\nnames: [dog, cat]")
+    with pytest.raises(DataError, match=r"images for training and for testing, such as .*/images/train/0\.png: take"):
+        labelled(tmp_path)
+
+
+def test_folders_of_yolo_are_those_of_its_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As Roboflow writes them, from the folder of other data, and below a `path` as Ultralytics has it."""
+    for root in ("mine", "other"):
+        TOOLS["YOLO"](tmp_path / root)
+        text(tmp_path / root / "data.yaml", "train: ../images/train\nval: ../images/val\nnames: [dog, cat]")
+    monkeypatch.chdir(tmp_path / "other" / "images")
+    found = find_boxes(tmp_path / "mine")
+    assert found is not None
+    assert all(tmp_path / "mine" in one.path.parents for one in (*found.train, *found.val, *found.test))
+    text(tmp_path / "data.yaml", "path: ./mine\ntrain: images/train\nval: images/val\nnames: [dog, cat]")
+    below = find_boxes(tmp_path)
+    assert below is not None
+    assert [one.path for one in below.test] == [one.path for one in found.test]
+
+
+def test_a_turned_tiff_is_as_large_as_it_is_read(tmp_path: Path):
+    pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+    yolo(tmp_path, "0 0.25 0.5 0.5 1")
+    for n in range(3):
+        (tmp_path / "images" / f"{n}.png").unlink()
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{n}.tif", tiffinfo={274: 6})
+    record = labelled(tmp_path).open("train")[0]
+    assert record["image"].shape[:2] == SIZE[::-1]
+    np.testing.assert_allclose(record["boxes"], [[0, 0, SIZE[0] / 2, SIZE[1]]])
 
 
 def test_a_task_of_label_studio_whose_result_is_null_has_no_objects(tmp_path: Path):
