@@ -139,7 +139,7 @@ def _of_torchvision(file: Path) -> tuple[nn.Module, dict[str, Any], About]:
 
 def _settings(config: Path) -> Mapping[str, Any]:
     try:
-        settings = json.loads(config.read_text())
+        settings = json.loads(config.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{config} is no JSON ({error}): fetch it again.") from error
     if not isinstance(settings, dict):

@@ -1,6 +1,7 @@
 """Models in folders: segjax's own, and those of segmentation_models.pytorch."""
 
 import json
+import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -74,12 +75,19 @@ def save_pretrained(
         from_torch(state, variables)  # names of no other module's parameters fold into each other
         own = {"model": described.describe(model), "channels": channels} | about.classes()
         settings = {OWN: own}
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    texts = {CONFIG: json.dumps(settings, indent=2)}
+    texts |= {CARD: card(about, layout, parameters, _said_of_inputs(model, channels))}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        safetensors_file.write(folder / WEIGHTS, state, {"format": "pt"})
-        (folder / CONFIG).write_text(json.dumps(settings, indent=2))
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        (folder / CARD).write_text(card(about, layout, parameters, _said_of_inputs(model, channels)))
+        # What is there is replaced when all is written, or a disk that is full would leave the parts of two models.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as aside:
+            for file, text in texts.items():
+                (Path(aside) / file).write_text(text, "utf-8")
+            safetensors_file.write(folder / WEIGHTS, state, {"format": "pt"})
+            (folder / PULLED).unlink(missing_ok=True)  # it is of no commit of the hub any more
+            for file in texts:
+                (Path(aside) / file).replace(folder / file)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}): choose another folder.") from error
 
