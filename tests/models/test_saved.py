@@ -123,6 +123,39 @@ def test_a_folder_keeps_its_model_until_another_is_written_and_is_then_of_no_com
     assert open_pretrained(tmp_path)[2].source is None
 
 
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ({"palette": 5}, "has class names, colours or thresholds that are no lists"),
+        ({"class_names": "ab"}, "has class names, colours or thresholds that are no lists"),
+        ({"class_names": ["a", "b"], "palette": [[0, 0, 0]]}, r"config\.json: 2 classes have names and 1 a colour"),
+        ({"palette": [["red"]]}, "describes no model that can be made .*'red'"),
+        ({"channels": -1}, "describes no model that can be made .*64, -1"),
+        ({"model": {"name": "flax.linen.relu"}}, "describes no model that can be made"),
+        (
+            {"model": {"class": "segjax.encoders.ConvEncoder", "fields": {"stages": []}}},
+            r"no model that can be made \(An encoder has at least one stage.*not \(\)\): fetch or save it again",
+        ),
+    ],
+)
+def test_a_config_that_describes_no_model_gets_one_sentence(tmp_path: Path, part: dict[str, Any], sentence: str):
+    model = models.unet(2, 4, depth=1)
+    segjax.save_pretrained(tmp_path, model, of_shapes(model))
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"segjax": json.loads(config.read_text())["segjax"] | part}))
+    with pytest.raises(DataError, match=sentence) as error:
+        segjax.from_pretrained(tmp_path)
+    assert str(error.value).startswith(str(config))
+
+
+def test_a_config_that_nests_without_end_gets_one_sentence(tmp_path: Path):
+    model = models.unet(2, 4, depth=1)
+    segjax.save_pretrained(tmp_path, model, of_shapes(model))
+    (tmp_path / "config.json").write_text('{"segjax": ' + 100_000 * "[" + 100_000 * "]" + "}")
+    with pytest.raises(DataError, match=r"config\.json is no JSON"):
+        segjax.from_pretrained(tmp_path)
+
+
 SCSE: dict[str, Any] = {"decoder_attention_type": "scse"}
 AUX = {"classes": 4, "pooling": "max", "dropout": 0.5, "activation": "softmax2d"}
 AS_SMP: dict[str, tuple[str, str, dict[str, Any]]] = {
