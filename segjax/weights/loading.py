@@ -158,8 +158,17 @@ def found(name: str | Path, others: Sequence[str] = ()) -> tuple[dict[str, np.nd
         or_of_the_hub = f"; a repository of the Hugging Face hub is {HUB}{hub[1]}" if hub else ""
         known = offered(said, [*others, *RECORDS])
         raise DataError(f"{said} is no file and no weights of a name: {known}{or_of_the_hub}.")
-    inside = {_IN_A_MODEL.sub("", key): value for key, value in state.items() if _IN_A_MODEL.match(key)}
-    return inside or state, (), None
+    return _of_encoder(state, said), (), None
+
+
+def _of_encoder(state: Mapping[str, np.ndarray], said: str) -> dict[str, np.ndarray]:
+    """Those of a model's encoder, or all where they are an encoder's."""
+    places = {key: match[0] for key in state if (match := _IN_A_MODEL.match(key))}
+    inside = {key.removeprefix(place): state[key] for key, place in places.items()}
+    if len(inside) < len(places):  # as of a teacher and a student: which one is meant, nobody said
+        several = ", ".join(sorted({place.removesuffix(".") for place in places.values()}))
+        raise DataError(f"{said} has several encoders ({several}): save the weights of one of them in a file.")
+    return inside or dict(state)
 
 
 def _of_channels(
