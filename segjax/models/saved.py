@@ -19,7 +19,7 @@ from segjax.layers.inputs import WHITE
 from segjax.models import described, smp_folder, smp_written
 from segjax.models.card import About, card
 from segjax.weights import safetensors_file, smp_names
-from segjax.weights.convert import from_torch, to_torch
+from segjax.weights.convert import from_torch, parameters, to_torch
 
 Layout = Literal["segjax", "smp"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -75,9 +75,9 @@ def save_pretrained(
         from_torch(state, variables)  # names of no other module's parameters fold into each other
         own = {"model": described.describe(model), "channels": channels} | about.classes()
         settings = {OWN: own}
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     texts = {CONFIG: json.dumps(settings, indent=2)}
-    texts |= {CARD: card(about, layout, parameters, _said_of_inputs(model, channels))}
+    texts |= {CARD: card(about, layout, count, _said_of_inputs(model, channels))}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # What is there is replaced when all is written, or a disk that is full would leave the parts of two models.
@@ -117,9 +117,9 @@ def channels_of(model: nn.Module, variables: Mapping[str, Any]) -> int:
     """Of the images that a model with these variables takes.
 
     Raises:
-        DataError: the variables are not the model's.
+        DataError: the variables are not the model's, or have no collection of parameters.
     """
-    kernels = {leaf.shape[2] for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 4}
+    kernels = {leaf.shape[2] for leaf in jax.tree.leaves(parameters(variables)) if leaf.ndim == 4}
     likely = [len(model.mean)] if isinstance(model, Normalized) else sorted(kernels, key=lambda n: (n != 3, n))
     for channels in likely:
         try:

@@ -68,6 +68,12 @@ def test_variables_of_another_model_are_refused(tmp_path: Path):
         segjax.save_pretrained(tmp_path, models.unet(2, 4, depth=1), of_shapes(models.unet(2, 8, depth=1)))
 
 
+def test_parameters_alone_are_asked_for_their_collection(tmp_path: Path):
+    model = models.unet(2, 4, depth=1)
+    with pytest.raises(DataError, match="These variables have no collection params, but decoder, encoder, head"):
+        segjax.save_pretrained(tmp_path, model, of_shapes(model)["params"])
+
+
 def test_what_smp_does_not_have_is_refused_in_its_layout(tmp_path: Path):
     model = models.unet(2, 4, depth=1)
     with pytest.raises(
