@@ -121,13 +121,16 @@ def place_of_encoder(variables: Variables) -> tuple[str, ...]:
     """Where the variables of a model have those of its encoder: nowhere deeper, in an encoder itself.
 
     Raises:
-        DataError: there is no collection of parameters.
+        DataError: there is no collection of parameters, or there are several encoders beside each other.
     """
     level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), parameters(variables))]
     while level:
-        for path, tree in level:
-            if "encoder" in tree:
-                return (*path, "encoder")
+        places = [(*path, "encoder") for path, tree in level if "encoder" in tree]
+        if len(places) > 1:
+            several = ", ".join(map("/".join, places))
+            raise DataError(f"The model has several encoders ({several}): load weights into each by itself.")
+        if places:
+            return places[0]
         level = [((*path, key), sub) for path, tree in level for key, sub in tree.items() if isinstance(sub, Mapping)]
     return ()
 

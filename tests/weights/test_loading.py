@@ -117,6 +117,12 @@ def test_a_file_of_several_encoders_is_asked_for_one(tmp_path: Path):
         weights.load(Small(), of_images(Small()), tmp_path / "both.safetensors")
 
 
+def test_a_model_of_several_encoders_is_told_so():
+    one = of_images(Whole(Small()))["params"]
+    with pytest.raises(DataError, match=r"several encoders \(left/encoder, right/encoder\): load weights into each"):
+        weights.load(Small(), {"params": {"left": one, "right": one}}, "small.imagenet")
+
+
 def test_an_array_that_is_there_twice_is_refused(tmp_path: Path):
     twice = state() | {"bn1.scale": state()["bn1.weight"] + 1}
     safetensors_file.write(tmp_path / "twice.safetensors", twice)
