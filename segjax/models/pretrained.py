@@ -142,7 +142,10 @@ def _pulled(folder: Path) -> str | None:
 
 
 def _of_torchvision(file: Path) -> tuple[nn.Module, dict[str, Any], About]:
-    model, state = torchvision_file.model_of(read(file), str(file))
+    try:
+        model, state = torchvision_file.model_of(read(file), str(file))
+    except KeyError as error:
+        raise DataError(f"{file} has no {error.args[0]}: fetch it whole.") from error
     try:
         variables = from_torch(state, saved.shapes(model, 3))
     except DataError as error:

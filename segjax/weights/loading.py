@@ -189,7 +189,8 @@ def _of_channels(
         if value.ndim == 4 and value.shape[1] == 3 and getattr(leaf, "ndim", 0) == 4:
             channels, of_colours = leaf.shape[2], True
             if (*leaf.shape[:2], leaf.shape[3]) == (*value.shape[2:], value.shape[0]):
-                fitted[key] = fit_first_kernel(value, channels, rgb)
+                # In the bits of the parameter: sums in the 16 bits of a file would be rounded.
+                fitted[key] = fit_first_kernel(np.asarray(value, leaf.dtype), channels, rgb)
                 brought = brought if channels == 3 else channels
     if rgb is not None and not of_colours:
         raise DataError(f"rgb is {tuple(rgb)}, but these weights have no kernel of red, green and blue: leave it out.")

@@ -145,6 +145,15 @@ def test_other_channels_are_fitted(channels: int, rgb: tuple[int, ...] | None):
     np.testing.assert_array_equal(kernel, expected.transpose(2, 3, 1, 0))
 
 
+@pytest.mark.parametrize("channels", [1, 5])
+def test_kernels_of_16_bits_are_fitted_in_32(tmp_path: Path, channels: int):
+    half = {name: value.astype(np.float16) for name, value in state().items()}
+    safetensors_file.write(tmp_path / "half.safetensors", half)
+    loaded = weights.load(Small(), of_images(Small(), channels), tmp_path / "half.safetensors")
+    expected = weights.fit_first_kernel(half["conv1.weight"].astype(np.float32), channels)
+    np.testing.assert_array_equal(loaded["params"]["conv1"]["kernel"], expected.transpose(2, 3, 1, 0))
+
+
 def test_three_channels_are_placed_where_they_are_said_to_be():
     loaded = weights.load(Small(), of_images(Small()), "small.imagenet", (2, 1, 0))
     kernel = loaded["params"]["conv1"]["kernel"]
