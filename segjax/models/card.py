@@ -47,13 +47,16 @@ class About:
         return said | ({"thresholds": list(self.thresholds)} if self.thresholds else {})
 
 
-def card(about: About, layout: str, parameters: int, normalisation: str) -> str:
-    """A README.md, with the head that the Hugging Face hub reads."""
+def card(about: About, layout: str, parameters: int, normalisation: str, *, finds: bool = False) -> str:
+    """A README.md, with the head that the Hugging Face hub reads; `finds` is of a model that finds objects."""
     library = "segmentation-models-pytorch" if layout == "smp" else "segjax"
-    head = ["---", f"library_name: {library}", "pipeline_tag: image-segmentation", "tags:", "- segjax", "---"]
-    lines = [*head, "# Semantic segmentation", "", "```python", "import segjax", ""]
+    tag, title = ("object-detection", "Object detection") if finds else ("image-segmentation", "Semantic segmentation")
+    head = ["---", f"library_name: {library}", f"pipeline_tag: {tag}", "tags:", "- segjax", "---"]
+    lines = [*head, f"# {title}", "", "```python", "import segjax", ""]
     lines += ['model, variables = segjax.from_pretrained("THIS_FOLDER_OR_ID")']
-    lines += ["logits = model.apply(variables, images, train=False)  # images (n h w c) as they are stored", "```", ""]
+    found, last = ("found", ".detections()") if finds else ("logits", "")
+    lines += [f"{found} = model.apply(variables, images, train=False){last}  # images (n h w c) as they are stored"]
+    lines += ["```", ""]
     if layout == "smp":
         lines += ["`segmentation_models_pytorch.from_pretrained` opens it as well, and takes normalised images.", ""]
     lines += [f"- Parameters: {parameters:,}", f"- Normalisation: {normalisation}"]

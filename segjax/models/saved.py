@@ -18,6 +18,9 @@ from segjax.layers import Normalized, Standardized, inputs_of
 from segjax.layers.inputs import WHITE
 from segjax.models import described, smp_folder, smp_written
 from segjax.models.card import About, card
+from segjax.models.centernet import CenterNet
+from segjax.models.localizer import Localizer
+from segjax.models.multihead import MultiHead
 from segjax.weights import safetensors_file, smp_names
 from segjax.weights.convert import from_torch, parameters, to_torch
 
@@ -77,7 +80,9 @@ def save_pretrained(
         settings = {OWN: own}
     count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     texts = {CONFIG: json.dumps(settings, indent=2)}
-    texts |= {CARD: card(about, layout, count, _said_of_inputs(model, channels))}
+    inside = model.model if isinstance(model, (Normalized, Standardized)) else model
+    finds = isinstance(inside, (CenterNet, Localizer, MultiHead))
+    texts |= {CARD: card(about, layout, count, _said_of_inputs(model, channels), finds=finds)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # What is there is replaced when all is written, or a disk that is full would leave the parts of two models.

@@ -107,6 +107,17 @@ def test_numbers_of_numpy_and_jax_are_written_as_numbers(tmp_path: Path):
         models.About(("ground", "tree"), ((0, 0, 0),))
 
 
+def test_the_card_of_a_model_that_finds_objects_says_so(tmp_path: Path):
+    encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+    model = models.CenterNet(2, encoder, decoders.UNetDecoder(finest_stride=2), hidden=8)
+    variables = {kind: {"model": tree} for kind, tree in of_shapes(model).items()}
+    segjax.save_pretrained(tmp_path, Standardized(model), variables)
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert "pipeline_tag: object-detection" in card
+    assert "# Object detection\n" in card
+    assert "found = model.apply(variables, images, train=False).detections()  # images" in card
+
+
 def test_a_folder_keeps_its_model_until_another_is_written_and_is_then_of_no_commit(tmp_path: Path):
     model = models.unet(2, 4, depth=1)
     segjax.save_pretrained(tmp_path, model, of_shapes(model), ABOUT)
@@ -114,7 +125,7 @@ def test_a_folder_keeps_its_model_until_another_is_written_and_is_then_of_no_com
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     other = models.unet(3, 4, depth=1)
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise DataError("No space is left.")
 
     for holder, writes in ((saved.safetensors_file, "write"), (saved, "card")):
