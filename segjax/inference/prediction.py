@@ -144,7 +144,8 @@ def predict_labels(
 ) -> UInt8[np.ndarray, "h w k"]:
     """1 where the sigmoid of a label's logit is at its threshold or above, 0 elsewhere; as `predict` in all else.
 
-    Raises `InferenceError` for more or fewer thresholds than labels, too.
+    Raises:
+        InferenceError: as `predict`; more or fewer thresholds than labels.
 
     Examples:
         >>> model = models.FullResolutionCNN(3, widths=(2,))
