@@ -9,7 +9,10 @@ from segjax.errors import ExperimentError
 
 
 def as_json(content: Any, indent: int | None = None) -> str:
-    """The text of nested dicts, lists, numbers and strings; numbers that are not finite become null, others strings."""
+    """The text of nested dicts, lists, numbers and strings; arrays become lists, numbers that are not finite null.
+
+    What JSON has no place for becomes a string.
+    """
     return json.dumps(_finite(content), indent=indent, default=str, allow_nan=False)
 
 
@@ -50,6 +53,7 @@ def _object(file: Path, text: str) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
+    value = value.tolist() if hasattr(value, "tolist") else value  # of numpy and jax, and their single numbers
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

@@ -67,6 +67,14 @@ def test_the_code_of_fine_tuning_runs():
     before, after = known["before"], known["variables"]["params"]
     same = {part: bool((a == b).all()) for part in before for a, b in [(_first(before[part]), _first(after[part]))]}
     assert same == {"encoder": True, "decoder": False, "head": False}
+    statistics = known["variables"]["batch_stats"]
+    moved = {part: any((x != 1).any() for x in _variances(tree)) for part, tree in statistics.items()}  # 1 at first
+    assert moved == {"encoder": False, "decoder": True}
+
+
+def _variances(tree: Any) -> list[np.ndarray]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [np.asarray(leaf) for path, leaf in leaves if path[-1].key == "var"]
 
 
 def _first(tree: Any) -> np.ndarray:

@@ -45,7 +45,7 @@ class PositionAttention(nn.Module):
 
         keys, queries = (conv(self.width, 1, name)(x).reshape(n, h * w, self.width) for name in ("top", "center"))
         values = conv(c, 3, "bottom")(x).reshape(n, h * w, c)
-        alike = jnp.einsum("nqc,nkc->nqk", queries, keys).astype(at_least_float32(x.dtype))
+        alike = jnp.einsum("nqc,nkc->nqk", queries, keys, preferred_element_type=at_least_float32(x.dtype))
         if self.joint:
             weights = jax.nn.softmax(alike.reshape(n, -1)).reshape(alike.shape).astype(x.dtype)
             seen = jnp.einsum("nqk,nkc->nqc", weights, values).reshape(n, c, h, w).transpose(0, 2, 3, 1)

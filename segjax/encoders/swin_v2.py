@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from segjax.encoders.asked import check
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
-from segjax.layers.transformer import Mlp, dense, layer_norm
+from segjax.layers.transformer import Mlp, dense, layer_norm, of_a_head
 from segjax.level import Level, Parts, level_at
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.precision import at_least_float32
@@ -187,7 +187,8 @@ class _WindowAttention(nn.Module):
         q, k, v = jnp.split(dense(3 * channels, use_bias=False, dtype=self.dtype, name="qkv")(x), 3, axis=-1)
         q = q + self.param("q_bias", zeros, (channels,), jnp.float32).astype(self.dtype)[None, None, None]
         v = v + self.param("v_bias", zeros, (channels,), jnp.float32).astype(self.dtype)[None, None, None]
-        q, k, v = (each.reshape(*each.shape[:3], self.heads, channels // self.heads) for each in (q, k, v))
+        each_head = of_a_head(channels, self.heads)
+        q, k, v = (each.reshape(*each.shape[:3], self.heads, each_head) for each in (q, k, v))
         wide = at_least_float32(x.dtype)
         scale = self.param("logit_scale", constant(np.log(10)), (self.heads, 1, 1), jnp.float32)
         scale = jnp.exp(jnp.minimum(scale.astype(wide), math.log(_LARGEST_SCALE)))

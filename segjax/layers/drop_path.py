@@ -10,6 +10,9 @@ class DropPath(nn.Module):
 
     What stays is scaled by 1 / (1 - rate), so that its expectation is the branch's own. It takes the rng "dropout".
 
+    Raises:
+        ValueError: a rate that is not in 0..1, which would only scale the branch.
+
     Examples:
         >>> layers.DropPath(0.5).apply({}, jnp.ones((2, 3)), train=False).sum().item()  # what is tested stays
         6.0
@@ -17,6 +20,12 @@ class DropPath(nn.Module):
 
     rate: float
     """The share of images that go without, in 0..1."""
+
+    def __post_init__(self) -> None:
+        """Refuses what is no share."""
+        if not 0 <= self.rate <= 1:
+            raise ValueError(f"drop_path is the share of images without a branch, in 0..1, got {self.rate}.")
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:

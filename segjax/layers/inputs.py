@@ -85,7 +85,8 @@ def inputs_of(model: nn.Module) -> dict[str, Any] | str | None:
         {'mean': (0.5,), 'std': (0.25,), 'gamma': 1.0, 'stored': 'uint8'}
     """
     if isinstance(model, Normalized):
-        return {"mean": model.mean, "std": model.std, "gamma": model.gamma, "stored": model.stored}
+        mean, std = (tuple(map(float, each)) for each in (model.mean, model.std))  # where they are numpy's, too
+        return {"mean": mean, "std": std, "gamma": float(model.gamma), "stored": model.stored}
     return "standardized" if isinstance(model, Standardized) else None
 
 

@@ -46,7 +46,7 @@ class BatchNorm(nn.Module):
         """Features of which each channel has mean 0 and variance 1 before it is scaled and moved.
 
         Raises:
-            ExperimentError: it trains on one image whose features are 1x1, which it would turn into zero.
+            ExperimentError: it trains on one image whose features are 1x1, which it would turn into zero, or on none.
         """
         average = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
         channels = x.shape[-1:]
@@ -61,10 +61,11 @@ class BatchNorm(nn.Module):
             mean, var = _moments(x, dtype, None)
         else:
             # Where there is an axis, other devices have other values.
-            if self.axis_name is None and math.prod(x.shape[:-1]) == 1:
+            if self.axis_name is None and (values := math.prod(x.shape[:-1])) in (0, 1):
+                has = "one value a channel, which it would turn into zero" if values else "no value to learn from"
                 raise ExperimentError(
-                    f"Batch normalisation of features of shape {x.shape} has one value a channel, which it would turn "
-                    "into zero: train with more images a step, or larger ones."
+                    f"Batch normalisation of features of shape {x.shape} has {has}: train with more images a step, or "
+                    "larger ones."
                 )
             mean, var = _moments(x, dtype, self.axis_name)
             mean_kept.value = self.momentum * mean_kept.value + (1 - self.momentum) * mean

@@ -22,11 +22,22 @@ gelu: partial[Array] = partial(nn.gelu, approximate=False)
 """GELU by the error function (Hendrycks and Gimpel 2016), as the published weights were trained with."""
 
 
+def of_a_head(channels: int, heads: int) -> int:
+    """How many of the channels each head has.
+
+    Raises:
+        ValueError: the heads do not divide them.
+    """
+    if channels % heads:
+        raise ValueError(f"{heads} heads share {channels} channels: give a width that is a multiple of {heads}.")
+    return channels // heads
+
+
 def attend(
     q: Float[Array, "n t c"], k: Float[Array, "n s c"], v: Float[Array, "n s c"], heads: int
 ) -> Float[Array, "n t c"]:
     """What each query reads from the values, head by head (Vaswani et al. 2017); the softmax is float32 at least."""
-    q, k, v = (x.reshape(*x.shape[:2], heads, x.shape[2] // heads) for x in (q, k, v))
+    q, k, v = (x.reshape(*x.shape[:2], heads, of_a_head(x.shape[2], heads)) for x in (q, k, v))
     scale = q.shape[-1] ** -0.5
     # jax.nn.dot_product_attention is this in float32, even where the tokens are float64.
     wide = at_least_float32(q.dtype)

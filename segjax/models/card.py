@@ -1,14 +1,19 @@
 """The card that lies beside a saved model."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from segjax.errors import DataError
+from segjax.strict_json import as_json
 
 
 @dataclasses.dataclass(frozen=True)
 class About:
     """What is known of a model beside its variables.
+
+    Raises:
+        DataError: colours for some of the classes alone.
 
     Examples:
         >>> models.About(class_names=("ground", "tree")).class_names
@@ -30,19 +35,28 @@ class About:
     thresholds: tuple[float, ...] = ()
     """Of a model of sigmoids, from which probability on a pixel has each label or, by one logit, the second class."""
 
+    def __post_init__(self) -> None:
+        """Refuses what a card cannot say."""
+        names, colours = len(self.class_names), len(self.palette)
+        if 0 < colours < names:
+            raise DataError(f"{names} classes have names and {colours} a colour in the palette: give each a colour.")
+
     def classes(self) -> dict[str, Any]:
         """Names, colours and thresholds as config.json has them."""
-        said = {"class_names": list(self.class_names), "palette": [list(colour) for colour in self.palette]}
+        said = {"class_names": list(self.class_names), "palette": [[*map(int, colour)] for colour in self.palette]}
         return said | ({"thresholds": list(self.thresholds)} if self.thresholds else {})
 
 
-def card(about: About, layout: str, parameters: int, normalisation: str) -> str:
-    """A README.md, with the head that the Hugging Face hub reads."""
+def card(about: About, layout: str, parameters: int, normalisation: str, *, finds: bool = False) -> str:
+    """A README.md, with the head that the Hugging Face hub reads; `finds` is of a model that finds objects."""
     library = "segmentation-models-pytorch" if layout == "smp" else "segjax"
-    head = ["---", f"library_name: {library}", "pipeline_tag: image-segmentation", "tags:", "- segjax", "---"]
-    lines = [*head, "# Semantic segmentation", "", "```python", "import segjax", ""]
+    tag, title = ("object-detection", "Object detection") if finds else ("image-segmentation", "Semantic segmentation")
+    head = ["---", f"library_name: {library}", f"pipeline_tag: {tag}", "tags:", "- segjax", "---"]
+    lines = [*head, f"# {title}", "", "```python", "import segjax", ""]
     lines += ['model, variables = segjax.from_pretrained("THIS_FOLDER_OR_ID")']
-    lines += ["logits = model.apply(variables, images, train=False)  # images (n h w c) as they are stored", "```", ""]
+    found, last = ("found", ".detections()") if finds else ("logits", "")
+    lines += [f"{found} = model.apply(variables, images, train=False){last}  # images (n h w c) as they are stored"]
+    lines += ["```", ""]
     if layout == "smp":
         lines += ["`segmentation_models_pytorch.from_pretrained` opens it as well, and takes normalised images.", ""]
     lines += [f"- Parameters: {parameters:,}", f"- Normalisation: {normalisation}"]
@@ -50,9 +64,10 @@ def card(about: About, layout: str, parameters: int, normalisation: str) -> str:
     lines += [f"- Parity: {about.parity or 'not measured'}"]
     lines += [f"- From: {about.source}"] if about.source else []
     if about.class_names:
-        colours = [f"`{list(colour)}`" for colour in about.palette] or [""] * len(about.class_names)
+        colours = [f"`{colour}`" for colour in about.classes()["palette"]] or [""] * len(about.class_names)
+        names = [" ".join(name.replace("|", r"\|").split()) for name in about.class_names]  # each in its cell
         lines += ["", "## Classes", "", "| | class | colour |", "|---|---|---|"]
-        lines += [f"| {i} | {name} | {colours[i]} |" for i, name in enumerate(about.class_names)]
+        lines += [f"| {i} | {name} | {colours[i]} |" for i, name in enumerate(names)]
     if about.scores:
-        lines += ["", "## Scores", "", "```json", json.dumps(about.scores, indent=2), "```"]
+        lines += ["", "## Scores", "", "```json", as_json(about.scores, indent=2), "```"]
     return "\n".join(lines) + "\n"

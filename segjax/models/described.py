@@ -34,6 +34,8 @@ def describe(value: Any) -> Any:
     match value:
         case None | bool() | int() | float() | str():
             return value
+        case np.generic() | np.ndarray() | jax.Array():
+            return describe(value.tolist())
         case tuple() | list():
             return [describe(each) for each in value]
         case Mapping():
@@ -80,7 +82,12 @@ def make(described: Any) -> Any:
 def _fields(value: Any) -> dict[str, Any]:
     fields = [field for field in dataclasses.fields(value) if field.init and field.name not in _OURS_TO_LINEN]
     found = {field.name: (getattr(value, field.name), field.default) for field in fields}
-    return {name: describe(own) for name, (own, default) in found.items() if not (own is default or own == default)}
+    return {name: describe(own) for name, (own, default) in found.items() if not _alike(own, default)}
+
+
+def _alike(own: Any, default: Any) -> bool:
+    # An array is compared number by number, and no field of a module has one by default.
+    return own is default or (not isinstance(own, (np.ndarray, jax.Array)) and own == default)
 
 
 def _is_dtype(value: Any) -> bool:

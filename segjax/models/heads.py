@@ -54,8 +54,13 @@ class AuxiliaryHead(nn.Module):
         """Logits of the image's size, float32 at least, from the encoder's levels with the image's place first.
 
         Raises:
-            ValueError: the level is only a place.
+            ValueError: there is no such level, or it is only a place.
         """
+        if not -len(levels) <= self.level < len(levels):
+            raise ValueError(
+                f"The auxiliary head reads level {self.level}, and there are {len(levels)}, the image's place among "
+                "them: let it read another."
+            )
         level = levels[self.level]
         if level.features is None:
             raise ValueError(f"Level {self.level} of the encoder has no features: let the auxiliary head read another.")

@@ -185,12 +185,17 @@ class MaskBox(nn.Module):
 def main_part(probability: Float[Array, "n h w"]) -> Bool[Array, "n h w"]:
     """The connected component, also by corners, of the most probable place, among what is half as probable as its best.
 
-    The place is where the mean over 5x5 pixels is highest, so that one bright pixel does not decide.
+    The place is where the mean over 5x5 pixels is highest, so that one bright pixel does not decide; of several
+    the first.
     """
     smooth = jax.lax.reduce_window(probability, 0.0, jax.lax.add, (1, 5, 5), (1, 1, 1), "SAME")
     inside = probability >= probability.max((1, 2), keepdims=True) / 2
     smooth = jnp.where(inside, smooth, -1)
-    seed = smooth == smooth.max((1, 2), keepdims=True)
+    # One place: where two objects are certain, both have the highest mean, and the box would be around both.
+    n, height, width = smooth.shape
+    best = smooth.reshape(n, height * width).argmax(1)
+    places = jnp.arange(height * width).reshape(height, width)
+    seed = places[None] == best[:, None, None]
 
     def grow(part: tuple[Array, Array]) -> tuple[Array, Array]:
         wider = jax.lax.reduce_window(part[1], False, jax.lax.bitwise_or, (1, 3, 3), (1, 1, 1), "SAME") & inside

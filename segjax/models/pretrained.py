@@ -93,13 +93,26 @@ def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
             channels = settings.get("in_channels", 3)
             inputs = _IMAGENET if channels == 3 else None
             model, variables = _seen(model, variables, own.get("inputs", inputs))
+        return model, variables, _about(own, source, str(config))
     except DataError as error:
         at = "" if str(error).startswith((str(config), str(weights))) else f"{weights}: "
         raise DataError(f"{at}{error}") from error
-    palette = tuple(tuple(map(int, colour)) for colour in own.get("palette", ()))
-    names, thresholds = (tuple(own.get(key, ())) for key in ("class_names", "thresholds"))
-    about = About(names, palette, source=source, thresholds=thresholds)  # type: ignore[arg-type]
-    return model, variables, about
+    except Exception as error:  # what is made of wrong numbers fails in its own way, some of it when it is traced
+        why = cache.first_line(error)
+        raise DataError(f"{config} describes no model that can be made ({why}): fetch or save it again.") from error
+
+
+def _about(own: Mapping[str, Any], source: str | None, where: str) -> About:
+    """What segjax's part of a config.json says of the classes; `where` is the file, for a sentence."""
+    match {"class_names": [], "palette": [], "thresholds": [], **own}:
+        case {"class_names": list(names), "palette": list(palette), "thresholds": list(thresholds)}:
+            colours = tuple(tuple(map(int, colour)) for colour in palette)
+        case _:
+            raise DataError(f"{where} has class names, colours or thresholds that are no lists: save it again.")
+    try:
+        return About(tuple(names), colours, source=source, thresholds=tuple(thresholds))  # type: ignore[arg-type]
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
 
 
 def holds_model(name: str | Path, revision: str = "main") -> bool:
@@ -129,7 +142,10 @@ def _pulled(folder: Path) -> str | None:
 
 
 def _of_torchvision(file: Path) -> tuple[nn.Module, dict[str, Any], About]:
-    model, state = torchvision_file.model_of(read(file), str(file))
+    try:
+        model, state = torchvision_file.model_of(read(file), str(file))
+    except KeyError as error:
+        raise DataError(f"{file} has no {error.args[0]}: fetch it whole.") from error
     try:
         variables = from_torch(state, saved.shapes(model, 3))
     except DataError as error:
@@ -139,8 +155,8 @@ def _of_torchvision(file: Path) -> tuple[nn.Module, dict[str, Any], About]:
 
 def _settings(config: Path) -> Mapping[str, Any]:
     try:
-        settings = json.loads(config.read_text())
-    except (OSError, ValueError) as error:
+        settings = json.loads(config.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{config} is no JSON ({error}): fetch it again.") from error
     if not isinstance(settings, dict):
         raise DataError(f"{config} holds no settings: fetch it again.")

@@ -1,6 +1,7 @@
 """Models in folders: segjax's own, and those of segmentation_models.pytorch."""
 
 import json
+import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,11 @@ from segjax.layers import Normalized, Standardized, inputs_of
 from segjax.layers.inputs import WHITE
 from segjax.models import described, smp_folder, smp_written
 from segjax.models.card import About, card
+from segjax.models.centernet import CenterNet
+from segjax.models.localizer import Localizer
+from segjax.models.multihead import MultiHead
 from segjax.weights import safetensors_file, smp_names
-from segjax.weights.convert import from_torch, to_torch
+from segjax.weights.convert import from_torch, parameters, to_torch
 
 Layout = Literal["segjax", "smp"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -74,12 +78,21 @@ def save_pretrained(
         from_torch(state, variables)  # names of no other module's parameters fold into each other
         own = {"model": described.describe(model), "channels": channels} | about.classes()
         settings = {OWN: own}
+    count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    texts = {CONFIG: json.dumps(settings, indent=2)}
+    inside = model.model if isinstance(model, (Normalized, Standardized)) else model
+    finds = isinstance(inside, (CenterNet, Localizer, MultiHead))
+    texts |= {CARD: card(about, layout, count, _said_of_inputs(model, channels), finds=finds)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        safetensors_file.write(folder / WEIGHTS, state, {"format": "pt"})
-        (folder / CONFIG).write_text(json.dumps(settings, indent=2))
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        (folder / CARD).write_text(card(about, layout, parameters, _said_of_inputs(model, channels)))
+        # What is there is replaced when all is written, or a disk that is full would leave the parts of two models.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as aside:
+            for file, text in texts.items():
+                (Path(aside) / file).write_text(text, "utf-8")
+            safetensors_file.write(folder / WEIGHTS, state, {"format": "pt"})
+            (folder / PULLED).unlink(missing_ok=True)  # it is of no commit of the hub any more
+            for file in texts:
+                (Path(aside) / file).replace(folder / file)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}): choose another folder.") from error
 
@@ -109,9 +122,9 @@ def channels_of(model: nn.Module, variables: Mapping[str, Any]) -> int:
     """Of the images that a model with these variables takes.
 
     Raises:
-        DataError: the variables are not the model's.
+        DataError: the variables are not the model's, or have no collection of parameters.
     """
-    kernels = {leaf.shape[2] for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 4}
+    kernels = {leaf.shape[2] for leaf in jax.tree.leaves(parameters(variables)) if leaf.ndim == 4}
     likely = [len(model.mean)] if isinstance(model, Normalized) else sorted(kernels, key=lambda n: (n != 3, n))
     for channels in likely:
         try:

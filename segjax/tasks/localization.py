@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from segjax import metrics
 from segjax.data import Dataset, Record, Source
-from segjax.data.padding import padded
+from segjax.data.batch import empty, fill, room_for
 from segjax.drawing import draw_curves, notes
 from segjax.inference import FittedSource, Variables
 from segjax.metrics.averages import known_or_none
@@ -75,8 +75,7 @@ class Localization:
         """The counts of a batch, by class."""
         truth = self.targets(batch)
         label = outputs.logits.argmax(-1)
-        box = boxes.clip(outputs.box, (batch["size"][:, 0], batch["size"][:, 1]))
-        return metrics.localization_counts(box, label, truth.box, truth.label, self._num_classes)
+        return metrics.localization_counts(_inside(outputs, batch), label, truth.box, truth.label, self._num_classes)
 
     def summary(self, counts: Float[Array, "k 5"]) -> dict[str, float]:
         """Localization accuracy and mean IoU."""
@@ -121,18 +120,19 @@ class Localization:
 
         def predict(record: Record) -> Shown:
             record = self.seen([record])[0]
-            outputs: Any = apply(variables, padded(record["image"])[None])
-            truth = self.targets({name: np.asarray(value)[None] for name, value in record.items()})
-            overlap = float(boxes.iou(outputs.box, truth.box)[0])
-            label, true = int(outputs.logits[0].argmax()), int(truth.label[0])
-            right = label == true
+            room = max(1, len(record["boxes"]))  # a record without an object has a place for none
+            batch = fill(empty(record, 1, room_for(record), room), [(0, record)])
+            outputs: Any = apply(variables, batch["image"])
+            truth = self.targets(batch)
+            found = notes(jax.tree.map(lambda x: np.asarray(x)[0], outputs.detections()), self._data.class_names)
+            if (true := int(truth.label[0])) < 0:  # it is not scored, and so not among the worst
+                return Shown(record, found, 1, "no object", {"localization_accuracy": None, "mean_iou": None})
+            overlap = float(boxes.iou(_inside(outputs, batch), truth.box)[0])
+            right = int(outputs.logits[0].argmax()) == true
+            certain.append((float(jax.nn.softmax(outputs.logits[0]).max()), right))
             caption = f"IoU {overlap:.2f}" + ("" if right else f", but {self._data.class_names[true]}")
-            found = jax.tree.map(lambda x: np.asarray(x)[0], outputs.detections())
-            scores = {"localization_accuracy": None, "mean_iou": None}
-            if true >= 0:
-                scores = {"localization_accuracy": float(right and overlap >= 0.5), "mean_iou": overlap}
-                certain.append((float(found.scores[0]), right))
-            return Shown(record, notes(found, self._data.class_names), overlap * right, caption, scores)
+            scores = {"localization_accuracy": float(right and overlap >= 0.5), "mean_iou": overlap}
+            return Shown(record, found, overlap * right, caption, scores)
 
         examined = draw_box_predictions(folder, source, lambda records: [*map(predict, records)], self._data)
         confidence, right = np.array(certain, np.float64).reshape(-1, 2).T
@@ -140,3 +140,8 @@ class Localization:
 
     def _by_class(self, scores: Float[np.ndarray, " k"]) -> dict[str, float | None]:
         return dict(zip(self._data.class_names, map(known_or_none, scores), strict=True))
+
+
+def _inside(outputs: Any, batch: Batch) -> Float[Array, "n 4"]:
+    """The boxes found, within their images."""
+    return boxes.clip(outputs.box, (batch["size"][:, 0], batch["size"][:, 1]))

@@ -49,15 +49,17 @@ def from_torch(
         transposed: A regular expression of the names, as brought, that are kernels of transposed convolutions.
 
     Raises:
-        DataError: names that are missing or left over, and shapes that differ, all at once.
+        DataError: names that are missing, left over or twice there, and shapes that differ, all at once.
     """
     expected: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(dict(like))
     found: dict[tuple[str, ...], np.ndarray] = {}
     left: list[str] = []
+    twice: list[str] = []
     for key, value in state.items():
         name = renamed(key, names)
         path = path_of(name, value.ndim)
         if path in expected:
+            twice += [key] if path in found else []
             found[path] = to_linen(path, value, transposed=bool(transposed and re.match(transposed, name)))
         elif name.rpartition(".")[2] != _COUNTERS and not (unused and re.match(unused, name)):
             left.append(key)
@@ -67,7 +69,12 @@ def from_torch(
         for path, leaf in expected.items()
         if path in found and found[path].shape != leaf.shape
     ]
-    misfits = {"missing": missing, "left over": left, "of another shape": shapes}
+    misfits = {
+        "missing": missing,
+        "left over": left,
+        "under another name, too": twice,
+        "of another shape": shapes,
+    }
     if any(misfits.values()):
         said = (f"{len(which)} {what} ({_some(which)})" for what, which in misfits.items() if which)
         raise DataError(f"These weights are not of this model: {'; '.join(said)}. Take the model that they belong to.")

@@ -121,13 +121,16 @@ def place_of_encoder(variables: Variables) -> tuple[str, ...]:
     """Where the variables of a model have those of its encoder: nowhere deeper, in an encoder itself.
 
     Raises:
-        DataError: there is no collection of parameters.
+        DataError: there is no collection of parameters, or there are several encoders beside each other.
     """
     level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), parameters(variables))]
     while level:
-        for path, tree in level:
-            if "encoder" in tree:
-                return (*path, "encoder")
+        places = [(*path, "encoder") for path, tree in level if "encoder" in tree]
+        if len(places) > 1:
+            several = ", ".join(map("/".join, places))
+            raise DataError(f"The model has several encoders ({several}): load weights into each by itself.")
+        if places:
+            return places[0]
         level = [((*path, key), sub) for path, tree in level for key, sub in tree.items() if isinstance(sub, Mapping)]
     return ()
 
@@ -158,8 +161,17 @@ def found(name: str | Path, others: Sequence[str] = ()) -> tuple[dict[str, np.nd
         or_of_the_hub = f"; a repository of the Hugging Face hub is {HUB}{hub[1]}" if hub else ""
         known = offered(said, [*others, *RECORDS])
         raise DataError(f"{said} is no file and no weights of a name: {known}{or_of_the_hub}.")
-    inside = {_IN_A_MODEL.sub("", key): value for key, value in state.items() if _IN_A_MODEL.match(key)}
-    return inside or state, (), None
+    return _of_encoder(state, said), (), None
+
+
+def _of_encoder(state: Mapping[str, np.ndarray], said: str) -> dict[str, np.ndarray]:
+    """Those of a model's encoder, or all where they are an encoder's."""
+    places = {key: match[0] for key in state if (match := _IN_A_MODEL.match(key))}
+    inside = {key.removeprefix(place): state[key] for key, place in places.items()}
+    if len(inside) < len(places):  # as of a teacher and a student: which one is meant, nobody said
+        several = ", ".join(sorted({place.removesuffix(".") for place in places.values()}))
+        raise DataError(f"{said} has several encoders ({several}): save the weights of one of them in a file.")
+    return inside or dict(state)
 
 
 def _of_channels(
@@ -177,7 +189,8 @@ def _of_channels(
         if value.ndim == 4 and value.shape[1] == 3 and getattr(leaf, "ndim", 0) == 4:
             channels, of_colours = leaf.shape[2], True
             if (*leaf.shape[:2], leaf.shape[3]) == (*value.shape[2:], value.shape[0]):
-                fitted[key] = fit_first_kernel(value, channels, rgb)
+                # In the bits of the parameter: sums in the 16 bits of a file would be rounded.
+                fitted[key] = fit_first_kernel(np.asarray(value, leaf.dtype), channels, rgb)
                 brought = brought if channels == 3 else channels
     if rgb is not None and not of_colours:
         raise DataError(f"rgb is {tuple(rgb)}, but these weights have no kernel of red, green and blue: leave it out.")

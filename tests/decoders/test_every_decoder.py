@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from strided import KINDS, Strided
 
@@ -113,3 +114,12 @@ def test_a_decoder_without_a_level_to_read_says_so():
 def test_an_unknown_name_is_offered_the_nearest():
     with pytest.raises(ExperimentError, match="deeplab is no decoder; name one, such as deeplabv3"):
         decoders.named("deeplab")
+
+
+def test_attention_between_large_features_of_16_bits_is_that_of_32():
+    """Products of what is large lie beyond float16, and what is left of them was NaN everywhere."""
+    x = 150 * jax.random.normal(KEY, (1, 4, 5, 32))
+    attention = decoders.PositionAttention()
+    variables = attention.init(KEY, x)
+    wide, narrow = (np.asarray(attention.apply(variables, each), np.float32) for each in (x, x.astype(jnp.float16)))
+    assert np.abs(narrow - wide).max() < 0.01 * np.abs(wide).max()

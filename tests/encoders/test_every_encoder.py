@@ -112,3 +112,17 @@ def test_a_decoder_takes_the_levels_and_gradients_pass_through_stages_computed_a
     )
     assert logits.shape == (1, 33, 47, 3)
     assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, variables["params"])
+
+
+@pytest.mark.parametrize(
+    ("encoder", "shared"),
+    [
+        (encoders.VisionTransformer(32, 3, 4), "3 heads share 32 channels"),
+        (encoders.SwinV2(32, (3, 2, 4, 8), (1, 1, 1, 1)), "3 heads share 32 channels"),
+        (encoders.MixTransformer((8, 16, 24, 32), (1, 1, 1, 1)), "5 heads share 24 channels"),
+    ],
+    ids=["vit", "swin", "mit"],
+)
+def test_a_width_that_heads_do_not_divide_is_one_sentence(encoder: nn.Module, shared: str):
+    with pytest.raises(ValueError, match=f"{shared}: give a width that is a multiple of {shared[0]}"):
+        jax.eval_shape(partial(encoder.init, train=False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from segjax.layers import DropPath, drop_path_rates
 
@@ -20,6 +21,12 @@ def test_whole_images_are_left_out_and_the_rest_is_scaled():
 def test_nothing_is_left_out_unless_training_or_at_rate_zero():
     np.testing.assert_array_equal(DropPath(0.25).apply({}, X, train=False), X)
     np.testing.assert_array_equal(DropPath(0.0).apply({}, X, train=True), X)
+
+
+@pytest.mark.parametrize("rate", [-1.0, 2.0])
+def test_what_is_no_share_is_refused(rate: float):
+    with pytest.raises(ValueError, match=rf"share of images without a branch, in 0\.\.1, got {rate}"):
+        DropPath(rate)
 
 
 def test_sixteen_bits_stay_sixteen_bits():

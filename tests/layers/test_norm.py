@@ -73,5 +73,7 @@ def test_training_on_one_value_a_channel_is_refused():
     train = partial(block.apply, variables, train=True, mutable=["batch_stats"])
     with pytest.raises(ExperimentError, match=r"features of shape \(1, 1, 1, 4\) has one value a channel, .* larger"):
         train(image)
+    with pytest.raises(ExperimentError, match=r"features of shape \(0, 8, 8, 4\) has no value to learn from: train"):
+        train(jnp.zeros((0, 8, 8, 3)))  # or its statistics would be NaN from there on
     jax.eval_shape(train, jnp.zeros((2, 1, 1, 3)))
     jax.eval_shape(partial(block.apply, variables, train=False), image)

@@ -81,6 +81,12 @@ def test_the_image_head_pools_each_channel(pooling, expected):
     assert np.asarray(head.apply(variables, (Level(x, (2, 2), 32),), train=False)) == -(expected + 1)
 
 
+def test_an_auxiliary_head_on_a_level_that_is_not_there_says_so():
+    levels = (Level(jnp.zeros((1, 2, 2, 1)), (2, 2), 1),)
+    with pytest.raises(ValueError, match="reads level -2, and there are 1, the image's place among them"):
+        AuxiliaryHead(2).init(jax.random.key(0), levels, train=False)
+
+
 def test_an_auxiliary_head_on_a_mere_place_says_so():
     with pytest.raises(ValueError, match="Level 0 of the encoder has no features: let the auxiliary head read another"):
         outputs(Segmenter(5, Strided((4, 8)), decoders.named("fpn"), auxiliary=AuxiliaryHead(5, level=0)), train=True)

@@ -54,13 +54,16 @@ def test_the_main_part_is_what_a_flood_reaches():
     probability[2] = 0.1
     probability[2, 0, 0] = 0.9  # one bright pixel, and a larger object that is a little less so
     probability[2, 4:8, 4:9] = 0.6
+    probability[3] = 0  # two objects of which the model is certain
+    probability[3, :5, :5] = probability[3, 3:, 7:] = 1
     found = np.asarray(jit(main_part)(probability))
     for one, mask in zip(probability, found, strict=True):
         np.testing.assert_array_equal(mask, flood(one))
     assert found[0].all()
     assert found[1].sum() == 1
     assert found[2].sum() == 20
-    assert 0 < found[3:].sum() < found[3:].size
+    assert found[3].sum() == 25
+    assert 0 < found[4:].sum() < found[4:].size
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -150,3 +150,11 @@ def test_a_file_of_another_model_is_named(tmp_path: Path):
     safetensors_file.write(tmp_path / "other", {"conv.weight": np.zeros(3, np.float32)})
     with pytest.raises(DataError, match="other is of no FCN, DeepLabV3 or LRASPP of torchvision"):
         segjax.from_pretrained(tmp_path / "other")
+
+
+def test_a_file_of_torchvision_that_lacks_a_part_is_one_sentence(tmp_path: Path):
+    file = tmp_path / "part.safetensors"
+    arrays = {"backbone.0.0.weight": np.zeros((16, 3, 3, 3)), "classifier.cbr.0.weight": np.zeros((8, 8, 1, 1))}
+    safetensors_file.write(file, arrays)
+    with pytest.raises(DataError, match=r"part\.safetensors has no classifier\.low_classifier\.weight: fetch it whole"):
+        segjax.from_pretrained(file)

@@ -142,6 +142,8 @@ def test_sizes_that_smp_refuses_work(written: Any):
             "decoder_use_norm is {'type': 'batchnorm'}, and segjax has batchnorm",
         ),
         ({"of_tomorrow": 1}, "sets of_tomorrow to 1, which segjax does not know"),
+        ({"classes": "four"}, r"config\.json describes no model that can be made .*'four'"),
+        ({"aux_params": {"dropout": 0.1}}, r"config\.json describes no model that can be made \('classes'\)"),
         ({"classes": 4}, r"2 of another shape \(head.bias is"),
         ({"encoder_name": "resnet34"}, r"\d+ missing \(encoder.layer1.2"),
     ],

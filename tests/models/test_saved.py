@@ -1,5 +1,6 @@
 """Models written into folders, and opened again: by segjax, and by segmentation_models.pytorch."""
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,12 @@ def test_variables_of_another_model_are_refused(tmp_path: Path):
         segjax.save_pretrained(tmp_path, models.unet(2, 4, depth=1), of_shapes(models.unet(2, 8, depth=1)))
 
 
+def test_parameters_alone_are_asked_for_their_collection(tmp_path: Path):
+    model = models.unet(2, 4, depth=1)
+    with pytest.raises(DataError, match="These variables have no collection params, but decoder, encoder, head"):
+        segjax.save_pretrained(tmp_path, model, of_shapes(model)["params"])
+
+
 def test_what_smp_does_not_have_is_refused_in_its_layout(tmp_path: Path):
     model = models.unet(2, 4, depth=1)
     with pytest.raises(
@@ -81,6 +88,89 @@ def test_a_folder_that_cannot_be_written_gets_one_sentence(tmp_path: Path):
     model = models.unet(2, 4, depth=1)
     with pytest.raises(DataError, match="cannot be written"):
         segjax.save_pretrained(tmp_path / "file", model, of_shapes(model))
+
+
+def test_numbers_of_numpy_and_jax_are_written_as_numbers(tmp_path: Path):
+    model = Normalized(models.unet(2, 4, depth=1), np.array([0.1, 0.2, 0.3]), np.full(3, 0.5, np.float32))  # type: ignore[arg-type]
+    palette: Any = np.array([[0, 0, 0], [0, 200, 0]], np.uint8)
+    scores = {"miou": np.float32(0.75), "iou": jnp.array([0.5, np.nan])}
+    about = models.About(("ground", "a | b\nc"), palette, scores)
+    segjax.save_pretrained(tmp_path, model, of_shapes(model), about)
+    again, _, found = open_pretrained(tmp_path)
+    assert isinstance(again, Normalized)
+    assert (again.mean, again.std, found.palette) == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5), ABOUT.palette)
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert "with mean [0.1, 0.2, 0.3] and std [0.5, 0.5, 0.5]" in card
+    assert r"| 1 | a \| b c | `[0, 200, 0]` |" in card
+    assert '"miou": 0.75,\n  "iou": [\n    0.5,\n    null\n  ]' in card
+    with pytest.raises(DataError, match="2 classes have names and 1 a colour in the palette: give each a colour"):
+        models.About(("ground", "tree"), ((0, 0, 0),))
+
+
+def test_the_card_of_a_model_that_finds_objects_says_so(tmp_path: Path):
+    encoder = encoders.ConvEncoder(((4,), (8,), (8,)))
+    model = models.CenterNet(2, encoder, decoders.UNetDecoder(finest_stride=2), hidden=8)
+    variables = {kind: {"model": tree} for kind, tree in of_shapes(model).items()}
+    segjax.save_pretrained(tmp_path, Standardized(model), variables)
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert "pipeline_tag: object-detection" in card
+    assert "# Object detection\n" in card
+    assert "found = model.apply(variables, images, train=False).detections()  # images" in card
+
+
+def test_a_folder_keeps_its_model_until_another_is_written_and_is_then_of_no_commit(tmp_path: Path):
+    model = models.unet(2, 4, depth=1)
+    segjax.save_pretrained(tmp_path, model, of_shapes(model), ABOUT)
+    (tmp_path / saved.PULLED).write_text(json.dumps({"repository": "others/one", "revision": 40 * "0"}))
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    other = models.unet(3, 4, depth=1)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise DataError("No space is left.")
+
+    for holder, writes in ((saved.safetensors_file, "write"), (saved, "card")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(holder, writes, fail)
+            with pytest.raises(DataError, match="No space"):
+                segjax.save_pretrained(tmp_path, other, of_shapes(other))
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert open_pretrained(tmp_path)[2].source == "hub:others/one@" + 40 * "0"
+    segjax.save_pretrained(tmp_path, other, of_shapes(other))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert open_pretrained(tmp_path)[2].source is None
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ({"palette": 5}, "has class names, colours or thresholds that are no lists"),
+        ({"class_names": "ab"}, "has class names, colours or thresholds that are no lists"),
+        ({"class_names": ["a", "b"], "palette": [[0, 0, 0]]}, r"config\.json: 2 classes have names and 1 a colour"),
+        ({"palette": [["red"]]}, "describes no model that can be made .*'red'"),
+        ({"channels": -1}, "describes no model that can be made .*64, -1"),
+        ({"model": {"name": "flax.linen.relu"}}, "describes no model that can be made"),
+        (
+            {"model": {"class": "segjax.encoders.ConvEncoder", "fields": {"stages": []}}},
+            r"no model that can be made \(An encoder has at least one stage.*not \(\)\): fetch or save it again",
+        ),
+    ],
+)
+def test_a_config_that_describes_no_model_gets_one_sentence(tmp_path: Path, part: dict[str, Any], sentence: str):
+    model = models.unet(2, 4, depth=1)
+    segjax.save_pretrained(tmp_path, model, of_shapes(model))
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"segjax": json.loads(config.read_text())["segjax"] | part}))
+    with pytest.raises(DataError, match=sentence) as error:
+        segjax.from_pretrained(tmp_path)
+    assert str(error.value).startswith(str(config))
+
+
+def test_a_config_that_nests_without_end_gets_one_sentence(tmp_path: Path):
+    model = models.unet(2, 4, depth=1)
+    segjax.save_pretrained(tmp_path, model, of_shapes(model))
+    (tmp_path / "config.json").write_text('{"segjax": ' + 100_000 * "[" + 100_000 * "]" + "}")
+    with pytest.raises(DataError, match=r"config\.json is no JSON"):
+        segjax.from_pretrained(tmp_path)
 
 
 SCSE: dict[str, Any] = {"decoder_attention_type": "scse"}

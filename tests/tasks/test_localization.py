@@ -2,19 +2,23 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 """The task of one object: its truth and its scores."""
 
+from pathlib import Path
 from typing import NamedTuple
 
+import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from box_records import DATA, record
 
 from segjax import data as segdata
+from segjax.models import Located
 from segjax.tasks import Localization
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
 
-class Located(NamedTuple):
+class Outputs(NamedTuple):
     box: np.ndarray
     logits: np.ndarray
 
@@ -39,7 +43,7 @@ def test_localization_scores_count_each_object_once():
     logits = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
     measured = []
     for number, batch in enumerate(segdata.test_batches(records, 2, max_boxes=1)):
-        outputs = Located(np.resize(box[2 * number :], (2, 4)), np.resize(logits[2 * number :], (2, 2)))
+        outputs = Outputs(np.resize(box[2 * number :], (2, 4)), np.resize(logits[2 * number :], (2, 2)))
         measured.append(np.asarray(task.measure(outputs, batch)))
     assert task.scores(measured) == {
         "localization_accuracy": pytest.approx(1 / 3),
@@ -53,3 +57,22 @@ def test_localization_scores_count_each_object_once():
     nothing = task.scores([np.asarray(task.zero())])
     assert nothing["localization_accuracy"] is None
     assert nothing["iou"] == {"a": None, "b": None}
+
+
+def test_images_without_an_object_are_drawn_and_scores_of_each_are_those_of_the_split(tmp_path: Path):
+    class Fixed(nn.Module):
+        @nn.compact
+        def __call__(self, image, *, train):
+            return Located(jnp.array([[2.0, 2, 30, 30]]), jnp.array([[1.0, 0]]))
+
+    records = [record([], []), record([[4, 4, 12, 12]], [0]), record([[0, 0, 9, 9]], [0], [True])]
+    del records[1]["crowd"]
+    task = Localization(DATA)
+    examined = task.draw_predictions(tmp_path, Fixed(), {}, records)
+    measured = [task.measure(Fixed().apply({}, each["image"], train=False), each)
+                for each in segdata.test_batches(records, 1, max_boxes=1)]  # fmt: skip
+    whole = task.scores([np.asarray(each) for each in measured])
+    assert [image["mean_iou"] for image in examined.images] == [None, pytest.approx(whole["mean_iou"]), None]
+    assert whole["mean_iou"] == pytest.approx(144 / 196)  # of what lies within the image
+    assert [shown.caption for shown in examined.worst] == ["IoU 0.73", "no object"]
+    assert sum(row[0] for row in examined.details["calibration"]) == 1

@@ -109,6 +109,27 @@ def test_a_files_own_encoder_is_found_in_it(tmp_path: Path):
     np.testing.assert_array_equal(loaded["params"]["layer1_0"]["bias"], state()["layer1.0.bias"])
 
 
+def test_a_file_of_several_encoders_is_asked_for_one(tmp_path: Path):
+    both = {f"{whose}.encoder.{name}": value for whose in ("student", "teacher") for name, value in state().items()}
+    safetensors_file.write(tmp_path / "both.safetensors", both)
+    sentence = r"both\.safetensors has several encoders \(student\.encoder, teacher\.encoder\): save the weights of one"
+    with pytest.raises(DataError, match=sentence):
+        weights.load(Small(), of_images(Small()), tmp_path / "both.safetensors")
+
+
+def test_a_model_of_several_encoders_is_told_so():
+    one = of_images(Whole(Small()))["params"]
+    with pytest.raises(DataError, match=r"several encoders \(left/encoder, right/encoder\): load weights into each"):
+        weights.load(Small(), {"params": {"left": one, "right": one}}, "small.imagenet")
+
+
+def test_an_array_that_is_there_twice_is_refused(tmp_path: Path):
+    twice = state() | {"bn1.scale": state()["bn1.weight"] + 1}
+    safetensors_file.write(tmp_path / "twice.safetensors", twice)
+    with pytest.raises(DataError, match=r"1 under another name, too \(bn1\.(scale|weight)\)"):
+        weights.load(Small(), of_images(Small()), tmp_path / "twice.safetensors")
+
+
 def test_weights_of_blue_first_see_red_first():
     red, blue = (weights.load(Small(), of_images(Small()), f"small.{name}") for name in ("imagenet", "blue"))
     image = jax.random.uniform(jax.random.key(1), (1, 8, 8, 3))
@@ -122,6 +143,15 @@ def test_other_channels_are_fitted(channels: int, rgb: tuple[int, ...] | None):
     kernel = loaded["params"]["conv1"]["kernel"]
     expected = weights.fit_first_kernel(state()["conv1.weight"], channels, rgb)
     np.testing.assert_array_equal(kernel, expected.transpose(2, 3, 1, 0))
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_kernels_of_16_bits_are_fitted_in_32(tmp_path: Path, channels: int):
+    half = {name: value.astype(np.float16) for name, value in state().items()}
+    safetensors_file.write(tmp_path / "half.safetensors", half)
+    loaded = weights.load(Small(), of_images(Small(), channels), tmp_path / "half.safetensors")
+    expected = weights.fit_first_kernel(half["conv1.weight"].astype(np.float32), channels)
+    np.testing.assert_array_equal(loaded["params"]["conv1"]["kernel"], expected.transpose(2, 3, 1, 0))
 
 
 def test_three_channels_are_placed_where_they_are_said_to_be():
