@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from typing import Any
 
 from segjax.cache.store import data_dir, first_line, store, verify
 from segjax.errors import DataError
+
+_LONGEST = 255
+"""Bytes of a file's or a folder's name."""
 
 
 def fetch_hub(repo_id: str, filename: str, revision: str, sha256: str | None = None) -> Path:
@@ -24,9 +28,12 @@ def fetch_hub(repo_id: str, filename: str, revision: str, sha256: str | None = N
         sha256: Of the file; None leaves the check to the hub's client.
 
     Raises:
-        DataError: No `huggingface_hub`, no network, no such file, one that asks for a login, a wrong checksum, no
-            permission or no space; the sentence says what to do.
+        DataError: No `huggingface_hub`, no network, no such file, one that asks for a login, a name that there cannot
+            be, a wrong checksum, no permission or no space; the sentence says what to do.
     """
+    parts = (*repo_id.split("/"), *revision.split("/"), *filename.split("/"))
+    if {"", ".", ".."} & {*parts} or any(len(os.fsencode(part)) > _LONGEST for part in parts):
+        raise DataError(f"{filename} of {repo_id} at {revision[:99]} is no name of the Hugging Face hub: mend it.")
     kept = data_dir() / "hub" / repo_id / revision / filename
     if kept.is_file():
         verify(kept, sha256, remedy=f"delete {kept} and run again")

@@ -166,7 +166,7 @@ def test_the_hub_gives_a_file_once_and_says_what_it_has_not(web, tmp_path):
         f"{tmp_path / 'data' / 'hub' / 'timm' / 'small' / COMMIT / 'other'}."
     )
     assert answers[5].startswith(f"The Hugging Face hub has no {name} of timm/small at 2222")
-    assert answers[6].startswith(f"{name} of a//b at {COMMIT} is no name of the Hugging Face hub (")
+    assert answers[6].startswith(f"{name} of a//b at {COMMIT} is no name of the Hugging Face hub: mend it")
     assert fetch_hub("timm/small", name, COMMIT, SUM) == path  # without a network
 
 
@@ -194,3 +194,18 @@ def test_no_hub_is_said(tmp_path, monkeypatch, capfd):
         DataError, match=r"is asked with huggingface_hub: `pip install 'segjax\[weights\]'`, or lay it by"
     ):
         fetch_hub(*asked)
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "filename", "revision"),
+    [
+        ("timm/small", "model.safetensors", "../../other"),
+        ("timm/small", "../model.safetensors", COMMIT),
+        ("timm/small", "/model.safetensors", COMMIT),
+        ("../small", "model.safetensors", COMMIT),
+        ("timm/small", "model.safetensors", "a" * 300),
+    ],
+)
+def test_a_name_that_leads_out_of_the_cache_or_is_none_of_a_file_is_refused(repo_id: str, filename: str, revision: str):
+    with pytest.raises(DataError, match="is no name of the Hugging Face hub: mend it"):
+        fetch_hub(repo_id, filename, revision)
