@@ -132,7 +132,8 @@ def report(sweep: Sweep, failed: dict[Path, str]) -> str:
     table = _table(rows, headline, sweep.seeds)
     out = sweep.out
     (out / "results.jsonl").write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
-    (out / "sweep.md").write_text(f"# {sweep.file.name}: {len(finished)} of {len(rows)} combinations\n\n{table}")
+    title = f"# {sweep.file.name}: {len(finished)} of {len(rows)} combinations"
+    (out / "sweep.md").write_text(f"{title}\n\n{table}", encoding="utf-8")
     if finished:
         _draw(out, [row for row in rows if "test" in row], headline)
     return table
