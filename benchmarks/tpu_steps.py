@@ -89,7 +89,7 @@ def compiled(topology: str, layout: Layout, accumulate: int, base: int) -> Any:
     }
     key = placed(jax.eval_shape(lambda: jax.random.key(0)), placement.everywhere)
     states = jax.tree.map(placed, state, placement.state_shardings(state))
-    step = partial(several_steps, experiment=experiment, task=task, unrolled=layout.steps_per_call == 1)
+    step = partial(several_steps, experiment=experiment, task=task, unrolled=False)
     return placement.compile(step, states, [images] * layout.steps_per_call, key)
 
 

@@ -1,8 +1,8 @@
 """Models in folders: segjax's own, and those of segmentation_models.pytorch."""
 
 import json
-import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from segjax.models.localizer import Localizer
 from segjax.models.multihead import MultiHead
 from segjax.weights import safetensors_file, smp_names
 from segjax.weights.convert import from_torch, parameters, to_torch
+from segjax.whole import written_whole
 
 Layout = Literal["segjax", "smp"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -86,13 +87,11 @@ def save_pretrained(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # What is there is replaced when all is written, or a disk that is full would leave the parts of two models.
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as aside:
+        with ExitStack() as stack:
             for file, text in texts.items():
-                (Path(aside) / file).write_text(text, "utf-8")
+                stack.enter_context(written_whole(folder / file)).write_text(text, "utf-8")
             safetensors_file.write(folder / WEIGHTS, state, {"format": "pt"})
             (folder / PULLED).unlink(missing_ok=True)  # it is of no commit of the hub any more
-            for file in texts:
-                (Path(aside) / file).replace(folder / file)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}): choose another folder.") from error
 

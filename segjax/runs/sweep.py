@@ -16,6 +16,7 @@ from segjax.runs.knobs import Knobs, located
 from segjax.runs.run import default_folder, experiment_of, new_run
 from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs, refuse_seed
 from segjax.train.run import Run
+from segjax.whole import write_whole
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,7 @@ def report(sweep: Sweep, failed: dict[Path, str]) -> str:
     table = _table(rows, headline, sweep.seeds)
     out = sweep.out
     (out / "results.jsonl").write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
-    title = f"# {sweep.file.name}: {len(finished)} of {len(rows)} combinations"
-    (out / "sweep.md").write_text(f"{title}\n\n{table}", encoding="utf-8")
+    write_whole(out / "sweep.md", f"# {sweep.file.name}: {len(finished)} of {len(rows)} combinations\n\n{table}")
     if finished:
         _draw(out, [row for row in rows if "test" in row], headline)
     return table

@@ -72,6 +72,7 @@ class Placement:
         grid = np.array(devices).reshape(count // space, space)
         self.mesh: Mesh = Mesh(grid, ("data", "space"), axis_types=(AxisType.Auto,) * 2)
         self.everywhere: NamedSharding = NamedSharding(self.mesh, PartitionSpec())
+        self.platform: str = devices[0].platform
 
     def replicate(self, tree: Tree) -> Tree:
         """The same arrays on every device."""
@@ -104,14 +105,13 @@ class Placement:
         split over, None under `jit`.
         """
         began = time.perf_counter()
-        platform = self.mesh.devices.flat[0].platform
         if self.layout.strategy == "pmap":
             lowered = self._pmap(step).lower(states, self._cut(batches), keys)
-            compiled = lowered.compile(compiler_options(platform))
+            compiled = lowered.compile(compiler_options(self.platform))
             run = lambda states, batches, keys: compiled(states, self._cut(batches), keys)  # noqa: E731
             jaxpr = jax.make_jaxpr(step)(states, batches, keys)
         else:
-            jitted = jit(step, platform, donate_argnums=0, out_shardings=self.state_shardings(states))
+            jitted = jit(step, self.platform, donate_argnums=0, out_shardings=self.state_shardings(states))
             traced = jitted.trace(states, batches, keys)
             run = compiled = traced.lower().compile()
             jaxpr = traced.jaxpr

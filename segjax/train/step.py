@@ -69,11 +69,11 @@ def several_steps(
 ) -> TrainState:
     """The state after some batches of one size, a step each, as `one_step` takes them.
 
-    They are one loop in the program, or `unrolled` one after the other, as XLA:CPU runs a convolution's gradient a
-    hundred times slower inside a loop.
+    More than one are a loop in the program, or `unrolled` one after the other, as XLA:CPU runs a convolution's
+    gradient a hundred times slower inside a loop.
     """
     step = partial(one_step, key=key, experiment=experiment, task=task, axis=axis)
-    if unrolled:
+    if unrolled or len(batches) == 1:
         return reduce(step, batches, state)
     stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *batches)
     return jax.lax.scan(lambda state, batch: (step(state, batch), None), state, stacked)[0]

@@ -124,7 +124,7 @@ class Team:
 
     def _compile(self, experiment: Experiment) -> Program:
         task, count = self._task, self.placement.layout.steps_per_call
-        unrolled = count == 1 or self.placement.mesh.devices.flat[0].platform == "cpu"
+        unrolled = self.placement.platform == "cpu"
 
         def step(states: Any, batches: Any, keys: Any, axis: str | None = None) -> Any:
             return tuple(
