@@ -61,18 +61,8 @@ def dysample(
 
 def _by_gathers(x: Array, offsets: Array, factor: int, groups: int) -> Array:
     n, h, w, c = x.shape
-    offsets = widen(offsets)
-    moves = offsets.reshape(n, h, w, 2, groups, factor, factor).transpose(3, 0, 4, 1, 5, 2, 6)  # axis n g h u w v
-    start = ((np.arange(factor) + 0.5) / factor - 0.5)[None]
-    # A size that is a symbol of `jax.export` is known when the program runs.
-    count = jnp.arange if symbolic(h, w) else np.arange
-    down, across = ((count(length)[:, None] + start).astype(moves.dtype) for length in (h, w))
-    rows = moves[1] + down[None, None, :, :, None, None]
-    columns = moves[0] + across[None, None, None, None]
-
     fine = (n, groups, h * factor, w * factor)
-    rows = clip_to_border(rows.reshape(fine), h)
-    columns = clip_to_border(columns.reshape(fine), w)
+    rows, columns = (places.transpose(0, 3, 1, 4, 2, 5).reshape(fine) for places in _positions(offsets, factor, groups))
     grouped = widen(x).reshape(n, h, w, groups, c // groups)
     by_group = jax.vmap(partial(read, method="bilinear"), in_axes=(2, 0, 0), out_axes=2)
     return jax.vmap(by_group)(grouped, rows, columns).reshape(n, h * factor, w * factor, c).astype(x.dtype)
@@ -98,13 +88,30 @@ def _by_windows(x: Array, offsets: Array, factor: int, groups: int) -> Array:
 def _distances(offsets: Array, factor: int, groups: int) -> tuple[Array, Array]:
     """How far down and to the right of pixel (h, w) each phase's points lie, (phase n h w g)."""
     n, h, w, _ = offsets.shape
+
+    def phases(positions: Array, pixels: Array | np.ndarray) -> Array:
+        apart = positions - pixels.astype(positions.dtype)
+        return jnp.moveaxis(apart, (4, 5), (0, 1)).reshape(factor**2, n, h, w, groups)
+
+    rows, columns = map(phases, _positions(offsets, factor, groups), _pixels(h, w))
+    return rows, columns
+
+
+def _positions(offsets: Array, factor: int, groups: int) -> tuple[Array, Array]:
+    """The row and the column that each pixel reads in each phase, within the image, (n h w g u v)."""
+    n, h, w, _ = offsets.shape
     moves = widen(offsets).reshape(n, h, w, 2, groups, factor, factor)
-    start = (np.arange(factor) + 0.5) / factor - 0.5
+    start = ((np.arange(factor) + 0.5) / factor - 0.5).reshape(1, 1, 1, 1, -1)
+    rows, columns = _pixels(h, w)
+    down, across = rows + start[..., None], columns + start[..., None, :]
+    return (
+        clip_to_border(moves[:, :, :, 1] + down.astype(moves.dtype), h),
+        clip_to_border(moves[:, :, :, 0] + across.astype(moves.dtype), w),
+    )
+
+
+def _pixels(h: int, w: int) -> tuple[Array | np.ndarray, Array | np.ndarray]:
+    """The row and the column of each pixel, to be broadcast over (n h w g u v)."""
+    # A size that is a symbol of `jax.export` is known when the program runs.
     count = jnp.arange if symbolic(h, w) else np.arange
-
-    def along(axis: int, size: int, places: Array | np.ndarray, start: np.ndarray) -> Array:
-        positions = clip_to_border(moves[:, :, :, axis] + (places + start).astype(moves.dtype), size)
-        return jnp.moveaxis(positions - places.astype(moves.dtype), (4, 5), (0, 1)).reshape(factor**2, n, h, w, groups)
-
-    rows, columns = count(h).reshape(1, -1, 1, 1, 1, 1), count(w).reshape(1, 1, -1, 1, 1, 1)
-    return along(1, h, rows, start.reshape(1, 1, 1, 1, -1, 1)), along(0, w, columns, start.reshape(1, 1, 1, 1, 1, -1))
+    return count(h).reshape(1, -1, 1, 1, 1, 1), count(w).reshape(1, 1, -1, 1, 1, 1)
