@@ -122,11 +122,11 @@ class LayerNorm(_Promoting, nn.LayerNorm):
 
 
 class _GroupNorm(_Promoting, nn.GroupNorm):
-    pass
+    """By groups of channels."""
 
 
 class _InstanceNorm(_Promoting, nn.InstanceNorm):
-    pass
+    """Each channel of each image by itself."""
 
 
 def group_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.Module:
