@@ -59,6 +59,13 @@ def _drawn(picture: Annotated, size: tuple[int, int]) -> Iterator[tuple[Bool[np.
         yield rle.decode(_packed(outline, size)) > 0, int(label), not crowd
 
 
+def outlined_area(outline: Any, size: tuple[int, int]) -> int:
+    """How many pixels of an image of this height and width lie within an outline as COCO's format has it."""
+    from pycocotools import mask as rle
+
+    return int(rle.area(_packed(outline, size)))
+
+
 def outline_fault(outline: Any, size: tuple[int, int] | None) -> str | None:
     """What keeps an outline of an image of (height, width) from being drawn, without drawing it; None where nothing.
 

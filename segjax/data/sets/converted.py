@@ -14,12 +14,14 @@ from segjax.data.dataset import Dataset
 from segjax.data.formats.box_layouts import find_boxes
 from segjax.data.formats.classes import BACKGROUND
 from segjax.data.formats.images import shown
+from segjax.data.formats.polygons import outlined_area
 from segjax.data.formats.tools.marks import bitmap, stored_size
 from segjax.data.record import IGNORE
 from segjax.data.sets.folder import FolderSource, folder
 from segjax.errors import DataError
 from segjax.mask_numbers import ignored_in
 from segjax.strict_json import as_json
+from segjax.whole import write_whole
 
 SPLITS = ("train", "val", "test")
 
@@ -72,7 +74,7 @@ def convert(root: str | os.PathLike[str], out: str | os.PathLike[str]) -> Conver
             these = _of_masks(data, split, skipped) if data else _of_objects(getattr(found, split))
             parsed = _parsed(these, names[skipped:], out)
             images, objects = images + len(parsed["images"]), objects + len(parsed["annotations"])
-            (out / f"{split}.json").write_text(as_json(parsed), "utf-8")
+            write_whole(out / f"{split}.json", as_json(parsed))
     except OSError as error:
         raise DataError(f"{shown(out)} cannot be written ({error.strerror}): name another folder.") from None
     problems = [problem for one in (found.read if found else ()) for problem in one.problems]
@@ -126,7 +128,8 @@ def _parsed(images: Images, names: tuple[str, ...], out: Path) -> dict[str, Any]
         files.append({"id": len(files) + 1, "file_name": name, "height": height, "width": width})
         for one in objects:
             annotation = {"id": len(annotations) + 1, "image_id": len(files), "category_id": one.label + 1}
-            annotation |= {"bbox": one.box, "area": one.box[2] * one.box[3], "iscrowd": int(one.crowd)}
+            area = outlined_area(one.outline, (height, width)) if one.outline else one.box[2] * one.box[3]
+            annotation |= {"bbox": one.box, "area": area, "iscrowd": int(one.crowd)}
             annotations.append(annotation | ({"segmentation": one.outline} if one.outline else {}))
     categories = [{"id": number, "name": name} for number, name in enumerate(names, 1)]
     return {"images": files, "annotations": annotations, "categories": categories}

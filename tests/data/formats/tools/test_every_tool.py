@@ -4,12 +4,14 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from pycocotools.coco import COCO
 from tool_folders import BOX, COUNT, SIZE, TOOLS, corners, image, text
 
 from segjax.data import LabelledDefaults, check, folder, labelled, labelled_defaults
@@ -81,6 +83,10 @@ def test_they_come_out_of_cocos_format_as_they_went_in(left: tuple[str, Path]):
         for index in range(len(one)):
             np.testing.assert_array_equal(one[index]["mask"], other[index]["mask"])
             np.testing.assert_array_equal(one[index]["image"], other[index]["image"])
+        coco = COCO(root.parent / "coco" / f"{split}.json")
+        for annotation in coco.anns.values():
+            inside = coco.annToMask(annotation).sum() if "segmentation" in annotation else prod(annotation["bbox"][2:])
+            assert annotation["area"] == inside
     with pytest.raises(DataError, match=r"train\.json is there already: name another folder"):
         convert(root, root.parent / "coco")
 
@@ -204,6 +210,8 @@ def test_masks_become_objects_of_connected_pixels(make_folder: Callable[..., Pat
     for split in SPLITS:
         for index in range(len(before.open(split))):
             np.testing.assert_array_equal(before.open(split)[index]["mask"], after.open(split)[index]["mask"])
+        coco = COCO(tmp_path / "coco" / f"{split}.json")
+        assert all(one["area"] == coco.annToMask(one).sum() for one in coco.anns.values())
 
 
 def test_annotations_are_read_once(left: tuple[str, Path], monkeypatch: pytest.MonkeyPatch):
