@@ -92,6 +92,7 @@ def write_runs_page(
         several=any(len(runs) > 1 for runs in groups.values()),
         knobs={name: {knob: run.knobs.get(knob, "–") for knob in told_by} for name, run in first.items()},
         intervals={name: scalars(scores) for name, scores in intervals.items()},
+        scores=list(dict.fromkeys(name for scores in intervals.values() for name in scalars(scores))),
         tables=_tables_of_groups(intervals),
         charts=_curves_of_groups(groups),
         costs={name: _cost(run.report) for name, run in first.items()},

@@ -1,6 +1,6 @@
 """The report of a run, written again from its folder; and that of several runs side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segjax.errors import UserError
@@ -55,7 +55,7 @@ def report_runs(paths: Sequence[Path], out: Path) -> Path:
 
 
 def _groups(runs: Sequence[RunFiles]) -> dict[str, list[RunFiles]]:
-    """Runs by what they are called: those that differ in their seed alone are together."""
+    """Runs by what they are called: those that differ in their seed alone, and have the same scores, are together."""
     together: list[list[RunFiles]] = []
     for run in runs:
         group = next((group for group in together if all(_alike(one, run) for one in group)), None)
@@ -72,7 +72,13 @@ def _groups(runs: Sequence[RunFiles]) -> dict[str, list[RunFiles]]:
 
 
 def _alike(one: RunFiles, other: RunFiles) -> bool:
-    def known(run: RunFiles) -> tuple[str, dict[str, object]]:
-        return run.name, {name: value for name, value in run.knobs.items() if name != "seed"}
+    def known(run: RunFiles) -> tuple[str, dict[str, object], dict[str, object]]:
+        knobs = {name: value for name, value in run.knobs.items() if name != "seed"}
+        return run.name, knobs, _names(run.report["test"])
 
     return known(one) == known(other) and one.knobs.get("seed") != other.knobs.get("seed")
+
+
+def _names(scores: Mapping[str, object]) -> dict[str, object]:
+    """What scores are called, those by class, too: a folder may have got other classes since."""
+    return {name: _names(value) if isinstance(value, Mapping) else None for name, value in scores.items()}

@@ -69,6 +69,17 @@ def test_a_report_is_written_again_and_runs_are_compared(
     assert "holds no report.json yet" in capsys.readouterr().err
 
 
+def test_runs_of_other_scores_are_no_seeds_of_one(tmp_path: Path):
+    for seed, scores in enumerate(({"miou": 0.25, "iou": {"red": 0.25}}, {"f1": 0.125, "iou": {"blue": 0.375}})):
+        (tmp_path / str(seed)).mkdir()
+        (tmp_path / str(seed) / "run.json").write_text(json.dumps({"knobs": {"seed": seed}}))
+        (tmp_path / str(seed) / "report.json").write_text(json.dumps({"test": scores}))
+        (tmp_path / str(seed) / "metrics.jsonl").write_text("")
+    page = tmp_path / "page.html"
+    assert main(["report", str(tmp_path / "0"), str(tmp_path / "1"), "--out", str(page)]) == 0
+    assert all(value in page.read_text() for value in ("Of one seed each", "0.25", "0.125", "0.375"))
+
+
 def test_the_interval_of_a_mean_holds_it_as_often_as_it_says():
     rng = np.random.default_rng(1)
     values = rng.normal(0.1, 1, 400)
