@@ -14,9 +14,9 @@ def largest_difference(
 
     A map of classes is compared with the probabilities that the model gives: by how much the class found is less
     probable there than the best one, which is nothing where two are equally so; and a label by how far its probability
-    is from the threshold, where it is on the other side of it. A box that the model finds is compared
-    with the one of its class that is nearest to it in place and score, as equal scores have no order; the last ones,
-    which others of the same score may have taken the places of, are left out.
+    is from the threshold, where it is on the other side of it. A box that one of both finds is
+    compared with the other's of its class that is nearest to it in place and score, as equal scores have no order; the
+    last ones, which others of the same score may have taken the places of, are left out.
 
     Args:
         expected: What the model gives: probabilities, and boxes with labels, scores and attributes.
@@ -50,17 +50,21 @@ _OF_BOXES = ("boxes", "labels", "scores", "attributes")
 
 
 def _of_one(expected: Arrays, found: Arrays, sides: np.ndarray) -> float:
-    """The largest difference over the objects of one image."""
-    there = expected["labels"] >= 0
+    """The largest difference over the objects of one image: what is missing, and what is there besides."""
+    return max(_farthest(expected, found, sides), _farthest(found, expected, sides))
+
+
+def _farthest(of: Arrays, among: Arrays, sides: np.ndarray) -> float:
+    there = of["labels"] >= 0
     full = there.all() and len(there) > 1
-    kept = there & (expected["scores"] > expected["scores"].min() + 1e-3) if full else there
+    kept = there & (of["scores"] > of["scores"].min() + 1e-3) if full else there
     if not kept.any():
-        return _largest(expected["scores"] - found["scores"])
-    far = np.abs((expected["boxes"][kept, None] - found["boxes"]) / sides).max(-1)
-    far = np.maximum(far, np.abs(expected["scores"][kept, None] - found["scores"]))
-    if "attributes" in expected:
-        far = np.maximum(far, np.abs(expected["attributes"][kept, None] - found["attributes"]).max(-1))
-    far = np.where(expected["labels"][kept, None] == found["labels"], far, np.inf)
+        return _largest(of["scores"] - among["scores"])
+    far = np.abs((of["boxes"][kept, None] - among["boxes"]) / sides).max(-1)
+    far = np.maximum(far, np.abs(of["scores"][kept, None] - among["scores"]))
+    if "attributes" in of:
+        far = np.maximum(far, np.abs(of["attributes"][kept, None] - among["attributes"]).max(-1))
+    far = np.where(of["labels"][kept, None] == among["labels"], far, np.inf)
     return _largest(far.min(-1))
 
 

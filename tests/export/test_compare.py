@@ -42,3 +42,12 @@ def test_no_boxes_at_all():
     none = {"boxes": np.zeros((1, 2, 4)), "labels": np.full((1, 2), -1), "scores": np.zeros((1, 2))}
     assert largest_difference(none, none, (20, 40)) == 0
     assert largest_difference(none, none | {"scores": np.array([[0.5, 0]])}, (20, 40)) == 0.5
+
+
+def test_an_object_that_is_there_besides_is_infinitely_far():
+    one = {name: values[:, :1] for name, values in BOXES.items()}
+    one = {name: np.pad(values, ((0, 0), (0, 2), (0, 0))[: values.ndim]) for name, values in one.items()}
+    one["labels"][:, 1:] = -1
+    assert largest_difference(one, one, (20, 40)) == 0
+    for expected, found in ((one, BOXES), (BOXES, one)):
+        assert largest_difference(expected, found, (20, 40)) == np.inf
