@@ -71,6 +71,8 @@ def _image(found: Annotations, below: ImagesBelow, where: str, task: dict[str, A
         if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
             found.error("size", here, "has no `original_height` and `original_width`: export it again")
             continue
+        if turned := result.get("image_rotation"):
+            found.warn("turned", here, f"was drawn on the image turned by {turned} degrees: look whether it fits")
         size = height, width
         if mark := _mark(found, here, value, str(labels[0]), size):
             marks.append(mark)

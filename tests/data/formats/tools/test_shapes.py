@@ -336,6 +336,18 @@ def test_a_task_of_label_studio_whose_result_is_null_has_no_objects(tmp_path: Pa
     assert (len(counts), counts.count(0)) == (COUNT, 1)
 
 
+def test_what_was_drawn_on_a_turned_image_is_warned_of(tmp_path: Path):
+    TOOLS["Label Studio"](tmp_path)
+    path = next(tmp_path.rglob("*.json"))
+    tasks = json.loads(path.read_text())
+    tasks[0]["annotations"][-1]["result"][0]["image_rotation"] = 90
+    text(path, tasks)
+    found = find_boxes(tmp_path)
+    assert found is not None
+    (problem,) = [problem for part in found.read for problem in part.problems]
+    assert "result 0 was drawn on the image turned by 90 degrees" in problem.sentence
+
+
 def test_files_of_yolo_may_begin_with_a_byte_order_mark(tmp_path: Path):
     TOOLS["YOLO"](tmp_path)
     before = labelled(tmp_path).open("train")[0]
