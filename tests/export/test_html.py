@@ -138,6 +138,9 @@ def test_pixels_in_the_browser_are_those_that_are_predicted(tab: Tab, photo: Pat
         np.testing.assert_array_equal(np.array(tab.run(DRAWN)[3::4]) > 0, np.array(found["masks"][0]) > 0)
         Image.fromarray(PHOTO).resize((296, 180)).save(tmp_path / "large.png")
         assert tab.choose(tmp_path / "large.png")["size"] == [158, 96]
+        opacity = np.arange(PHOTO[..., :1].size, dtype=np.uint8).reshape(PHOTO[..., :1].shape)
+        Image.fromarray(np.concatenate([PHOTO, opacity], -1)).save(tmp_path / "transparent.png")
+        assert tab.choose(tmp_path / "transparent.png")["masks"] == found["masks"]
         (tmp_path / "no.txt").write_text("no image")
         with pytest.raises(AssertionError, match=r"no\.txt is no image that this browser reads"):
             tab.choose(tmp_path / "no.txt")

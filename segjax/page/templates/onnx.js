@@ -17,13 +17,31 @@ function placed(width, height) {
   return {rows, columns, inner, corner};
 }
 
+// The colours that are stored where an image is transparent, which a canvas loses.
+function opaque(bitmap) {
+  const {width, height} = bitmap, image = new ImageData(width, height);
+  const gl = new OffscreenCanvas(1, 1).getContext("webgl2");
+  if (!gl || Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) {
+    throw new Error("The image is partly transparent, and this browser loses its colours there: save it without.");
+  }
+  gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
+  gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
+  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
+  gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, image.data);
+  for (let i = 3; i < image.data.length; i += 4) image.data[i] = 255;
+  return createImageBitmap(image);
+}
+
 // The image as the model takes it: its edge is repeated around it.
-function pixels(bitmap, {rows, columns, inner: [width, height], corner: [left, top]}) {
+async function pixels(bitmap, place) {
+  const {rows, columns, inner: [width, height], corner: [left, top]} = place;
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", {willReadFrequently: true});
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, width, height);
   const from = context.getImageData(0, 0, width, height).data;
+  if (from.some((value, i) => i % 4 === 3 && value < 255)) return pixels(await opaque(bitmap), place);
   const to = new Uint8Array(rows * columns * 3);
   for (let y = 0, at = 0; y < rows; y++) {
     const row = Math.min(Math.max(y - top, 0), height - 1) * width;
@@ -40,7 +58,7 @@ function pixels(bitmap, {rows, columns, inner: [width, height], corner: [left, t
 async function find(bitmap) {
   const place = placed(bitmap.width, bitmap.height);
   const {rows, columns, inner: [width, height], corner: [left, top]} = place;
-  const image = new ort.Tensor("uint8", pixels(bitmap, place), [1, rows, columns, 3]);
+  const image = new ort.Tensor("uint8", await pixels(bitmap, place), [1, rows, columns, 3]);
   const outputs = await session.run({image});
   const found = {width: bitmap.width, height: bitmap.height, masks: [], boxes: [], size: [width, height]};
   if (outputs.mask) {
