@@ -57,6 +57,14 @@ def unwrap(tree: Any, part: str | None = None) -> dict[str, np.ndarray]:
     Raises:
         Refused: It holds none, or several sets of them.
     """
+    arrays = _arrays(tree, part)
+    for prefix in _PREFIXES * 2:
+        if all(key.startswith(prefix) for key in arrays):
+            arrays = {key.removeprefix(prefix): value for key, value in arrays.items()}
+    return arrays
+
+
+def _arrays(tree: Any, part: str | None = None) -> dict[str, np.ndarray]:
     for key in part.split(".") if part else ():
         if not isinstance(tree, dict) or key not in tree:
             raise Refused(f"has no part {printable(key)}", _choice(tree))
@@ -67,9 +75,6 @@ def unwrap(tree: Any, part: str | None = None) -> dict[str, np.ndarray]:
     arrays = {key: value for key, value in tree.items() if isinstance(value, np.ndarray)} if _named(tree) else {}
     if not arrays:
         raise Refused("holds no arrays by name", _choice(tree))
-    for prefix in _PREFIXES * 2:
-        if all(key.startswith(prefix) for key in arrays):
-            arrays = {key.removeprefix(prefix): value for key, value in arrays.items()}
     return arrays
 
 
@@ -106,7 +111,7 @@ def _joined(path: Path, file: Mapped) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name in names:
         with opened(path.with_name(name)) as one:
-            tree |= unwrap(_content(one))
+            tree |= _arrays(_content(one))  # a prefix is one where all files have it
     return tree
 
 

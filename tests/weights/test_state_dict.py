@@ -28,16 +28,19 @@ def test_what_a_file_is_shows_in_its_content_not_in_its_name(tmp_path):
         assert read(str(path)).keys() == weights.keys()
 
 
-def test_a_set_in_several_files_is_read_by_the_list_of_them(tmp_path: Path):
-    parts = {"model-1.safetensors": {"conv.weight": A}, "model-2.safetensors": {"conv.bias": B}}
+@pytest.mark.parametrize("prefixes", [("", ""), ("module.", "module."), ("module.", "")])
+def test_a_set_in_several_files_is_read_by_the_list_of_them(prefixes: tuple[str, str], tmp_path: Path):
+    names = [f"{prefix}conv.{name}" for prefix, name in zip(prefixes, ("weight", "bias"), strict=True)]
+    parts = {"model-1.safetensors": {names[0]: A}, "model-2.safetensors": {names[1]: B}}
     for name, arrays in parts.items():
         safetensors_file.write(tmp_path / name, arrays)
     places = {key: name for name, arrays in parts.items() for key in arrays}
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"metadata": {"total_size": 56}, "weight_map": places}, indent=2))
     weights = read(index)
-    np.testing.assert_array_equal(weights["conv.weight"], A)
-    np.testing.assert_array_equal(weights["conv.bias"], B)
+    of_all = prefixes[0] if prefixes[0] == prefixes[1] else ""
+    for name, values in zip(names, (A, B), strict=True):
+        np.testing.assert_array_equal(weights[name.removeprefix(of_all)], values)
     (tmp_path / "model-2.safetensors").unlink()
     with pytest.raises(DataError, match=r"model-2\.safetensors"):
         read(index)
