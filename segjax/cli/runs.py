@@ -60,7 +60,8 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
         print(parsed.out)
         return 0
     images = task.predictions.write_files(model, variables, [Path(path) for path in parsed.paths], out, options)
-    print(parsed.out)
+    if images.done:
+        print(parsed.out)
     return 1 if images.failed else 0
 
 

@@ -49,8 +49,11 @@ def test_a_run_predicts_cases_by_their_first_files(root, tmp_path, capsys):
     masks = [path.name for path in out.iterdir() if "overlay" not in path.name]
     assert sorted(masks) == [f"case_{case:03}_0000.png" for case in range(6)]
     (root / "imagesTr" / "case_003_0001.png").unlink()
+    capsys.readouterr()
     assert main(["predict", str(run), str(root / "imagesTr" / "case_003_0000.png"), "--out", str(out / "b")]) == 1
-    assert "case_003_0001.png is not there" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert said.out == ""  # no folder was made
+    assert "case_003_0001.png is not there" in said.err
 
 
 def test_what_is_missing_or_unlike_is_named(root, save):
