@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import jax
@@ -145,8 +146,10 @@ def noise(size: Pair, images: int = 2) -> np.ndarray:
 
 
 def jit(function: Callable) -> Callable:
-    """Compiled without optimisation and with XLA's older emitters, in a tenth of the time: it runs once."""
-    options = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+    """Compiled without optimisation and with XLA's older emitters where it has them, in a tenth of the time."""
+    options: dict[str, int | bool] = {"xla_backend_optimization_level": 0}
+    if version("jaxlib").startswith("0.10."):
+        options["xla_cpu_use_fusion_emitters"] = False
     return jax.jit(function, compiler_options=options)
 
 
