@@ -35,8 +35,8 @@ def upsampled_cross_entropy(
     resolution are in memory, forward and backward. The mask's height and width must be whole multiples of the logits'.
 
     Raises:
-        ValueError: where the mask's height and width are not whole multiples of the logits', n differs, or the mask is
-            not of integers.
+        ValueError: where the mask's height and width are not whole multiples of the logits', n differs, the mask is not
+            of integers, or class_weights are not one for each.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0]]]])
