@@ -81,6 +81,30 @@ def test_nothing_lies_between_no_and_yes():
         ops.augment(KEYS[0], seen, brightness=0.1)
 
 
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bfloat16, jnp.float32])
+def test_boxes_of_any_type_are_moved_as_real_numbers(dtype):
+    """A map in whole numbers would be another, and bfloat16 has no half pixel beyond 256."""
+    half_as_large = jnp.array([[2.0, 0, 0.5], [0, 2, 0]])
+    moved, stays = ops.warp_boxes(jnp.array([[300, 2, 4, 2]], dtype), half_as_large, (8, 400))
+    assert moved.tolist() == [[149.75, 1, 2, 1]]
+    assert moved.dtype == jnp.float32
+    assert stays.all()
+
+
+def test_maps_methods_and_boxes_that_are_none_are_refused():
+    image, whole = jnp.zeros((2, 3, 1)), jnp.array([[1.0, 0, 0], [0, 1, 0]])
+    with pytest.raises(ValueError, match=r"^warp method must be one of bilinear, nearest, got 'cubic'\.$"):
+        ops.warp(image, whole, (2, 2), "cubic")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"^warp needs .* got shapes \(2, 3\) and \(2, 3\); for a batch use vmap\.$"):
+        ops.warp(image[..., 0], whole, (2, 2))
+    with pytest.raises(ValueError, match=r"^warp needs .* got shapes \(2, 3, 1\) and \(3, 3\)"):
+        ops.warp(image, jnp.eye(3), (2, 2))
+    with pytest.raises(ValueError, match=r"^boxes have shape \(2, 3\): expected"):
+        ops.warp_boxes(jnp.zeros((2, 3)), whole, (2, 2))
+    with pytest.raises(ValueError, match=r"^warp_boxes needs boxes \(m 4\) and a map \(2 3\), got shapes \(4,\)"):
+        ops.warp_boxes(jnp.zeros(4), whole, (2, 2))
+
+
 def test_whole_pixels_are_copied_to_the_last_bit_whichever_way_they_are_moved():
     """Crops, larger results, mirrors and quarter turns: by slices, by reading each pixel, and by the host."""
     image, mask, _ = arrays(RECORD)
