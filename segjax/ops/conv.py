@@ -16,6 +16,7 @@ from segjax.ops import depthwise, kernel_gradient, pointwise, regrouped, winogra
 from segjax.ops.geometry import ConvGeometry, Pair, extent, pair, symbolic
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.precision import refuse_whole_numbers
 from segjax.ops.seen import padded_by
 
 _WIDE = 64
@@ -72,8 +73,8 @@ def conv(
 
     Raises:
         ValueError: an image without a batch, or another kernel; channels that `groups` does not divide, or that are not
-            those of the kernel; a stride or dilation below 1; a padding that is none of these, or a kernel that does
-            not fit into the padded image.
+            those of the kernel; a stride or dilation below 1; a padding that is none of these; a kernel that does not
+            fit into the padded image; whole numbers.
 
     Examples:
         >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
@@ -88,6 +89,7 @@ def conv(
             f"The image has shape {x.shape} and the kernel {kernel.shape} with groups={groups}: expected "
             f"{channels * groups} channels in, and features that {groups} divides."
         )
+    refuse_whole_numbers("conv", x=x, kernel=kernel)
     strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
     pads = _pads(x.shape[1:3], kernel.shape[:2], padding, strides, dilations)
     geometry = ConvGeometry(
