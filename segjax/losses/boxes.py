@@ -86,12 +86,14 @@ def smooth_l1_loss(
     In the unit of the values, boxes or any others; `beta` is above 0.
 
     Raises:
-        ValueError: where the shapes do not match.
+        ValueError: where the shapes do not match, or `beta` is not above 0.
 
     Examples:
         >>> float(losses.smooth_l1_loss(jnp.array([[0.5, 3.0]]), jnp.array([[0.0, 0.0]])))
         1.3125
     """
+    if not beta > 0:
+        raise ValueError(f"beta is {beta}: expected a distance above 0; at 0 it would be l1_loss.")
     values, truth, counted = _inputs(values, truth, counted)
     distance = jnp.abs(values - truth)
     each = jnp.where(distance < beta, distance**2 / (2 * beta), distance - beta / 2)

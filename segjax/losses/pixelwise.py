@@ -28,7 +28,8 @@ def cross_entropy(
     float32 or wider. A label that no logit belongs to makes the loss NaN.
 
     Raises:
-        ValueError: where the shapes do not match, the mask is not of integers, or class_weights are not one for each.
+        ValueError: where the shapes do not match, the mask is not of integers, class_weights are not one for each, or
+            label_smoothing is not in 0..1.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
@@ -53,7 +54,8 @@ def cross_entropy_sums(
     """What `cross_entropy` divides: the weighted sum over pixels and the sum of weights, which add up over pieces.
 
     Raises:
-        ValueError: where the shapes do not match, the mask is not of integers, or class_weights are not one for each.
+        ValueError: where the shapes do not match, the mask is not of integers, class_weights are not one for each, or
+            label_smoothing is not in 0..1.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
@@ -62,6 +64,8 @@ def cross_entropy_sums(
         >>> round(float(total), 3), float(weight)
         (0.254, 2.0)
     """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing must lie in 0..1, got {label_smoothing}.")
     label = labels(logits, mask, ignore)
     normaliser, score = _normaliser_and_score(logits, label)
     weight = _pixel_weights(label, class_weights, logits.shape[-1], normaliser.dtype)

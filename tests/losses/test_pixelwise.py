@@ -166,6 +166,8 @@ def test_class_weights_are_one_for_each_class(name, number):
 
 
 def test_fractions_out_of_range_are_refused():
+    with pytest.raises(ValueError, match=r"^label_smoothing must lie in 0\.\.1, got 1\.5\.$"):
+        losses.cross_entropy(*example(0), label_smoothing=1.5)
     with pytest.raises(ValueError, match=r"0\.\.1, got 70 and 0\.1"):
         losses.ohem_cross_entropy(*example(0), threshold=70, min_fraction=0.1)
 
