@@ -44,6 +44,18 @@ def one_each(name: str, weights: Weights, count: int, dtype: DTypeLike) -> Float
     return weights
 
 
+def all_or(counted: Bool[Array, "..."] | None, shape: tuple[int, ...]) -> Bool[Array, "..."]:
+    """What is counted, and all where that is not said.
+
+    Raises:
+        ValueError: where it is not said in booleans.
+    """
+    counted = jnp.ones(shape, bool) if counted is None else jnp.asarray(counted)
+    if counted.dtype != bool:
+        raise ValueError(f"counted has dtype {counted.dtype}: expected booleans, True where a value counts.")
+    return counted
+
+
 def is_own(label: Integer[Array, "n h w"], num_classes: int) -> Bool[Array, "n h w {num_classes}"]:
     """Whether each class is a pixel's own."""
     return label[..., None] == jnp.arange(num_classes, dtype=label.dtype)[None, None, None]

@@ -53,7 +53,7 @@ def center_targets(
     jit, on the device, one object after the other, so that no more than the heatmap is in memory.
 
     Raises:
-        ValueError: where the shapes do not match.
+        ValueError: where the shapes do not match, or `stride` or `num_classes` is not above 0.
 
     Examples:
         >>> boxes, labels = jnp.array([[[8.0, 4.0, 8.0, 8.0]]]), jnp.array([[0]])
@@ -70,6 +70,8 @@ def center_targets(
             f"boxes have shape {boxes.shape}, labels {labels.shape} and crowd {crowd.shape}: "
             "expected (n, m, 4), (n, m) and (n, m) with m of at least 1; an image without boxes has labels of -1."
         )
+    if not (stride > 0 and num_classes > 0):
+        raise ValueError(f"stride and num_classes must be above 0, got {stride} and {num_classes}.")
     in_cells = lax.stop_gradient(boxes) / stride
     return _of_images(in_cells, labels, crowd, pair(size, "size"), num_classes, min_overlap)
 

@@ -188,3 +188,12 @@ def test_what_does_not_fit_is_named(boxes, labels, sentence):
     call = partial(ops.center_targets, size=4, stride=1, num_classes=2)
     with pytest.raises(ValueError, match=sentence):
         jax.eval_shape(call, jnp.zeros(boxes), jnp.zeros(labels, int))
+
+
+def test_strides_and_classes_of_none_are_refused():
+    boxes, labels = jnp.ones((1, 2, 4)), jnp.zeros((1, 2), int)
+    for stride, num_classes in ((0, 2), (4, 0)):
+        with pytest.raises(
+            ValueError, match=rf"^stride and num_classes must be above 0, got {stride} and {num_classes}"
+        ):
+            ops.center_targets(boxes, labels, size=4, stride=stride, num_classes=num_classes)
