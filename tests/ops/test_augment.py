@@ -70,6 +70,12 @@ def test_elevations_below_the_sea_are_moved_and_brightened_like_floats():
     np.testing.assert_array_equal(greatest, -(2**31))
 
 
+EVERYTHING = {
+    "crop": (24, 24), "flip_vertical": True, "scale": (0.5, 2.0), "rotate": 10.0, "brightness": 0.1, "contrast": 0.1,
+    "saturation": 0.1, "gamma": 0.2, "blur": 1.0, "noise": 0.1,
+}  # fmt: skip
+
+
 def test_nothing_lies_between_no_and_yes():
     seen = jnp.array([[[True], [False]]])
     half_a_pixel = jnp.array([[1, 0, 0.5], [0, 1, 0]])
@@ -212,3 +218,13 @@ def test_bands_of_labels_and_wide_masks_move_and_end_in_what_is_ignored():
 def test_quarter_turns_of_what_is_not_square_are_refused():
     with pytest.raises(ValueError, match="square result, not 37x53"):
         ops.augment(KEYS[0], jnp.array(RECORD["image"]), quarter_turns=True)
+
+
+@pytest.mark.parametrize("knobs", [{"crop": (20, 20), "flip_horizontal": True, "quarter_turns": True}, EVERYTHING])
+def test_a_key_draws_the_same_where_jax_has_64_bits(knobs):
+    image = jnp.asarray(np.random.default_rng(7).integers(0, 255, (32, 34, 3)), jnp.uint8)
+    changed = jit(lambda image: ops.augment(KEYS[0], image, **knobs).image)
+    expected = np.asarray(changed(image))
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(changed(image), expected)
+        assert jax.eval_shape(changed, image.astype(jnp.float64)).dtype == np.float64
