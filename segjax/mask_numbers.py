@@ -53,6 +53,19 @@ def refuse_fractions(**maps: Any) -> None:
             raise ValueError(f"the {name} has dtype {one.dtype}: expected an integer class for each pixel.")
 
 
+def refuse_other_maps(*, prediction: Any, mask: Any) -> None:
+    """Refuse what are not two maps (n h w) of one shape, of integers: the rows of one image are no images.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if prediction.shape != mask.shape or mask.ndim != 3:
+        raise ValueError(
+            f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected (n, h, w) twice."
+        )
+    refuse_fractions(prediction=prediction, mask=mask)
+
+
 def ignored_in(mask: np.ndarray) -> int:
     """The same, of a mask of `mask_type`."""
     return _greatest(mask.dtype)

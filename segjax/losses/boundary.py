@@ -61,13 +61,15 @@ def signed_distance(
     absent from the image or fills it. Time grows with h w (h + w) for each class that occurs in the batch.
 
     Raises:
-        ValueError: where the mask is not of integers.
+        ValueError: where the mask is not (n h w) of integers.
 
     Examples:
         >>> losses.signed_distance(jnp.array([[[0, 0, 1]]]), 2)[0, 0, :, 1].tolist()  # to class 1
         [2.0, 1.0, 0.0]
     """
     mask = jnp.asarray(mask)
+    if mask.ndim != 3:
+        raise ValueError(f"the mask has shape {mask.shape}: expected (n, h, w).")
     refuse_fractions(mask=mask)
     mask = mask.astype(jnp.int32)
     counted = is_counted(mask, num_classes, ignore)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.losses.labels import per_counted
+from segjax.losses.labels import all_or, per_counted
 from segjax.ops.boxes import ciou, diou, giou
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.precision import widen
@@ -26,7 +26,7 @@ def giou_loss(
     """1 - generalised IoU (Rezatofighi et al. 2019); `torchvision.ops.generalized_box_iou_loss`.
 
     Raises:
-        ValueError: where the shapes do not match.
+        ValueError: where the shapes do not match, or `counted` is not boolean.
 
     Examples:
         >>> boxes = jnp.array([[0.0, 0.0, 2.0, 2.0]])  # x, y, width, height
@@ -44,7 +44,7 @@ def diou_loss(
     """1 - distance IoU (Zheng et al. 2020); `torchvision.ops.distance_box_iou_loss`.
 
     Raises:
-        ValueError: where the shapes do not match.
+        ValueError: where the shapes do not match, or `counted` is not boolean.
 
     Examples:
         >>> boxes = jnp.array([[0.0, 0.0, 2.0, 2.0]])  # x, y, width, height
@@ -62,7 +62,7 @@ def ciou_loss(
     """1 - complete IoU (Zheng et al. 2020); `torchvision.ops.complete_box_iou_loss`, which is NaN for points.
 
     Raises:
-        ValueError: where the shapes do not match.
+        ValueError: where the shapes do not match, or `counted` is not boolean.
 
     Examples:
         >>> boxes = jnp.array([[0.0, 0.0, 2.0, 2.0]])  # x, y, width, height
@@ -86,12 +86,14 @@ def smooth_l1_loss(
     In the unit of the values, boxes or any others; `beta` is above 0.
 
     Raises:
-        ValueError: where the shapes do not match.
+        ValueError: where the shapes do not match, `counted` is not boolean, or `beta` is not above 0.
 
     Examples:
         >>> float(losses.smooth_l1_loss(jnp.array([[0.5, 3.0]]), jnp.array([[0.0, 0.0]])))
         1.3125
     """
+    if not beta > 0:
+        raise ValueError(f"beta is {beta}: expected a distance above 0; at 0 it would be l1_loss.")
     values, truth, counted = _inputs(values, truth, counted)
     distance = jnp.abs(values - truth)
     each = jnp.where(distance < beta, distance**2 / (2 * beta), distance - beta / 2)
@@ -105,7 +107,7 @@ def l1_loss(
     """Absolute difference, averaged over numbers too: of size and offset where an object's centre is, for example.
 
     Raises:
-        ValueError: where the shapes do not match.
+        ValueError: where the shapes do not match, or `counted` is not boolean.
 
     Examples:
         >>> float(losses.l1_loss(jnp.array([[1.0, 2.0]]), jnp.array([[0.0, 4.0]])))
@@ -125,7 +127,7 @@ def _overlap_loss(overlap: Callable[..., Array], boxes: Array, truth: Array, cou
 def _inputs(values: Array, truth: Array, counted: Array | None) -> tuple[Array, Array, Array]:
     """All of them, widened, with zeros where they are not counted, from where a NaN could come back in a gradient."""
     values, truth = jnp.asarray(values), jnp.asarray(truth)
-    counted = jnp.ones(values.shape[:-1], bool) if counted is None else jnp.asarray(counted)
+    counted = all_or(counted, values.shape[:-1])
     if not values.ndim or values.shape != truth.shape or counted.shape != values.shape[:-1]:
         raise ValueError(
             f"values have shape {values.shape}, the truth {truth.shape} and counted {counted.shape}: "

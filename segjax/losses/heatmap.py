@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.losses.labels import per_counted
+from segjax.losses.labels import all_or, per_counted
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.precision import widen
 
@@ -26,7 +26,7 @@ def heatmap_focal(
     from the logits, where the papers' programs clip p to 1e-4..1 - 1e-4.
 
     Raises:
-        ValueError: where shapes do not match.
+        ValueError: where shapes do not match, or `counted` is not boolean.
 
     Examples:
         >>> heatmap = jnp.zeros((1, 3, 3, 1)).at[0, 1, 1, 0].set(1.0)
@@ -34,7 +34,7 @@ def heatmap_focal(
         1.56
     """
     logits, heatmap = jnp.asarray(logits), jnp.asarray(heatmap)
-    counted = jnp.ones(logits.shape, bool) if counted is None else jnp.asarray(counted)
+    counted = all_or(counted, logits.shape)
     if logits.ndim != 4 or not logits.shape == heatmap.shape == counted.shape:
         raise ValueError(
             f"logits have shape {logits.shape}, the heatmap {heatmap.shape} and counted {counted.shape}: "

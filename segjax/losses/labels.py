@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
 
 from segjax.mask_numbers import is_counted, refuse_fractions
@@ -29,6 +30,30 @@ def labels(
     refuse_fractions(mask=mask)
     mask = mask.astype(jnp.int32)
     return jnp.where(is_counted(mask, logits.shape[-1], ignore), mask, -1)
+
+
+def one_each(name: str, weights: Weights, count: int, dtype: DTypeLike) -> Float[Array, " {count}"]:
+    """Weights in that dtype, one for each of so many: of fewer, a lookup would give the last to all that lack one.
+
+    Raises:
+        ValueError: where they are not as many; `name` is the argument that it speaks of.
+    """
+    weights = jnp.asarray(weights, dtype)
+    if weights.shape != (count,):
+        raise ValueError(f"{name} have shape {weights.shape}: expected one for each of {count}.")
+    return weights
+
+
+def all_or(counted: Bool[Array, "..."] | None, shape: tuple[int, ...]) -> Bool[Array, "..."]:
+    """What is counted, and all where that is not said.
+
+    Raises:
+        ValueError: where it is not said in booleans.
+    """
+    counted = jnp.ones(shape, bool) if counted is None else jnp.asarray(counted)
+    if counted.dtype != bool:
+        raise ValueError(f"counted has dtype {counted.dtype}: expected booleans, True where a value counts.")
+    return counted
 
 
 def is_own(label: Integer[Array, "n h w"], num_classes: int) -> Bool[Array, "n h w {num_classes}"]:

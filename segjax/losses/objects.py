@@ -33,6 +33,10 @@ def localization_loss(
         >>> round(float(losses.localization_loss(boxes, logits, truth, jnp.array([0]))), 3)
         0.871
     """
+    if logits.ndim != 2 or label.shape != logits.shape[:1]:
+        raise ValueError(
+            f"logits have shape {logits.shape} and the label {label.shape}: expected (n, classes) and (n,)."
+        )
     of_class = cross_entropy(logits[:, None, None], label[:, None, None])
     return ciou_loss(box, true_box, label >= 0) + class_weight * of_class
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from segjax.losses.labels import Weights, is_own, labels
+from segjax.losses.labels import Weights, is_own, labels, one_each
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.precision import widen
 
@@ -28,7 +28,8 @@ def cross_entropy(
     float32 or wider. A label that no logit belongs to makes the loss NaN.
 
     Raises:
-        ValueError: where the shapes do not match, or the mask is not of integers.
+        ValueError: where the shapes do not match, the mask is not of integers, class_weights are not one for each, or
+            label_smoothing is not in 0..1.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
@@ -53,7 +54,8 @@ def cross_entropy_sums(
     """What `cross_entropy` divides: the weighted sum over pixels and the sum of weights, which add up over pieces.
 
     Raises:
-        ValueError: where the shapes do not match, or the mask is not of integers.
+        ValueError: where the shapes do not match, the mask is not of integers, class_weights are not one for each, or
+            label_smoothing is not in 0..1.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
@@ -62,9 +64,11 @@ def cross_entropy_sums(
         >>> round(float(total), 3), float(weight)
         (0.254, 2.0)
     """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing must lie in 0..1, got {label_smoothing}.")
     label = labels(logits, mask, ignore)
     normaliser, score = _normaliser_and_score(logits, label)
-    weight = _pixel_weights(label, class_weights, normaliser.dtype)
+    weight = _pixel_weights(label, class_weights, logits.shape[-1], normaliser.dtype)
     total = jnp.sum((normaliser - score) * weight)
     if label_smoothing:
         share = jnp.ones(logits.shape[-1]) if class_weights is None else jnp.asarray(class_weights)
@@ -90,7 +94,7 @@ def focal(
     paper, and `FocalLoss` of segmentation_models.pytorch, give each class a sigmoid of its own instead.
 
     Raises:
-        ValueError: where the shapes do not match, or the mask is not of integers.
+        ValueError: where the shapes do not match, the mask is not of integers, or class_weights are not one for each.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
@@ -113,7 +117,7 @@ def focal_sums(
     """What `focal` divides: the weighted sum over pixels and the sum of weights, which add up over pieces.
 
     Raises:
-        ValueError: where the shapes do not match, or the mask is not of integers.
+        ValueError: where the shapes do not match, the mask is not of integers, or class_weights are not one for each.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
@@ -124,7 +128,7 @@ def focal_sums(
     """
     label = labels(logits, mask, ignore)
     normaliser, score = _normaliser_and_score(logits, label)
-    weight = _pixel_weights(label, class_weights, normaliser.dtype)
+    weight = _pixel_weights(label, class_weights, logits.shape[-1], normaliser.dtype)
     loss = normaliser - score
     # Held above 0, where a power below 1 has no finite slope.
     doubt = jnp.maximum(-jnp.expm1(-loss), jnp.finfo(loss.dtype).tiny)
@@ -148,8 +152,8 @@ def ohem_cross_entropy(
     `min_fraction=0` by threshold alone; both are in 0..1.
 
     Raises:
-        ValueError: where the shapes do not match, the mask is not of integers, or one of the two shares is not in
-            0..1.
+        ValueError: where the shapes do not match, the mask is not of integers, class_weights are not one for each, or
+            one of the two shares is not in 0..1.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
@@ -162,7 +166,7 @@ def ohem_cross_entropy(
     label = labels(logits, mask, ignore)
     normaliser, score = _normaliser_and_score(logits, label)
     loss = normaliser - score
-    weight = _pixel_weights(label, class_weights, loss.dtype)
+    weight = _pixel_weights(label, class_weights, logits.shape[-1], loss.dtype)
 
     hardness = jax.lax.stop_gradient(jnp.where(label >= 0, loss, -jnp.inf))
     required = jnp.ceil(min_fraction * jnp.sum(label >= 0).astype(float)).astype(jnp.int32)
@@ -178,11 +182,11 @@ def _mean(sums: tuple[Array, Array]) -> Array:
     return total / jnp.where(weight > 0, weight, 1)
 
 
-def _pixel_weights(label: Array, class_weights: Weights | None, dtype: jnp.dtype) -> Array:
+def _pixel_weights(label: Array, class_weights: Weights | None, num_classes: int, dtype: jnp.dtype) -> Array:
     counted = (label >= 0).astype(dtype)
     if class_weights is None:
         return counted
-    return counted * jnp.asarray(class_weights, dtype)[jnp.maximum(label, 0)]
+    return counted * one_each("class_weights", class_weights, num_classes, dtype)[jnp.maximum(label, 0)]
 
 
 @jax.custom_jvp

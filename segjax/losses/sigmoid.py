@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from segjax.losses.boundary import signed_distance
-from segjax.losses.labels import Weights, per_counted
+from segjax.losses.labels import Weights, one_each, per_counted
 from segjax.mask_numbers import is_counted
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.precision import widen
@@ -40,11 +40,7 @@ def binary_cross_entropy(
     logits, label = _inputs(logits, mask, ignore)
     each = _cross_entropy(logits, label)
     if positive_weights is not None:
-        weights = jnp.asarray(positive_weights, each.dtype)
-        if weights.shape != logits.shape[-1:]:
-            raise ValueError(
-                f"positive_weights have shape {weights.shape}: expected one for each of {logits.shape[-1]}."
-            )
+        weights = one_each("positive_weights", positive_weights, logits.shape[-1], each.dtype)
         each = each * jnp.where(label > 0, weights, 1)
     return per_counted(jnp.sum(each, where=label >= 0), jnp.sum(label >= 0))
 

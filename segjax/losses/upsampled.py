@@ -35,8 +35,8 @@ def upsampled_cross_entropy(
     resolution are in memory, forward and backward. The mask's height and width must be whole multiples of the logits'.
 
     Raises:
-        ValueError: where the mask's height and width are not whole multiples of the logits', n differs, or the mask is
-            not of integers.
+        ValueError: where the mask's height and width are not whole multiples of the logits', n differs, the mask is not
+            of integers, `rows` is below 1, class_weights are not one for each, or label_smoothing is not in 0..1.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0]]]])
@@ -64,8 +64,8 @@ def upsampled_sums(
     those rows of every image, so that a batch sharded over devices stays where it is.
 
     Raises:
-        ValueError: where the mask's height and width are not whole multiples of the logits', n differs, or the mask is
-            not of integers.
+        ValueError: where the mask's height and width are not whole multiples of the logits', n differs, the mask is not
+            of integers, or `rows` is below 1.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0]]]])
@@ -78,6 +78,7 @@ def upsampled_sums(
         logits.ndim != 4
         or mask.ndim != 3
         or logits.shape[0] != mask.shape[0]
+        or 0 in logits.shape[1:3]
         or any(np.mod(mask.shape[1:], logits.shape[1:3]))
     ):
         raise ValueError(
@@ -85,6 +86,8 @@ def upsampled_sums(
             "height and width are whole multiples of the logits'; otherwise resize the logits and use cross_entropy."
         )
     refuse_fractions(mask=mask)
+    if rows < 1:
+        raise ValueError(f"rows must be at least 1 of the logits' at a time, got {rows}.")
     n, height, width, num_classes = logits.shape
     ignore = ignored(num_classes) if ignore is None else ignore
     factors = mask.shape[1] // height, mask.shape[2] // width

@@ -8,7 +8,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
-from segjax.mask_numbers import is_counted, refuse_fractions
+from segjax.mask_numbers import is_counted, refuse_other_maps
 from segjax.metrics.averages import mean, ratio
 from segjax.ops.meshes import on_any_mesh
 
@@ -30,7 +30,7 @@ def boundary_iou_counts(
     map. Works under `jit`.
 
     Raises:
-        ValueError: where the shapes differ, or one of the two is not of integers.
+        ValueError: where the two are not (n h w) of one shape, or one of them is not of integers.
 
     Examples:
         >>> prediction = np.zeros((1, 8, 8), int)
@@ -40,9 +40,7 @@ def boundary_iou_counts(
         >>> metrics.boundary_iou_counts(prediction, mask, 2).tolist()
         [[38, 6], [52, 18]]
     """
-    if prediction.shape != mask.shape:
-        raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
-    refuse_fractions(prediction=prediction, mask=mask)
+    refuse_other_maps(prediction=prediction, mask=mask)
     reach = max(1, round(dilation_ratio * math.hypot(*mask.shape[1:])))
     mask = jnp.asarray(mask, jnp.int32)
     counts = is_counted(mask, num_classes, ignore)

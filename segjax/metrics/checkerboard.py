@@ -15,10 +15,15 @@ def power_spectrum(logits: Inexact[Array | np.ndarray, "n h w k"]) -> Float[Arra
     periodic Hann window, so that the jump from one border to the opposite one is not taken for detail; white noise of
     variance 1 has power 1 everywhere. Works under `jit`.
 
+    Raises:
+        ValueError: where the logits are not (n h w k) with a height and width of 2 or more: of one nothing is left.
+
     Examples:
         >>> metrics.power_spectrum(jnp.ones((1, 4, 6, 2))).shape
         (4, 6)
     """
+    if logits.ndim != 4 or min(logits.shape[1:3]) < 2:
+        raise ValueError(f"logits have shape {logits.shape}: expected (n, h, w, k) of at least 2 rows and columns.")
     logits = jnp.asarray(logits, jnp.float32)
     _, height, width, _ = logits.shape
     fade = np.outer(_hann(height), _hann(width))[None, ..., None].astype(np.float32)
@@ -42,7 +47,8 @@ def checkerboard_score(logits: Inexact[Array | np.ndarray, "n h w k"], stride: i
     millionth of the mean over all frequencies counts as none. Works under `jit`.
 
     Raises:
-        ValueError: where height or width is less than 4 strides, which leaves nothing to compare with.
+        ValueError: where the logits are not (n h w k), or height or width is less than 4 strides, which leaves nothing
+            to compare with.
 
     Examples:
         >>> noise = jax.random.normal(jax.random.key(0), (1, 16, 16, 1), jnp.float32)
@@ -52,12 +58,12 @@ def checkerboard_score(logits: Inexact[Array | np.ndarray, "n h w k"], stride: i
         >>> round(float(metrics.checkerboard_score(noise + 4 * board, 2)))
         48
     """
-    _, height, width, _ = logits.shape
-    if stride < 2 or min(height, width) < 4 * stride:
+    if logits.ndim != 4 or stride < 2 or min(logits.shape[1:3]) < 4 * stride:
         raise ValueError(
             f"a checkerboard of stride {stride} cannot be told in logits of shape {logits.shape}: take a stride of 2 "
-            "or more, and maps of at least 4 strides."
+            "or more, and maps (n, h, w, k) of at least 4 strides."
         )
+    _, height, width, _ = logits.shape
     rows, columns = height // stride, width // stride
     power = power_spectrum(logits[:, : rows * stride, : columns * stride])
     power += 1e-6 * power.mean() + jnp.finfo(power.dtype).tiny

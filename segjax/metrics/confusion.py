@@ -41,12 +41,14 @@ def confusion_matrix(
     over many, add the matrices up as NumPy int64: `total += np.asarray(confusion_matrix(...))`.
 
     Raises:
-        ValueError: where the shapes differ, or one of the two is not of integers.
+        ValueError: where the shapes differ, one of the two is not of integers, or there are more than 46,340 classes.
 
     Examples:
         >>> metrics.confusion_matrix(np.array([[[0, 1, 1]]]), np.array([[[0, 0, 255]]]), 2).tolist()
         [[1, 1], [0, 0]]
     """
+    if num_classes**2 > np.iinfo(np.int32).max:
+        raise ValueError(f"a matrix of {num_classes} classes has more cells than int32 counts: take class_sums.")
     prediction, mask, counted = _counted(prediction, mask, num_classes, ignore)
     cell = jnp.where(counted, mask * num_classes + prediction, num_classes**2)
     return jnp.zeros(num_classes**2, jnp.int32).at[cell].add(1, mode="drop").reshape(num_classes, num_classes)

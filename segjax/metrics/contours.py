@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, Shaped
 from numpy.typing import ArrayLike
 
-from segjax.mask_numbers import is_counted, refuse_fractions
+from segjax.mask_numbers import is_counted, refuse_other_maps
 from segjax.metrics.averages import mean, ratio
 
 
@@ -32,7 +32,7 @@ def boundary_f1_counts(
     Below 134 pixels of diagonal the default asks for an exact match.
 
     Raises:
-        ValueError: where the shapes differ, or one of the two is not of integers.
+        ValueError: where the two are not (n h w) of one shape, or one of them is not of integers.
 
     Examples:
         >>> prediction = np.zeros((1, 8, 8), int)
@@ -98,7 +98,7 @@ def hausdorff_95_counts(
     alone counts with its diagonal, as in BraTS, no two pixels being farther apart; MONAI says infinity or NaN.
 
     Raises:
-        ValueError: where the shapes differ, or one of the two is not of integers.
+        ValueError: where the two are not (n h w) of one shape, or one of them is not of integers.
 
     Examples:
         >>> prediction = np.zeros((1, 8, 8), int)
@@ -152,9 +152,7 @@ def _images(
 ) -> Iterator[tuple[Integer[np.ndarray, "h w"], Integer[np.ndarray, "h w"]]]:
     """Prediction and truth of each image, -1 where the truth does not count."""
     prediction, mask = np.asarray(prediction), np.asarray(mask)
-    if prediction.shape != mask.shape:
-        raise ValueError(f"the prediction has shape {prediction.shape} and the mask {mask.shape}: expected the same.")
-    refuse_fractions(prediction=prediction, mask=mask)
+    refuse_other_maps(prediction=prediction, mask=mask)
     for one, true in zip(prediction.astype(np.int64), mask.astype(np.int64), strict=True):
         counts = is_counted(true, num_classes, ignore)
         yield np.where(counts, one, -1), np.where(counts, true, -1)

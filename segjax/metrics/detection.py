@@ -55,15 +55,16 @@ def detection_scores(
 ) -> DetectionScores:
     """COCO's scores for all images of a split at once, computed by pycocotools (of the extra `train`).
 
-    Boxes are (x, y, w, h) in pixels; a label below 0 pads them, and a score of NaN is no detection. The `max_boxes`
-    best detections of each image and class count; of equal scores the first goes first. A true box in `crowd` need not
-    be found, and a detection whose own area lies inside it, to the share of the threshold, is not wrong. Images without
-    true boxes count too: leave out those that only fill a batch. Small, medium and large are told apart by the area of
-    the box: COCO's own annotations give that of the outline, which is smaller. Of each size the true boxes of others,
-    and detections of another size that match none, neither count nor are wrong.
+    Boxes are (x, y, w, h) in pixels; a label below 0 pads them, and a score of NaN is no detection. A detection whose
+    box is not finite is wrong. The `max_boxes` best detections of each image and class count; of equal scores the first
+    goes first. A true box in `crowd` need not be found, and a detection whose own area lies inside it, to the share of
+    the threshold, is not wrong. Images without true boxes count too: leave out those that only fill a batch. Small,
+    medium and large are told apart by the area of the box: COCO's own annotations give that of the outline, which is
+    smaller. Of each size the true boxes of others, and detections of another size that match none, neither count nor
+    are wrong.
 
     Raises:
-        ValueError: where shapes do not match or a true label is not below `num_classes`.
+        ValueError: where shapes do not match, a true label is not below `num_classes` or a true box not finite.
 
     Examples:
         >>> boxes, truth = np.array([[[0.0, 0, 8, 8]]], np.float32), np.array([[[1.0, 0, 8, 8]]], np.float32)
@@ -88,6 +89,12 @@ def detection_scores(
         )
     if true_labels.max(initial=-1) >= num_classes:
         raise ValueError(f"a true box has label {true_labels.max()}: expected less than num_classes, {num_classes}.")
+    of_objects = true_boxes[true_labels >= 0]
+    if not np.isfinite(of_objects).all():
+        wrong = of_objects[~np.isfinite(of_objects).all(1)][0].tolist()
+        raise ValueError(
+            f"a true box is {wrong}: expected finite x, y, w and h, or a label below 0 where there is none."
+        )
     from pycocotools.cocoeval import COCOeval
 
     labels = np.where(np.isnan(scores), -1, labels)
@@ -140,6 +147,7 @@ def _as_coco(
     images, places = np.nonzero((labels >= 0) & (labels < num_classes))
     chosen = boxes[images, places].astype(np.float64)
     chosen[:, 2:] = chosen[:, 2:].clip(0)
+    chosen[~np.isfinite(chosen).all(1)] = 0  # which is nowhere: it takes an overlap of NaN for one that is enough
     columns = {
         "id": np.arange(1, len(images) + 1),  # it takes a match with number 0 for none
         "image_id": images,

@@ -55,7 +55,7 @@ def localization_counts(
     right = (each.astype(overlap.dtype) for each in (right_box, right_class, right_box & right_class))
     values = jnp.stack([jnp.ones_like(overlap), overlap, *right], axis=-1)
     row = jnp.where(true_labels < 0, num_classes, true_labels)
-    return jnp.zeros((num_classes, 5), jnp.float32).at[row].add(values, mode="drop")
+    return jnp.zeros((num_classes, 5), jnp.float32).at[row].add(values.astype(jnp.float32), mode="drop")
 
 
 @on_any_mesh

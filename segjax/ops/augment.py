@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import NamedTuple
 
 import jax
@@ -95,6 +95,10 @@ def augment(
     return Augmented(seen, labels, moved, stays)
 
 
+_uniform = partial(jax.random.uniform, dtype=jnp.float32)
+"""Said, as where jax has 64 bits the same key would draw others."""
+
+
 class _Drawn(NamedTuple):
     """What is drawn of the geometry."""
 
@@ -118,14 +122,15 @@ def _draw(
     key: Array, source: tuple[int, ...], size: tuple[int, int], scale: tuple[float, float], rotate: float
 ) -> _Drawn:
     low, high = jnp.log(jnp.array(scale, jnp.float32))
-    factor = jnp.exp(jax.random.uniform(_key(key, "scale"), minval=low, maxval=high))
+    factor = jnp.exp(_uniform(_key(key, "scale"), minval=low, maxval=high))
     factor = jnp.where(low == high, scale[0], factor)  # exactly, since exp(log(x)) is not x
     # Whole pixels, so that a crop alone copies pixels.
     slack = jnp.trunc(jnp.array(source[:2], factor.dtype) * factor - jnp.array(size, factor.dtype)).astype(jnp.int32)
-    corner = jax.random.randint(_key(key, "corner"), (2,), jnp.minimum(slack, 0), jnp.maximum(slack, 0) + 1)
-    angle = jnp.radians(jax.random.uniform(_key(key, "angle"), minval=-rotate, maxval=rotate))
-    quarters = jax.random.randint(_key(key, "quarters"), (), 0, 4)
-    return _Drawn(corner, factor, angle, quarters, jax.random.bernoulli(_key(key, "mirrored"), shape=(2,)))
+    reach = jnp.minimum(slack, 0), jnp.maximum(slack, 0) + 1
+    corner = jax.random.randint(_key(key, "corner"), (2,), *reach, dtype=jnp.int32)
+    angle = jnp.radians(_uniform(_key(key, "angle"), minval=-rotate, maxval=rotate))
+    quarters = jax.random.randint(_key(key, "quarters"), (), 0, 4, dtype=jnp.int32)
+    return _Drawn(corner, factor, angle, quarters, _uniform(_key(key, "mirrored"), (2,)) < 0.5)
 
 
 def _as_map(drawn: _Drawn, size: tuple[int, int]) -> Float[Array, "2 3"]:
@@ -149,8 +154,8 @@ def _copied(
         pixels = (
             jnp.pad(pixels, around, "edge") if outside is None else jnp.pad(pixels, around, constant_values=outside)
         )
-    corner = drawn.corner + jnp.array(room)
-    part = jax.lax.dynamic_slice(pixels, (*corner, *[0] * (pixels.ndim - 2)), (*size, *pixels.shape[2:]))
+    corner = drawn.corner + jnp.array(room, jnp.int32)
+    part = jax.lax.dynamic_slice(pixels, (*corner, *[jnp.int32(0)] * (pixels.ndim - 2)), (*size, *pixels.shape[2:]))
     if turns:
         part = jax.lax.switch(drawn.quarters, [_turned(number) for number in range(4)], part)
     part = jnp.where(drawn.mirrored[0], part[:, ::-1], part)
@@ -170,11 +175,11 @@ def _recolored(
     """
     if brightness == contrast == saturation == 0:
         return image
-    most = jnp.array([brightness, contrast, saturation])
-    brighter, steeper, richer = 1 + jax.random.uniform(key, (3,), minval=-1.0) * most
+    most = jnp.array([brightness, contrast, saturation], jnp.float32)
     wide = widen(image)
+    brighter, steeper, richer = (1 + _uniform(key, (3,), minval=-1.0) * most).astype(wide.dtype)
     channels = image.shape[2]
-    luma = (jnp.array(LUMA) if channels == 3 else jnp.full(channels, 1 / channels))[None, None]
+    luma = jnp.array(LUMA if channels == 3 else [1 / channels] * channels, wide.dtype)[None, None]
     if channels == 3:
         grey = (wide * luma).sum(axis=2, keepdims=True)
         wide = grey + richer * (wide - grey)
@@ -190,21 +195,22 @@ def _spoilt(
     """Through light, lens and sensor, in this order, rounded after each as the host's is."""
     powers, lens, sensor = jax.random.split(key, 3)
     if gamma:
-        exponent = (1 + gamma) ** jax.random.uniform(powers, minval=-1.0)
         wide = widen(image)
+        exponent = ((1 + gamma) ** _uniform(powers, minval=-1.0)).astype(wide.dtype)
         together = (0, 1) if jnp.issubdtype(image.dtype, jnp.floating) else (0, 1, 2)  # bands in units of their own
         low, high = jnp.minimum(wide.min(together, keepdims=True), 0), wide.max(together, keepdims=True)
         share = ((wide - low) / jnp.where(high > low, high - low, 1)) ** exponent
         image = jnp.where(high > low, rounded_as(image, share * (high - low) + low), image)
     if blur:
-        wanted, strength = jax.random.uniform(lens, (2,))
+        wanted, strength = _uniform(lens, (2,))
         sigma = strength * blur
         image = jnp.where((wanted < 0.5) & (sigma > 0.1), _blurred(image, sigma, blur), image)
     if noise:
         share, grains = jax.random.split(sensor)
         wide = widen(image)
-        deviation = wide.std(axis=(0, 1), keepdims=True) * jax.random.uniform(share, maxval=noise)
-        image = rounded_as(image, wide + deviation * jax.random.normal(grains, image.shape))
+        deviation = wide.std(axis=(0, 1), keepdims=True) * _uniform(share, maxval=noise).astype(wide.dtype)
+        grain = jax.random.normal(grains, image.shape, jnp.float32).astype(wide.dtype)
+        image = rounded_as(image, wide + deviation * grain)
     return image
 
 
@@ -218,5 +224,5 @@ def _blurred(image: Shaped[Array, "h w c"], sigma: Array, greatest: float) -> Sh
         around = [(reach, reach) if axis == other else (0, 0) for other in range(3)]
         wide = jnp.pad(blurred, around, mode="reflect")
         shifted = [jax.lax.slice_in_dim(wide, i, i + image.shape[axis], axis=axis) for i in range(2 * reach + 1)]
-        blurred = reduce(jnp.add, map(jnp.multiply, weights / weights.sum(), shifted))
+        blurred = reduce(jnp.add, map(jnp.multiply, (weights / weights.sum()).astype(wide.dtype), shifted))
     return rounded_as(image, blurred)

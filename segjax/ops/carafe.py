@@ -11,7 +11,7 @@ from jaxtyping import Float
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
 from segjax.ops.phases import apart, woven
-from segjax.ops.precision import at_least_float32
+from segjax.ops.precision import at_least_float32, refuse_whole_numbers
 
 
 @on_any_mesh
@@ -34,7 +34,8 @@ def carafe(
     per pixel, goes row by row.
 
     Raises:
-        ValueError: where the shapes do not fit together, k is even, or `groups` does not divide the channels.
+        ValueError: where the shapes do not fit together, k is even, `groups` does not divide the channels, or one
+            of the two is not floating.
 
     Reference: Wang et al. 2019, "CARAFE: Content-Aware ReAssembly of FEatures".
 
@@ -44,9 +45,9 @@ def carafe(
         >>> ops.carafe(x, kernels)[0, :, :, 0].tolist()
         [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0], [2.0, 2.0, 3.0, 3.0], [2.0, 2.0, 3.0, 3.0]]
     """
-    if x.ndim != 4 or kernels.ndim != 4 or 0 in x.shape or groups < 1 or x.shape[3] % groups:
+    if x.ndim != 4 or kernels.ndim != 4 or 0 in x.shape[1:] or groups < 1 or x.shape[3] % groups:
         raise ValueError(
-            f"carafe needs (n h w c) with c divisible by {groups} groups, and kernels of 4 axes, "
+            f"carafe needs (n h w c) with a pixel and c divisible by {groups} groups, and kernels of 4 axes, "
             f"got shapes {x.shape} and {kernels.shape}."
         )
     n, h, w, c = x.shape
@@ -55,6 +56,7 @@ def carafe(
         raise ValueError(
             f"carafe of shape {x.shape} needs kernels ({n} {h}*f {w}*f {groups}*k*k) with k odd, got {kernels.shape}."
         )
+    refuse_whole_numbers("carafe", x=x, kernels=kernels)
     wide = at_least_float32(x.dtype)
     features = x.reshape(n, h, w, groups, c // groups).astype(wide)
     weights = kernels.reshape(n, h, factor, w, factor, groups, size, size).astype(wide)

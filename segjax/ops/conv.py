@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
+from operator import index
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +16,7 @@ from segjax.ops import depthwise, kernel_gradient, pointwise, regrouped, winogra
 from segjax.ops.geometry import ConvGeometry, Pair, extent, pair, symbolic
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.precision import refuse_whole_numbers
 from segjax.ops.seen import padded_by
 
 _WIDE = 64
@@ -43,7 +47,7 @@ Pads = tuple[Pair, Pair]
 def conv(
     x: Float[Array, "n h w c"],
     kernel: Float[Array, "kh kw c_per_group k"],
-    padding: str | int | Sequence[Pair] = "SAME",
+    padding: str | int | Sequence[int | Pair] = "SAME",
     *,
     stride: int | Pair = 1,
     dilation: int | Pair = 1,
@@ -51,9 +55,9 @@ def conv(
 ) -> Float[Array, "n oh ow k"]:
     """The convolution of `lax.conv_general_dilated`, channels last, not flipped; torch's `conv2d` in what it computes.
 
-    `padding` is "SAME" (of the actual size, as TensorFlow has it), "VALID", one number for all four sides as torch has
-    it, or ((top, bottom), (left, right)). `groups` convolves groups of channels apart: as many as channels is a
-    depthwise convolution.
+    `padding` is "SAME" (of the actual size, as TensorFlow has it), "VALID", one number for all four sides or one for
+    rows and one for columns as torch has it, or ((top, bottom), (left, right)). `groups` convolves groups of channels
+    apart: as many as channels is a depthwise convolution.
 
     In a program for a CPU a 3x3 convolution of 64 channels or more to as many is Winograd's (`segjax.ops.winograd`),
     and so are its gradients, the kernel's from 128 on. Other kernels' gradients are XLA's, of what has more channels
@@ -69,7 +73,8 @@ def conv(
 
     Raises:
         ValueError: an image without a batch, or another kernel; channels that `groups` does not divide, or that are not
-            those of the kernel; a stride or dilation below 1.
+            those of the kernel; a stride or dilation below 1; a padding that is none of these; a kernel that does not
+            fit into the padded image; whole numbers.
 
     Examples:
         >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
@@ -84,11 +89,13 @@ def conv(
             f"The image has shape {x.shape} and the kernel {kernel.shape} with groups={groups}: expected "
             f"{channels * groups} channels in, and features that {groups} divides."
         )
+    refuse_whole_numbers("conv", x=x, kernel=kernel)
     strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
     pads = _pads(x.shape[1:3], kernel.shape[:2], padding, strides, dilations)
     geometry = ConvGeometry(
         (x.shape[1], x.shape[2]), (kernel.shape[0], kernel.shape[1]), pads, strides, dilations, groups
     )
+    _check_output(x, kernel, geometry)
     if _is_depthwise(x, kernel, groups):
         on_cpu = depthwise.input_gradient, depthwise.kernel_gradient, depthwise.convolve
     elif _is_pointwise(geometry):
@@ -101,14 +108,31 @@ def conv(
 
 
 def _pads(
-    size: Sequence[int], taps: Sequence[int], padding: str | int | Sequence[Pair], strides: Pair, dilations: Pair
+    size: Sequence[int], taps: Sequence[int], padding: str | int | Sequence[int | Pair], strides: Pair, dilations: Pair
 ) -> Pads:
-    if isinstance(padding, int):
-        return ((padding, padding), (padding, padding))
-    if isinstance(padding, str):
-        padding = lax.padtype_to_pads(size, tuple(map(extent, taps, dilations)), strides, padding)
-    rows, columns = ((int(low), int(high)) for low, high in padding)
-    return rows, columns
+    if isinstance(padding, str) and padding.upper() in ("SAME", "SAME_LOWER", "VALID"):
+        named = lax.padtype_to_pads(size, tuple(map(extent, taps, dilations)), strides, padding)
+        rows, columns = ((int(low), int(high)) for low, high in named)
+        return rows, columns
+    try:
+        sides: Any = (padding, padding) if isinstance(padding, Integral) else padding
+        (top, bottom), (left, right) = ((side, side) if isinstance(side, Integral) else side for side in sides)
+        return (index(top), index(bottom)), (index(left), index(right))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f'padding must be "SAME", "VALID", an int or ((top, bottom), (left, right)), got {padding!r}.'
+        ) from None
+
+
+def _check_output(x: Array, kernel: Array, geometry: ConvGeometry) -> None:
+    if symbolic(*geometry.size):
+        return
+    axes = zip(geometry.size, geometry.pads, geometry.taps, geometry.dilations, strict=True)
+    if 0 in geometry.taps or any(size + sum(pads) < extent(taps, dilation) for size, pads, taps, dilation in axes):
+        raise ValueError(
+            f"conv of x {x.shape} with kernel {kernel.shape}, padding {geometry.pads} and dilation "
+            f"{geometry.dilations} has no output: the kernel needs taps, and to fit into the padded image."
+        )
 
 
 def _is_depthwise(x: Array, kernel: Array, groups: int) -> bool:

@@ -12,6 +12,7 @@ from segjax.ops.conv_transpose_geometry import Axis, Geometry, Reach
 from segjax.ops.geometry import Pair, extent, pair
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.precision import refuse_whole_numbers
 
 LITTLE = 32
 """Channels of a convolution that small groups are put together in; fewer and more both take longer."""
@@ -42,7 +43,7 @@ def conv_transpose(
 
     Raises:
         ValueError: shapes that do not fit, `output_padding` below neither the stride nor the dilation, a geometry with
-            no output, or two dtypes.
+            no output, or two dtypes, or whole numbers.
 
     How it runs: with strides (s, t) the output is s * t interleaved phases, each a convolution of stride 1 of `x` with
     every s-th and t-th tap. None multiplies the zeros that an input-dilated convolution is full of. Where a phase has
@@ -118,6 +119,7 @@ def _check(x: Array, kernel: Array, groups: int) -> None:
         raise ValueError(f"conv_transpose needs pixels, channels and taps, got x {x.shape} and kernel {kernel.shape}.")
     if x.dtype != kernel.dtype:
         raise ValueError(f"conv_transpose computes in one dtype, got x {x.dtype} and kernel {kernel.dtype}: cast one.")
+    refuse_whole_numbers("conv_transpose", x=x, kernel=kernel)
 
 
 def _spread(x: Array, kernel: Array, geometry: Geometry) -> Array:

@@ -13,7 +13,7 @@ from segjax.ops.grid_sample import clip_to_border, read
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.near_points import REACH, read_near
 from segjax.ops.phases import woven
-from segjax.ops.precision import at_least_float32, widen
+from segjax.ops.precision import at_least_float32, refuse_whole_numbers, widen
 
 
 @on_any_mesh
@@ -38,7 +38,8 @@ def dysample(
     differentiation `jet` alone fails, whose rule of `select` takes no scalars.
 
     Raises:
-        ValueError: where the shapes do not fit together or `groups` does not divide the channels.
+        ValueError: where the shapes do not fit together, `groups` does not divide the channels, or one of the two is
+            not floating.
 
     Reference: Liu et al. 2023, "Learning to Upsample by Learning to Sample", the "linear + pixel shuffle" design,
     with the channel order of its authors' implementation, so converted weights need no permutation.
@@ -54,6 +55,7 @@ def dysample(
         raise ValueError(f"dysample by {factor} needs (n h w c) with c divisible by {groups} groups, got {x.shape}.")
     if offsets.shape != (*x.shape[:3], channels):
         raise ValueError(f"dysample needs offsets of shape {(*x.shape[:3], channels)}, got {offsets.shape}.")
+    refuse_whole_numbers("dysample", x=x, offsets=offsets)
     forms = {"default": _by_gathers, "tpu": _on_tpus}
     forms = {platform: partial(form, factor=factor, groups=groups) for platform, form in forms.items()}
     return lax.platform_dependent(x, offsets, **forms)

@@ -186,6 +186,8 @@ def _add_rows(
 
     A scatter, which on a GPU adds in whatever order its threads arrive: there the rows are sorted and summed instead.
     """
+    if 0 in index.shape:  # of which there is no first one to begin a scan with
+        return table
     return lax.platform_dependent(
         table,
         rows.reshape(-1, rows.shape[-1]),

@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Float32, Int, Int32, Real
 from segjax.ops.boxes.forms import checked
 from segjax.ops.geometry import Pair, pair
 from segjax.ops.meshes import on_any_mesh, varying_alike
+from segjax.ops.precision import widen
 
 
 class CenterTargets(NamedTuple):
@@ -52,7 +53,7 @@ def center_targets(
     jit, on the device, one object after the other, so that no more than the heatmap is in memory.
 
     Raises:
-        ValueError: where the shapes do not match.
+        ValueError: where the shapes do not match, or `stride` or `num_classes` is not above 0.
 
     Examples:
         >>> boxes, labels = jnp.array([[[8.0, 4.0, 8.0, 8.0]]]), jnp.array([[0]])
@@ -69,28 +70,37 @@ def center_targets(
             f"boxes have shape {boxes.shape}, labels {labels.shape} and crowd {crowd.shape}: "
             "expected (n, m, 4), (n, m) and (n, m) with m of at least 1; an image without boxes has labels of -1."
         )
+    if not (stride > 0 and num_classes > 0):
+        raise ValueError(f"stride and num_classes must be above 0, got {stride} and {num_classes}.")
     in_cells = lax.stop_gradient(boxes) / stride
     return _of_images(in_cells, labels, crowd, pair(size, "size"), num_classes, min_overlap)
 
 
 @on_any_mesh
 def gaussian_radius(
-    width: Float[Array, " *n"], height: Float[Array, " *n"], min_overlap: float = 0.3
+    width: Real[ArrayLike, " *n"], height: Real[ArrayLike, " *n"], min_overlap: float = 0.3
 ) -> Float[Array, " *n"]:
     """How far both corners of a box may move along each axis before its IoU can fall below `min_overlap`.
 
     The rule of CornerNet (Law and Deng 2018), solved: the smallest over both corners moved inwards, outwards, and the
     same way. The program published with the paper, and with CenterNet, divides two of the three solutions wrongly; what
-    it calls 0.7 is about 0.3 here. In units of the sizes; `min_overlap` lies above 0 and below 1.
+    it calls 0.7 is about 0.3 here. In units of the sizes, of any real type, and in float32 or wider; `min_overlap` lies
+    above 0 and below 1.
 
     Examples:
         >>> round(float(ops.gaussian_radius(jnp.array(20.0), jnp.array(20.0))), 2)
         4.52
     """
+    width, height = (widen(jnp.asarray(each)) for each in (width, height))
     half, area = (width + height) / 2, width * height
-    one_way = half - jnp.sqrt(half**2 - area * (1 - min_overlap) / (1 + min_overlap))
-    inwards = (half - jnp.sqrt(half**2 - area * (1 - min_overlap))) / 2
-    outwards = (jnp.sqrt(half**2 + area * (1 / min_overlap - 1)) - half) / 2
+
+    def between(part: Array) -> Array:
+        """half - sqrt(half**2 - part), which would cancel where a box is long."""
+        return part / jnp.maximum(half + jnp.sqrt(half**2 - part), jnp.finfo(half.dtype).tiny)
+
+    one_way = between(area * (1 - min_overlap) / (1 + min_overlap))
+    inwards = between(area * (1 - min_overlap)) / 2
+    outwards = -between(area * (1 - 1 / min_overlap)) / 2
     return jnp.minimum(jnp.minimum(one_way, inwards), outwards)
 
 

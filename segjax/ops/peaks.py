@@ -58,12 +58,17 @@ def find_peaks(logits: Float[Array, "n h w k"], max_boxes: int) -> Peaks:
 def values_at_peaks(peaks: Peaks, values: Shaped[Array, "n h w c"]) -> Shaped[Array, "n p c"]:
     """What `values` holds in the cell of each peak; cell (0, 0) where there is none.
 
+    Raises:
+        ValueError: where `values` is not (n h w c) of as many images.
+
     Examples:
         >>> heatmap = jnp.full((1, 3, 4, 2), -9.0).at[0, 1, 2, 1].set(3.0)
         >>> peaks = ops.find_peaks(heatmap, max_boxes=1)
         >>> ops.values_at_peaks(peaks, jnp.arange(12.0).reshape(1, 3, 4, 1)).item()
         6.0
     """
+    if values.ndim != 4 or values.shape[0] != peaks.rows.shape[0]:
+        raise ValueError(f"peaks of {peaks.rows.shape[0]} images need values (n h w c), got shape {values.shape}.")
     return jax.vmap(lambda values, row, column: values[row, column])(values, peaks.rows, peaks.columns)
 
 
@@ -75,6 +80,9 @@ def boxes_at_peaks(
 
     `size` and `offset` are in cells, each `stride` pixels high and wide; a size below 0 counts as 0.
 
+    Raises:
+        ValueError: where `size` and `offset` are not (n h w 2) of as many images.
+
     Examples:
         >>> boxes, labels = jnp.array([[[8.0, 4.0, 8.0, 8.0]]]), jnp.array([[0]])
         >>> targets = ops.center_targets(boxes, labels, size=(4, 6), stride=4, num_classes=2)
@@ -84,6 +92,10 @@ def boxes_at_peaks(
         >>> ops.boxes_at_peaks(peaks, size, offset, stride=4).tolist()  # 8 pixels around (14, 10)
         [[[10.0, 6.0, 8.0, 8.0]]]
     """
+    if size.shape[-1:] != (2,) or size.shape != offset.shape:
+        raise ValueError(
+            f"size has shape {size.shape} and offset {offset.shape}: expected (n h w 2) twice, x and y of each cell."
+        )
     extent, shift = jnp.maximum(widen(values_at_peaks(peaks, size)), 0), widen(values_at_peaks(peaks, offset))
     centre = jnp.stack([peaks.columns, peaks.rows], axis=-1).astype(shift.dtype) + shift
     boxes = jnp.concatenate([centre - extent / 2, extent], axis=-1) * stride

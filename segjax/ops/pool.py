@@ -50,7 +50,7 @@ def max_pool_with_argmax(
             odd size then lose no pixel.
 
     Raises:
-        ValueError: where `x` has not four axes, or no window fits into it.
+        ValueError: where `x` has not four axes or no real dtype, or no window fits into it.
 
     Examples:
         >>> x = jnp.array([[1.0, 5.0], [2.0, 3.0]]).reshape(1, 2, 2, 1)
@@ -58,8 +58,8 @@ def max_pool_with_argmax(
         >>> values.item(), indices.flat().item()  # as torch numbers them
         (5.0, 1)
     """
-    if x.ndim != 4:
-        raise ValueError(f"max_pool_with_argmax takes (n, h, w, c), got shape {x.shape}.")
+    if x.ndim != 4 or x.dtype == bool or jnp.iscomplexobj(x):
+        raise ValueError(f"max_pool_with_argmax takes real (n, h, w, c), got {x.dtype} of shape {x.shape}.")
     _, h, w, _ = x.shape
     geometry = PoolGeometry.of((h, w), window, strides, padding, dilation, ceil_mode)
     values, offsets = _maxima(lax.stop_gradient(x), geometry)

@@ -17,3 +17,14 @@ def at_least_float32(dtype: DTypeLike) -> np.dtype:
 def widen(x: Shaped[Array, " *shape"]) -> Float[Array, " *shape"]:
     """`x` in that dtype."""
     return x.astype(at_least_float32(x.dtype))
+
+
+def refuse_whole_numbers(op: str, **arrays: Shaped[Array, "..."]) -> None:
+    """Refuse what is not floating, by its name: what lies between whole numbers would be cut off.
+
+    Raises:
+        ValueError: for the first of them.
+    """
+    for name, one in arrays.items():
+        if not jnp.issubdtype(one.dtype, jnp.floating):
+            raise ValueError(f"{op} needs floating dtypes, got {name} of {one.dtype}: cast it.")

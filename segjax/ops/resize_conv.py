@@ -25,7 +25,7 @@ def resize_conv(
     the products are summed in another order.
 
     Raises:
-        ValueError: shapes that do not fit, a factor below 2, or two dtypes.
+        ValueError: shapes that do not fit, a factor below 2, two dtypes, or whole numbers.
 
     Upsampling repeats each pixel, so the two steps are one transposed convolution of stride `factor`, whose kernel is
     the sum of `kernel` at factor x factor shifts. A 3x3 kernel after x2 becomes four 2x2 convolutions of `x`: 4/9 of

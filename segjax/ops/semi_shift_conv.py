@@ -25,7 +25,7 @@ def semi_shift_conv(
     Any floating dtype.
 
     Raises:
-        ValueError: where the shapes do not fit together.
+        ValueError: where the shapes do not fit together, or one is not floating.
 
     Reference: Lu et al. 2022, "FADE: Fusing the Assets of Decoder and Encoder for Task-Agnostic Upsampling".
 
@@ -34,9 +34,9 @@ def semi_shift_conv(
         >>> ops.semi_shift_conv(x, guide, jnp.ones((1, 1, 1, 1)), 2).ravel().tolist()
         [10.0, 11.0, 22.0]
     """
-    if x.ndim != 4 or guide.ndim != 4 or factor < 1 or kernel.ndim != 4 or 0 in x.shape:
+    if x.ndim != 4 or guide.ndim != 4 or factor < 1 or kernel.ndim != 4 or 0 in x.shape[1:]:
         raise ValueError(
-            f"semi_shift_conv by {factor} needs x, guide and kernel of 4 axes, "
+            f"semi_shift_conv by {factor} needs x, guide and kernel of 4 axes, with pixels, "
             f"got shapes {x.shape}, {guide.shape} and {kernel.shape}."
         )
     n, rows, columns, c = guide.shape

@@ -1,9 +1,12 @@
 """An image, a mask or boxes seen through an affine map, on the device."""
 
+from typing import get_args
+
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float, Num, Shaped
+from jaxtyping import ArrayLike, Bool, Float, Num, Real, Shaped
 
+from segjax.ops.boxes.forms import checked
 from segjax.ops.grid_sample import SampleMethod, read
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.precision import at_least_float32
@@ -32,13 +35,21 @@ def warp(
         outside: What lies around the image; None for its nearest pixel.
 
     Raises:
-        ValueError: bools that are not read by "nearest".
+        ValueError: where the image is not (h w c) with a pixel or the map not (2 3), there is no such method, or bools
+            are not read by "nearest".
 
     Examples:
         >>> half_a_pixel_to_the_right = jnp.array([[1, 0, 0.5], [0, 1, 0]])
         >>> ops.warp(jnp.array([[[0], [100]]], jnp.uint8), half_a_pixel_to_the_right, (1, 2))[..., 0].tolist()
         [[50, 100]]
     """
+    if image.ndim != 3 or 0 in image.shape[:2] or to_source.shape != (2, 3):
+        raise ValueError(
+            f"warp needs an image (h w c) with a pixel and a map (2 3), got shapes {image.shape} and "
+            f"{to_source.shape}; for a batch use vmap."
+        )
+    if method not in get_args(SampleMethod):
+        raise ValueError(f"warp method must be one of {', '.join(get_args(SampleMethod))}, got {method!r}.")
     wide = at_least_float32(image.dtype)
     across, down = jnp.meshgrid(jnp.arange(size[1], dtype=wide) + 0.5, jnp.arange(size[0], dtype=wide) + 0.5)
     columns, rows = (a * across + b * down + c for a, b, c in to_source.astype(wide))
@@ -55,18 +66,27 @@ def warp(
 
 @on_any_mesh
 def warp_boxes(
-    boxes: Float[Array, "m 4"], to_source: Float[Array, "2 3"], size: tuple[int, int], least: float = 0.5
+    boxes: Real[ArrayLike, "m 4"], to_source: Float[Array, "2 3"], size: tuple[int, int], least: float = 0.5
 ) -> tuple[Float[Array, "m 4"], Bool[Array, " m"]]:
     """The upright boxes (x, y, w, h) around the corners where `warp` moves them, clipped to the result; and which stay.
 
     A box stays where `least` of it is left in the result; another one is all zeros. `size` is that of the result,
-    height and width.
+    height and width. Boxes of any real type are moved in float32 or wider, and returned in it.
+
+    Raises:
+        ValueError: where the boxes are not (m 4) or the map not (2 3).
 
     Examples:
         >>> two_to_the_left = jnp.array([[1.0, 0, 2], [0, 1, 0]])
         >>> ops.warp_boxes(jnp.array([[3.0, 1, 2, 2], [0, 0, 2, 2]]), two_to_the_left, (8, 8))[0].tolist()
         [[1.0, 1.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0]]
     """
+    boxes = checked(boxes)
+    if boxes.ndim != 2 or to_source.shape != (2, 3):
+        raise ValueError(
+            f"warp_boxes needs boxes (m 4) and a map (2 3), got shapes {boxes.shape} and {to_source.shape}; for a "
+            "batch use vmap."
+        )
     low, extent = boxes[:, None, :2], boxes[:, None, 2:]
     corners = low + extent * jnp.array([[(0, 0), (1, 0), (0, 1), (1, 1)]], boxes.dtype)
     (a, b, shift_x), (c, d, shift_y) = to_source.astype(boxes.dtype)

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from segjax.ops.carafe import reassembly
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import derivative
-from segjax.ops.precision import at_least_float32
+from segjax.ops.precision import at_least_float32, refuse_whole_numbers
 
 
 @on_any_mesh
@@ -27,7 +27,7 @@ def window_similarity(
     Any floating dtype; float16 and bfloat16 are summed in float32.
 
     Raises:
-        ValueError: where the shapes do not fit together, or the window is even.
+        ValueError: where the shapes do not fit together, the window is even, or one of the two is not floating.
 
     Reference: Lu et al. 2022, "SAPA: Similarity-Aware Point Affiliation for Feature Upsampling".
 
@@ -36,15 +36,16 @@ def window_similarity(
         >>> ops.window_similarity(jnp.full((1, 1, 3, 1), 2.0), keys, window=3)[0, 0, 0].tolist()  # of the first pixel
         [0.0, 0.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0, 0.0]
     """
-    if queries.ndim != 4 or keys.ndim != 4 or 0 in keys.shape or window % 2 == 0:
+    if queries.ndim != 4 or keys.ndim != 4 or 0 in keys.shape[1:] or window % 2 == 0:
         raise ValueError(
-            f"window_similarity needs queries and keys of 4 axes and an odd window, got shapes {queries.shape} and "
-            f"{keys.shape} and a window of {window}."
+            f"window_similarity needs queries and keys (n h w c) with a pixel and an odd window, got shapes "
+            f"{queries.shape} and {keys.shape} and a window of {window}."
         )
     n, h, w, c = keys.shape
     factor = queries.shape[1] // h
     if factor < 1 or queries.shape != (n, h * factor, w * factor, c):
         raise ValueError(f"Keys of shape {keys.shape} need queries ({n} {h}*f {w}*f {c}), got {queries.shape}.")
+    refuse_whole_numbers("window_similarity", queries=queries, keys=keys)
     wide = at_least_float32(keys.dtype)
     places, asked = keys[..., None, :].astype(wide), queries.reshape(n, h, factor, w, factor, 1, c).astype(wide)
     found = derivative(reassembly(window), 1, places, asked)

@@ -72,3 +72,18 @@ def test_standardized_takes_out_light_and_haze():
     np.testing.assert_allclose(seen, expected, atol=1e-5)
     hazy = image * np.array([0.5, 0.25]) + np.array([40.0, 90.0])
     np.testing.assert_allclose(np.asarray(Standardized(Echo()).apply({}, hazy, train=False)), seen, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [65535, 40001, 1234.567])
+def test_standardized_sees_nothing_in_a_channel_of_one_value(value):
+    """The mean of equal values is another number where it is rounded."""
+    image = np.full((2, 33, 34, 1), value, np.float32)
+    assert not np.asarray(Standardized(Echo()).apply({}, image, train=False)).any()
+
+
+def test_standardized_keeps_the_noise_of_bright_images():
+    image = (5e4 + np.random.default_rng(0).normal(size=(1, 300, 300, 1))).astype(np.float32)
+    wide = image.astype(np.float64)
+    expected = (wide - wide.mean()) / wide.std()
+    seen = np.asarray(Standardized(Echo()).apply({}, image, train=False))
+    np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-4)

@@ -71,3 +71,8 @@ def test_it_is_the_mean_of_probability_times_distance():
 def test_distances_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"shape \(1, 4, 4, 2\): expected that of the logits, \(1, 4, 4, 3\)"):
         losses.boundary_loss(jnp.zeros((1, 4, 4, 3)), jnp.zeros((1, 4, 4), int), distances=jnp.zeros((1, 4, 4, 2)))
+
+
+def test_a_mask_without_a_batch_is_refused():
+    with pytest.raises(ValueError, match=r"^the mask has shape \(4, 5\): expected \(n, h, w\)\.$"):
+        losses.signed_distance(jnp.zeros((4, 5), int), 3)

@@ -152,3 +152,14 @@ def test_shapes_that_do_not_match_are_refused(loss):
         loss(jnp.zeros((3, 4)), jnp.zeros((2, 4)))
     with pytest.raises(ValueError, match=r"counted \(2,\): expected"):
         loss(jnp.zeros((3, 4)), jnp.zeros((3, 4)), jnp.ones(2, bool))
+
+
+def test_a_distance_of_none_is_refused():
+    """Its gradient was NaN, of numbers far from each other, too."""
+    with pytest.raises(ValueError, match=r"^beta is 0\.0: expected a distance above 0; at 0 it would be l1_loss\.$"):
+        losses.smooth_l1_loss(jnp.ones((1, 4)), jnp.zeros((1, 4)), beta=0.0)
+
+
+def test_what_is_counted_is_said_in_booleans():
+    with pytest.raises(ValueError, match=r"^counted has dtype int32: expected booleans, True where a value counts\.$"):
+        losses.l1_loss(jnp.ones((2, 4)), jnp.zeros((2, 4)), jnp.array([1, 0]))

@@ -1,6 +1,7 @@
 # NumPy arrays stand in for those of jax.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from once import jit
@@ -24,3 +25,12 @@ def test_only_images_with_an_object_count():
     assert np.isfinite(gradient).all()
     assert not gradient[1].any()
     assert gradient[0].any()
+
+
+def test_logits_that_are_not_one_row_an_image_are_refused():
+    """The sentence spoke of a mask, and of resizing."""
+    boxes = jnp.zeros((2, 4))
+    with pytest.raises(
+        ValueError, match=r"^logits have shape \(3, 2\) and the label \(2,\): expected \(n, classes\) and"
+    ):
+        losses.localization_loss(boxes, jnp.zeros((3, 2)), boxes, jnp.zeros(2, int))

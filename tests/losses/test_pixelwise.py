@@ -154,7 +154,20 @@ def test_another_label_may_be_ignored():
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "focal", "ohem_cross_entropy", "upsampled_cross_entropy"])
+@pytest.mark.parametrize("number", [1, CLASSES - 1, CLASSES + 1])
+def test_class_weights_are_one_for_each_class(name, number):
+    """Of too few the last one stood for all that had none."""
+    loss = partial(getattr(losses, name), class_weights=[1.0] * number)
+    with pytest.raises(
+        ValueError, match=rf"class_weights have shape \({number},\): expected one for each of {CLASSES}\."
+    ):
+        jax.eval_shape(loss, *example(0))
+
+
 def test_fractions_out_of_range_are_refused():
+    with pytest.raises(ValueError, match=r"^label_smoothing must lie in 0\.\.1, got 1\.5\.$"):
+        losses.cross_entropy(*example(0), label_smoothing=1.5)
     with pytest.raises(ValueError, match=r"0\.\.1, got 70 and 0\.1"):
         losses.ohem_cross_entropy(*example(0), threshold=70, min_fraction=0.1)
 

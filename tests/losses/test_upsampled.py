@@ -76,3 +76,10 @@ def test_150_classes_at_512x512_never_exist_at_once():
 
     assert temporaries(losses.upsampled_cross_entropy) < 0.4 * full
     assert temporaries(whole) > full
+
+
+def test_pieces_of_no_rows_are_refused():
+    with pytest.raises(ValueError, match=r"^rows must be at least 1 of the logits' at a time, got 0\.$"):
+        losses.upsampled_cross_entropy(jnp.zeros((1, 2, 2, 3)), jnp.zeros((1, 4, 4), int), rows=0)
+    with pytest.raises(ValueError, match="whole multiples"):
+        losses.upsampled_cross_entropy(jnp.zeros((1, 0, 2, 3)), jnp.zeros((1, 0, 4), int))

@@ -70,3 +70,10 @@ def test_the_inside_does_not_matter():
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match=r"prediction has shape \(1, 4, 4\) and the mask \(1, 4, 5\)"):
         metrics.boundary_iou_counts(np.zeros((1, 4, 4), int), np.zeros((1, 4, 5), int), 3)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5, 1)])
+def test_one_image_without_a_batch_is_refused(shape):
+    image = np.zeros(shape, int)
+    with pytest.raises(ValueError, match=r"the mask \([\d, ]*\): expected \(n, h, w\) twice\.$"):
+        metrics.boundary_iou_counts(image, image, 3)

@@ -105,3 +105,7 @@ def test_maps_too_small_are_refused():
         metrics.checkerboard_score(np.zeros((1, 64, 31, 2)), 8)
     with pytest.raises(ValueError, match="stride of 2 or more"):
         metrics.checkerboard_score(np.zeros((1, 64, 64, 2)), 1)
+    with pytest.raises(ValueError, match=r"logits of shape \(64, 64\): .* maps \(n, h, w, k\)"):
+        metrics.checkerboard_score(np.zeros((64, 64)), 2)
+    with pytest.raises(ValueError, match=r"shape \(1, 1, 8, 1\): expected \(n, h, w, k\) of at least 2 rows"):
+        metrics.power_spectrum(np.zeros((1, 1, 8, 1)))

@@ -1,3 +1,6 @@
+from functools import partial
+
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -94,3 +97,12 @@ def test_beyond_255_classes_255_is_one():
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match=r"prediction has shape \(1, 4, 4\) and the mask \(1, 4, 5\)"):
         metrics.confusion_matrix(np.zeros((1, 4, 4), int), np.zeros((1, 4, 5), int), 3)
+
+
+def test_a_matrix_that_int32_cannot_count_is_refused():
+    mask = np.zeros((1, 4, 4), int)
+    assert jax.eval_shape(partial(metrics.confusion_matrix, num_classes=46_340), mask, mask).shape == (46_340, 46_340)
+    with pytest.raises(
+        ValueError, match=r"^a matrix of 46341 classes has more cells than int32 counts: take class_sums"
+    ):
+        metrics.confusion_matrix(mask, mask, 46_341)

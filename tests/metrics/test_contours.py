@@ -112,3 +112,12 @@ def test_one_pixel():
 def test_shapes_that_differ_are_refused(counts):
     with pytest.raises(ValueError, match=r"prediction has shape \(1, 4, 4\) and the mask \(1, 4, 5\)"):
         counts(np.zeros((1, 4, 4), int), np.zeros((1, 4, 5), int), 3)
+
+
+@pytest.mark.parametrize("counts", [metrics.boundary_f1_counts, metrics.hausdorff_95_counts])
+@pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5, 1)])
+def test_one_image_without_a_batch_is_refused(counts, shape):
+    """The distances between contours were those within each of its rows."""
+    image = np.zeros(shape, int)
+    with pytest.raises(ValueError, match=r"the mask \([\d, ]*\): expected \(n, h, w\) twice\.$"):
+        counts(image, image, 3)

@@ -234,6 +234,21 @@ def test_boxes_without_area_match_nothing():
     assert metrics.detection_scores(inside_out, np.ones((1, 1)), label, inside_out, label, num_classes=1).ap == 0
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize("place", range(4))
+def test_a_box_that_is_not_finite_is_wrong(number, place):
+    """pycocotools takes an overlap of NaN for enough, so that such a box found everything."""
+    true_boxes, label = np.array([[[5.0, 5, 8, 8]]]), np.zeros((1, 1), int)
+    boxes = true_boxes.copy()
+    boxes[0, 0, place] = number
+    scores = metrics.detection_scores(boxes, np.ones((1, 1)), label, true_boxes, label, num_classes=1)
+    assert scores.ap50 == scores.ar == 0
+    with pytest.raises(
+        ValueError, match=r"^a true box is \[.*(nan|inf).*\]: expected finite x, y, w and h, or a label"
+    ):
+        metrics.detection_scores(true_boxes, np.ones((1, 1)), label, boxes, label, num_classes=1)
+
+
 def test_it_prints_nothing(capsys):
     metrics.detection_scores(*example(0), num_classes=CLASSES)
     assert capsys.readouterr().out == ""

@@ -1,5 +1,7 @@
+import warnings
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -67,6 +69,16 @@ def test_an_overlap_of_exactly_a_half_is_right():
     assert scores.localization_accuracy == scores.box_accuracy == 0.5
     assert scores.class_accuracy == 1
     assert scores.mean_iou == pytest.approx(0.4995, rel=1e-4)
+
+
+def test_boxes_of_64_bits_are_counted_in_32():
+    """What jax will refuse to add up is cast before."""
+    box, label = np.array([[0.0, 0, 8, 8]]), np.zeros(1, int)
+    with jax.enable_x64(True), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        counts = metrics.localization_counts(box, label, box, label, 1)
+    assert counts.dtype == jnp.float32
+    assert counts.tolist() == [[1, 1, 1, 1, 1]]
 
 
 def test_what_does_not_fit_is_named():

@@ -70,6 +70,12 @@ def test_elevations_below_the_sea_are_moved_and_brightened_like_floats():
     np.testing.assert_array_equal(greatest, -(2**31))
 
 
+EVERYTHING = {
+    "crop": (24, 24), "flip_vertical": True, "scale": (0.5, 2.0), "rotate": 10.0, "brightness": 0.1, "contrast": 0.1,
+    "saturation": 0.1, "gamma": 0.2, "blur": 1.0, "noise": 0.1,
+}  # fmt: skip
+
+
 def test_nothing_lies_between_no_and_yes():
     seen = jnp.array([[[True], [False]]])
     half_a_pixel = jnp.array([[1, 0, 0.5], [0, 1, 0]])
@@ -79,6 +85,30 @@ def test_nothing_lies_between_no_and_yes():
         ops.warp(seen, half_a_pixel, (1, 2))
     with pytest.raises(ValueError, match=said):
         ops.augment(KEYS[0], seen, brightness=0.1)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bfloat16, jnp.float32])
+def test_boxes_of_any_type_are_moved_as_real_numbers(dtype):
+    """A map in whole numbers would be another, and bfloat16 has no half pixel beyond 256."""
+    half_as_large = jnp.array([[2.0, 0, 0.5], [0, 2, 0]])
+    moved, stays = ops.warp_boxes(jnp.array([[300, 2, 4, 2]], dtype), half_as_large, (8, 400))
+    assert moved.tolist() == [[149.75, 1, 2, 1]]
+    assert moved.dtype == jnp.float32
+    assert stays.all()
+
+
+def test_maps_methods_and_boxes_that_are_none_are_refused():
+    image, whole = jnp.zeros((2, 3, 1)), jnp.array([[1.0, 0, 0], [0, 1, 0]])
+    with pytest.raises(ValueError, match=r"^warp method must be one of bilinear, nearest, got 'cubic'\.$"):
+        ops.warp(image, whole, (2, 2), "cubic")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"^warp needs .* got shapes \(2, 3\) and \(2, 3\); for a batch use vmap\.$"):
+        ops.warp(image[..., 0], whole, (2, 2))
+    with pytest.raises(ValueError, match=r"^warp needs .* got shapes \(2, 3, 1\) and \(3, 3\)"):
+        ops.warp(image, jnp.eye(3), (2, 2))
+    with pytest.raises(ValueError, match=r"^boxes have shape \(2, 3\): expected"):
+        ops.warp_boxes(jnp.zeros((2, 3)), whole, (2, 2))
+    with pytest.raises(ValueError, match=r"^warp_boxes needs boxes \(m 4\) and a map \(2 3\), got shapes \(4,\)"):
+        ops.warp_boxes(jnp.zeros(4), whole, (2, 2))
 
 
 def test_whole_pixels_are_copied_to_the_last_bit_whichever_way_they_are_moved():
@@ -188,3 +218,13 @@ def test_bands_of_labels_and_wide_masks_move_and_end_in_what_is_ignored():
 def test_quarter_turns_of_what_is_not_square_are_refused():
     with pytest.raises(ValueError, match="square result, not 37x53"):
         ops.augment(KEYS[0], jnp.array(RECORD["image"]), quarter_turns=True)
+
+
+@pytest.mark.parametrize("knobs", [{"crop": (20, 20), "flip_horizontal": True, "quarter_turns": True}, EVERYTHING])
+def test_a_key_draws_the_same_where_jax_has_64_bits(knobs):
+    image = jnp.asarray(np.random.default_rng(7).integers(0, 255, (32, 34, 3)), jnp.uint8)
+    changed = jit(lambda image: ops.augment(KEYS[0], image, **knobs).image)
+    expected = np.asarray(changed(image))
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(changed(image), expected)
+        assert jax.eval_shape(changed, image.astype(jnp.float64)).dtype == np.float64

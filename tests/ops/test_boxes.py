@@ -250,6 +250,15 @@ def test_soft_nms_takes_what_the_papers_loop_takes(method, max_boxes, per_class)
     check()
 
 
+@pytest.mark.parametrize("method", ["gaussian", "linear"])
+def test_a_box_of_nan_lowers_no_other(method):
+    """It made all scores NaN, and so left nothing."""
+    candidates = jnp.array([[0, 0, 4, 4], [0, 0, np.nan, 4], [8, 8, 2, 2.0]])
+    order, lowered = boxes.soft_nms(candidates, jnp.array([0.5, 0.9, 0.4]), max_boxes=3, method=method)
+    assert order.tolist() == boxes.nms(candidates, jnp.array([0.5, 0.9, 0.4]), max_boxes=3).tolist() == [1, 0, 2]
+    np.testing.assert_allclose(lowered, [0.9, 0.5, 0.4], rtol=1e-6)
+
+
 def test_soft_nms_at_its_edges():
     row = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [50, 50, 0, 0], [50, 50, 0, 0]], np.float32)
     scores = np.array([0.9, 0.8, np.nan, 0.5], np.float32)

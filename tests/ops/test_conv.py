@@ -158,6 +158,29 @@ def test_channels_and_groups_have_to_fit():
         conv(x[0], kernel, 1)
 
 
+@pytest.mark.parametrize("padding", [(1, 2), "some", (1, 2, 3)])
+def test_paddings_are_torchs_or_refused(padding):
+    x, kernel = map(jnp.asarray, arrays((1, 8, 9), (3, 3)))
+    if padding == (1, 2):
+        np.testing.assert_array_equal(conv(x, kernel, padding), conv(x, kernel, ((1, 1), (2, 2))))
+        return
+    with pytest.raises(ValueError, match=rf"^padding must be .*, got {re.escape(repr(padding))}\.$"):
+        conv(x, kernel, padding)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize(
+    ("taps", "padding", "dilation"), [((7, 1), 1, 1), ((1, 4), "VALID", 1), ((2, 2), 0, 4), ((0, 1), 0, 1)]
+)
+def test_a_kernel_that_does_not_fit_is_refused(taps, padding, dilation, groups):
+    """There was no pixel in what came out, and its gradient was an error of the compiler's."""
+    x, kernel = jnp.zeros((1, 4, 3, 4)), jnp.zeros((*taps, 4 // groups, 4))
+    with pytest.raises(
+        ValueError, match=r"^conv of x \(1, 4, 3, 4\) with kernel .* has no output: the kernel needs taps"
+    ):
+        conv(x, kernel, padding, dilation=dilation, groups=groups)
+
+
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 def test_paddings_have_names(padding):
     x, kernel = map(jnp.asarray, arrays((1, 18, 7), (3, 2)))

@@ -164,3 +164,26 @@ def test_an_exported_program_takes_batches_of_any_size(name: str) -> None:
     found, expected = jit(lambda *arrays: (program.call(*arrays), both(*arrays)))(*arrays)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(float(abs(b).max()), 1e-6))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_batch_of_no_images_has_a_value_and_gradients(name: str) -> None:
+    case = CASES[name]
+    batch = len(case.arrays) - case.kernels
+    arrays = [x[:0] if i < batch else x for i, x in enumerate(case.arrays)]
+    number = partial(curved, partial(first, case))
+    _, gradients = jax.eval_shape(jax.value_and_grad(number, tuple(range(len(arrays)))), *arrays)
+    assert [gradient.shape for gradient in gradients] == [x.shape for x in arrays]
+
+
+AVERAGING = (
+    "avg_pool", "resize, bilinear", "resize, area", "grid_sample, zeros", "conv", "conv, depthwise",
+    "conv_transpose, 3x3", "resize_conv", "carafe", "window_similarity", "semi_shift_conv", "dysample",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AVERAGING)
+def test_whole_numbers_are_refused_where_what_lies_between_them_would_be_cut_off(name: str) -> None:
+    whole = [x.astype(jnp.int32) for x in CASES[name].arrays]
+    with pytest.raises(ValueError, match=r"floating.* got .*int32"):
+        jax.eval_shape(CASES[name].op, *whole)

@@ -181,3 +181,10 @@ def test_bad_geometry_is_named(x, grid, names, says):
 def test_integers_are_refused():
     with pytest.raises(ValueError, match="int32"):
         grid_sample(jnp.zeros((1, 4, 4, 3), jnp.int32), jnp.zeros((1, 2, 2, 2)))
+
+
+def test_no_points_have_a_gradient():
+    x, grid = jnp.ones((1, 4, 4, 2)), jnp.zeros((1, 0, 3, 2))
+    to_x, to_grid = jax.grad(lambda *given: grid_sample(*given).sum(), (0, 1))(x, grid)
+    assert not to_x.any()
+    assert to_grid.shape == grid.shape

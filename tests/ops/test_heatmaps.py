@@ -100,6 +100,23 @@ def test_the_radius_is_where_the_overlap_falls_too_low(w, h, least):
     assert float(radius) == pytest.approx(radius_by_hand(w, h, least), rel=1e-3)
 
 
+def test_a_long_box_keeps_its_radius():
+    """Half of its sides and a root of almost the same square were subtracted: 0.0352 for 0.0350."""
+    with jax.enable_x64(True):
+        expected = float(ops.gaussian_radius(jnp.float64(1e5), jnp.float64(0.1)))
+    assert expected == pytest.approx(0.035, rel=1e-4)
+    assert float(ops.gaussian_radius(jnp.float32(1e5), jnp.float32(0.1))) == pytest.approx(expected, rel=1e-6)
+    assert float(ops.gaussian_radius(jnp.float32(0), jnp.float32(0))) == 0
+
+
+@pytest.mark.parametrize(("dtype", "side"), [(jnp.float16, 400), (jnp.bfloat16, 400), (jnp.int32, 50_000)])
+def test_a_radius_of_any_type_is_computed_in_float32(dtype, side):
+    """400 x 400 is beyond float16, and 50,000 x 50,000 beyond int32."""
+    sides = [jnp.asarray(side, each) for each in (dtype, jnp.float32)]
+    radius, expected = (ops.gaussian_radius(each, each) for each in sides)
+    assert radius == expected > 90
+
+
 def test_a_centre_is_exactly_one_and_nothing_else_is():
     boxes, labels, crowd = example(7, images=4)
     targets = targets_of(boxes, labels, crowd)
@@ -171,3 +188,12 @@ def test_what_does_not_fit_is_named(boxes, labels, sentence):
     call = partial(ops.center_targets, size=4, stride=1, num_classes=2)
     with pytest.raises(ValueError, match=sentence):
         jax.eval_shape(call, jnp.zeros(boxes), jnp.zeros(labels, int))
+
+
+def test_strides_and_classes_of_none_are_refused():
+    boxes, labels = jnp.ones((1, 2, 4)), jnp.zeros((1, 2), int)
+    for stride, num_classes in ((0, 2), (4, 0)):
+        with pytest.raises(
+            ValueError, match=rf"^stride and num_classes must be above 0, got {stride} and {num_classes}"
+        ):
+            ops.center_targets(boxes, labels, size=4, stride=stride, num_classes=num_classes)

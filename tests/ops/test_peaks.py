@@ -132,3 +132,12 @@ def test_soft_argmax_of_extremes():
 def test_what_does_not_fit_is_named(call, shape):
     with pytest.raises(ValueError, match=str(shape).replace("(", r"\(").replace(")", r"\)")):
         call(jnp.zeros(shape))
+
+
+def test_maps_that_are_not_of_the_peaks_are_refused():
+    """Sizes of one number gave boxes of three."""
+    peaks = ops.find_peaks(jnp.zeros((1, 3, 3, 1)), 2)
+    with pytest.raises(ValueError, match=r"^size has shape \(1, 3, 3, 1\) and offset \(1, 3, 3, 2\): expected"):
+        ops.boxes_at_peaks(peaks, jnp.zeros((1, 3, 3, 1)), jnp.zeros((1, 3, 3, 2)), stride=4)
+    with pytest.raises(ValueError, match=r"^peaks of 1 images need values \(n h w c\), got shape \(2, 3, 3, 1\)\.$"):
+        ops.values_at_peaks(peaks, jnp.zeros((2, 3, 3, 1)))

@@ -491,7 +491,7 @@ def test_bad_geometry(arguments, message):
 
 
 def test_bad_shapes():
-    with pytest.raises(ValueError, match=r"takes \(n, h, w, c\), got shape \(7, 6, 2\)"):
+    with pytest.raises(ValueError, match=r"takes real \(n, h, w, c\), got float32 of shape \(7, 6, 2\)"):
         ops.max_pool_with_argmax(jnp.zeros((7, 6, 2)))
     values, indices = ops.max_pool_with_argmax(jnp.zeros((1, 7, 6, 2)))
     for x in (values[..., :1], values[0], jnp.zeros((1, 7, 6, 2))):
@@ -503,3 +503,11 @@ def test_bad_shapes():
         ops.PoolIndices.from_flat(indices.flat(), input_size=(9, 8))
     with pytest.raises(ValueError, match=r"axes h, w, c, got shape \(3, 3\)"):
         ops.PoolIndices.from_flat(jnp.zeros((3, 3), int), input_size=(6, 6))
+
+
+@pytest.mark.parametrize("dtype", [bool, jnp.complex64])
+def test_what_has_no_order_is_refused(dtype):
+    with pytest.raises(
+        ValueError, match=r"^max_pool_with_argmax takes real \(n, h, w, c\), got (bool|complex64) of shape"
+    ):
+        ops.max_pool_with_argmax(jnp.zeros((1, 4, 4, 1), dtype))

@@ -58,7 +58,9 @@ def soft_nms(
         else:
             factor = jnp.where(overlap >= threshold, 1 - overlap, 1)
         there = scores > -jnp.inf
-        lowered = jnp.where(there & (labels == labels[best]), scores * factor.astype(scores.dtype), scores)
+        # Of a box that is NaN nobody knows what it overlaps: it lowers nothing, as in `nms`, and its score stays.
+        touched = there & (labels == labels[best]) & (overlap > 0)
+        lowered = jnp.where(touched, scores * factor.astype(scores.dtype), scores)
         taken = jnp.where(there[best], best, -1), jnp.where(there[best], scores[best], 0)
         return lowered.at[best].set(-jnp.inf), taken
 
