@@ -128,6 +128,14 @@ class _GroupNorm(_Promoting, nn.GroupNorm):
 class _InstanceNorm(_Promoting, nn.InstanceNorm):
     """Each channel of each image by itself."""
 
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        if x.shape[1:-1] == (1, 1) and not self.is_initializing():
+            raise ExperimentError(
+                f"Instance normalisation of features of shape {x.shape} has one value a channel, which it would turn "
+                "into zero: give larger images, or take another norm."
+            )
+        return super().__call__(x)
+
 
 def group_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.Module:
     """Normalisation by 32 groups of channels (Wu and He 2018), for a block's `norm`: it has no running averages.
@@ -144,6 +152,8 @@ def group_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.
 
 def instance_norm(*, use_running_average: bool, dtype: DTypeLike, name: str) -> nn.Module:
     """Normalisation of each channel of each image (Ulyanov et al. 2016), without parameters, for a block's `norm`.
+
+    Features of 1x1, which it would turn into zero, are refused by an `ExperimentError` when it is called.
 
     Examples:
         >>> block = layers.ConvBlock((32,), norm=layers.instance_norm)

@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from segjax.errors import ExperimentError
-from segjax.layers import BatchNorm, ConvBlock, batch_norm
+from segjax.layers import BatchNorm, ConvBlock, batch_norm, instance_norm
 
 RNG = np.random.default_rng(0)
 X = 3 + 2 * RNG.standard_normal((4, 5, 3, 6)).astype(np.float32)
@@ -77,3 +78,15 @@ def test_training_on_one_value_a_channel_is_refused():
         train(jnp.zeros((0, 8, 8, 3)))  # or its statistics would be NaN from there on
     jax.eval_shape(train, jnp.zeros((2, 1, 1, 3)))
     jax.eval_shape(partial(block.apply, variables, train=False), image)
+
+
+def test_one_value_a_channel_of_an_image_is_refused():
+    """As torch does, trained or not; a symbolic size may be larger."""
+    block = ConvBlock((4,), norm=instance_norm)
+    variables = block.init(jax.random.key(0), jnp.zeros((2, 1, 1, 3)), train=False)
+    run = partial(block.apply, variables, train=False)
+    with pytest.raises(ExperimentError, match=r"features of shape \(2, 1, 1, 4\) has one value a channel"):
+        run(jnp.zeros((2, 1, 1, 3)))
+    jax.eval_shape(run, jnp.zeros((2, 1, 2, 3)))
+    norm = instance_norm(use_running_average=True, dtype=jnp.float32, name="norm")
+    jax.eval_shape(partial(norm.apply, {}), jax.ShapeDtypeStruct(export.symbolic_shape("n, h, w, 3"), jnp.float32))
