@@ -17,6 +17,7 @@ import jax
 
 from segjax import __version__
 from segjax.errors import ExperimentError
+from segjax.report.folder import CONFIGURATION, REPORT, REPORTED, ROWS
 from segjax.strict_json import as_json, read_object, read_rows
 from segjax.train.devices import is_first_process
 from segjax.whole import write_whole
@@ -132,7 +133,7 @@ class Run:
         Raises:
             ExperimentError: that is no longer what a run writes.
         """
-        return read_object(self.path / "run.json")
+        return read_object(self.path / "run.json", CONFIGURATION)
 
     def note_machine(self) -> None:
         """Add to run.json that it is trained here, now; a run may go on elsewhere."""
@@ -173,7 +174,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a last row that a kill cut short is left out."""
-        return read_rows(self.path / "metrics.jsonl")
+        return read_rows(self.path / "metrics.jsonl", ROWS, ["step"])
 
     def report(self) -> dict[str, Any]:
         """What report.json holds, the scores among it.
@@ -184,7 +185,7 @@ class Run:
         file = self.path / "report.json"
         if not file.exists():
             raise ExperimentError(f"{self.path} holds no report.json yet: let the training finish.")
-        return read_object(file)
+        return read_object(file, REPORT, REPORTED)
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the rows that a run will write again when it goes on from `step`."""

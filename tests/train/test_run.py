@@ -58,3 +58,20 @@ def test_a_file_system_without_locks_is_said(
     assert capsys.readouterr().err.endswith(
         "run cannot be locked (Function not implemented): let one process train in it.\n"
     )
+
+
+def test_what_was_edited_by_hand_to_another_kind_is_named(tmp_path: Path):
+    run = Run.create(tmp_path / "run", {"experiment": "squares", "knobs": {}, "facts": {}})
+    good = run.configuration()
+    for name, value in [(name, 3) for name in good] + [("versions", {"segjax": 2}), ("loggers", ["wandb"])]:
+        run.write_json("run.json", good | {name: value})
+        with pytest.raises(ExperimentError, match=rf"run\.json is damaged \({name} is .*, and it must be .*\); put"):
+            run.configuration()
+    for row in ('{"train": {}}', '{"step": "x"}', '{"step": 1, "val": null}', '{"step": 1, "val": {"a": []}}'):
+        (run.path / "metrics.jsonl").write_text(row + "\n")
+        with pytest.raises(ExperimentError, match=r"metrics\.jsonl is damaged \((it has no step|.* must be .*)\); put"):
+            run.metrics()
+    for report in ({"test": {}}, {"test": None, "checkpoint": "last", "steps": 3}):
+        run.write_json("report.json", report)
+        with pytest.raises(ExperimentError, match=r"report\.json is damaged"):
+            run.report()
