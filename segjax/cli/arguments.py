@@ -33,7 +33,7 @@ def seeds(text: str) -> list[int]:
 
 def count(text: str) -> int:
     """A number from 1."""
-    if text.isdigit() and int(text) > 0:
+    if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
 
@@ -42,6 +42,6 @@ def count_or_auto(text: str) -> int | None:
     """A number from 1; None for auto."""
     if text == "auto":
         return None
-    if text.isdigit() and int(text) > 0:
+    if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is neither a number of devices nor auto")
