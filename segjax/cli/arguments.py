@@ -31,6 +31,13 @@ def seeds(text: str) -> list[int]:
     return list(map(int, said))
 
 
+def folder(text: str) -> str:
+    """The name of a folder, as it is; one of nothing, such as a shell's variable that is not set, would be this one."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; name a folder, or leave it out")
+    return text
+
+
 def count(text: str) -> int:
     """A number from 1."""
     if text.isdecimal() and int(text) > 0:
