@@ -38,7 +38,7 @@ class Combination:
         return (self.folder / "report.json").exists()
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {value}" for name, value in self.varied.items()) or "the only combination"
+        return _said(self.varied)
 
 
 @dataclass(frozen=True)
@@ -58,25 +58,23 @@ class Sweep:
             ExperimentError: for the first wrong value, before anything starts.
         """
         file = read_experiment(said)
-        out = out or default_folder(file.name)
         refuse_seed(arguments, seeds)
         given = _alternatives(file.types(), arguments)
-        combinations: list[Combination] = []
+        names = [name for name, values in given.items() if len(values) > 1]
+        found: dict[str, tuple[Knobs, dict[str, str]]] = {}
         for chosen in itertools.product(*given.values()):
             knobs = file.knobs([token for tokens in chosen for token in tokens])
-            names = [name for name, values in given.items() if len(values) > 1]
             varied = {name: _shown(knobs[name]) for name in names}
-            combinations.append(Combination(out / _folder_name(varied), knobs, varied))
-        known: dict[Path, Combination] = {}
-        for one in combinations:
-            other = known.setdefault(one.folder, one)
-            if other is not one and other.varied == one.varied:
-                raise ExperimentError(f"The sweep has {one} twice; name each value once.")
-            if other is not one:
+            _, other = found.setdefault(folder := _folder_name(varied), (knobs, varied))
+            if other is not varied and other == varied:
+                raise ExperimentError(f"The sweep has {_said(varied)} twice; name each value once.")
+            if other is not varied:
                 raise ExperimentError(
-                    f"{other} and {one} would have one folder, {one.folder}: write one of them in another way, or "
-                    "leave it to a sweep of its own."
+                    f"{_said(other)} and {_said(varied)} would have one folder, {folder}: write one of them in another "
+                    "way, or leave it to a sweep of its own."
                 )
+        out = out or default_folder(file.name)
+        combinations = [Combination(out / folder, *one) for folder, one in found.items()]
         return cls(file, out, seeds, combinations)
 
     def prepare(self) -> dict[Path, str]:
@@ -241,6 +239,10 @@ def _alternatives(types: dict[str, Any], arguments: Sequence[str]) -> dict[str, 
         else:
             given[name] = [[flag, *one] for one in alternatives]
     return given
+
+
+def _said(varied: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in varied.items()) or "the only combination"
 
 
 def _shown(value: Any) -> str:

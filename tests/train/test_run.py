@@ -1,5 +1,6 @@
 import errno
 import fcntl
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +38,24 @@ def test_two_of_windows_do_not_train_in_one_folder(tmp_path: Path, windows: None
         assert run.configuration()
     with run.in_use():
         pass
+
+
+def test_of_two_that_begin_at_once_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, file = tmp_path / "run", tmp_path / "experiment.py"
+    file.touch()
+    copy, said = shutil.copyfile, []
+
+    def meanwhile(source: Path, target: Path) -> None:
+        monkeypatch.setattr(shutil, "copyfile", copy)
+        with pytest.raises(ExperimentError) as caught:
+            Run.create(path, {"knobs": {"seed": 1}}, file)
+        said.append(str(caught.value))
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", meanwhile)
+    run = Run.create(path, {"knobs": {"seed": 0}}, file)
+    assert run.configuration()["knobs"] == {"seed": 0}
+    assert "run is being trained in by another process" in said[0]
 
 
 def test_a_lock_that_could_not_be_removed_stands_in_no_way(tmp_path: Path):
