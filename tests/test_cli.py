@@ -177,6 +177,9 @@ def test_the_nearest_command_or_choice_is_offered(arguments: list[str], meant: s
         (["launch", "islands", "--local", "0"], "argument --local: '0' is no number from 1"),
         (["export", "run", "--format", "onnx", "--out", "x", "--size", "0", "8"], "--size: '0' is no number from 1"),
         (["export", "run", "--format", "onnx", "--out", "x", "--max-boxes", "-1"], "--max-boxes: '-1' is no number"),
+        (["train", "islands", "--steps-per-call", "²"], "argument --steps-per-call: '²' is no number from 1"),
+        (["train", "--resume", ""], "argument --resume: it is empty; name a folder, or leave it out"),
+        (["sweep", "islands", "--out="], "argument --out: it is empty; name a folder, or leave it out"),
         (["serve", "run", "--seconds", "0"], "argument --seconds: '0' is no number from 1"),
     ],
 )

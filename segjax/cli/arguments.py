@@ -31,9 +31,16 @@ def seeds(text: str) -> list[int]:
     return list(map(int, said))
 
 
+def folder(text: str) -> str:
+    """The name of a folder, as it is; one of nothing, such as a shell's variable that is not set, would be this one."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; name a folder, or leave it out")
+    return text
+
+
 def count(text: str) -> int:
     """A number from 1."""
-    if text.isdigit() and int(text) > 0:
+    if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
 
@@ -42,6 +49,6 @@ def count_or_auto(text: str) -> int | None:
     """A number from 1; None for auto."""
     if text == "auto":
         return None
-    if text.isdigit() and int(text) > 0:
+    if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is neither a number of devices nor auto")

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from segjax.cli.arguments import add, argument, count, count_or_auto, seeds
+from segjax.cli.arguments import add, argument, count, count_or_auto, folder, seeds
 from segjax.cli.completion import FILE, FOLDER, Names, experiments
 from segjax.cli.training import launch, new, sweep, train
 
@@ -72,6 +72,7 @@ def _run_folder(command: argparse.ArgumentParser) -> None:
     argument(
         command,
         "--out",
+        type=folder,
         metavar="DIR",
         help="run folder, or that of a bucket where one process trains; runs/<experiment>/<time> otherwise",
         complete=FOLDER,
@@ -79,6 +80,7 @@ def _run_folder(command: argparse.ArgumentParser) -> None:
     argument(
         command,
         "--resume",
+        type=folder,
         metavar="RUN",
         help="go on with a run from its newest checkpoint; knobs of how it is trained, and of where its data is, "
         "may be others from there on",
@@ -101,6 +103,7 @@ def _sweep_folder(command: argparse.ArgumentParser) -> None:
     argument(
         command,
         "--out",
+        type=folder,
         metavar="DIR",
         help="folder of the sweep; the same command with the same one goes on; runs/<experiment>/<time> otherwise",
         complete=FOLDER,

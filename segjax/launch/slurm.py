@@ -163,7 +163,7 @@ def _go_on_after_sigterm(saves: Sequence[Path]) -> list[str]:
 
 
 def _number(key: str, text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise ExperimentError(f"--slurm has {key}={text}, which must be a whole number from 1.")
     return int(text)
 

@@ -7,11 +7,45 @@ from typing import Any
 
 from segjax.data import Dataset
 from segjax.drawing import hexadecimal
-from segjax.strict_json import as_json, read_object, read_rows
+from segjax.strict_json import Kinds, as_json, read_object, read_rows
 from segjax.tasks.examined import Examined
 from segjax.whole import write_whole
 
 DETAILS, IMAGES = "details.json", "per_image.jsonl"
+CONFIGURATION: Kinds = {
+    "experiment": "a string",
+    "knobs": "an object",
+    "facts": "an object",
+    "defaults": "an object",
+    "versions": "an object of strings",
+    "machines": "a list of objects",
+    "changes": "a list of objects",
+    "loggers": "an object",
+    "command": "a string",
+}
+"""What run.json holds; a person may have edited it."""
+REPORT: Kinds = {
+    "val": "scores",
+    "ema": "scores",
+    "test": "scores",
+    "checkpoint": "a string",
+    "steps": "a whole number",
+    "train_seconds": "a number",
+    "parameters": "a whole number",
+    "compile_seconds": "a number",
+    "flops_per_step": "a number",
+    "peak_bytes": "a number",
+    "images_per_second": "a number",
+    "waiting_for_data": "a number",
+    "model_flops_utilisation": "a number",
+}
+"""What report.json holds."""
+REPORTED = ("test", "checkpoint", "steps")
+"""What of it is always there."""
+ROWS: Kinds = {"step": "a whole number", "train": "scores", "val": "scores", "ema": "scores", "test": "scores"}
+"""What a row of metrics.jsonl holds, of which `step` is always there."""
+_DETAILS: Kinds = {"headline": "a string", "data": "a string", "colours": "an object of strings", "total": "a number"}
+_IMAGES: Kinds = {"digest": "a string", "name": "a string"}
 
 
 @dataclass(frozen=True)
@@ -62,11 +96,19 @@ def read_run(folder: Path) -> RunFiles:
         ExperimentError: one is no longer what a run writes.
     """
 
-    def content(name: str) -> dict[str, Any]:
-        return read_object(folder / name) if (folder / name).exists() else {}
+    def content(name: str, kinds: Kinds, *needs: str) -> dict[str, Any]:
+        return read_object(folder / name, kinds, needs) if (folder / name).exists() else {}
 
-    rows, images = read_rows(folder / "metrics.jsonl"), read_rows(folder / IMAGES)
-    return RunFiles(folder, content("run.json"), content("report.json"), rows, content(DETAILS), images)
+    details = content(DETAILS, _DETAILS)
+    compared: Kinds = {details["headline"]: "a number or null"} if "headline" in details else {}
+    return RunFiles(
+        folder,
+        configuration=content("run.json", CONFIGURATION),
+        report=content("report.json", REPORT, *REPORTED),
+        rows=read_rows(folder / "metrics.jsonl", ROWS, ["step"]),
+        details=details,
+        images=read_rows(folder / IMAGES, {**_IMAGES, **compared}),
+    )
 
 
 def scalars(scores: Mapping[str, Any]) -> dict[str, float | None]:

@@ -3,9 +3,9 @@
 import dataclasses
 import inspect
 import json
+import reprlib
 import sys
 import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -87,19 +87,25 @@ class ExperimentFile:
         `facts` is what `remember` has found so far, and takes up what it finds now.
 
         Raises:
-            ExperimentError: a knob that it does not have, or whatever goes wrong in it.
+            ExperimentError: a knob that it does not have, whatever goes wrong in it, or it returns something else.
             DataError: as it is.
         """
         arguments = arguments_of(self.function, self.preset, knobs)
         token = _facts.set({} if facts is None else facts)
         try:
-            return self.function(**arguments)
+            made = self.function(**arguments)
         except (ExperimentError, DataError):
             raise
         except Exception as error:
             raise _in_file(self.path, error) from error
         finally:
             _facts.reset(token)
+        if not isinstance(made, Experiment):
+            raise ExperimentError(
+                f"{self.path}: {self.function.__name__} returned {reprlib.repr(made)}; let it return the "
+                "segjax.train.Experiment that it says."
+            )
+        return made
 
 
 def read_experiment(said: str | Path, preset: str | None = None) -> ExperimentFile:
@@ -118,14 +124,15 @@ def read_experiment(said: str | Path, preset: str | None = None) -> ExperimentFi
     try:
         exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except SyntaxError as error:
-        raise ExperimentError(f"{path}, line {error.lineno}: {error.msg}; mend it and run again.") from error
+        line = f", line {error.lineno}" if error.lineno else ""  # a file with a byte 0 has none
+        raise ExperimentError(f"{path}{line}: {error.msg}; mend it and run again.") from error
     except Exception as error:
         raise _in_file(path, error) from error
     found = [
         f
         for name, f in vars(module).items()
         if inspect.isfunction(f) and f.__code__.co_filename == str(path) and not name.startswith("_")
-        if typing.get_type_hints(f).get("return") is Experiment
+        if _returns(f) is Experiment
     ]
     if len(found) != 1:
         names = ", ".join(f.__name__ for f in found) or "none"
@@ -133,9 +140,17 @@ def read_experiment(said: str | Path, preset: str | None = None) -> ExperimentFi
             f"{path} must hold exactly one function annotated `-> Experiment`, and holds {names}; "
             "write `def experiment(...) -> segjax.train.Experiment:`."
         )
-    types_of(found[0])
-    chosen = vars(module).get("PRESETS", {}).get(preset or said, Preset(""))
     function = found[0]
+    try:
+        types_of(function)
+    except NameError as error:  # a type in quotes, or one that only a type checker imports
+        raise ExperimentError(
+            f"{path}: the type of a knob of {function.__name__} is not there ({error}); import it in the file."
+        ) from error
+    presets = vars(module).get("PRESETS", {})
+    if not (isinstance(presets, Mapping) and all(isinstance(one, Preset) for one in presets.values())):
+        raise ExperimentError(f"{path}: PRESETS must be a table of names, each with a segjax.runs.Preset; write it so.")
+    chosen = presets.get(preset or said, Preset(""))
     if chosen.about:
         function.__doc__ = f"{chosen.about}\n\n{inspect.cleandoc(function.__doc__ or '')}"
     arguments_of(function, {}, flat(chosen.knobs))
@@ -166,6 +181,15 @@ def remember(name: str, find: Callable[[], Facts]) -> Facts:
     if name not in facts:
         facts[name] = json.loads(json.dumps(find()))  # the same now as when it is read back
     return facts[name]
+
+
+def _returns(function: Callable[..., Any]) -> Any:
+    """What a function of an experiment file says that it returns; of others of its types nothing is asked."""
+    said = function.__annotations__.get("return")
+    try:
+        return eval(said, function.__globals__) if isinstance(said, str) else said
+    except Exception:  # a type in quotes that only a type checker imports, of a function that makes no experiment
+        return None
 
 
 def _in_file(path: Path, error: Exception) -> ExperimentError:

@@ -26,6 +26,11 @@ TRAINING = (
     "patience",
 )  # fmt: skip
 """Knobs of how a run is trained, which may be others when it goes on: what it is, and what it has learned, stays."""
+TAKEN = (
+    "out", "resume", "seeds", "devices", "strategy", "space", "shard_optimizer", "steps_per_call", "profile", "log",
+    "local", "slurm", "help",
+)  # fmt: skip
+"""What `segjax train`, `launch` and `sweep` take for themselves, so that a knob of that name would never be heard."""
 TABLE = Path(__file__).with_name("knobs.json")
 """The options of the experiments that have names, for shells: `python -m benchmarks.completion`."""
 _PLAIN = (str, int, float, bool, type(None), Path)
@@ -37,13 +42,18 @@ def knobs_from(arguments: Sequence[str], function: Callable[..., Any], preset: M
     What only Python can give, such as a module, is no flag. `--help` prints the knobs and exits.
 
     Raises:
-        ExperimentError: an unknown knob, or a value of the wrong type.
+        ExperimentError: an unknown knob, a value of the wrong type, or a knob named like what the command takes.
     """
 
     def collect(**given: Any) -> dict[str, Any]:
         return given
 
     parameters = []
+    if taken := [one for one, flag in _flags(function).items() if flag is not None and one in TAKEN]:
+        raise ExperimentError(
+            f"{name} has a knob named {taken[0]}, and --{taken[0].replace('_', '-')} is what the command itself takes; "
+            "rename the knob."
+        )
     for parameter, hint in _parameters(function).values():
         default = preset.get(parameter.name, parameter.default)
         if (flag := _flag(hint)) is not None:
@@ -137,9 +147,13 @@ def options_of(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
 
     A knob that takes none is a pair of flags, --knob and --no-knob. One that says where data is has that as `where`.
     """
-    flags = {name: _flag(hint) for name, hint in types_of(function).items()}
     where = {name: {"where": there} for name, there in WHERE.items()}
-    return {name: _option(flag) | where.get(name, {}) for name, flag in flags.items() if flag is not None}
+    return {name: _option(flag) | where.get(name, {}) for name, flag in _flags(function).items() if flag is not None}
+
+
+def _flags(function: Callable[..., Any]) -> dict[str, Any]:
+    """What of the type of every knob words can say, by its flat name."""
+    return {name: _flag(hint) for name, hint in types_of(function).items()}
 
 
 def _option(flag: Any) -> dict[str, Any]:

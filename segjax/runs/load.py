@@ -18,7 +18,7 @@ from segjax.tasks import Detection
 from segjax.tasks.task import Batch
 from segjax.train.checkpoints import Progress, complete_steps, read_variables
 from segjax.train.devices import Layout, Placement
-from segjax.train.evaluate import make_evaluation_step, measure, split_batches
+from segjax.train.evaluate import make_evaluation_step, measure, opened_split, split_batches
 from segjax.train.experiment import Experiment, Which
 from segjax.train.history import best_step, validated
 from segjax.train.mirror import brought
@@ -104,7 +104,7 @@ def score(
     if per_image is not None:  # what one batch is measured by is then of one image
         experiment = dataclasses.replace(experiment, batch_size=1, accumulate=1)
     placement = Placement(Layout(1 if per_image else None), experiment.batch_size)
-    source = experiment.data.open(split)
+    source = opened_split(experiment.data, split)
     evaluation_step = make_evaluation_step(model, task, placement)
     with Bar("images", len(source)) as bar:
         batches = _shown(split_batches(experiment, source), bar, experiment.batch_size, len(source))

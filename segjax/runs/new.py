@@ -48,12 +48,15 @@ def write_new(name: str) -> Path:
     """Write an experiment file to edit, and return its path: `NAME.py`, in the working folder unless the name says.
 
     Raises:
-        ExperimentError: it is there already, or cannot be written.
+        ExperimentError: it is there already, or cannot be written; or nothing is named.
     """
     path = Path(name if name.endswith(".py") else f"{name}.py")
+    if path.suffix != ".py":  # of a hidden file that is called .py alone
+        raise ExperimentError(f"{name!r} is no name of a file; name it, such as ships.")
+    title = path.stem.replace("_", " ").capitalize()
     try:
-        with path.open("x") as file:
-            file.write(_TEXT.format(title=path.stem.replace("_", " ").capitalize(), command=command_of(path)))
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_TEXT.format(title=_in_docstring(title), command=_in_docstring(command_of(path))))
     except FileExistsError:
         raise ExperimentError(f"{path} is there already; name another file, or edit that one.") from None
     except OSError as error:
@@ -64,3 +67,7 @@ def write_new(name: str) -> Path:
 def command_of(path: Path) -> str:
     """What trains by a file, for a shell."""
     return f"segjax train {shlex.quote(str(path))} --root PATH"
+
+
+def _in_docstring(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -101,5 +101,21 @@ def knobs_of(run: Run) -> Knobs:
 
 
 def default_folder(name: str) -> Path:
-    """Where a run goes that was given no folder."""
-    return Path("runs") / name / time.strftime("%Y-%m-%d_%H-%M-%S")
+    """Where a run goes that was given no folder: made empty, so that no other of the same second gets it.
+
+    Raises:
+        ExperimentError: it cannot be made.
+    """
+    first = Path("runs") / name / time.strftime("%Y-%m-%d_%H-%M-%S")
+    path, number = first, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            path = first.with_name(f"{first.name}_{number}")
+        except OSError as error:
+            said = f"{path} cannot be written: {error.strerror}; give --out a folder of yours."
+            raise ExperimentError(said) from error
+        else:
+            return path

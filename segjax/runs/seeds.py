@@ -1,5 +1,6 @@
 """One experiment with several seeds: a folder of runs, and their scores as mean and interval."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segjax.drawing.figures import despine, new_figure, save
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, UserError
 from segjax.runs.experiment_file import ExperimentFile
 from segjax.runs.knobs import Knobs
 from segjax.runs.run import default_folder, new_run, open_run, seed_folders
@@ -76,8 +77,14 @@ def create_runs(path: Path | None, file: ExperimentFile, knobs: Knobs, seeds: Se
         raise ExperimentError(f"{file.said} has no knob named seed; give it one to train several seeds.")
     if len(set(seeds)) < len(seeds):
         raise ExperimentError(f"The seeds {', '.join(map(str, seeds))} are not different; name each once.")
-    path = path or default_folder(file.name)
-    return [new_run(path / f"seed{seed}", file, knobs | {"seed": seed}) for seed in seeds]
+    made = path or default_folder(file.name)
+    try:
+        return [new_run(made / f"seed{seed}", file, knobs | {"seed": seed}) for seed in seeds]
+    except UserError:
+        if path is None:
+            with contextlib.suppress(OSError):  # with a run in it, it stays
+                made.rmdir()
+        raise
 
 
 def open_runs(path: Path) -> list[Run]:

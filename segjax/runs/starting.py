@@ -77,7 +77,7 @@ def _facts(said: str, encoder: str | nn.Module | None) -> dict[str, Any]:
 
 def _run(path: Path) -> tuple[Experiment, int | None]:
     """The experiment of a run folder, or of that of a checkpoint, and the checkpoint's step."""
-    of_checkpoint = path.parent.name == "checkpoints" and path.name.isdigit()
+    of_checkpoint = path.parent.name == "checkpoints" and path.name.isdecimal()
     folder = path.parents[1] if of_checkpoint else path
     return experiment_of(open_run(folder)), int(path.name) if of_checkpoint else None
 

@@ -1,5 +1,6 @@
 """One experiment with every combination of some knobs' values: a folder of runs, one table and one plot."""
 
+import hashlib
 import itertools
 import json
 import re
@@ -18,6 +19,9 @@ from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_ru
 from segjax.train.run import Run
 from segjax.whole import write_whole
 
+_LONGEST = 200
+"""Bytes of a folder's name; file systems take 255, and it is hidden and partial at first."""
+
 
 @dataclass(frozen=True)
 class Combination:
@@ -34,7 +38,7 @@ class Combination:
         return (self.folder / "report.json").exists()
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {value}" for name, value in self.varied.items()) or "the only combination"
+        return _said(self.varied)
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,23 @@ class Sweep:
             ExperimentError: for the first wrong value, before anything starts.
         """
         file = read_experiment(said)
-        out = out or default_folder(file.name)
         refuse_seed(arguments, seeds)
         given = _alternatives(file.types(), arguments)
-        combinations: list[Combination] = []
+        names = [name for name, values in given.items() if len(values) > 1]
+        found: dict[str, tuple[Knobs, dict[str, str]]] = {}
         for chosen in itertools.product(*given.values()):
             knobs = file.knobs([token for tokens in chosen for token in tokens])
-            names = [name for name, values in given.items() if len(values) > 1]
             varied = {name: _shown(knobs[name]) for name in names}
-            combinations.append(Combination(out / _folder_name(varied), knobs, varied))
-        folders = [combination.folder for combination in combinations]
-        for one in combinations:
-            if folders.count(one.folder) > 1:
-                raise ExperimentError(f"The sweep has {one} twice; name each value once.")
+            _, other = found.setdefault(folder := _folder_name(varied), (knobs, varied))
+            if other is not varied and other == varied:
+                raise ExperimentError(f"The sweep has {_said(varied)} twice; name each value once.")
+            if other is not varied:
+                raise ExperimentError(
+                    f"{_said(other)} and {_said(varied)} would have one folder, {folder}: write one of them in another "
+                    "way, or leave it to a sweep of its own."
+                )
+        out = out or default_folder(file.name)
+        combinations = [Combination(out / folder, *one) for folder, one in found.items()]
         return cls(file, out, seeds, combinations)
 
     def prepare(self) -> dict[Path, str]:
@@ -102,15 +110,25 @@ class Sweep:
     def _check_same(self, combination: Combination) -> None:
         folder, runs = combination.folder, open_runs(combination.folder)
         asked = json.loads(json.dumps(located(combination.knobs)))
-        for run, seed in itertools.zip_longest(runs, sorted(self.seeds or [asked.get("seed")])):
-            kept = run.configuration()["knobs"] if run else {}
-            expected = asked | ({"seed": seed} if "seed" in asked else {})
-            for name in expected:
-                if kept.get(name) != expected[name]:
-                    raise ExperimentError(
-                        f"{folder} was made with {name} {kept.get(name)}, not {expected[name]}; "
-                        "repeat the sweep with the same values, or give --out another name."
-                    )
+        kept = [run.configuration()["knobs"] for run in runs]
+        of_seeds = [asked] if self.seeds is None else [asked | {"seed": seed} for seed in sorted(self.seeds)]
+        here, now = ([one.get("seed") for one in knobs] for knobs in (kept, of_seeds))
+        shown = [", ".join(map(str, seeds)) for seeds in (here, now)]
+        pairs = [("seeds" if len(here + now) > 2 else "seed", *shown)]
+        if here == now:
+            pairs = [(name, one.get(name), asked[name]) for one in kept for name in asked if name != "seed"]
+        for name, was, wanted in pairs:
+            if was != wanted:
+                raise ExperimentError(
+                    f"{folder} was made with {name} {was}, not {wanted}; "
+                    "repeat the sweep with the same values, or give --out another name."
+                )
+        # Or runs from before and after a change, or of two experiments, would stand in one table.
+        if runs[0].experiment_file.read_bytes() != self.file.path.read_bytes():
+            raise ExperimentError(
+                f"{folder} was made by another experiment file than {self.file.path} is now: put back what it was, "
+                f"{runs[0].experiment_file}, or give --out another name."
+            )
 
 
 def report(sweep: Sweep, failed: dict[Path, str]) -> str:
@@ -223,11 +241,19 @@ def _alternatives(types: dict[str, Any], arguments: Sequence[str]) -> dict[str, 
     return given
 
 
+def _said(varied: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in varied.items()) or "the only combination"
+
+
 def _shown(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 def _folder_name(varied: dict[str, str]) -> str:
-    """A name of its own for every combination, whatever others there are."""
+    """A name of its own for every combination, whatever others there are, that file systems take."""
     name = ",".join(f"{name}={value}" for name, value in varied.items()) or "run"
-    return re.sub(r"[^\w.,=+-]", "_", name)
+    safe = re.sub(r"[^\w.,=+-]", "_", name)
+    if len(safe.encode()) <= _LONGEST:
+        return safe
+    digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    return f"{safe.encode()[: _LONGEST - 9].decode(errors='ignore')}-{digest}"

@@ -27,7 +27,7 @@ async def image_bytes(headers: Mapping[str, str], chunks: AsyncIterator[bytes], 
         raise Refusal(415, f"The request has {kind or 'no type of content'}, which is no image of pixels: {_HOW}.")
     most = limits.body * 2**20
     length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > most:
+    if length.isdecimal() and int(length) > most:
         raise _too_long(int(length), limits)
     body = bytearray()
     async for chunk in chunks:

@@ -57,13 +57,13 @@ class Checkpoints:
             return
         rest = state.replace(params={}, collections={}, ema={})
         items = {
-            "variables": ocp.args.StandardSave(state.variables),
-            "state": ocp.args.StandardSave(rest),
+            "variables": ocp.args.StandardSave(_plain(state.variables)),
+            "state": ocp.args.StandardSave(_plain(rest)),
             "progress": ocp.args.JsonSave(dict(progress)),
             "configuration": ocp.args.JsonSave(self._configuration),
         }
         if state.ema:
-            items["ema"] = ocp.args.StandardSave(state.ema)
+            items["ema"] = ocp.args.StandardSave(_plain(state.ema))
         with self._writing():
             self._manager.save(step, args=ocp.args.Composite(**items))
 
@@ -81,6 +81,7 @@ class Checkpoints:
 
     def restore(self, step: int, state: TrainState) -> tuple[TrainState, Progress]:
         """The checkpoint of that step, in the shape of `state` and where `state` is placed."""
+        whole, state = state, _plain(state)
         rest = state.replace(params={}, collections={}, ema={})
         for item, expected in (("variables", state.variables), ("ema", state.ema), ("state", rest)):
             if expected:
@@ -99,7 +100,7 @@ class Checkpoints:
             collections={name: values for name, values in variables.items() if name != "params"},
             ema=restored["ema"] if state.ema else {},
         )
-        return state, restored["progress"]
+        return _with_keys_of(whole, state), restored["progress"]
 
     def wait(self) -> None:
         """Return when everything is on disk.
@@ -131,6 +132,32 @@ class Checkpoints:
             raise OSError(int(code[1]), os.strerror(int(code[1])), str(self._manager.directory)) from error
 
 
+def _plain(tree: Any) -> Any:
+    """A tree with the numbers of random keys, as a model or an optimizer may hold them, in the place of the keys.
+
+    Orbax writes those, and cannot read them into keys.
+    """
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def _with_keys_of(tree: Any, plain: Any) -> Any:
+    """What `_plain` made of a tree like this one, which may be abstract, with keys again."""
+    kinds: list[Any] = []
+
+    def see(tree: Any) -> None:
+        kinds.extend(jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in jax.tree.leaves(tree))
+
+    jax.eval_shape(see, tree)
+    leaves, structure = jax.tree.flatten(plain)
+    pairs = zip(leaves, kinds, strict=True)
+    keyed = [leaf if kind is None else jax.random.wrap_key_data(leaf, impl=kind) for leaf, kind in pairs]
+    return jax.tree.unflatten(structure, keyed)
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
 def complete_steps(folder: Path) -> Sequence[int]:
     """The steps that a run's folder of checkpoints holds complete ones of."""
     with _manager(folder, create=False) as manager:
@@ -145,13 +172,14 @@ def read_variables(folder: Path, model: nn.Module, step: int) -> tuple[Variables
     with _manager(folder, create=False) as manager:
         progress = _read(manager, step, ocp.args.Composite(progress=ocp.args.JsonRestore()))["progress"]
         image = jax.ShapeDtypeStruct((1, *progress["image"]), np.float32)  # any model takes floating point
-        expected = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), image)
+        whole = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), image)
+        expected = jax.eval_shape(_plain, whole)
         item = "ema" if (folder / str(step) / "ema").exists() else "variables"
         _check_shapes(manager, step, item, expected)
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), dict(expected))
         restored = _read(manager, step, ocp.args.Composite(**{item: ocp.args.StandardRestore(target)}))
-        return restored[item], progress
+        return _with_keys_of(whole, restored[item]), progress
 
 
 @dataclasses.dataclass

@@ -110,21 +110,21 @@ def _place() -> dict[str, Any] | None:
         return None
     if named:
         return _named_place()
-    if int(environment.get("OMPI_COMM_WORLD_SIZE", 1)) > 1:
+    if _number("OMPI_COMM_WORLD_SIZE", 1) > 1:
         if not environment.keys() & {"OMPI_MCA_orte_hnp_uri", "JAX_COORDINATOR_ADDRESS"}:
             raise ExperimentError(
                 "This Open MPI does not say where its first process is; "
                 "set JAX_COORDINATOR_ADDRESS=host:port to that process's machine and a free port there."
             )
         return {
-            "num_processes": int(environment["OMPI_COMM_WORLD_SIZE"]),
-            "process_id": int(environment["OMPI_COMM_WORLD_RANK"]),
-            "local_device_ids": [int(environment["OMPI_COMM_WORLD_LOCAL_RANK"])],
+            "num_processes": _number("OMPI_COMM_WORLD_SIZE"),
+            "process_id": _number("OMPI_COMM_WORLD_RANK"),
+            "local_device_ids": [_number("OMPI_COMM_WORLD_LOCAL_RANK")],
         }
     # Of this very step: SLURM_NTASKS may be the job's, and a step of one task trains alone in it.
-    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+    if _number("SLURM_STEP_NUM_TASKS", 1) > 1:
         return {
-            "num_processes": int(environment["SLURM_STEP_NUM_TASKS"]),
+            "num_processes": _number("SLURM_STEP_NUM_TASKS"),
             "local_device_ids": _slurm_devices(),
             "cluster_detection_method": "slurm",
         }
@@ -140,6 +140,20 @@ def _place() -> dict[str, Any] | None:
     return None
 
 
+def _number(name: str, missing: int | None = None) -> int:
+    """What Open MPI or SLURM says of this process in the environment."""
+    said = os.environ.get(name)
+    if said is None and missing is not None:
+        return missing
+    if said is None or not said.isdecimal():
+        what = "missing" if said is None else f"{said!r}"
+        raise ExperimentError(
+            f"{name} is {what}, which must be a whole number; start this by mpirun or srun, or train alone by "
+            "JAX_NUM_PROCESSES=1."
+        )
+    return int(said)
+
+
 def _named_place() -> dict[str, Any]:
     names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
     missing = [name for name in names if name not in os.environ]
@@ -147,9 +161,9 @@ def _named_place() -> dict[str, Any]:
         raise ExperimentError(f"{' and '.join(missing)} must be set too; several processes need all of {names}.")
     address, *numbers = (os.environ[name] for name in names)
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal():
         raise ExperimentError(f"JAX_COORDINATOR_ADDRESS is {address}, which must be host:port, such as node1:5555.")
-    if not all(number.isdigit() for number in numbers) or not int(numbers[1]) < int(numbers[0]):
+    if not all(number.isdecimal() for number in numbers) or not int(numbers[1]) < int(numbers[0]):
         raise ExperimentError(
             f"JAX_PROCESS_ID is {numbers[1]} and JAX_NUM_PROCESSES {numbers[0]}; "
             "count the processes from 0 to one less than their number."

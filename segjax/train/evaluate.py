@@ -8,7 +8,8 @@ from flax import linen as nn
 from jaxtyping import Array, Key, Num
 
 from segjax import compiling
-from segjax.data import Source, test_batches
+from segjax.data import Dataset, Source, test_batches
+from segjax.errors import DataError, UserError
 from segjax.tasks.task import Batch, Task
 from segjax.train import devices
 from segjax.train.experiment import Experiment
@@ -31,6 +32,29 @@ def make_evaluation_step(model: nn.Module, task: Task, placement: devices.Placem
         return task.measure(model.apply(variables, batch["image"], train=False), batch)
 
     return compiling.jit(step, out_shardings=placement.everywhere)
+
+
+def opened_split(data: Dataset, split: str) -> Source:
+    """A split of a data set.
+
+    Raises:
+        DataError: it has no records, or what opens it fails.
+    """
+    try:
+        source = data.open(split)
+    except (UserError, OSError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # of a person's own code, such as a KeyError where it has no such split
+        raise DataError(
+            f"The {split} split of {data.name} cannot be opened ({type(error).__name__}: {error}); mend what opens it: "
+            "train, val and test are asked for."
+        ) from error
+    if len(source) == 0:
+        raise DataError(
+            f"The {split} split of {data.name} has no records, and a run needs some to train on, to choose by and to "
+            "be tested on: give it some."
+        )
+    return source
 
 
 def split_batches(experiment: Experiment, source: Source) -> Iterator[Batch]:

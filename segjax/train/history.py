@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
+from segjax.errors import ExperimentError
 from segjax.train.loggers import Loggers
 from segjax.train.run import Run
 
@@ -93,8 +94,19 @@ def best_step(rows: Sequence[Row], headline: str, among: Collection[int]) -> int
 
 
 def validation_scores(rows: Sequence[Row], headline: str) -> dict[int, float | None]:
-    """By step, the headline score on the validation split; of the averaged weights where those are kept."""
-    return {row["step"]: row.get("ema", row["val"])[headline] for row in rows if "val" in row}
+    """By step, the headline score on the validation split; of the averaged weights where those are kept.
+
+    Raises:
+        ExperimentError: a row is no longer what a run writes, as it has no such score.
+    """
+    scores = {row["step"]: row.get("ema", row["val"]) for row in rows if "val" in row}
+    for step, found in scores.items():
+        if headline not in found:
+            raise ExperimentError(
+                f"metrics.jsonl is damaged (its row of step {step} has no {headline}); put back the one that the run "
+                "wrote."
+            )
+    return {step: found[headline] for step, found in scores.items()}
 
 
 def validated(rows: Sequence[Row], step: int) -> dict[str, Any] | None:

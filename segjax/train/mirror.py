@@ -6,6 +6,7 @@ Objects of a bucket cannot be appended to or renamed, which a run folder needs, 
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -51,8 +52,13 @@ def on_disk(said: str | Path | None) -> Path | None:
     """The run folder of several processes, which share no folder of a machine that a bucket's is trained in.
 
     Raises:
-        ExperimentError: it is in a bucket.
+        ExperimentError: it is in a bucket, or an address of something else.
     """
+    if isinstance(said, str) and re.match(r"\w{2,}://", said) and not in_bucket(said):
+        raise ExperimentError(
+            f"{said} is an address that no run can be kept at: give --out a folder, s3://BUCKET/FOLDER or "
+            "gs://BUCKET/FOLDER."
+        )
     if in_bucket(said):
         raise ExperimentError(
             f"{said} is in a bucket, and runs of several processes need a folder that all of them share: give --out a "

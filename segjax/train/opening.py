@@ -17,7 +17,7 @@ from segjax.train import devices
 from segjax.train.checkpoints import Checkpoints
 from segjax.train.damaged import Damaged
 from segjax.train.devices import Layout, Placement
-from segjax.train.evaluate import initial_variables
+from segjax.train.evaluate import initial_variables, opened_split
 from segjax.train.experiment import Experiment, parameter_count
 from segjax.train.history import History
 from segjax.train.interruption import StopRequest
@@ -96,8 +96,8 @@ def opened(pairs: Pairs, layout: Layout, *, profile: bool) -> Iterator[Session]:
 def _splits(data: Dataset) -> Splits:
     """All three, of which the test split is read once, and the others are kept as far as there is room."""
     room = Room((usable_memory() or 0) // _SHARE_KEPT // jax.process_count())
-    train, val = (kept_where_worth(data.open(split), room) for split in ("train", "val"))
-    return Splits(train, val, data.open("test"))
+    train, val = (kept_where_worth(opened_split(data, split), room) for split in ("train", "val"))
+    return Splits(train, val, opened_split(data, "test"))
 
 
 def _image(experiment: Experiment, damaged: Damaged) -> Num[np.ndarray, "1 h w c"]:

@@ -17,6 +17,7 @@ import jax
 
 from segjax import __version__
 from segjax.errors import ExperimentError
+from segjax.report.folder import CONFIGURATION, REPORT, REPORTED, ROWS
 from segjax.strict_json import as_json, read_object, read_rows
 from segjax.train.devices import is_first_process
 from segjax.whole import write_whole
@@ -57,31 +58,39 @@ class Run:
             ExperimentError: something is there already, or nothing can be written.
         """
         run = cls(path)
-        begun = {run.checkpoints, run.experiment_file, path / ".run.json.partial", path / ".in_use"}
-        if path.exists() and (not path.is_dir() or set(path.iterdir()) - begun or any(run.checkpoints.glob("*"))):
-            raise ExperimentError(
-                f"{path} is already there and not an empty folder; give --out another name, "
-                f"or go on with the run in it by `segjax train --resume {path}`."
-            )
+        taken = ExperimentError(
+            f"{path} is already there and not an empty folder; give --out another name, "
+            f"or go on with the run in it by `segjax train --resume {path}`."
+        )
+        if path.exists() and not run._is_free():
+            raise taken
         try:
             path.mkdir(parents=True, exist_ok=True)
-            run.checkpoints.mkdir(exist_ok=True)
-            if experiment_file is not None:
-                shutil.copyfile(experiment_file, run.experiment_file)
-            run.write_json(
-                "run.json",
-                configuration
-                | {
-                    "versions": {"segjax": __version__, "python": platform.python_version()} | _versions(),
-                    "machines": [],
-                    "command": " ".join(sys.argv[:1] and ["segjax", *sys.argv[1:]]),
-                },
-            )
+            with run.in_use():  # or two that begin at once would train by one's files and write down the other's
+                if not run._is_free():
+                    raise taken
+                run.checkpoints.mkdir(exist_ok=True)
+                if experiment_file is not None:
+                    shutil.copyfile(experiment_file, run.experiment_file)
+                run.write_json(
+                    "run.json",
+                    configuration
+                    | {
+                        "versions": {"segjax": __version__, "python": platform.python_version()} | _versions(),
+                        "machines": [],
+                        "command": " ".join(sys.argv[:1] and ["segjax", *sys.argv[1:]]),
+                    },
+                )
         except OSError as error:
             raise ExperimentError(
                 f"{path} cannot be written: {error.strerror}; give --out a folder of yours."
             ) from error
         return run
+
+    def _is_free(self) -> bool:
+        """Whether there is nothing in the folder but what a kill left of a run before its run.json."""
+        begun = {self.checkpoints, self.experiment_file, self.path / ".run.json.partial", self.path / ".in_use"}
+        return self.path.is_dir() and not set(self.path.iterdir()) - begun and not any(self.checkpoints.glob("*"))
 
     def remove_if_unsaved(self) -> None:
         """Remove the folder of a run that failed before there was anything to go on from, or to look into."""
@@ -132,7 +141,7 @@ class Run:
         Raises:
             ExperimentError: that is no longer what a run writes.
         """
-        return read_object(self.path / "run.json")
+        return read_object(self.path / "run.json", CONFIGURATION)
 
     def note_machine(self) -> None:
         """Add to run.json that it is trained here, now; a run may go on elsewhere."""
@@ -173,7 +182,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a last row that a kill cut short is left out."""
-        return read_rows(self.path / "metrics.jsonl")
+        return read_rows(self.path / "metrics.jsonl", ROWS, ["step"])
 
     def report(self) -> dict[str, Any]:
         """What report.json holds, the scores among it.
@@ -184,7 +193,7 @@ class Run:
         file = self.path / "report.json"
         if not file.exists():
             raise ExperimentError(f"{self.path} holds no report.json yet: let the training finish.")
-        return read_object(file)
+        return read_object(file, REPORT, REPORTED)
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the rows that a run will write again when it goes on from `step`."""

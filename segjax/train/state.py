@@ -69,11 +69,26 @@ class TrainState(struct.PyTreeNode):
             params=params,
             collections=collections,
             ema={},
-            opt_state=optimizer.init(params),
+            opt_state=_of_its_own(optimizer.init(params), params),
             skipped=Skipped(in_a_row=jnp.zeros((), jnp.int32), last=jnp.zeros((), jnp.int32)),
             tally=Tally.zero(counts),
         )
         return state.replace(ema=jax.tree.map(jnp.copy, state.variables)) if ema else state
+
+
+def _of_its_own(tree: Any, other: Any) -> Any:
+    """The tree, without arrays of the other one or twice the same, as a step uses up each of its state's arrays once.
+
+    Optimizers that look back at weights, such as `optax.contrib.sam`, begin with those of the model.
+    """
+    seen = {id(leaf) for leaf in jax.tree.leaves(other)}
+
+    def own(leaf: Any) -> Any:
+        leaf = jnp.copy(leaf) if id(leaf) in seen else leaf
+        seen.add(id(leaf))
+        return leaf
+
+    return jax.tree.map(own, tree)
 
 
 def started(variables: Variables, start: Callable[[Variables], Variables]) -> Variables:

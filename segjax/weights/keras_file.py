@@ -35,7 +35,7 @@ def read_at(path: Path) -> dict[str, np.ndarray]:
         folder, _, last = name.rpartition("/")
         if not isinstance(value, h5py.Dataset):
             return
-        if posixpath.basename(folder) != "vars" or not last.isdigit():
+        if posixpath.basename(folder) != "vars" or not last.isdecimal():
             raise Refused(f"has {printable(name)}, which no weights of Keras 3 have", _GIVE)
         # Numbers of another file, or computed ones, would be read without a word.
         if value.external or value.is_virtual or value.dtype.kind not in "fiu":

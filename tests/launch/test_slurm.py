@@ -196,6 +196,7 @@ def test_resources_are_read():
         ("colour=red,time=4h", "does not know colour; it takes time, nodes"),
         ("nodes=2,gpus=8", "needs a time limit, such as time=4h"),
         ("nodes=two,time=4h", "has nodes=two, which must be a whole number from 1"),
+        ("nodes=²,time=4h", "has nodes=², which must be a whole number from 1"),
         ("nodes=0,time=4h", "has nodes=0, which must be a whole number from 1"),
         ("time=4", "has time=4, which must be like 30m, 4h, 2d or 1d12h"),
         ("time=0m", "has time=0m; give it a minute at least"),

@@ -62,6 +62,12 @@ def test_a_wrong_knob_gets_one_sentence(knobs: Path, given: list[str], sentence:
             "from segjax.train import Experiment\ndef a() -> Experiment: ...\ndef b() -> Experiment: ...\n",
             "and holds a, b",
         ),
+        ("x = 1\0\n", r"wrong\.py: source code string cannot contain null bytes; mend it and run again"),
+        (
+            "from segjax.train import Experiment\ndef a(b: 'Nope' = 3) -> Experiment: ...\n",
+            r"the type of a knob of a is not there \(name 'Nope' is not defined\); import it in the file",
+        ),
+        ("from segjax.train import Experiment\nPRESETS = [1]\ndef a() -> Experiment: ...\n", "PRESETS must be a table"),
     ],
 )
 def test_a_wrong_file_gets_one_sentence(tmp_path: Path, text: str, sentence: str):
@@ -75,6 +81,18 @@ def test_a_wrong_file_gets_one_sentence(tmp_path: Path, text: str, sentence: str
 def test_a_function_that_fails_is_named_by_file_and_line(knobs: Path):
     with pytest.raises(ExperimentError, match=r"knobs\.py, line 8: KeyError: 'missing'"):
         read_experiment(knobs).build({})
+
+
+def test_a_function_that_returns_no_experiment_is_named(knobs: Path):
+    knobs.write_text(KNOBS.replace('["missing"]', ""))
+    with pytest.raises(ExperimentError, match=r"knobs\.py: experiment returned \{'steps': 600\}; let it return the"):
+        read_experiment(knobs).build({})
+
+
+def test_types_that_only_a_type_checker_imports_stand_in_no_way(knobs: Path):
+    others = 'def other(x: "torch.Tensor") -> "np.ndarray": ...\ndef more(x: "torch.Tensor") -> int: ...\n'
+    knobs.write_text(f"from __future__ import annotations\n{KNOBS}\n{others}")
+    assert read_experiment(knobs).knobs()["steps"] == 600
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path):

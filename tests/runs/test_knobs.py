@@ -1,3 +1,4 @@
+import argparse
 import re
 from pathlib import Path
 from typing import Any
@@ -5,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segjax.cli.parser import make_parser
 from segjax.errors import ExperimentError
 from segjax.runs import read_experiment
+from segjax.runs.knobs import TAKEN
 from segjax.train import Recipe
 
 FILE = '''
@@ -30,7 +33,13 @@ def experiment(data: str | Dataset = "some", model: Literal["a", "b"] | nn.Modul
     Args:
         width: How wide it is.
     """
-    return data, model, head, width, losses, recipe
+    return Made(data, model, head, width, losses, recipe)
+
+class Made(Experiment):
+    """Nothing but what its function was given."""
+
+    def __init__(self, *given):
+        object.__setattr__(self, "given", given)
 
 PRESETS = {"wide": Preset("A wide one.", model="b", width=9, recipe=Own(steps=70))}
 '''
@@ -54,7 +63,7 @@ def test_a_recipe_is_flat_on_the_command_line_and_put_together_again(file: Path)
         **vars(Recipe(steps=5, batch_size=3)),
         "momentum": 0.5,
     }
-    data, model, head, width, losses, recipe = found.build(knobs)  # type: ignore[misc]
+    data, model, head, width, losses, recipe = found.build(knobs).given  # type: ignore[attr-defined]
     assert (data, model, head, width, losses) == ("some", "a", None, 4, ("y", "x"))
     assert (recipe.steps, recipe.batch_size, recipe.momentum) == (5, 3, 0.5)
     assert type(recipe).__name__ == "Own"
@@ -64,15 +73,15 @@ def test_what_only_python_can_give_is_no_flag(file: Path):
     with pytest.raises(ExperimentError, match="Unrecognized options: --head"):
         read_experiment(file).knobs(["--head", "x"])
     head = object()
-    assert read_experiment(file).build({"head": head, "model": head})[1:3] == (head, head)  # type: ignore[index]
+    assert read_experiment(file).build({"head": head, "model": head}).given[1:3] == (head, head)  # type: ignore[attr-defined]
 
 
 def test_a_preset_changes_the_defaults_and_says_what_it_is(file: Path, capsys: pytest.CaptureFixture[str]):
     wide = read_experiment(file, preset="wide")
     knobs = wide.knobs(["--batch-size", "2"])
     assert (knobs["model"], knobs["width"], knobs["steps"], knobs["batch_size"]) == ("b", 9, 70, 2)
-    assert wide.build({})[3] == 9  # type: ignore[index]
-    assert wide.build({"steps": 1})[5].steps == 1  # type: ignore[index]
+    assert wide.build({}).given[3] == 9  # type: ignore[attr-defined]
+    assert wide.build({"steps": 1}).given[5].steps == 1  # type: ignore[attr-defined]
     with pytest.raises(SystemExit):
         wide.knobs(["--help"])
     said = capsys.readouterr().out
@@ -91,6 +100,24 @@ def test_a_preset_of_a_knob_that_is_not_there_is_named(file: Path):
     file.write_text(FILE.replace("width=9", "depth=9"))
     with pytest.raises(ExperimentError, match="experiment has no knob named depth"):
         read_experiment(file, preset="wide")
+
+
+def test_a_knob_that_the_command_would_take_for_itself_is_refused(file: Path):
+    options = [action.option_strings for name in ("train", "launch", "sweep") for action in _options_of(name)]
+    taken = {string.removeprefix("--").replace("-", "_") for strings in options for string in strings}
+    assert taken | {"help"} == {*TAKEN}
+    file.write_text(FILE.replace("width: int | None = None", "shard_optimizer: bool = False"))
+    read = read_experiment(file)
+    with pytest.raises(
+        ExperimentError, match="has a knob named shard_optimizer, and --shard-optimizer is what the comm"
+    ):
+        read.knobs(["--shard-optimizer"])
+    assert "shard_optimizer" in read.types()  # from Python it is a knob like others
+
+
+def _options_of(command: str) -> list[argparse.Action]:
+    (commands,) = (one.choices for one in make_parser()._actions if isinstance(one, argparse._SubParsersAction))
+    return [one for one in commands[command]._actions if one.option_strings]
 
 
 def test_two_knobs_of_one_name_are_refused(file: Path):
@@ -137,15 +164,15 @@ def test_a_value_of_another_type_is_refused_from_python_too(file: Path, knobs: d
 
 def test_a_value_that_can_be_meant_is_taken(file: Path):
     knobs = {"momentum": 1, "width": np.int64(4), "losses": ["x", "y"], "scale": [1, np.float32(2)], "clip": None}
-    _, _, _, width, losses, recipe = read_experiment(file).build(knobs)  # type: ignore[misc]
+    _, _, _, width, losses, recipe = read_experiment(file).build(knobs).given  # type: ignore[attr-defined]
     assert (width, losses, recipe.momentum, recipe.scale) == (4, ["x", "y"], 1, [1, 2])
 
 
 def test_a_default_of_another_type_is_what_it_is(file: Path):
     file.write_text(FILE.replace("width: int | None = None", "width: int = None"))
-    assert read_experiment(file).build({"width": None})[3] is None  # type: ignore[index]
+    assert read_experiment(file).build({"width": None}).given[3] is None  # type: ignore[attr-defined]
     file.write_text(FILE.replace("width: int | None = None", "width=None"))
-    assert read_experiment(file).build({"width": 7})[3] == 7  # type: ignore[index]
+    assert read_experiment(file).build({"width": 7}).given[3] == 7  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])

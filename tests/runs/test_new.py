@@ -1,3 +1,4 @@
+import ast
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from PIL import Image
 
 import segjax
 from segjax.cli import main
+from segjax.runs.new import command_of
 
 
 def images_and_masks(root: Path) -> Path:
@@ -48,6 +50,23 @@ def test_a_new_file_trains_and_is_never_written_over(
     assert Path("my_leaves.py").read_text() == "mine"
     assert main(["new", "no/where"]) == 1
     assert "no/where.py cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ['it"""s', "a\\xb", "end\\", "ü", "a\nb", "quoted'"])
+def test_a_file_of_any_name_is_python(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", name]) == 0
+    written = ast.parse(Path(f"{name}.py").read_bytes())
+    assert ast.get_docstring(written, clean=False) == f"{name.capitalize()}: what it is, and what it scores."
+    (made,) = (one for one in written.body if isinstance(one, ast.FunctionDef))
+    assert command_of(Path(f"{name}.py")) in (ast.get_docstring(made, clean=False) or "")
+
+
+@pytest.mark.parametrize("name", ["", ".py"])
+def test_a_file_of_no_name_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", name]) == 1
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_new_file_trains_on_labels_that_may_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: Forks):

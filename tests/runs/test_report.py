@@ -94,8 +94,12 @@ def test_means_over_other_classes_are_not_paired(tmp_path: Path, capsys: pytest.
         score = sum(iou.values()) / len(iou)
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text(json.dumps({"knobs": {}}))
-        (tmp_path / name / "report.json").write_text(json.dumps({"test": {"miou": score, "iou": iou}}))
+        report = {"test": {"miou": score, "iou": iou}, "checkpoint": "last", "steps": 10}
+        (tmp_path / name / "report.json").write_text(json.dumps(report))
         (tmp_path / name / "details.json").write_text(json.dumps({"headline": "miou"}))
         (tmp_path / name / "per_image.jsonl").write_text(json.dumps({"digest": "a", "miou": score, "iou": iou}) + "\n")
     assert main(["compare", str(tmp_path / "one"), str(tmp_path / "other")]) == 0
     assert "Not paired over images: miou is not of the same classes in both" in capsys.readouterr().out
+    (tmp_path / "one" / "per_image.jsonl").write_text(json.dumps({"digest": "a", "miou": "high"}) + "\n")
+    assert main(["compare", str(tmp_path / "one"), str(tmp_path / "other")]) == 1
+    assert "per_image.jsonl is damaged (miou is 'high', and it must be a number or null)" in capsys.readouterr().err

@@ -135,6 +135,34 @@ def test_a_wrong_sweep_is_refused_before_anything_starts(
     assert not (tmp_path / "sweep").exists()
 
 
+def test_a_sweep_goes_on_with_its_own_file_and_its_own_seeds(squares: Path, tmp_path: Path):
+    def plan(*seeds: int) -> Sweep:
+        return Sweep.plan(squares, ["--width", "4,5"], tmp_path / "sweep", seeds or None)
+
+    assert plan(1, 0).prepare() == {}
+    assert plan(0, 1).prepare() == {}
+    for seeds, said in (
+        {(0, 1, 2): "seeds 0, 1, not 0, 1, 2", (0,): "seeds 0, 1, not 0", (): "seeds 0, 1, not 0"}
+    ).items():
+        with pytest.raises(ExperimentError, match=f"width=4 was made with {said}; repeat the sweep"):
+            plan(*seeds).prepare()
+    squares.write_text(squares.read_text().replace("optax.adam", "optax.sgd"))
+    with pytest.raises(ExperimentError, match=r"was made by another experiment file than .* is now: put back what it"):
+        plan(0, 1).prepare()
+
+
+def test_long_values_have_folders_and_two_that_would_share_one_are_named(tmp_path: Path):
+    file = tmp_path / "knobs.py"
+    file.write_text("from segjax.train import Experiment\ndef experiment(name: str = 'a') -> Experiment: ...\n")
+    ways = [f"/{'ü' * 200}/{end}" for end in "ab"]
+    folders = [one.folder for one in Sweep.plan(file, ["--name", ",".join(ways)], tmp_path, None).combinations]
+    for folder in folders:
+        folder.with_name(f".{folder.name}.partial").mkdir()
+    assert len({*folders}) == 2
+    with pytest.raises(ExperimentError, match=r"name a/b and name a_b would have one folder, .*name=a_b: write one of"):
+        Sweep.plan(file, ["--name", "a/b,a_b"], tmp_path, None)
+
+
 def test_words_flags_and_lists_can_be_varied(tmp_path: Path):
     file = tmp_path / "knobs.py"
     file.write_text(

@@ -112,6 +112,16 @@ def test_pods_ask_kubernetes(told: list[dict[str, Any]], monkeypatch: pytest.Mon
         ({"JAX_NUM_PROCESSES": "2"}, "JAX_COORDINATOR_ADDRESS and JAX_PROCESS_ID must be set too"),
         (NAMED | {"JAX_COORDINATOR_ADDRESS": "node1"}, "JAX_COORDINATOR_ADDRESS is node1, which must be host:port"),
         (NAMED | {"JAX_PROCESS_ID": "2"}, "JAX_PROCESS_ID is 2 and JAX_NUM_PROCESSES 2; count the processes from 0"),
+        (NAMED | {"JAX_NUM_PROCESSES": "²"}, "JAX_PROCESS_ID is 1 and JAX_NUM_PROCESSES ²; count the processes from 0"),
+        (
+            {"OMPI_COMM_WORLD_SIZE": ""},
+            "OMPI_COMM_WORLD_SIZE is '', which must be a whole number; start this by mpirun",
+        ),
+        (
+            {"OMPI_COMM_WORLD_SIZE": "2", "JAX_COORDINATOR_ADDRESS": "node1:5555"},
+            "OMPI_COMM_WORLD_RANK is missing, which must be a whole number; start this by mpirun or srun",
+        ),
+        ({"SLURM_STEP_NUM_TASKS": "two"}, "SLURM_STEP_NUM_TASKS is 'two', which must be a whole number"),
         (OPEN_MPI, "does not say where its first process is; set JAX_COORDINATOR_ADDRESS=host:port"),
         (PODS, r"through the package kubernetes; install it with `pip install 'jax\[k8s\]'`"),
     ],

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from segjax.errors import ExperimentError
 from segjax.train import Run
 from segjax.train.history import History, best_step, validation_scores
 
@@ -42,6 +43,11 @@ def test_the_averaged_weights_are_chosen_by_where_there_are_any_and_only_of_step
     assert validation_scores(found, "miou") == {10: 0.1, 20: 0.3, 30: 0.2}
     assert best_step(found, "miou", [10, 20, 30]) == 20
     assert best_step(found, "miou", [10, 30]) == 30
+
+
+def test_a_row_without_the_score_to_choose_by_is_named():
+    with pytest.raises(ExperimentError, match=r"metrics\.jsonl is damaged \(its row of step 20 has no miou\); put"):
+        best_step([*rows(0.5), {"step": 20, "val": {"iou": 0.1}}], "miou", [10, 20])
 
 
 def test_rows_after_the_step_that_is_gone_on_from_are_forgotten(tmp_path: Path):

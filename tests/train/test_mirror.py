@@ -331,6 +331,11 @@ def test_an_index_of_something_else_is_refused(machines: Any, tmp_path: Path, in
         (["train", "EXPERIMENT", "--out", "s3://bucket/../run"], "names no folder of a bucket"),
         (["launch", "EXPERIMENT", "--local", "2", "--out", "gs://bucket/run"], "need a folder that all of them share"),
         (["sweep", "EXPERIMENT", "--out", "s3://bucket/run"], "need a folder that all of them share"),
+        (
+            ["train", "EXPERIMENT", "--out", "az://bucket/run"],
+            "az://bucket/run is an address that no run can be kept at",
+        ),
+        (["sweep", "EXPERIMENT", "--out", "S3://bucket/run"], "S3://bucket/run is an address that no run can be kept"),
         (["evaluate", "s3://bucket/none"], "s3://bucket/none holds no run"),
         (["train", "--resume", "s3://bucket/none"], "s3://bucket/none is not a folder"),
         (["predict", "RUN", "image.png", "--out", "s3://bucket/masks"], "is no folder of this machine"),

@@ -10,6 +10,7 @@ import pytest
 from squares import bits, run_squares
 
 import segjax
+from segjax.errors import DataError
 from segjax.runs import create_run, experiment_of
 from segjax.train import ExperimentError, Layout, Run, train
 
@@ -37,6 +38,27 @@ def test_a_model_that_depends_on_the_size_and_has_a_collection_of_its_own_goes_o
     train(experiment_of(resumed), resumed)
     assert bits(resumed) == bits(straight)
     assert resumed.metrics() == straight.metrics()
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ('"val": (0, 2)', "The val split of squares has no records, and a run needs some"),
+        ('"test": (0, 1)', "The test split of squares has no records, and a run needs some"),
+        ('"test": (7, 1)}["other"] or {', r"The train split of squares cannot be opened \(KeyError: 'other'\); mend"),
+    ],
+)
+def test_a_split_that_is_not_there_is_said_before_anything_is_trained(
+    squares: Path, tmp_path: Path, split: str, said: str
+):
+    name = split.partition(":")[0]
+    whole = {'"val"': '"val": (5, 2)', '"test"': '"test": (7, 1)'}[name]
+    squares.write_text(squares.read_text().replace(whole, split))
+    run = create_run(tmp_path / "run", squares, {"steps": 2}, {})
+    with pytest.raises(DataError, match=said):
+        train(experiment_of(run), run)
+    assert not [*run.checkpoints.iterdir()]
+    assert not run.metrics()
 
 
 def test_training_starts_once_from_what_the_experiment_makes_of_the_initial_variables(squares: Path, tmp_path: Path):

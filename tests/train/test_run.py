@@ -1,5 +1,6 @@
 import errno
 import fcntl
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +40,24 @@ def test_two_of_windows_do_not_train_in_one_folder(tmp_path: Path, windows: None
         pass
 
 
+def test_of_two_that_begin_at_once_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, file = tmp_path / "run", tmp_path / "experiment.py"
+    file.touch()
+    copy, said = shutil.copyfile, []
+
+    def meanwhile(source: Path, target: Path) -> None:
+        monkeypatch.setattr(shutil, "copyfile", copy)
+        with pytest.raises(ExperimentError) as caught:
+            Run.create(path, {"knobs": {"seed": 1}}, file)
+        said.append(str(caught.value))
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", meanwhile)
+    run = Run.create(path, {"knobs": {"seed": 0}}, file)
+    assert run.configuration()["knobs"] == {"seed": 0}
+    assert "run is being trained in by another process" in said[0]
+
+
 def test_a_lock_that_could_not_be_removed_stands_in_no_way(tmp_path: Path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".in_use").touch()
@@ -58,3 +77,20 @@ def test_a_file_system_without_locks_is_said(
     assert capsys.readouterr().err.endswith(
         "run cannot be locked (Function not implemented): let one process train in it.\n"
     )
+
+
+def test_what_was_edited_by_hand_to_another_kind_is_named(tmp_path: Path):
+    run = Run.create(tmp_path / "run", {"experiment": "squares", "knobs": {}, "facts": {}})
+    good = run.configuration()
+    for name, value in [(name, 3) for name in good] + [("versions", {"segjax": 2}), ("loggers", ["wandb"])]:
+        run.write_json("run.json", good | {name: value})
+        with pytest.raises(ExperimentError, match=rf"run\.json is damaged \({name} is .*, and it must be .*\); put"):
+            run.configuration()
+    for row in ('{"train": {}}', '{"step": "x"}', '{"step": 1, "val": null}', '{"step": 1, "val": {"a": []}}'):
+        (run.path / "metrics.jsonl").write_text(row + "\n")
+        with pytest.raises(ExperimentError, match=r"metrics\.jsonl is damaged \((it has no step|.* must be .*)\); put"):
+            run.metrics()
+    for report in ({"test": {}}, {"test": None, "checkpoint": "last", "steps": 3}):
+        run.write_json("report.json", report)
+        with pytest.raises(ExperimentError, match=r"report\.json is damaged"):
+            run.report()

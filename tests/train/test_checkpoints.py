@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+
+from segjax.train.checkpoints import Checkpoints, read_variables
+from segjax.train.state import TrainState
+
+
+def test_random_keys_of_an_optimizer_and_a_model_come_back(tmp_path: Path):
+    class Noisy(nn.Module):
+        @nn.compact
+        def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
+            self.variable("noise", "key", lambda: jax.random.key(0, impl="rbg"))
+            return self.param("w", nn.initializers.ones, 3) * image
+
+    def state(seed: int) -> TrainState:
+        variables = {"params": {"w": jnp.ones(3)}, "noise": {"key": jax.random.key(seed, impl="rbg")}}
+        optimizer = optax.chain(optax.add_noise(0.1, 0.5, jax.random.key(seed)), optax.sgd(0.1))
+        return TrainState.initial(variables, optimizer, (), ema=True)
+
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(3, state(7), {"next_batch": 3, "image": (1, 1, 3)})
+    checkpoints.wait()
+    restored, progress = checkpoints.restore(3, state(0))
+    checkpoints.close()
+    assert progress["next_batch"] == 3
+    assert jax.tree.structure(restored) == jax.tree.structure(state(7))
+    keys = 0
+    for found, expected in zip(jax.tree.leaves(restored), jax.tree.leaves(state(7)), strict=True):
+        assert found.dtype == expected.dtype
+        if jnp.issubdtype(expected.dtype, jax.dtypes.prng_key):
+            found, expected, keys = jax.random.key_data(found), jax.random.key_data(expected), keys + 1
+        np.testing.assert_array_equal(found, expected)
+    variables, _ = read_variables(tmp_path / "checkpoints", Noisy(), 3)
+    assert variables["noise"]["key"] == jax.random.key(7, impl="rbg")
+    assert keys == 3  # the model's, its average and the optimizer's
