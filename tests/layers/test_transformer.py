@@ -32,8 +32,15 @@ def test_the_softmax_of_sixteen_bits_is_single_precision():
 
 def test_gelu_is_by_the_error_function():
     x = np.linspace(-4, 4, 101)
+    theirs = torch.from_numpy(x).requires_grad_()
+    (slope,) = torch.autograd.grad(F.gelu(theirs).sum(), theirs, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.sum(), theirs)
     with jax.enable_x64(True):
-        np.testing.assert_allclose(gelu(x), F.gelu(torch.from_numpy(x)), rtol=0, atol=1e-15)
+        found = gelu(x), jax.vmap(jax.grad(gelu))(x), jax.vmap(jax.hessian(gelu))(x)
+        for ours, expected in zip(found, (F.gelu(theirs), slope, curvature), strict=True):
+            np.testing.assert_allclose(ours, expected.detach(), rtol=0, atol=1e-15)
+    for dtype in (jnp.float32, jnp.bfloat16):  # the same bits as jax's
+        np.testing.assert_array_equal(gelu(jnp.array(x, dtype)), jax.nn.gelu(jnp.array(x, dtype), approximate=False))
 
 
 def test_layer_normalisation_bears_a_large_mean():
