@@ -1,5 +1,6 @@
 """One training step, as a pure function to be compiled."""
 
+import inspect
 from collections.abc import Sequence
 from functools import partial, reduce
 from typing import Any
@@ -37,7 +38,8 @@ def one_step(
     norm = optax.tree.norm(gradients)
     applied = jnp.isfinite(loss) & jnp.isfinite(norm)
 
-    updates, opt_state = experiment.optimizer.update(gradients, state.opt_state, state.params)
+    told = {"value": loss} if _asks_for_loss(experiment.optimizer) else {}
+    updates, opt_state = experiment.optimizer.update(gradients, state.opt_state, state.params, **told)
     after = state.replace(
         params=optax.apply_updates(state.params, updates), collections=collections, opt_state=opt_state
     )
@@ -153,6 +155,12 @@ def loss_of(
         share = batch["share"][0]
         loss = share * loss + (1 - share) * other
     return loss, ({**collections, **updated}, task.count(jax.lax.stop_gradient(outputs), batch))
+
+
+def _asks_for_loss(optimizer: optax.GradientTransformation) -> bool:
+    """Whether it takes `value`, by which some choose their rate, as `optax.contrib.reduce_on_plateau` does."""
+    taken = inspect.signature(optimizer.update).parameters.values()
+    return any(one.name == "value" or one.kind is one.VAR_KEYWORD for one in taken)
 
 
 def _moving_average(ema: Any, variables: Variables, decay: float, step: Array) -> Any:

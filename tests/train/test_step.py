@@ -33,8 +33,8 @@ class Plain(nn.Module):
         return nn.Conv(2, (3, 3), dtype=jnp.float32)(nn.relu(nn.Conv(4, (3, 3))(image / 255)))
 
 
-def steps(count: int, model: nn.Module = Plain(), **settings):
-    experiment = Experiment(model, DATA, losses.cross_entropy, optax.sgd(0.1, 0.9), steps=1, batch_size=6, **settings)
+def steps(count: int, model: nn.Module = Plain(), optimizer=optax.sgd(0.1, 0.9), **settings):
+    experiment = Experiment(model, DATA, losses.cross_entropy, optimizer, steps=1, batch_size=6, **settings)
     task = Segmentation(DATA)
     variables = model.init(KEY, BATCH["image"], train=False)
     state = TrainState.initial(variables, experiment.optimizer, task.zero(), ema=experiment.ema is not None)
@@ -55,6 +55,14 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole():
     assert_close(parts[-1].params, whole[-1].params)
     assert_close(parts[-1].tally, whole[-1].tally)
     assert float(jnp.abs(whole[-1].params["Conv_0"]["kernel"] - whole[0].params["Conv_0"]["kernel"]).max()) > 1e-3
+
+
+def test_an_optimizer_may_choose_its_rate_by_the_loss():
+    slower = optax.contrib.reduce_on_plateau(factor=0.5, patience=1, rtol=0.9)  # each loss is a plateau
+    found = steps(3, optimizer=optax.chain(optax.sgd(0.1), slower))
+    assert [float(state.opt_state[1].scale) for state in found] == [1, 1, 0.5, 0.25]
+    plain = steps(1, optimizer=optax.sgd(0.1))
+    assert_close(found[1].params, plain[1].params)
 
 
 @pytest.mark.parametrize("mapped", [False, True])
