@@ -1,6 +1,7 @@
 """Models in other runtimes, each compared with the model that it was made of."""
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -108,9 +109,10 @@ def kernel_types(file: Path, format: Format) -> set[str]:
     if format == "tflite":
         return {str(array.dtype) for array in weights.read(file).values() if array.ndim == 4}
     if format == "stablehlo":
-        kernel = next(leaf for leaf in jax.tree.leaves(segmenter()[1]) if leaf.ndim == 4)
-        names, content = ("float32", "float16", "bfloat16"), file.read_bytes()
-        return {name for name in names if kernel.astype(jax.numpy.dtype(name)).tobytes() in content}
+        program = jax.export.deserialize(bytearray(file.read_bytes())).mlir_module()
+        names = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
+        kernels = re.findall(r"constant dense<[^>]*> : tensor<3x3x\d+x\d+x(\w+)>", program)
+        return {names[kind] for kind in kernels}
     onnx = importlib.import_module("onnx")
     tensors = [each for each in onnx.load(file).graph.initializer if len(each.dims) == 4 and max(each.dims[2:]) > 1]
     return {str(onnx.helper.tensor_dtype_to_np_dtype(each.data_type)) for each in tensors} - {"int32"}  # of offsets
