@@ -84,7 +84,8 @@ def program_of(
         )
     variables = jax.tree.map(np.asarray, dict(variables))
     short = jax.tree.map(lambda x: x.ndim > 1 and x.dtype == np.float32 and dtype != "float32", variables)
-    kept = jax.tree.map(lambda x, is_short: x.astype(jnp.dtype(dtype)) if is_short else x, variables, short)
+    # jax's own arrays: it would widen those of numpy where the program is traced, and keep them wide.
+    kept = jax.tree.map(lambda x, is_short: jnp.asarray(x, dtype) if is_short else x, variables, short)
 
     def run(image: Array) -> Outputs:
         # Widened where the program runs, so that it holds what is short.
