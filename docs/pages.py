@@ -17,7 +17,8 @@ ROOMS = (
     "segjax", "segjax.ops", "segjax.ops.boxes", "segjax.layers", "segjax.upsampling", "segjax.level", "segjax.encoders",
     "segjax.decoders", "segjax.models", "segjax.weights", "segjax.losses", "segjax.metrics", "segjax.data",
     "segjax.drawing", "segjax.export", "segjax.serve", "segjax.inference", "segjax.tasks", "segjax.train",
-    "segjax.runs",
+    "segjax.runs", "segjax.cache", "segjax.errors", "segjax.compiling", "segjax.eigen", "segjax.flops",
+    "segjax.ops.meshes",
 )  # fmt: skip
 MOVED = {"README.md": "index.md"}
 """Pages of the repository that the site has under another name; all others keep their path, without docs/."""

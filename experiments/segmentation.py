@@ -172,7 +172,8 @@ def network(
         return models.Segmenter(num_classes, levels, decoder)
     if upsample is None:
         return models.Segmenter(num_classes, levels, decoders.named(decoder, block=block))
-    return models.Segmenter(num_classes, levels, decoders.named(decoder, block=block, upsample=climb), to_image=climb)
+    decoder = decoders.named(decoder, block=block, upsample=climb)
+    return models.Segmenter(num_classes, levels, decoder, to_image=upsampling.to_image(climb))
 
 
 def sum_of(names: tuple[MaskLoss, ...], class_weights: np.ndarray | None) -> Loss:

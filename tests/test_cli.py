@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 import segjax.data
 from segjax.cli import main
+from segjax.runs.names import names
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -149,6 +151,13 @@ def test_bad_input_gets_one_sentence(arguments: list[str], sentence: str, capsys
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("segjax: ")
     assert sentence in said
+
+
+@pytest.mark.parametrize("command", ["train", "launch", "sweep"])
+def test_help_names_every_experiment(command: str, capsys: pytest.CaptureFixture[str]):
+    assert main([command, "--help"]) == 0
+    said = re.findall(r"\w+", capsys.readouterr().out)
+    assert set(names()) <= set(said)
 
 
 def test_an_unknown_argument_is_named(capsys: pytest.CaptureFixture[str]):

@@ -1,6 +1,7 @@
 """What `import segjax` gives, and to whom."""
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -34,6 +35,10 @@ def test_editors_see_what_dir_names():
     seen = set(re.findall(r"import \w+ as (\w+)$", text, re.MULTILINE)) | {"train"}
     assert seen == segjax._MODULES | segjax._FUNCTIONS.keys()
     assert callable(importlib.import_module("segjax.train"))  # as they see it
+
+
+def test_training_shows_the_arguments_that_it_takes():
+    assert list(inspect.signature(segjax.train).parameters)[:2] == ["experiment", "out"]
 
 
 def test_importing_segjax_imports_none_of_its_rooms():

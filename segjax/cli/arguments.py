@@ -4,7 +4,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-SAVED = "a run folder, that of a saved model, or hub:OWNER/NAME"
+SAVED = (
+    "a run or a saved model: a folder, s3://BUCKET/RUN, gs://BUCKET/RUN, hub:OWNER/NAME, a file of torchvision's, or "
+    "hed, craft or selfie"
+)
 WHICH = "which checkpoint [the best where the experiment has patience, or the last]"
 SOFT_NMS = "lower the scores of boxes that better ones overlap"
 

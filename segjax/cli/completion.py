@@ -94,7 +94,7 @@ def experiments(command: argparse.ArgumentParser) -> Iterator[argparse.ArgumentP
     }
     paths = {"folder": FOLDER, "file": FILE}
     group = command.add_subparsers(metavar="EXPERIMENT")
-    for row in json.loads((_PACKAGE / "runs/knobs.json").read_text(encoding="utf-8")):
+    for row in _table():
         for name in row["names"]:
             experiment = group.add_parser(name, help=f"of {row['names'][0]}")
             for knob, said in row["knobs"].items():
@@ -105,3 +105,13 @@ def experiments(command: argparse.ArgumentParser) -> Iterator[argparse.ArgumentP
                 if "where" in said:
                     action.complete = paths[said["where"]]  # type: ignore[attr-defined]
             yield experiment
+
+
+def experiment_names() -> list[str]:
+    """The names of all experiments."""
+    return sorted(name for row in _table() for name in row["names"])
+
+
+def _table() -> list[dict[str, Any]]:
+    """What `python -m benchmarks.completion` wrote of the experiments."""
+    return json.loads((_PACKAGE / "runs/knobs.json").read_text(encoding="utf-8"))

@@ -23,7 +23,7 @@ EXTRAS = {
     "serve": "`segjax serve`",
     "geo": "large GeoTIFFs packed by JPEG, WebP or LERC",
     "micro": "OME-Zarr and Zarr",
-    "buckets": "packed sets in s3:// and gs://",
+    "buckets": "runs and packed sets in s3:// and gs://",
     "track": "`segjax predict --video IN --track`",
     "wandb": "`segjax train --log wandb`",
     "mlflow": "`segjax train --log mlflow`",
@@ -110,7 +110,8 @@ def _print(found: dict[str, Any]) -> None:
         said = f"missing: {', '.join(missing)}; `{install}` brings it" if missing else "all there"
         print(f"\nfor {EXTRAS[extra]}: {said}")
         print("  " + ", ".join(f"{name} {version}" for name, version in packages.items() if version is not None))
-    print(f"\nkept in {data_dir()}, all of which is fetched or made again where it is deleted:")
+    runs = ", but for what of runs/ is not in its bucket yet" if str(data_dir() / "runs") in found["caches"] else ""
+    print(f"\nkept in {data_dir()}, all of which is fetched or made again where it is deleted{runs}:")
     for folder, size in found["caches"].items():
         print(f"  {size / 2**20:8.1f} MiB  {folder}")
     if not found["caches"]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from segjax.cli.arguments import add, argument, count, count_or_auto, folder, seeds
-from segjax.cli.completion import FILE, FOLDER, Names, experiments
+from segjax.cli.completion import FILE, FOLDER, Names, experiment_names, experiments
 from segjax.cli.training import launch, new, sweep, train
 
 
@@ -17,7 +17,7 @@ def add_training(commands: Any, *, completing: bool) -> None:
         if completing:
             each = experiments(command)
         else:
-            said = "a name, such as land_cover, or a Python file"
+            said = f"a name ({', '.join(experiment_names())}), or a Python file"
             argument(command, "experiment", nargs="?", metavar="EXPERIMENT", help=said)
             each = ()
         for one in (command, *each):

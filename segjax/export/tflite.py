@@ -63,12 +63,14 @@ def stored_in(model: bytes, dtype: str) -> bytes:
     """The flatbuffer with the kernels of its convolutions and products in float16, which an op of its own widens.
 
     Raises:
-        ExportError: another type, of which LiteRT widens none.
+        ExportError: another type, of which LiteRT widens none, or flatbuffers is not installed.
     """
     if dtype != "float16":
         raise ExportError(f"TFLite stores kernels in float32 or float16, and LiteRT widens no {dtype}.")
-    import flatbuffers
-
+    try:
+        import flatbuffers
+    except ModuleNotFoundError as error:
+        raise ExportError("TFLite in float16 needs flatbuffers: `pip install 'segjax[export]'`.") from error
     schema = importlib.import_module("ai_edge_litert.schema_py_generated")
     made = schema.ModelT.InitFromPackedBuf(model, 0)
     (graph,), operators, kinds = made.subgraphs, schema.BuiltinOperator, schema.TensorType

@@ -3,6 +3,7 @@
 The room can be called, too: `segjax.train(experiment, out="runs/mine")`.
 """
 
+import inspect
 import sys
 from types import ModuleType
 
@@ -37,6 +38,7 @@ __all__ = [
 
 class _Room(ModuleType):
     __call__ = staticmethod(train_in)
+    __signature__ = inspect.signature(train_in)  # or editors take the experiment for a method's self
 
 
 sys.modules[__name__].__class__ = _Room

@@ -1,5 +1,6 @@
 """Scores of a model on a data set."""
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from jaxtyping import Array, Key, Num
 
 from segjax import compiling
 from segjax.data import Dataset, Source, test_batches
-from segjax.errors import DataError, UserError
+from segjax.errors import DataError, ExperimentError, UserError
 from segjax.tasks.task import Batch, Task
 from segjax.train import devices
 from segjax.train.experiment import Experiment
@@ -19,10 +20,21 @@ EvaluationStep = Callable[[Variables, Batch], Any]
 
 
 def initial_variables(model: nn.Module, image: Num[Any, "n h w c"], key: Key[Array, ""]) -> Variables:
-    """A model's variables before training; the same for the same key."""
+    """A model's variables before training; the same for the same key.
+
+    Raises:
+        ExperimentError: a part of segjax says that it cannot be what it is in this model, such as a max-unpooling
+            beside an encoder that does not pool.
+    """
     # It runs once: optimising the random numbers' code would take several times as long as running it.
     options = {"xla_backend_optimization_level": 0}
-    return jax.jit(lambda key: model.init(key, image, train=False), compiler_options=options)(key)
+    try:
+        return jax.jit(lambda key: model.init(key, image, train=False), compiler_options=options)(key)
+    except ValueError as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if not frame.f_globals["__name__"].startswith("segjax."):  # of jax, or of a model of the user's
+            raise
+        raise ExperimentError(str(error)) from error
 
 
 def make_evaluation_step(model: nn.Module, task: Task, placement: devices.Placement) -> EvaluationStep:

@@ -70,6 +70,20 @@ def named(upsample: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     return by_name(upsample, BY_NAME, "upsampler") if isinstance(upsample, str) else upsample
 
 
+def to_image(upsample: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """What climbs to the image where a decoder climbs by an upsampler: the same, or `Bilinear`.
+
+    It is `Bilinear` for `MaxUnpool`, `Fade` and `Sapa`, which read the level that they climb to: the image's own place
+    has neither indices nor features.
+
+    Examples:
+        >>> [upsampling.to_image(one).__name__ for one in (upsampling.DySample, upsampling.Fade)]
+        ['DySample', 'Bilinear']
+    """
+    kind = upsample.func if isinstance(upsample, partial) else upsample
+    return Bilinear if isinstance(kind, type) and issubclass(kind, (MaxUnpool, Fade, Sapa)) else upsample
+
+
 __all__ = [
     "BY_NAME",
     "Bilinear",
@@ -88,4 +102,5 @@ __all__ = [
     "bilinear_init",
     "icnr_init",
     "named",
+    "to_image",
 ]

@@ -36,6 +36,12 @@ def test_it_says_what_is_there_and_what_is_missing(
     said = capsys.readouterr().out
     assert "reads data: missing: grain; `pip install 'segjax[train]'` brings it\n" in said
     assert f"  {3:8.1f} MiB  {tmp_path / 'wheels'}\n" in said
+    assert f"kept in {tmp_path}, all of which is fetched or made again where it is deleted:\n" in said
+
+    (tmp_path / "runs").mkdir()  # of buckets, which may have been out of reach
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "made again where it is deleted, but for what of runs/ is not in its bucket yet:\n" in said
 
 
 def test_without_a_device_and_not_installed_it_says_so(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from segjax import encoders, losses, models, upsampling
 from segjax.data import Augment, Dataset
 from segjax.errors import ExperimentError
 from segjax.layers import Normalized, Standardized
+from segjax.models import summary
 from segjax.runs import read_experiment
 from segjax.tasks import Objects, Segmentation, SigmoidSegmentation
 from segjax.train import Recipe
@@ -140,6 +142,17 @@ def test_a_decoder_by_name_and_its_upsampler(name: str):
     params = variables_of(found.model)["params"]["model"]["decoder"]
     assert params["lateral1"]["conv1"]["kernel"].shape[-1] == 256
     assert params["up1"]  # which a climb by Nearest, the decoder's own, has no parameters for
+
+
+@pytest.mark.parametrize("upsample", ["max_unpool_of_skip", "fade", "sapa"])
+def test_what_reads_the_level_that_it_climbs_to_leaves_the_image_to_bilinear(upsample: str):
+    parts: dict[str, Any] = {"encoder": "mobilenet_v2", "decoder": "deeplabv3plus"}
+    found: Any = segjax.experiment("segmentation", data=squares(), **parts, upsample=upsample)
+    listed = summary.combination("deeplabv3plus", "mobilenet_v2", upsample)
+    for model, classes in ((found.model, 2), (listed, summary.NUM_CLASSES)):
+        run = partial(model.init_with_output, train=False)
+        logits, _ = jax.eval_shape(run, jax.random.key(0), jnp.zeros((1, 33, 47, 3)))
+        assert logits.shape == (1, 33, 47, classes)
 
 
 @pytest.mark.parametrize("decoder", ["unet", "dpt"])

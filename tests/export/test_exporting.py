@@ -16,7 +16,7 @@ import pytest
 from once import jit
 
 from segjax import decoders, encoders, models, upsampling, weights
-from segjax.export import Calibration, ExportError, Format, export_model, read_metadata
+from segjax.export import Calibration, ExportError, Format, export_model, read_metadata, tflite
 from segjax.export import exporting as module
 from segjax.export.process import run_alone
 from segjax.layers import ConvBlock, Normalized
@@ -262,3 +262,9 @@ def test_stablehlo_says_what_is_not_installed(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ExportError, match="StableHLO needs flatbuffers: `pip install"):
         export_model(model, variables, tmp_path / "model", "stablehlo", IMAGES, size=(32, 32))
     assert not any(tmp_path.iterdir())
+
+
+def test_tflite_of_16_bits_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    with pytest.raises(ExportError, match=r"needs flatbuffers: `pip install 'segjax\[export\]'`"):
+        tflite.stored_in(b"", "float16")

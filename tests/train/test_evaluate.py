@@ -9,14 +9,15 @@ import numpy as np
 import optax
 import pytest
 
-from segjax import losses
+from segjax import decoders, encoders, losses, models, upsampling
 from segjax.data import Dataset, Source
+from segjax.errors import ExperimentError
 from segjax.inference import predict_mask
 from segjax.layers import Standardized
 from segjax.metrics import mean_iou
 from segjax.train import Experiment
 from segjax.train.devices import Layout, Placement
-from segjax.train.evaluate import evaluate, make_evaluation_step, split_batches
+from segjax.train.evaluate import evaluate, initial_variables, make_evaluation_step, split_batches
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
@@ -50,3 +51,17 @@ def test_scores_are_those_of_what_is_predicted_whatever_the_batch(batch_size: in
     for record in records:
         np.add.at(counts, (record["mask"], predict_mask(model, variables, record["image"])), 1)
     assert scores["miou"] == pytest.approx(mean_iou(counts), abs=1e-9)
+
+
+def test_parts_that_do_not_fit_together_are_one_sentence_and_a_model_of_the_users_keeps_its_error():
+    class Torn(nn.Module):
+        @nn.compact
+        def __call__(self, image, *, train: bool):
+            raise ValueError("mine")
+
+    climb = decoders.UNetDecoder(upsample=upsampling.MaxUnpool)
+    image, key = np.zeros((1, 32, 32, 3), np.uint8), jax.random.key(0)
+    with pytest.raises(ExperimentError, match="MaxUnpool needs to know where a pooling"):
+        initial_variables(Standardized(models.Segmenter(3, encoders.mobilenet_v2(), climb)), image, key)
+    with pytest.raises(ValueError, match="mine"):
+        initial_variables(Standardized(Torn()), image, key)
