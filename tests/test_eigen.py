@@ -49,7 +49,7 @@ def test_who_chose_is_heard(before: str | None, after: str, monkeypatch: pytest.
 def test_a_jaxlib_that_may_not_know_the_option_is_not_given_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XLA_FLAGS", "")
     monkeypatch.delenv("XLA_FLAGS")
-    for version in ("0.11.0", "0.9.2", "1.0"):
+    for version in ("0.13.0", "0.9.2", "1.0"):
         monkeypatch.setattr(eigen, "version", lambda name, version=version: version)
         eigen.convolve_by_eigen()
     assert "XLA_FLAGS" not in os.environ
