@@ -73,7 +73,8 @@ def test_runs_of_other_scores_are_no_seeds_of_one(tmp_path: Path):
     for seed, scores in enumerate(({"miou": 0.25, "iou": {"red": 0.25}}, {"f1": 0.125, "iou": {"blue": 0.375}})):
         (tmp_path / str(seed)).mkdir()
         (tmp_path / str(seed) / "run.json").write_text(json.dumps({"knobs": {"seed": seed}}))
-        (tmp_path / str(seed) / "report.json").write_text(json.dumps({"test": scores}))
+        report = {"test": scores, "checkpoint": "last", "steps": 1}
+        (tmp_path / str(seed) / "report.json").write_text(json.dumps(report))
         (tmp_path / str(seed) / "metrics.jsonl").write_text("")
     page = tmp_path / "page.html"
     assert main(["report", str(tmp_path / "0"), str(tmp_path / "1"), "--out", str(page)]) == 0

@@ -170,7 +170,8 @@ def test_labels_that_overlap_stay_so_with_their_thresholds(squares: Path, tmp_pa
     )
     run = new_run(tmp_path / "run", read_experiment(str(squares)), {})
     assert about_run(run.path).thresholds == (0.5, 0.5)
-    run.write_json("report.json", {"test": {"threshold": {"ground": 0.25, "square": 0.75}}})
+    report = {"test": {"threshold": {"ground": 0.25, "square": 0.75}}, "checkpoint": "last", "steps": 1}
+    run.write_json("report.json", report)
     about = about_run(run.path)
     assert about.thresholds == (0.25, 0.75)
     model = Normalized(models.unet(2, 2, depth=1).clone(activation=nn.sigmoid), (0.3,) * 3, (0.3,) * 3)
