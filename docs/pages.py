@@ -29,8 +29,11 @@ PAGES = (
     "benchmarks/README.md",
     "benchmarks/upsampling/quick/report.md",
     "benchmarks/upsampling/pretrained_reduced/report.md",
+    "benchmarks/upsampling/pretrained_vgg16/report.md",
 )
-PICTURES = ("benchmarks/upsampling/quick/figures", "benchmarks/upsampling/pretrained_reduced/figures")
+PICTURES = tuple(
+    f"benchmarks/upsampling/{size}/figures" for size in ("quick", "pretrained_reduced", "pretrained_vgg16")
+)
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
 
 
