@@ -128,7 +128,7 @@ class _GroupNorm(_Promoting, nn.GroupNorm):
 class _InstanceNorm(_Promoting, nn.InstanceNorm):
     """Each channel of each image by itself."""
 
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:  # type: ignore[override]
         if x.shape[1:-1] == (1, 1) and not self.is_initializing():
             raise ExperimentError(
                 f"Instance normalisation of features of shape {x.shape} has one value a channel, which it would turn "

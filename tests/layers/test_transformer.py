@@ -36,7 +36,7 @@ def test_gelu_is_by_the_error_function():
     (slope,) = torch.autograd.grad(F.gelu(theirs).sum(), theirs, create_graph=True)
     (curvature,) = torch.autograd.grad(slope.sum(), theirs)
     with jax.enable_x64(True):
-        found = gelu(x), jax.vmap(jax.grad(gelu))(x), jax.vmap(jax.hessian(gelu))(x)
+        found = gelu(jnp.array(x)), jax.vmap(jax.grad(gelu))(x), jax.vmap(jax.hessian(gelu))(x)
         for ours, expected in zip(found, (F.gelu(theirs), slope, curvature), strict=True):
             np.testing.assert_allclose(ours, expected.detach(), rtol=0, atol=1e-15)
     for dtype in (jnp.float32, jnp.bfloat16):  # the same bits as jax's

@@ -1,4 +1,5 @@
 from functools import partial, reduce
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -59,7 +60,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole():
 
 def test_an_optimizer_may_choose_its_rate_by_the_loss():
     slower = optax.contrib.reduce_on_plateau(factor=0.5, patience=1, rtol=0.9)  # each loss is a plateau
-    found = steps(3, optimizer=optax.chain(optax.sgd(0.1), slower))
+    found: list[Any] = steps(3, optimizer=optax.chain(optax.sgd(0.1), slower))
     assert [float(state.opt_state[1].scale) for state in found] == [1, 1, 0.5, 0.25]
     plain = steps(1, optimizer=optax.sgd(0.1))
     assert_close(found[1].params, plain[1].params)
