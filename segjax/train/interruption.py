@@ -15,6 +15,10 @@ AGREE_EVERY = 1.0
 """Seconds between two times that several processes ask each other whether to stop."""
 
 
+_ONE_ASKS = 1.0
+"""Seconds in which SIGTERM is one request: Linux sends as many as a parent had threads when it was killed."""
+
+
 class Interrupted(Exception):
     """Training was asked to stop and has saved its state. `signal` says how it was asked."""
 
@@ -28,11 +32,12 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """While entered, the first Ctrl-C or SIGTERM only sets `signal`; a second one acts as it always does."""
+    """While entered, the first Ctrl-C or SIGTERM only sets `signal`; a later one acts as it always does."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self._before = {}
+        self._asked_at = 0.0
         self._agreed = False
         self._asked = 0
         self._interval = 1
@@ -78,8 +83,14 @@ class StopRequest:
         self._give_back()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        self._give_back()
+        now = time.monotonic()
+        if self.signal is None:
+            self.signal, self._asked_at = number, now
+            if number == signal.SIGINT:
+                self._give_back()
+        elif number == signal.SIGINT or now - self._asked_at > _ONE_ASKS:
+            self._give_back()
+            signal.raise_signal(number)
 
     def _give_back(self) -> None:
         for number, handler in self._before.items():
