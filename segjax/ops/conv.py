@@ -2,9 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
-from operator import index
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +10,7 @@ from jaxtyping import Array, Float
 
 from segjax.eigen import by_eigen
 from segjax.ops import depthwise, kernel_gradient, pointwise, regrouped, winograd
-from segjax.ops.geometry import ConvGeometry, Pair, extent, pair, symbolic
+from segjax.ops.geometry import ConvGeometry, Pair, extent, padding_pairs, pair, symbolic
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative
 from segjax.ops.precision import refuse_whole_numbers
@@ -114,14 +111,7 @@ def _pads(
         named = lax.padtype_to_pads(size, tuple(map(extent, taps, dilations)), strides, padding)
         rows, columns = ((int(low), int(high)) for low, high in named)
         return rows, columns
-    try:
-        sides: Any = (padding, padding) if isinstance(padding, Integral) else padding
-        (top, bottom), (left, right) = ((side, side) if isinstance(side, Integral) else side for side in sides)
-        return (index(top), index(bottom)), (index(left), index(right))
-    except (TypeError, ValueError):
-        raise ValueError(
-            f'padding must be "SAME", "VALID", an int or ((top, bottom), (left, right)), got {padding!r}.'
-        ) from None
+    return padding_pairs(padding, minimum=None, names='"SAME", "VALID"')  # a padding below 0 cuts the image
 
 
 def _check_output(x: Array, kernel: Array, geometry: ConvGeometry) -> None:

@@ -29,23 +29,29 @@ def symbolic(*lengths: Any) -> bool:
     return any(map(is_symbolic_dim, lengths))
 
 
-def pair(value: SupportsInt | Sequence[SupportsInt], name: str, minimum: int = 1) -> Pair:
+def pair(value: SupportsInt | Sequence[SupportsInt], name: str, minimum: int | None = 1) -> Pair:
     """Height and width from an int or a pair; `name` is the argument that a ValueError speaks of.
 
     Raises:
         ValueError: it is neither, or below the `minimum`.
     """
     values = (value, value) if isinstance(value, Integral) else value
-    if (
-        not isinstance(values, Sequence)
-        or [isinstance(v, Integral) and int(v) >= minimum for v in values] != [True] * 2
-    ):
-        raise ValueError(f"{name} must be an int or a pair of ints, each at least {minimum}, got {value!r}.")
+    if not (isinstance(values, Sequence) and len(values) == 2 and all(_fits(one, minimum) for one in values)):
+        least = "" if minimum is None else f", each at least {minimum}"
+        raise ValueError(f"{name} must be an int or a pair of ints{least}, got {value!r}.")
     return int(values[0]), int(values[1])
 
 
-def padding_pairs(padding: str | int | Sequence[int | Pair]) -> Padding:
+def _fits(value: Any, minimum: int | None) -> bool:
+    return isinstance(value, Integral) and (minimum is None or int(value) >= minimum)
+
+
+def padding_pairs(
+    padding: str | int | Sequence[int | Pair], minimum: int | None = 0, names: str = '"VALID"'
+) -> Padding:
     """((top, bottom), (left, right)) from "VALID", an int, a pair (rows, columns) of ints or a pair of pairs.
+
+    `names` are what the sentence says that an op takes besides.
 
     Raises:
         ValueError: it is none of these.
@@ -53,9 +59,9 @@ def padding_pairs(padding: str | int | Sequence[int | Pair]) -> Padding:
     if padding == "VALID":
         return (0, 0), (0, 0)
     if isinstance(padding, Sequence) and (isinstance(padding, str) or len(padding) != 2):
-        raise ValueError(f'padding must be "VALID", an int or ((top, bottom), (left, right)), got {padding!r}.')
+        raise ValueError(f"padding must be {names}, an int or ((top, bottom), (left, right)), got {padding!r}.")
     rows, columns = padding if isinstance(padding, Sequence) else (padding, padding)
-    return pair(rows, "padding", minimum=0), pair(columns, "padding", minimum=0)
+    return pair(rows, "padding", minimum), pair(columns, "padding", minimum)
 
 
 def extent(window: int, dilation: int) -> int:
