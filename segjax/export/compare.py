@@ -14,9 +14,9 @@ def largest_difference(
 
     A map of classes is compared with the probabilities that the model gives: by how much the class found is less
     probable there than the best one, which is nothing where two are equally so; and a label by how far its probability
-    is from the threshold, where it is on the other side of it. A box that one of both finds is
-    compared with the other's of its class that is nearest to it in place and score, as equal scores have no order; the
-    last ones, which others of the same score may have taken the places of, are left out.
+    is from the threshold, where it is on the other side of it. A box that one of both finds is compared with the
+    other's of its class that is nearest to it in place and score, as equal scores have no order; the last ones, which
+    others of the same score may have taken the places of, are left out.
 
     Args:
         expected: What the model gives: probabilities, and boxes with labels, scores and attributes.

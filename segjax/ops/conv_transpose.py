@@ -43,7 +43,7 @@ def conv_transpose(
 
     Raises:
         ValueError: shapes that do not fit, `output_padding` below neither the stride nor the dilation, a geometry with
-            no output, or two dtypes, or whole numbers.
+            no output, two dtypes, or whole numbers.
 
     How it runs: with strides (s, t) the output is s * t interleaved phases, each a convolution of stride 1 of `x` with
     every s-th and t-th tap. None multiplies the zeros that an input-dilated convolution is full of. Where a phase has

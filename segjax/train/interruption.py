@@ -37,7 +37,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal: int | None = None
         self._before = {}
-        self._asked_at = 0.0
+        self._signalled_at = 0.0
         self._agreed = False
         self._asked = 0
         self._interval = 1
@@ -85,10 +85,10 @@ class StopRequest:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if self.signal is None:
-            self.signal, self._asked_at = number, now
+            self.signal, self._signalled_at = number, now
             if number == signal.SIGINT:
                 self._give_back()
-        elif number == signal.SIGINT or now - self._asked_at > _ONE_ASKS:
+        elif number == signal.SIGINT or now - self._signalled_at > _ONE_ASKS:
             self._give_back()
             signal.raise_signal(number)
 
