@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from jax.test_util import check_grads
+from derivatives import check_derivatives
 from once import jit
 
 from segjax.ops import conv
@@ -69,7 +69,7 @@ def test_gradients_of_every_order():
 
     with jax.enable_x64(True):
         case = tuple(array.astype(np.float64) for array in arrays((1, 6, 5), 3))
-        check_grads(jax.jit(squares), case, order=2, modes=["rev"], atol=1e-6, rtol=1e-6)
+        check_derivatives(squares, *case)
 
 
 def test_a_mapped_axis_is_a_loop_over_it():

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from derivatives import check_derivatives
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from jax.test_util import check_grads
 from jax.typing import DTypeLike
 from once import jit
 
@@ -115,7 +115,7 @@ def test_gradients_of_first_and_second_order_by_finite_differences():
         x = jnp.asarray(noise(1, 3, 4, 2, dtype=np.float64))
         grid = jnp.asarray(np.random.default_rng(5).uniform(-1.3, 1.3, (1, 4, 3, 2)))
         assert squares(x, grid)[0].dtype == jnp.float64
-        check_grads(jax.jit(squares), (x, grid), order=2, modes=["rev"], atol=1e-5, rtol=1e-5, eps=1e-6)
+        check_derivatives(squares, x, grid, tolerance=1e-5)
 
 
 @pytest.mark.parametrize("add", [_add_by_sorting, _add_by_scatter])

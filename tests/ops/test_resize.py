@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from derivatives import check_derivatives
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from jax.test_util import check_grads
 from jax.typing import DTypeLike
 from once import jit
 
@@ -99,7 +99,7 @@ def test_gradients_of_first_and_second_order_by_finite_differences():
     with jax.enable_x64(True):
         x = jnp.asarray(noise(1, 3, 8, 1, dtype=np.float64))
         assert all(y.dtype == jnp.float64 for y in squares(x))
-        check_grads(jax.jit(squares), (x,), order=2, modes=["rev"], atol=1e-6, rtol=1e-6)
+        check_derivatives(squares, x)
 
 
 @pytest.mark.parametrize(("method", "align_corners"), METHODS)
