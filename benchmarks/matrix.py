@@ -33,25 +33,29 @@ SIZE = (65, 97)
 HEAD = """# Decoders, encoders, upsamplers
 
 `python -m benchmarks.matrix`: every decoder on one encoder of every family, with every upsampler as its `upsample`, on
-an image of {rows}x{columns} in training, by shapes alone (`jax.eval_shape`). Families whose levels are alike in
-strides, indices and tokens are computed once. A cell says how many of the {count} upsamplers run; what does not is
-below, with the sentence that it gives.
+an image of {rows}x{columns} in training, by shapes alone (`jax.eval_shape`), as `segjax train` puts them together:
+with `upsampling.places`. Families whose levels are alike in strides, indices and tokens are computed once. A cell says
+how many of the {count} upsamplers run; what does not is below, with the sentence that it gives.
 """
 
 
 KEYS = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
 
 
+IMAGE = jax.ShapeDtypeStruct((2, *SIZE, 3), jnp.float32)
+
+
 def levels_of(encoder: str) -> tuple[Level, ...]:
-    """Shapes of what a decoder takes from an encoder by name."""
-    image = jax.ShapeDtypeStruct((2, *SIZE, 3), jnp.float32)
+    """Shapes of what an encoder by name gives."""
     run = partial(encoders.BY_NAME[encoder]().init_with_output, train=True)
-    return from_image(jax.eval_shape(run, KEYS, image)[0], image)  # type: ignore[arg-type]
+    return jax.eval_shape(run, KEYS, IMAGE)[0]  # type: ignore[return-value]
 
 
 def refused(decoder: str, upsample: str, levels: tuple[Level, ...]) -> str | None:
     """Why a decoder with an upsampler does not run on an encoder's levels; None where it does."""
-    made = decoders.named(decoder, upsample=upsampling.BY_NAME[upsample])
+    climb = upsampling.BY_NAME[upsample]
+    made = decoders.named(decoder, upsample=climb)
+    levels = from_image(levels, IMAGE, upsampling.places(climb))  # type: ignore[arg-type]
     try:
         found = jax.eval_shape(partial(made.init_with_output, train=True), KEYS, levels)[0]
     except ValueError as error:

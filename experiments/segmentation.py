@@ -169,11 +169,11 @@ def network(
     levels = encoders.named(encoder or plain, dtype=recipe.dtype, remat=recipe.remat)
     if decoder is None:
         decoder = UNetDecoder(upsample=climb, block=block, skips=skips and family == "unet")
-        return models.Segmenter(num_classes, levels, decoder)
+        return models.Segmenter(num_classes, levels, decoder, places=upsampling.places(climb))
     if upsample is None:
         return models.Segmenter(num_classes, levels, decoders.named(decoder, block=block))
-    decoder = decoders.named(decoder, block=block, upsample=climb)
-    return models.Segmenter(num_classes, levels, decoder, to_image=upsampling.to_image(climb))
+    decoder, last = decoders.named(decoder, block=block, upsample=climb), upsampling.to_image(climb)
+    return models.Segmenter(num_classes, levels, decoder, to_image=last, places=upsampling.places(climb))
 
 
 def sum_of(names: tuple[MaskLoss, ...], class_weights: np.ndarray | None) -> Loss:

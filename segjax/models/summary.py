@@ -57,8 +57,8 @@ def combination(decoder: str, encoder: str, upsample: str | None = None) -> Segm
     if upsample is None:
         return Segmenter(NUM_CLASSES, encoders.named(encoder), decoders.named(decoder))
     climb = upsampling.named(upsample)
-    made = decoders.named(decoder, upsample=climb)
-    return Segmenter(NUM_CLASSES, encoders.named(encoder), made, to_image=upsampling.to_image(climb))
+    made, last = decoders.named(decoder, upsample=climb), upsampling.to_image(climb)
+    return Segmenter(NUM_CLASSES, encoders.named(encoder), made, to_image=last, places=upsampling.places(climb))
 
 
 def listed() -> dict[str, list[Mapping[str, Any]]]:

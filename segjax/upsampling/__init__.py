@@ -80,8 +80,24 @@ def to_image(upsample: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         >>> [upsampling.to_image(one).__name__ for one in (upsampling.DySample, upsampling.Fade)]
         ['DySample', 'Bilinear']
     """
+    return Bilinear if _reads_level(upsample) else upsample
+
+
+def places(upsample: Callable[..., nn.Module]) -> tuple[int, ...]:
+    """The strides, finer than any level of an encoder, that a decoder climbs over by an upsampler: `(1,)`, or none.
+
+    None for those that read the level that they climb to: such a decoder ends at the encoder's finest level.
+
+    Examples:
+        >>> [upsampling.places(one) for one in (upsampling.DySample, upsampling.Fade)]
+        [(1,), ()]
+    """
+    return () if _reads_level(upsample) else (1,)
+
+
+def _reads_level(upsample: Callable[..., nn.Module]) -> bool:
     kind = upsample.func if isinstance(upsample, partial) else upsample
-    return Bilinear if isinstance(kind, type) and issubclass(kind, (MaxUnpool, Fade, Sapa)) else upsample
+    return isinstance(kind, type) and issubclass(kind, (MaxUnpool, Fade, Sapa))
 
 
 __all__ = [
@@ -102,5 +118,6 @@ __all__ = [
     "bilinear_init",
     "icnr_init",
     "named",
+    "places",
     "to_image",
 ]

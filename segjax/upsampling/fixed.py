@@ -78,7 +78,8 @@ class MaxUnpool(Upsampling):
         if indices is None and self.of_skip:
             raise ValueError(
                 f"MaxUnpool needs to know where a pooling below the level of stride {to.stride} found its maxima, but "
-                "it has neither indices nor features: end the climb before it, as UNetDecoder's finest_stride does."
+                "it has neither indices nor features: end the climb before it, as finest_stride or Segmenter's "
+                "places=() do."
             )
         if indices is None:
             raise ValueError(

@@ -96,7 +96,7 @@ def _guide(to: Level, x: Float[Array, "n h w c"], upsampler: Upsampling) -> Floa
     if to.features is None:
         raise ValueError(
             f"{type(upsampler).__name__} is guided by the features of the level that it climbs to, but the level of "
-            f"stride {to.stride} has none: end the climb before it, as UNetDecoder's finest_stride does."
+            f"stride {to.stride} has none: end the climb before it, as finest_stride or Segmenter's places=() do."
         )
     return to.features.astype(x.dtype)
 

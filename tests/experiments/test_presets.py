@@ -144,11 +144,13 @@ def test_a_decoder_by_name_and_its_upsampler(name: str):
     assert params["up1"]  # which a climb by Nearest, the decoder's own, has no parameters for
 
 
-@pytest.mark.parametrize("upsample", ["max_unpool_of_skip", "fade", "sapa"])
-def test_what_reads_the_level_that_it_climbs_to_leaves_the_image_to_bilinear(upsample: str):
-    parts: dict[str, Any] = {"encoder": "mobilenet_v2", "decoder": "deeplabv3plus"}
+@pytest.mark.parametrize(
+    ("upsample", "decoder"), [("max_unpool_of_skip", "deeplabv3plus"), ("fade", "unetplusplus"), ("sapa", None)]
+)
+def test_what_reads_the_level_that_it_climbs_to_leaves_the_image_to_bilinear(upsample: str, decoder: str | None):
+    parts: dict[str, Any] = {"encoder": "mobilenet_v2", "decoder": decoder}
     found: Any = segjax.experiment("segmentation", data=squares(), **parts, upsample=upsample)
-    listed = summary.combination("deeplabv3plus", "mobilenet_v2", upsample)
+    listed = summary.combination(decoder or "unet", "mobilenet_v2", upsample)
     for model, classes in ((found.model, 2), (listed, summary.NUM_CLASSES)):
         run = partial(model.init_with_output, train=False)
         logits, _ = jax.eval_shape(run, jax.random.key(0), jnp.zeros((1, 33, 47, 3)))

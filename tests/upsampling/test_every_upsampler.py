@@ -359,7 +359,7 @@ def test_guided_upsamplers_have_the_papers_parameters():
 
 @pytest.mark.parametrize("name", ["fade", "sapa"])
 def test_guided_upsamplers_climb_to_features_alone(name):
-    with pytest.raises(ValueError, match=r"stride 1 has none: end the climb before it, as UNetDecoder's finest_stride"):
+    with pytest.raises(ValueError, match=r"stride 1 has none: end the climb before it, as finest_stride or"):
         jax.eval_shape(BY_NAME[name]().init, KEY, X, place(5, 7))
 
 
