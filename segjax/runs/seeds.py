@@ -66,6 +66,16 @@ def refuse_seed(arguments: Sequence[str], seeds: Sequence[int] | None) -> None:
         raise ExperimentError("The knob seed and --seeds say the same; leave one of them out.")
 
 
+def refuse_run(folder: Path) -> None:
+    """Refuse a folder for several runs that is a run itself.
+
+    Raises:
+        ExperimentError: it is.
+    """
+    if (folder / "run.json").exists():
+        raise ExperimentError(f"{folder} is a run itself: give --out another name for a folder of several.")
+
+
 def create_runs(path: Path | None, file: ExperimentFile, knobs: Knobs, seeds: Sequence[int]) -> list[Run]:
     """A new folder with a run folder `seed<n>` for each seed.
 
@@ -78,6 +88,7 @@ def create_runs(path: Path | None, file: ExperimentFile, knobs: Knobs, seeds: Se
     if len(set(seeds)) < len(seeds):
         raise ExperimentError(f"The seeds {', '.join(map(str, seeds))} are not different; name each once.")
     made = path or default_folder(file.name)
+    refuse_run(made)
     try:
         return [new_run(made / f"seed{seed}", file, knobs | {"seed": seed}) for seed in seeds]
     except UserError:

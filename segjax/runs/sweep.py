@@ -15,7 +15,7 @@ from segjax.errors import DataError, ExperimentError
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
 from segjax.runs.knobs import Knobs, located
 from segjax.runs.run import default_folder, experiment_of, new_run
-from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs, refuse_seed
+from segjax.runs.seeds import Interval, as_json, create_runs, intervals, open_runs, refuse_run, refuse_seed
 from segjax.train.run import Run
 from segjax.whole import write_whole
 
@@ -74,6 +74,7 @@ class Sweep:
                     "way, or leave it to a sweep of its own."
                 )
         out = out or default_folder(file.name)
+        refuse_run(out)
         combinations = [Combination(out / folder, *one) for folder, one in found.items()]
         return cls(file, out, seeds, combinations)
 
@@ -150,7 +151,7 @@ def report(sweep: Sweep, failed: dict[Path, str]) -> str:
     headline = _headline(open_runs(finished[0].folder)[0]) if finished else ""
     table = _table(rows, headline, sweep.seeds)
     out = sweep.out
-    (out / "results.jsonl").write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
+    write_whole(out / "results.jsonl", "".join(json.dumps(row, default=str) + "\n" for row in rows))
     write_whole(out / "sweep.md", f"# {sweep.file.name}: {len(finished)} of {len(rows)} combinations\n\n{table}")
     if finished:
         _draw(out, [row for row in rows if "test" in row], headline)

@@ -135,6 +135,18 @@ def test_a_wrong_sweep_is_refused_before_anything_starts(
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.parametrize("several", [["sweep", "--width", "4,8"], ["train", "--seeds", "0,1"]])
+def test_several_runs_are_not_written_into_one(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], several: list[str]
+):
+    (tmp_path / "run.json").write_text("{}")
+    there = sorted(tmp_path.iterdir())
+    command, *knobs = several
+    assert main([command, str(squares), *knobs, "--out", str(tmp_path)]) == 1
+    assert "is a run itself: give --out another name" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == there
+
+
 def test_a_sweep_goes_on_with_its_own_file_and_its_own_seeds(squares: Path, tmp_path: Path):
     def plan(*seeds: int) -> Sweep:
         return Sweep.plan(squares, ["--width", "4,5"], tmp_path / "sweep", seeds or None)
