@@ -46,6 +46,11 @@ def _of_equation(equation: Any) -> int:
             return _of_form(form, by, *((x.shape, x.dtype) for x in (*ins[:by], out, *ins[by:])))
         case "scan":
             return fields["length"] * sum(map(flops_of, _inside(fields)))
+        case "shard_map":
+            manual = next(
+                axes for name, axes in fields.items() if name.endswith("manual_axes")
+            )  # newly, since jax 0.10
+            return math.prod(fields["mesh"].shape[axis] for axis in manual) * sum(map(flops_of, _inside(fields)))
         case "cond":
             return max(map(flops_of, _inside(fields)))
     return sum(map(flops_of, _inside(fields)))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import jax
@@ -16,8 +17,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from segjax.compiling import compiler_options, jit
 from segjax.errors import ExperimentError
 from segjax.flops import flops_of
-from segjax.layers.norm import BATCH_NORMS
 from segjax.memory import advice_where_it_runs_out
+from segjax.train.by_device import as_one_batch
 
 Tree = TypeVar("Tree")
 Strategy = Literal["jit", "pmap"]
@@ -102,7 +103,7 @@ class Placement:
         """The step `(states, batches, keys) -> states` for this placement, compiled; its first argument is used up.
 
         It takes as many steps as the layout has in a call. Its keyword `axis` is the mapped axis that the batch is
-        split over, None under `jit`.
+        split over under `pmap`, its keyword `mesh` the devices under `jit`.
         """
         began = time.perf_counter()
         if self.layout.strategy == "pmap":
@@ -111,7 +112,8 @@ class Placement:
             run = lambda states, batches, keys: compiled(states, self._cut(batches), keys)  # noqa: E731
             jaxpr = jax.make_jaxpr(step)(states, batches, keys)
         else:
-            jitted = jit(step, self.platform, donate_argnums=0, out_shardings=self.state_shardings(states))
+            on_mesh, shardings = partial(step, mesh=self.mesh), self.state_shardings(states)
+            jitted = jit(on_mesh, self.platform, donate_argnums=0, out_shardings=shardings)
             traced = jitted.trace(states, batches, keys)
             run = compiled = traced.lower().compile()
             jaxpr = traced.jaxpr
@@ -119,7 +121,7 @@ class Placement:
 
     def _pmap(self, step: Callable[..., Any]) -> Any:
         def mapped(states: Any, batches: Any, keys: Any) -> Any:
-            with nn.intercept_methods(_as_one_batch):
+            with nn.intercept_methods(as_one_batch):
                 return step(states, batches, keys, axis="data")
 
         devices = list(self.mesh.devices.flat)
@@ -248,16 +250,3 @@ def _chosen(layout: Layout, devices: list[jax.Device] | None) -> list[jax.Device
         if sum(other.process_index == device.process_index for other in chosen) < layout.devices:
             chosen.append(device)
     return chosen
-
-
-def _as_one_batch(call: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
-    """Make batch normalisation and dropout those of the whole batch, whoever wrote the model."""
-    module = context.module
-    if isinstance(module, BATCH_NORMS) and module.axis_name is None:
-        object.__setattr__(module, "axis_name", "data")
-    if isinstance(module, nn.Dropout) and context.method_name == "__call__":
-        # The key is the same on every device: draw for the whole batch, as one program over it does, and take a share.
-        x, *rest = arguments
-        whole = call(jnp.ones((x.shape[0] * jax.lax.axis_size("data"), *x.shape[1:]), x.dtype), *rest, **keywords)
-        return x * jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index("data") * x.shape[0], x.shape[0])
-    return call(*arguments, **keywords)

@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Key
 
 from segjax.tasks.task import Batch, Task
 from segjax.train.augmented import augmented
+from segjax.train.by_device import apply_by_device, copies, is_real, mean_over_devices, total_of_copies
 from segjax.train.experiment import Experiment
 from segjax.train.state import Skipped, Tally, TrainState, Variables
 
@@ -27,14 +29,16 @@ def one_step(
     experiment: Experiment,
     task: Task,
     axis: str | None = None,
+    mesh: Mesh | None = None,
 ) -> TrainState:
     """The state after one batch.
 
     Where the loss or the gradient is not finite, the step is counted and nothing else changes. `axis` names the mapped
     axis that the batch is split over, where there is one; loss, gradient and counts are then those of the whole batch.
+    On a `mesh` whose axis `data` alone splits it, the gradients of a batch in parts are summed over devices once.
     """
     parts = parts_of(batch, jax.random.fold_in(key, state.step), experiment, axis)
-    loss, gradients, collections, counts = _accumulate(state, parts, experiment, task, axis)
+    loss, gradients, collections, counts = _accumulate(state, parts, experiment, task, axis, mesh)
     norm = optax.tree.norm(gradients)
     applied = jnp.isfinite(loss) & jnp.isfinite(norm)
 
@@ -68,13 +72,14 @@ def several_steps(
     task: Task,
     unrolled: bool,
     axis: str | None = None,
+    mesh: Mesh | None = None,
 ) -> TrainState:
     """The state after some batches of one size, a step each, as `one_step` takes them.
 
     More than one are a loop in the program, or `unrolled` one after the other, as XLA:CPU runs a convolution's
     gradient a hundred times slower inside a loop.
     """
-    step = partial(one_step, key=key, experiment=experiment, task=task, axis=axis)
+    step = partial(one_step, key=key, experiment=experiment, task=task, axis=axis, mesh=mesh)
     if unrolled or len(batches) == 1:
         return reduce(step, batches, state)
     stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *batches)
@@ -104,6 +109,7 @@ def _accumulate(
     experiment: Experiment,
     task: Task,
     axis: str | None,
+    mesh: Mesh | None,
 ) -> tuple[Array, Any, Any, Any]:
     """Loss, gradient, changed collections and counts of a batch that is worked through in parts.
 
@@ -111,6 +117,9 @@ def _accumulate(
     """
     count = len(parts)
     collections = state.collections
+    if mesh is not None and (count == 1 or mesh.shape["data"] < mesh.size or mesh.size == 1):
+        mesh = None
+    params = state.params if mesh is None else copies(state.params, mesh)
     total: Any = None
     for part, key in parts:
         if total is not None:
@@ -122,14 +131,16 @@ def _accumulate(
             part = {name: x + wrong.astype(x.dtype) if name == "image" else x for name, x in part.items()}
         gradient_of = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (collections, counts)), gradients = gradient_of(
-            state.params, collections, part, key, experiment, task, axis
+            params, collections, part, key, experiment, task, axis, mesh
         )
         added = (loss / count, jax.tree.map(lambda g: g / count, gradients)) if count > 1 else (loss, gradients)
         total = (*added, counts) if total is None else jax.tree.map(jnp.add, total, (*added, counts))
     loss, gradients, counts = total
+    if mesh is not None:
+        gradients = total_of_copies(gradients)
     if axis is not None:
         gradients = jax.lax.pmean(gradients, axis)
-        collections = jax.tree.map(lambda x: jax.lax.pmean(x, axis) if _is_real(x) else x, collections)
+        collections = mean_over_devices(collections, axis)
     return loss, gradients, collections, counts
 
 
@@ -141,11 +152,21 @@ def loss_of(
     experiment: Experiment,
     task: Task,
     axis: str | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[Float[Array, ""], tuple[Any, Any]]:
-    """The loss of a part of a batch, with the collections that it changes and what the task counts."""
-    outputs, updated = experiment.model.apply(
-        {"params": params, **collections}, batch["image"], train=True, mutable=list(collections), rngs={"dropout": key}
-    )
+    """The loss of a part of a batch, with the collections that it changes and what the task counts.
+
+    On a mesh `params` are copies, one for each of its devices.
+    """
+
+    def apply(params: Any, collections: Any, images: Array, key: Array) -> Any:
+        rngs = {"dropout": key}
+        return experiment.model.apply(
+            {"params": params, **collections}, images, train=True, mutable=list(collections), rngs=rngs
+        )
+
+    applied = apply if mesh is None else apply_by_device(apply, mesh)
+    outputs, updated = applied(params, collections, batch["image"], key)
     if axis is not None:
         # A loss is not always the mean of its parts: ignored pixels and Dice's sums belong to the whole batch.
         outputs, batch = jax.tree.map(lambda x: jax.lax.all_gather(x, axis, axis=0, tiled=True), (outputs, dict(batch)))
@@ -169,12 +190,8 @@ def _moving_average(ema: Any, variables: Variables, decay: float, step: Array) -
     What is no real number, such as a count, is as it is now.
     """
     decay = jnp.minimum(decay, (1 + step) / (10 + step))  # type: ignore[assignment]
-    average = lambda old, new: decay * old + (1 - decay) * new if _is_real(new) else new  # noqa: E731
+    average = lambda old, new: decay * old + (1 - decay) * new if is_real(new) else new  # noqa: E731
     return jax.tree.map(average, ema, dict(variables))
-
-
-def _is_real(x: Array) -> bool:
-    return jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def _where(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -125,12 +126,10 @@ class Team:
     def _compile(self, experiment: Experiment) -> Program:
         task, count = self._task, self.placement.layout.steps_per_call
         unrolled = self.placement.platform == "cpu"
+        several = partial(several_steps, experiment=experiment, task=task, unrolled=unrolled)
 
-        def step(states: Any, batches: Any, keys: Any, axis: str | None = None) -> Any:
-            return tuple(
-                several_steps(*one, experiment=experiment, task=task, unrolled=unrolled, axis=axis)
-                for one in zip(states, batches, keys, strict=True)
-            )
+        def step(states: Any, batches: Any, keys: Any, **devices: Any) -> Any:
+            return tuple(several(*one, **devices) for one in zip(states, batches, keys, strict=True))
 
         batches = []
         for member in self.training:

@@ -1,7 +1,7 @@
 """Run by test_device_layouts.py: a few steps of one experiment under some layouts, and what comes out, as .npz files.
 
 `python layouts.py FOLDER LAYOUT,LAYOUT [PROCESS COUNT PORT]`. A layout whose name begins with float32 computes in
-that, any other in float64.
+that, any other in float64; one whose name ends in parts works through a batch of 16 in two.
 """
 
 import dataclasses
@@ -40,6 +40,8 @@ LAYOUTS = {
     "one_of_few": (Layout(devices=1), FEW, None),
     "eight": (Layout(), FEW, None),
     "zero": (Layout(shard_optimizer=True), FEW, None),
+    "one_in_parts": (Layout(devices=1), FEW, None),
+    "eight_in_parts": (Layout(), FEW, None),
     "float32_one": (Layout(devices=1), FEW, None),
     "float32_space": (Layout(space=2), FEW, None),
     "float32_pmap": (Layout(strategy="pmap"), FEW, None),
@@ -103,13 +105,16 @@ def main(folder: str, names: str, *processes: str) -> None:
     def steps(name: str, dtype: str) -> None:
         layout, upsamplers, augment = LAYOUTS[name]
         model, variables = start(tuple(upsamplers), dtype)
-        experiment = Experiment(model, data, loss, optimizer, steps=2, batch_size=8, ema=0.9)
+        count = 2 if name.endswith("parts") else 1
+        experiment = Experiment(model, data, loss, optimizer, steps=2, batch_size=8 * count, ema=0.9, accumulate=count)
         if augment is not None:
             experiment = dataclasses.replace(experiment, augment=augment, augment_on="device")
         state = jax.device_get(TrainState.initial(variables, optimizer, task.zero(), ema=True))
         step = partial(one_step, experiment=experiment, task=task)
-        placement = Placement(layout, 8)
-        placed, on_devices = placement.state(state), placement.batch(mine)
+        placement = Placement(layout, 8 * count)
+        # Records that differ, or the gradient of a part would be that of the other.
+        records = {k: np.concatenate([v, v[::-1]])[: len(v) * count] for k, v in mine.items()}
+        placed, on_devices = placement.state(state), placement.batch(records)
         program = placement.compile(step, placed, on_devices, placement.replicate(key))
         found = {}
         for number in (1, 2):

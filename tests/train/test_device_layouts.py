@@ -25,6 +25,7 @@ REFERENCES = {
     "space": "one",
     "eight": "one_of_few",
     "zero": "one_of_few",
+    "eight_in_parts": "one_in_parts",
     "pmap": "one_augmented",
     "processes": "one_augmented",
 }
@@ -57,8 +58,9 @@ def read(folder: Path, layout: str) -> tuple[dict[str, np.ndarray], dict[str, An
 
 
 def test_every_layout_gives_the_loss_gradients_statistics_and_scores_of_one_device(tmp_path: Path):
+    in_float64 = "one_of_few,eight,zero,one_in_parts,eight_in_parts,one_augmented,pmap"
     in_float32 = "float32_one,float32_space,float32_pmap"
-    alone = start(tmp_path, f"one,space,one_of_few,eight,zero,one_augmented,pmap,{in_float32}")
+    alone = start(tmp_path, f"one,space,{in_float64},{in_float32}")
     wait([*alone, *start(tmp_path, "processes", processes=2)])
     facts = {}
     for layout, reference in REFERENCES.items():
@@ -71,13 +73,14 @@ def test_every_layout_gives_the_loss_gradients_statistics_and_scores_of_one_devi
             error = f"{name} of {layout}"
             np.testing.assert_allclose(found[name] / scale, value / scale, atol=1e-10, rtol=0, err_msg=error)
 
-    moved = _moved(facts["eight"]["text"])
-    assert moved.keys() == {"all-reduce"}
     expected, _ = read(tmp_path, "one_of_few")
     params = sum(x.nbytes for name, x in expected.items() if name.startswith("1['params']"))
     statistics = sum(x.nbytes for name, x in expected.items() if name.startswith("1['batch_stats']"))
-    # The gradient once, the sums of batch normalisation and of its gradient, and a few scalars and counts.
-    assert params <= moved["all-reduce"] <= params + 4 * statistics + 2000
+    for layout, parts in (("eight", 1), ("eight_in_parts", 2)):
+        moved = _moved(facts[layout]["text"])
+        assert moved.keys() == {"all-reduce"}
+        # The gradient once, the sums of batch normalisation and of its gradient, and a few scalars and counts.
+        assert params <= moved["all-reduce"] <= params + parts * (4 * statistics + 2000), layout
 
     assert facts["zero"]["own"] < 0.2 * facts["zero"]["everything"]  # an eighth, and what eight does not divide
 
