@@ -42,5 +42,5 @@ def test_random_keys_of_an_optimizer_and_a_model_come_back(tmp_path: Path):
     assert variables["noise"]["key"] == jax.random.key(7, impl="rbg")
     assert keys == 3  # the model's, its average and the optimizer's
     shutil.rmtree(tmp_path / "checkpoints" / "3" / "ema")
-    with pytest.raises(ExperimentError, match="checkpoints/3 is damaged .*ema.*; delete that folder"):
+    with pytest.raises(ExperimentError, match=r"checkpoints/3 is damaged .*ema.*; delete that folder"):
         read_variables(tmp_path / "checkpoints", Noisy(), 3)
