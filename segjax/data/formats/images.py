@@ -67,7 +67,7 @@ def read_raster(path: FilePath, *, bands: tuple[int, ...] | None = None, data: b
         if is_array_file(start):
             return raster(read_array(stream, name), name).bands(bands, name)
         pages = tiff_pages(stream, name)
-        if pages and (not pages[0].plain or sum(page.is_image for page in pages) > 1):
+        if pages and (not pages[0].for_pillow or sum(page.is_image for page in pages) > 1):
             return _tiff(stream, pages, name).bands(bands, name)
         with open_image(stream, name, pages) as image:
             if ";16" in str(image.tile):

@@ -85,9 +85,9 @@ def decode_mask(
         pages = tiff_pages(stream, name)
         if is_array_file(start):
             return _label_array(read_array(stream, name), path)
-        if pages and (not pages[0].plain or pages[0].counts_from_white):
+        if pages and (not pages[0].for_pillow or pages[0].counts_from_white):
             page = pages[0]
-            stored = upright_pixels(tiff.read_pixels(stream, page, name), page.number(tiff.ORIENTATION))
+            stored = upright_pixels(page.labels(tiff.read_pixels(stream, page, name)), page.number(tiff.ORIENTATION))
             return _label_array(stored[..., :-1] if page.has_alpha else stored, path, page.nodata)
         with open_image(stream, name, pages) as image:
             if ";16" in str(image.tile) and not image.mode.startswith("I"):
