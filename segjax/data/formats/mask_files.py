@@ -106,6 +106,8 @@ def other_colour(path: FilePath, numbers: UInt[np.ndarray, " n"], colours: Colou
         if is_array_file(stream.read(12)):
             return None
         stream.seek(0)
+        if (pages := tiff_pages(stream, shown(path))) and not pages[0].for_pillow:
+            return None  # it is of numbers, which Pillow may not know
         with read_header(stream, shown(path)) as image:
             palette = image.getpalette("RGB") if image.mode == "P" else None
     for number in numbers.tolist() if palette else ():

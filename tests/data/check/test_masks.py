@@ -289,6 +289,20 @@ def test_a_palette_in_another_order_than_the_classes_is_named(make_folder, save)
     assert re.search(r"b\.png has a palette that draws number \d in #[0f]{6}, which classes\.txt gives to", sentence)
 
 
+def test_numbers_that_pillow_does_not_know_have_no_palette(make_folder, save):
+    root = make_folder("abcdefgh")
+    save(root / "classes.txt", "soil #000000\nroot #ff0000\nstone #00ff00\n")
+    for path, (dtype, how) in zip(
+        sorted((root / "masks").iterdir()),
+        (("f8", {}), ("i1", {}), ("u1", {"bits": 3}), ("u1", {"order": ">", "big": True})),
+        strict=False,
+    ):
+        labels = np.asarray(Image.open(path))[..., None].astype(dtype)
+        path.unlink()
+        save(path.with_suffix(".tif"), tiff_file(labels, **how))
+    assert check(root).problems == ()
+
+
 def test_masks_that_are_saved_grey_and_in_colours_are_read_alike(make_folder, save):
     root = make_folder()
     raw = {}
