@@ -369,7 +369,7 @@ def test_the_report_is_printed_with_names_as_they_are(make_folder, save):
     assert "segjax layout, 2 pairs to train, 1 to validate and 1 to test" in text
     assert "1 error, 0 warnings" in text
     assert "They have 3 bands of uint8" in text
-    for path in (root / "images").iterdir():
+    for path in (root / "images").rglob("*.png"):
         path.write_bytes(b"")
     print_report(check(root), console)
     assert "Images are" not in (text := console.export_text())  # of no size that is known
