@@ -19,6 +19,7 @@ from tool_folders import BOX, COUNT, SIZE, TOOLS, corners, image, text
 from segjax.data import LabelledDefaults, check, folder, labelled, labelled_defaults
 from segjax.data.checked import checked
 from segjax.data.formats.box_layouts import find_boxes
+from segjax.data.formats.held_out import say_once
 from segjax.data.sets.converted import convert
 from segjax.errors import DataError
 
@@ -175,14 +176,16 @@ def test_a_line_of_labelbox_ends_where_json_says_so(tmp_path: Path):
     assert np.array_equal(labelled(tmp_path).open("train")[0]["boxes"], before["boxes"])
 
 
-def test_folders_called_train_and_test_are_the_splits(tmp_path: Path):
+def test_folders_called_train_and_test_are_the_splits(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     for split, numbers in (("train", range(4)), ("test", range(4, 6))):
         for n in numbers:
             image(tmp_path / split / f"{n}.png", n)
             shape = {"label": "dog", "points": corners(n), "shape_type": "polygon"}
             text(tmp_path / split / f"{n}.json", {"shapes": [shape], "imagePath": f"{n}.png"})
     data = labelled(tmp_path)
+    say_once.cache_clear()
     assert [len(data.open(split)) for split in SPLITS] == [3, 1, 2]
+    assert capfd.readouterr().err.count("does not say which images validate: 1 of the 4 for training do") == 1
 
 
 def test_classes_are_kept_joined_and_renamed(left: tuple[str, Path]):
