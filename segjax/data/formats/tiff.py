@@ -99,7 +99,8 @@ class Page(NamedTuple):
         return level * (255 // white) if self.plain and white < 255 else level
 
     def labels(self, stored: np.ndarray) -> np.ndarray:
-        """What samples are as labels: the numbers that are stored but, of two where white is 0, 1 for white."""
+        """What samples are as labels: the stored numbers without opacity but, of two where white is 0, 1 for white."""
+        stored = stored[..., :-1] if self.has_alpha else stored
         return 1 - stored if self.number(PHOTOMETRIC, 1) == 0 and self.number(BITS) == 1 else stored
 
     @property
