@@ -1,3 +1,4 @@
+import argparse
 import errno
 import os
 import re
@@ -13,6 +14,7 @@ import pytest
 
 import segjax.data
 from segjax.cli import main
+from segjax.cli.parser import make_parser
 from segjax.runs.names import names
 
 
@@ -158,6 +160,15 @@ def test_help_names_every_experiment(command: str, capsys: pytest.CaptureFixture
     assert main([command, "--help"]) == 0
     said = re.findall(r"\w+", capsys.readouterr().out)
     assert set(names()) <= set(said)
+
+
+def test_the_help_of_every_command_says_what_it_does():
+    waiting = [("segjax", make_parser())]
+    for called, parser in waiting:
+        assert parser.description, called
+        groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        waiting += [one for group in groups for one in group.choices.items()]
+    assert len(waiting) > 20
 
 
 def test_an_unknown_argument_is_named(capsys: pytest.CaptureFixture[str]):

@@ -194,9 +194,8 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _add_data(commands: Any) -> None:
-    data = commands.add_parser(
-        "data", help="list data sets, check one of yours, or write it in COCO's format or as shards"
-    ).add_subparsers(required=True, metavar="COMMAND")
+    said = "list data sets, check one of yours, or write it in COCO's format or as shards"
+    data = commands.add_parser("data", help=said, description=said).add_subparsers(required=True, metavar="COMMAND")
     command = add(data, "list", data_list, "list the data sets")
     argument(command, "--json", action="store_true", help="print JSON")
     command = add(data, "check", data_check, "read a whole data set and list every problem at once")

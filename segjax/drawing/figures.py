@@ -16,6 +16,11 @@ from segjax.drawing.names import in_legend
 from segjax.drawing.palette import Palette, hexadecimal
 from segjax.whole import written_whole
 
+_ROWS = 8
+"""Of a legend, at most, where a figure is widened for it."""
+_LETTER, _PATCH, _MARGIN = 0.62, 9, 0.1
+"""How wide a letter is, in its height; a patch and what is around it, in letters; beside a legend, in inches."""
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -56,6 +61,20 @@ def class_patches(class_names: Sequence[str], palette: Palette) -> list[Patch]:
     return [Patch(color=hexadecimal(colour), label=name) for name, colour in zip(names, palette, strict=True)]
 
 
+def legend_below(figure: Figure, patches: Sequence[Patch], *, most: int, fontsize: float, frame: bool = True) -> None:
+    """A legend of up to `most` columns, as many as fit; the figure is widened where that would be many rows."""
+    column = _width(max(len(str(patch.get_label())) for patch in patches) + _PATCH, fontsize)
+    _widen(figure, column * -(-len(patches) // _ROWS))
+    columns = min(most, len(patches), int(figure.get_figwidth() // column))
+    figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=frame, fontsize=fontsize)
+
+
+def title_above(figure: Figure, title: str, *, fontsize: float) -> None:
+    """A title of the whole figure, which is widened where it does not fit."""
+    _widen(figure, _width(len(title), fontsize))
+    figure.suptitle(title, fontsize=fontsize)
+
+
 def rgb(image: Real[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
     """The first three channels, brightened as far as the image allows; a grey image in all three."""
     rgb = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
@@ -72,6 +91,15 @@ def brightened(image: Real[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
         'uint8'
     """
     return image if image.dtype == np.uint8 and image.shape[-1] == 3 else rgb(image)
+
+
+def _widen(figure: Figure, inches: float) -> None:
+    figure.set_figwidth(max(figure.get_figwidth(), inches + _MARGIN))
+
+
+def _width(letters: int, fontsize: float) -> float:
+    """Inches that so many letters take, about."""
+    return letters * _LETTER * fontsize / 72
 
 
 def evenly(length: int, most: int) -> list[int]:

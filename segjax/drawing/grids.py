@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt, UInt8
 
 from segjax.drawing.box_overlay import Note, draw_boxes
-from segjax.drawing.figures import class_patches, rgb, save
+from segjax.drawing.figures import class_patches, legend_below, rgb, save, title_above
 from segjax.drawing.palette import IGNORED, Palette, paint
 from segjax.drawing.tiles import draw_tiles
 
@@ -48,8 +48,7 @@ def draw_mask_grid(folder: Path, examples: Sequence[MaskExample], class_names: S
         seen = np.concatenate([mask.ravel() for _, *masks in examples for mask in masks])
         order = np.argsort(-np.bincount(seen, minlength=len(class_names))[: len(class_names)], kind="stable")[:_NAMED]
         class_names, palette = [class_names[int(c)] for c in order], [palette[int(c)] for c in order]
-    patches = class_patches(class_names, palette)
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 8), frameon=False, fontsize=9)
+    legend_below(figure, class_patches(class_names, palette), most=8, fontsize=9, frame=False)
     save(figure, folder, "predictions.png")
 
 
@@ -58,7 +57,7 @@ def draw_box_grid(folder: Path, rows: Mapping[str, Sequence[BoxExample]], palett
     images = [[_shown_of_boxes(example, palette) for example in examples] for examples in rows.values()]
     captions = [[example.caption for example in examples] for examples in rows.values()]
     figure = draw_tiles(images, [*rows], captions, width=2.6, fontsize=8)
-    figure.suptitle("true boxes are white, dashed where they are not scored", fontsize=9)
+    title_above(figure, "true boxes are white, dashed where they are not scored", fontsize=9)
     save(figure, folder, "predictions.png")
 
 

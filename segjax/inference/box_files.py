@@ -2,7 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,8 @@ def predict_box_files(
         found = predict_boxes(model, variables, opened.image, size=size, max_boxes=max_boxes, least=least)
         return results.write(opened, found)
 
-    summary = for_each_image(write, paths, out, results.endings, bands)
-    results.write_annotations(out)
-    return summary
+    with results.of_all(out):
+        return for_each_image(write, paths, out, results.endings, bands, refuse=results.refuse_unlisted)
 
 
 class BoxResults:
@@ -110,14 +110,11 @@ class BoxResults:
         self._list = BoxList(objects)
 
     def write(self, opened: Opened, found: Detections) -> Path:
-        """Draw the objects of one image, without the axis of images, and keep them for `write_annotations`.
+        """Draw the objects of one image, without the axis of images, and keep them for the end of `of_all`.
 
         Raises:
-            InferenceError: the annotations do not list an image of that name.
             DataError: a file beside the image does not say where it lies.
         """
-        if self._ids is not None:
-            self._ids.of_image(opened.name)
         target, on_earth = (Path(f"{opened.stem}{ending}") for ending in self.endings)
         place = place_of(opened.file)  # before anything is written: it may be that it cannot be read
         found = where_there_is_data(found, opened.missing)
@@ -146,12 +143,32 @@ class BoxResults:
         with replacing(path) as file:
             file.write(as_json(collection, indent=1).encode())
 
-    def write_annotations(self, out: str | os.PathLike[str]) -> None:
-        """Write what was found in all images so far.
+    def refuse_unlisted(self, name: str) -> None:
+        """Refuse an image before it is predicted.
+
+        Raises:
+            InferenceError: the annotations do not list an image of that name.
+        """
+        if self._ids is not None:
+            self._ids.of_image(name)
+
+    @contextmanager
+    def of_all(self, out: str | os.PathLike[str]) -> Iterator[None]:
+        """Write what was found in all images at the end, and where that comes early in those that were done.
 
         Raises:
             InferenceError: the file cannot be written.
         """
+        try:
+            yield
+        except BaseException:
+            if self._list.images:
+                with suppress(InferenceError):  # for the reason, perhaps, that ended it, which counts
+                    self._write_annotations(out)
+            raise
+        self._write_annotations(out)
+
+    def _write_annotations(self, out: str | os.PathLike[str]) -> None:
         self._list.write(Path(out) / COCO_FILE)
         if self._ids is not None:
             names = {image["id"]: image["file_name"] for image in self._list.images}

@@ -58,6 +58,7 @@ def for_each_image(
     bands: Bands | None = None,
     *,
     by_windows: bool = False,
+    refuse: Callable[[str], object] = lambda name: None,
 ) -> Summary:
     """Read image files of any size and mode, and have the results of each written.
 
@@ -70,6 +71,7 @@ def for_each_image(
         endings: of the names of all results that a file can have.
         bands: what the images must be, as `Dataset.images` has it; None takes them as they are stored.
         by_windows: whether `write` takes images larger than memory, which it is given `Windowed`.
+        refuse: is asked about the name of each file before the first is read, and raises where it takes none such.
 
     Raises:
         InferenceError: a result that would overwrite one of the image files, or cannot be written.
@@ -78,13 +80,14 @@ def for_each_image(
     images, failed = find_images(paths)
     if bands is not None and bands.channels:  # of an image the file of its first channel stands for all
         images = [image for image in images if not image[0].stem.endswith(bands.channels[1:])]
-    stems = name_results(images, endings, Path(out))
+    stems, names = name_results(images, endings, Path(out)), name_images(images)
+    for name in names:
+        refuse(name)
     done: list[Path] = []
     with Bar("images", len(images), sums_up=True) as bar:
         for problem in failed:
             bar.say(problem)
-        named = zip(images, name_images(images), stems, strict=True)
-        for number, ((file, _), name, stem) in enumerate(named, start=1):
+        for number, ((file, _), name, stem) in enumerate(zip(images, names, stems, strict=True), start=1):
             try:
                 scene = open_scene(file) if by_windows and not (bands and bands.channels) else None
                 if scene is not None:

@@ -142,9 +142,9 @@ class _Predictions:
             boxes.write(opened, found)
             return masks.write(opened, [(0, probabilities)])
 
-        summary = for_each_image(write, paths, out, [*masks.endings, *boxes.endings], self._data.images)
-        boxes.write_annotations(out)
-        return summary
+        endings, bands = [*masks.endings, *boxes.endings], self._data.images
+        with boxes.of_all(out):
+            return for_each_image(write, paths, out, endings, bands, refuse=boxes.refuse_unlisted)
 
     def write_video(
         self, model: nn.Module, variables: Variables, video: Path, out: Path, options: Options

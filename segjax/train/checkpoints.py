@@ -174,7 +174,8 @@ def read_variables(folder: Path, model: nn.Module, step: int) -> tuple[Variables
         image = jax.ShapeDtypeStruct((1, *progress["image"]), np.float32)  # any model takes floating point
         whole = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), image)
         expected = jax.eval_shape(_plain, whole)
-        item = "ema" if (folder / str(step) / "ema").exists() else "variables"
+        saved: Any = manager.metadata(step)  # what was saved, of which a copy may have lost a part
+        item = "ema" if "ema" in saved.item_handlers else "variables"
         _check_shapes(manager, step, item, expected)
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), dict(expected))

@@ -82,3 +82,19 @@ def test_the_file_is_written(tmp_path: Path):
     example = BoxExample(np.zeros((20, 30, 3), np.uint8), [], [], [], "nothing")
     draw_box_grid(tmp_path, {"some": [example]}, PALETTE)
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.png"]
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "b"), ("a name that is longer than an image is wide, as some are", *"bcdefgh")]
+)
+def test_a_legend_is_never_cut(monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]):
+    def within(figure: Figure, folder: Path, name: str) -> None:
+        figure.canvas.draw()
+        box, whole = (figure.legends[0] if figure.legends else figure.texts[0]).get_window_extent(), figure.bbox
+        assert whole.x0 <= box.x0
+        assert box.x1 <= whole.x1
+
+    monkeypatch.setattr(grids, "save", within)
+    mask = np.zeros((9, 7), np.uint8)
+    draw_mask_grid(Path(), [MaskExample(np.zeros((9, 7, 3), np.uint8), mask, mask)], names, (PALETTE * 4)[: len(names)])
+    draw_box_grid(Path(), {"some": [BoxExample(np.zeros((9, 7, 3), np.uint8), [], [], [], "nothing")]}, PALETTE)

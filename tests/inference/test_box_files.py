@@ -14,7 +14,7 @@ from read_off import EXPECTED, OBJECTS, Bright, Marked, bright, marked
 from tiff_files import tiff_file
 
 from segjax import data
-from segjax.inference import InferenceError, Summary, predict_box_files, predict_boxes
+from segjax.inference import InferenceError, Summary, files, predict_box_files, predict_boxes
 
 NAMES, EMOTIONS = ("face", "mask"), ("glad", "sad")
 PALETTE = ((230, 159, 0), (86, 180, 233))
@@ -108,6 +108,23 @@ def test_what_cannot_be_read_is_named_and_left_out(tmp_path: Path, capsys: pytes
         assert sentence in said
 
 
+def test_what_was_found_before_it_was_stopped_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    paths = [saved(tmp_path / f"{name}.png", bright(8, 9, (2, 2, 3, 3))) for name in "ab"]
+    read, reads = files.read_raster, []
+
+    def stopped(file: Path) -> Any:
+        if reads:
+            raise KeyboardInterrupt
+        reads.append(file)
+        return read(file)
+
+    monkeypatch.setattr(files, "read_raster", stopped)
+    for _ in range(2):  # where nothing was found, what is there stays
+        with pytest.raises(KeyboardInterrupt):
+            predicted(Bright(), paths, tmp_path / "out")
+        assert {name: len(boxes) for name, boxes in found_in(tmp_path / "out")[1].items()} == {"a.png": 1}
+
+
 def test_nothing_is_left_of_an_image_whose_place_cannot_be_read(tmp_path: Path):
     path = saved(tmp_path / "a.png", bright(8, 9, (2, 2, 3, 3)))
     (tmp_path / "a.pgw").write_text("10 0 0")
@@ -154,9 +171,10 @@ def test_with_annotations_there_is_a_list_that_cocos_tools_take_beside_them(tmp_
     _, by_name = found_in(tmp_path / "out")
     expected = [(one["bbox"], {1: 3, 2: 5}[one["category_id"]]) for one in by_name["deep/a.png"]]
     assert [(one["bbox"], one["category_id"]) for one in results.dataset["annotations"]] == expected
-    saved(tmp_path / "in" / "b.png", marked(8, 8))
-    with pytest.raises(InferenceError, match=r"true\.json lists no image 'b\.png': give the annotations of these"):
-        predicted(Marked(), [tmp_path / "in"], tmp_path / "out", attribute_names=EMOTIONS, annotations=file)
+    saved(tmp_path / "in" / "z.png", marked(8, 8))
+    with pytest.raises(InferenceError, match=r"true\.json lists no image 'z\.png': give the annotations of these"):
+        predicted(Marked(), [tmp_path / "in"], tmp_path / "other", attribute_names=EMOTIONS, annotations=file)
+    assert not (tmp_path / "other").exists()  # before anything is predicted
     file.write_text(json.dumps({"images": listed, "annotations": [], "categories": categories[1:]}))
     with pytest.raises(InferenceError, match=r"true\.json has no category 'mask', which the run finds"):
         predicted(Marked(), [tmp_path / "in"], tmp_path / "out", attribute_names=EMOTIONS, annotations=file)

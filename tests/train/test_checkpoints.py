@@ -1,11 +1,14 @@
+import shutil
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import linen as nn
 
+from segjax.errors import ExperimentError
 from segjax.train.checkpoints import Checkpoints, read_variables
 from segjax.train.state import TrainState
 
@@ -38,3 +41,6 @@ def test_random_keys_of_an_optimizer_and_a_model_come_back(tmp_path: Path):
     variables, _ = read_variables(tmp_path / "checkpoints", Noisy(), 3)
     assert variables["noise"]["key"] == jax.random.key(7, impl="rbg")
     assert keys == 3  # the model's, its average and the optimizer's
+    shutil.rmtree(tmp_path / "checkpoints" / "3" / "ema")
+    with pytest.raises(ExperimentError, match=r"checkpoints/3 is damaged .*ema.*; delete that folder"):
+        read_variables(tmp_path / "checkpoints", Noisy(), 3)

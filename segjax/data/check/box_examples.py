@@ -27,7 +27,7 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str]) -> None:
     from matplotlib.patches import Patch, Rectangle
 
     from segjax.drawing import brightened, hexadecimal
-    from segjax.drawing.figures import new_figure
+    from segjax.drawing.figures import legend_below, new_figure
     from segjax.drawing.names import drawable, in_legend
 
     rows = -(-len(chosen) // _COLUMNS)
@@ -64,7 +64,7 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str]) -> None:
         Patch(color=colour, label=f"{name} {' + '.join(map(str, counts.values()))}")
         for name, counts, colour in zip(in_legend(report.class_names), facts.values(), colours, strict=True)
     ]
-    figure.legend(handles=handles[:24], loc="outside lower center", ncols=min(len(handles), 6), fontsize=7)
+    legend_below(figure, handles[:24], most=6, fontsize=7)
     save_figure(figure, path)
 
 

@@ -106,7 +106,8 @@ class BoxReport:
         )
         if not any(seen for _, seen in self._splits()):
             return
-        say(console, size_line(facts["height"], facts["width"]))
+        if facts["height"]["max"]:
+            say(console, size_line(facts["height"], facts["width"]))
         table = Table("class", "name", *(split for split, _ in self._splits()))
         for number, (name, boxes) in enumerate(facts["boxes"].items()):
             table.add_row(str(number), escape(name), *map(str, boxes.values()))

@@ -32,7 +32,7 @@ def draw_examples(report: Report, path: str | os.PathLike[str]) -> None:
     from matplotlib.patches import Patch
 
     from segjax.drawing import grey_overlay, hexadecimal
-    from segjax.drawing.figures import new_figure
+    from segjax.drawing.figures import legend_below, new_figure
     from segjax.drawing.names import in_legend
 
     rows = -(-len(chosen) // _COLUMNS)
@@ -61,7 +61,7 @@ def draw_examples(report: Report, path: str | os.PathLike[str]) -> None:
             zip(in_legend(report.classes.names), report.classes.palette, shares, strict=True)
         )
     ]
-    figure.legend(handles=handles[:24], loc="outside lower center", ncols=min(len(handles), 6), fontsize=7)
+    legend_below(figure, handles[:24], most=6, fontsize=7)
     save_figure(figure, path)
 
 

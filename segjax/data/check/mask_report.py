@@ -135,9 +135,10 @@ class Report:
         counts = f"{len(self.train)} pairs to train, {len(self.val)} to validate and {len(self.test)} to test"
         say(console, f"{self.root}: {self.tool} layout, {counts}")
         if any(self.by_split().values()):
-            say(console, size_line(facts["height"], facts["width"]))
-            names = f" ({', '.join(self.bands.names)})" if self.bands.names else ""
-            say(console, f"They have {self.bands.count} bands{names} of {self.bands.depth}.")
+            if facts["height"]["max"]:
+                say(console, size_line(facts["height"], facts["width"]))
+                names = f" ({', '.join(self.bands.names)})" if self.bands.names else ""
+                say(console, f"They have {self.bands.count} bands{names} of {self.bands.depth}.")
             table = Table("label" if self.multilabel else "class", "name", *self.by_split())
             rows = [*enumerate(facts["class_frequencies"].items())]
             if len(rows) > _LISTED:

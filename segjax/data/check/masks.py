@@ -102,10 +102,7 @@ def check_masks(
         duplicates(*([(one.pair.image, one.digest) for one in part if one.std.any()] for part in (train, val, test)))
     )
     if splits.by_hash:
-        found.notes.append(
-            f"No list says which images validate and which test: {len(val)} and {len(test)} of {len(pairs)} do, chosen "
-            "by a hash of their names; training writes them to splits/."
-        )
+        found.notes.append(splits.note)
     report = Report(
         shown(root), found.layout.tool, classes, levels, of_images, splits, train, val, test,
         tuple(found.notes), tuple(found.problems), time.perf_counter() - start, bool(labels),

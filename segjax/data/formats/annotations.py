@@ -1,7 +1,8 @@
 """Images with boxes around objects, as files of annotations list them, and records made of them."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -66,6 +67,11 @@ class Annotations:
     def warn(self, kind: str, where: str, sentence: str) -> None:
         """Note a warning; the sentence goes on after the place in the source."""
         self.problems.append(Problem(kind, "warning", shown(self.source), f"{shown(self.source)}{where} {sentence}."))
+
+    def refuse_twice(self, paths: Iterable[Path]) -> None:
+        """Note an error for each image file that is annotated in two places."""
+        for path in (path for path, count in Counter(paths).items() if count > 1):
+            self.error("duplicate file", "", f"has {shown(path)} labelled twice: put its objects together")
 
     def refuse(self) -> None:
         """Refuse what has errors.

@@ -12,6 +12,8 @@ from segjax.errors import DataError
 
 SUFFIXES = (".npy", ".npz")
 _MAGIC, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+_LONGEST = 10_000
+"""Bytes of a header: as many as NumPy reads, but only after it has all of them in memory."""
 _FEW = 16
 """Bands before a height and a width: what other libraries take."""
 
@@ -73,6 +75,11 @@ def _array(stream: BinaryIO, name: str) -> Iterator[Any]:
 
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(file)
+    begin = file.tell()
+    length = int.from_bytes(file.read(2 if version[0] == 1 else 4), "little")
+    if length > _LONGEST:  # in an archive a few bytes may be a header of gigabytes
+        raise ValueError(f"its header has {length} bytes")
+    file.seek(begin)
     read_header = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
     shape, _, dtype = read_header(file)
     return shape, dtype

@@ -85,7 +85,8 @@ def _coco(root: Path, files: list[Path]) -> FoundBoxes:
     for path in files:
         if path not in paths:
             notes.append(f"{shown(path)} is not read: {', '.join(shown(one) for one in paths)} is.")
-    read = tuple(read_coco(path, None, segmentations=True) for path in paths)
+    below = root if root.is_dir() else root.parent
+    read = tuple(read_coco(path, None, segmentations=True, root=below) for path in paths)
     if len(read) == 1:
         return _unsplit(root, "COCO", read[0], notes)
     for other in read[1:]:

@@ -71,7 +71,8 @@ def read_classes(path: Path) -> ClassList:
     Lines `ignore #rrggbb` take no number: they give colours of coloured masks that are not scored.
 
     Raises:
-        DataError: the file is empty or no text, a name or a colour comes twice, a line is blank or a colour impossible.
+        DataError: the file is empty or no text, a name or a colour comes twice, a line is blank, or begins with # as a
+            comment does, or a colour is impossible.
     """
     name = shown(path)
     try:
@@ -88,6 +89,11 @@ def read_classes(path: Path) -> ClassList:
         assert match
         if not match["name"]:
             raise DataError(f"{name} has no class name in line {number}: classes are numbered by line, so name it.")
+        if match["name"].startswith("#"):
+            raise DataError(
+                f"{name} begins line {number} with #, as a comment or a colour does: classes are numbered by line, so "
+                "write nothing but names, each before its colour."
+            )
         colour = None
         if match["hex"] or match["rgb"]:
             red, green, blue = (

@@ -24,6 +24,7 @@ from segjax.data.formats.images import shown
 from segjax.data.formats.json_files import read_json
 from segjax.data.formats.once import read_once
 from segjax.data.formats.polygons import OUTLINE_ADVICE, draw_labels, draw_mask, outline_fault
+from segjax.data.formats.tools.marks import ImagesBelow
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import refuse_unknown_split
 from segjax.data.statistics import Statistics
@@ -196,6 +197,7 @@ def read_coco(
     attribute_names: Sequence[str] | None = None,
     *,
     segmentations: bool = False,
+    root: Path | None = None,
 ) -> Annotations:
     """Read a file of annotations without opening its images; what is wrong with it goes to `problems`.
 
@@ -205,9 +207,10 @@ def read_coco(
         class_names: the categories to keep; by default all.
         attribute_names: the attributes to keep; by default all whose numbers are in 0 to 1.
         segmentations: whether to keep polygons and run lengths, and to look what is wrong with them.
+        root: the folder below which an image that is not where `file_name` says is found by its name.
 
     Raises:
-        DataError: the file is no JSON of COCO's format, or says nothing certain of its categories.
+        DataError: the file is no JSON of COCO's format, or says nothing certain of its categories or images.
     """
     parsed = load_json(path)
     known = category_names(path, parsed)
@@ -218,7 +221,7 @@ def read_coco(
     for name in sorted(set(names) - set(known)):
         found.error("class", "", f"has no category '{name}': it has {', '.join(known)}")
     folder = Path(images) if images is not None else _folder_of(Path(path), parsed["images"])
-    pictures = _read_pictures(found, parsed["images"], folder)
+    pictures = _read_pictures(found, parsed["images"], folder, None if root is None else ImagesBelow(root))
     ids = {category["id"]: category["name"] for category in parsed["categories"]}
     _read_boxes(found, parsed["annotations"], ids, pictures, outlines=segmentations)
     for file, size, rows in pictures.values():
@@ -248,9 +251,11 @@ def _folder_of(path: Path, images: list[dict[str, Any]]) -> Path:
 _Pictures = dict[int | str, tuple[Path, tuple[int, int] | None, list[dict[str, Any]]]]
 
 
-def _read_pictures(found: Annotations, images: list[dict[str, Any]], folder: Path) -> _Pictures:
+def _read_pictures(
+    found: Annotations, images: list[dict[str, Any]], folder: Path, below: ImagesBelow | None
+) -> _Pictures:
     pictures: _Pictures = {}
-    names: set[str] = set()
+    paths: set[Path] = set()
     for number, image in enumerate(images):
         identity, name = image.get("id"), image.get("file_name")
         if not isinstance(identity, (int, str)) or not isinstance(name, str) or not name:
@@ -260,12 +265,14 @@ def _read_pictures(found: Annotations, images: list[dict[str, Any]], folder: Pat
         if identity in pictures:
             found.error("duplicate id", where, "has the id of another image: give every one its own")
             continue
-        if name in names:
+        path = folder / name
+        if not path.is_file() and below is not None:  # the path of another machine
+            path = below.find(name, found.source.parent) or path
+        if path in paths:
             found.error("duplicate file", where, "is listed before under another id: put its boxes together")
-        names.add(name)
+        paths.add(path)
         height, width = image.get("height"), image.get("width")
         size = (height, width) if isinstance(height, int) and isinstance(width, int) else (0, 0)
-        path = folder / name
         if not path.is_file():
             found.error("absent file", where, f"is not in {shown(folder)}: copy it there, or name another folder")
         pictures[identity] = (path, size if min(size) > 0 else None, [])

@@ -67,13 +67,14 @@ def read_raster(path: FilePath, *, bands: tuple[int, ...] | None = None, data: b
         if is_array_file(start):
             return raster(read_array(stream, name), name).bands(bands, name)
         pages = tiff_pages(stream, name)
-        if pages and (not pages[0].plain or sum(page.is_image for page in pages) > 1):
+        if pages and (not pages[0].for_pillow or sum(page.is_image for page in pages) > 1):
             return _tiff(stream, pages, name).bands(bands, name)
         with open_image(stream, name, pages) as image:
             if ";16" in str(image.tile):
-                alpha = image.mode in ("RGBA", "LA")
-                deep = raster(upright_pixels(deep_png(image, stream), orientation(image)), name, has_alpha=alpha)
-                return deep._replace(missing=None, orientation=orientation(image)).bands(bands, name)
+                deep, turned = upright_pixels(deep_png(image, stream), orientation(image)), orientation(image)
+                alpha = deep.shape[2] in (2, 4)  # a band of its own, or made of the one colour that is transparent
+                found = raster(deep, name, has_alpha=alpha)
+                return found._replace(pixels=deep, missing=None, orientation=turned).bands(bands, name)
             upright, turned = ImageOps.exif_transpose(image), orientation(image)
             if upright.mode.startswith("I") or upright.mode == "F":  # PPM, whose greatest value Pillow takes for white
                 values = np.asarray(upright)

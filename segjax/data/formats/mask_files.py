@@ -75,7 +75,7 @@ def decode_mask(
         scene = open_scene(path)
         if scene is None:
             return decode_mask(path)[window]
-        return _label_array(scene.stored(window), path, scene.nodata)
+        return _label_array(scene.labels(window), path, scene.nodata)
     if data is None and Path(path).suffix.lower() == ZARR:
         array = ZarrScene(Path(path))
         return _label_array(array.stored(whole(array.shape)), path)
@@ -85,10 +85,10 @@ def decode_mask(
         pages = tiff_pages(stream, name)
         if is_array_file(start):
             return _label_array(read_array(stream, name), path)
-        if pages and (not pages[0].plain or pages[0].counts_from_white):
+        if pages and (not pages[0].for_pillow or pages[0].counts_from_white):
             page = pages[0]
-            stored = upright_pixels(tiff.read_pixels(stream, page, name), page.number(tiff.ORIENTATION))
-            return _label_array(stored[..., :-1] if page.has_alpha else stored, path, page.nodata)
+            stored = upright_pixels(page.labels(tiff.read_pixels(stream, page, name)), page.number(tiff.ORIENTATION))
+            return _label_array(stored, path, page.nodata)
         with open_image(stream, name, pages) as image:
             if ";16" in str(image.tile) and not image.mode.startswith("I"):
                 return _of_deep_colours(upright_pixels(deep_png(image, stream), orientation(image)), path)
@@ -106,6 +106,8 @@ def other_colour(path: FilePath, numbers: UInt[np.ndarray, " n"], colours: Colou
         if is_array_file(stream.read(12)):
             return None
         stream.seek(0)
+        if (pages := tiff_pages(stream, shown(path))) and not pages[0].for_pillow:
+            return None  # it is of numbers, which Pillow may not know
         with read_header(stream, shown(path)) as image:
             palette = image.getpalette("RGB") if image.mode == "P" else None
     for number in numbers.tolist() if palette else ():

@@ -99,8 +99,10 @@ def open_image(stream: BinaryIO, name: str, pages: list[tiff.Page]) -> Iterator[
     """An image that Pillow reads.
 
     Raises:
-        DataError: it holds several.
+        DataError: it holds several, or is a TIFF without some of its parts.
     """
+    if pages and pages[0].has_gaps:
+        raise DataError(f"{name} is a TIFF that leaves out empty parts: save it whole, as `gdal_translate` does.")
     with read_header(stream, name) as image:
         # A phone's JPEG holds smaller or stereo versions of it; of TIFF the pages have been counted.
         frames = 1 if pages or image.format == "MPO" else getattr(image, "n_frames", 1)

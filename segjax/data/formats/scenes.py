@@ -50,8 +50,8 @@ class Scene(Protocol):
         """
         ...
 
-    def stored(self, window: Window) -> Shaped[np.ndarray, "h w s"]:
-        """The same as they are stored."""
+    def labels(self, window: Window) -> Shaped[np.ndarray, "h w s"]:
+        """The same as the labels that they are in a mask."""
         ...
 
 
@@ -131,6 +131,10 @@ class TiffScene:
             parts = [tiff.read_pixels(stream, one, name, window) for one in self._images]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
+    def labels(self, window: Window) -> Shaped[np.ndarray, "h w s"]:
+        """The samples of a window as labels, without opacity."""
+        return self.pages[0].labels(self.stored(window))
+
     def read(self, window: Window) -> Raster:
         """The samples of a window, and where it has no data.
 
@@ -196,6 +200,10 @@ class ZarrScene:
     def read(self, window: Window) -> Raster:
         """The samples of a window."""
         return raster(self.stored(window), shown(self.path))
+
+    def labels(self, window: Window) -> Shaped[np.ndarray, "h w s"]:
+        """The samples of a window as labels: as they are stored."""
+        return self.stored(window)
 
     def stored(self, window: Window) -> Shaped[np.ndarray, "h w s"]:
         """The samples of a window as they are stored."""

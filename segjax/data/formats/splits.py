@@ -22,6 +22,15 @@ class Splits(NamedTuple):
     by_hash: bool = False
     """Nothing said which pairs are for testing: a hash of their names did."""
 
+    @property
+    def note(self) -> str:
+        """What a hash decided, to be said aloud."""
+        count = len(self.train) + len(self.val) + len(self.test)
+        return (
+            f"No list says which images validate and which test: {len(self.val)} and {len(self.test)} of {count} do, "
+            "chosen by a hash of their names; training and scoring write them to splits/."
+        )
+
 
 def split(found: FoundImages, fold: int | None = None) -> Splits:
     """Match images with masks and share the pairs out; what is wrong with names and lists goes to `found.problems`.

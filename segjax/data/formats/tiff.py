@@ -36,7 +36,8 @@ _OVERVIEW, _MASK = 1, 4  # bits of SUBFILE
 _TYPES = {1: "u1", 2: "S1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 11: "f4", 12: "f8", 13: "u4"}
 _TYPES |= {16: "u8", 17: "i8", 18: "u8"}  # BigTIFF's
 _RAW, _LZW, _PACKBITS, _LZMA, _ZSTD, _DEFLATE = 1, 5, 32773, 34925, 50000, (8, 32946)
-_UNPACKED = {_RAW, _LZW, _PACKBITS, _LZMA, _ZSTD, *_DEFLATE}
+_LIBTIFFS = {_LZW, _PACKBITS, _LZMA, _ZSTD}  # which libtiff unpacks
+_UNPACKED = {_RAW, *_DEFLATE, *_LIBTIFFS}
 _PILLOWS = {2, 3, 4, 7}  # fax and JPEG
 _NUMBERS = (0, 1, 2, 34892)  # grey with white as 0, grey, RGB, linear: what needs no conversion of colours
 _KINDS = {1: "u", 2: "i", 3: "f"}
@@ -97,6 +98,11 @@ class Page(NamedTuple):
         level = white - stored if self.number(PHOTOMETRIC) == 0 else stored
         return level * (255 // white) if self.plain and white < 255 else level
 
+    def labels(self, stored: np.ndarray) -> np.ndarray:
+        """What samples are as labels: the stored numbers without opacity but, of two where white is 0, 1 for white."""
+        stored = stored[..., :-1] if self.has_alpha else stored
+        return 1 - stored if self.number(PHOTOMETRIC, 1) == 0 and self.number(BITS) == 1 else stored
+
     @property
     def counts_from_white(self) -> bool:
         """Whether white is stored as 0 among more than two numbers: of labels these are meant, and not how bright."""
@@ -126,11 +132,22 @@ class Page(NamedTuple):
 
     @property
     def plain(self) -> bool:
-        """Whether it is grey or RGB of up to 8 bits, or in colours that must be converted: what Pillow reads right."""
+        """Whether it is grey or RGB of up to 8 bits, or in colours that must be converted."""
         converted = self.number(PHOTOMETRIC, 1) not in _NUMBERS or self.number(COMPRESSION) in _PILLOWS
         simple = self.shape[2] in (1, 3) and EXTRA not in self.tags and self.number(FORMAT) == 1
         known = self.number(COMPRESSION) in _UNPACKED | _PILLOWS
         return self.number(BITS) <= 8 and known and (simple or (converted and self.shape[2] in (1, 3, 4)))
+
+    @property
+    def for_pillow(self) -> bool:
+        """Whether Pillow is to read it: colours that must be converted, and sooner than here what libtiff unpacks."""
+        unpacks = self.number(COMPRESSION) in _LIBTIFFS and self.number(BITS) == 8 and self.order == "<"
+        return self.plain and (not self.is_unpacked or (unpacks and not self.has_gaps))
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether strips or tiles have no bytes, as GDAL leaves out empty ones; Pillow reads the file's beginning."""
+        return any((self.tags[counts] == 0).any() for _, counts in (_STRIPS, _TILES) if counts in self.tags)
 
 
 def read_pages(stream: BinaryIO) -> list[Page]:

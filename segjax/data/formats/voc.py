@@ -15,6 +15,7 @@ from segjax.data.formats.bands import Bands
 from segjax.data.formats.classes import bright_palette
 from segjax.data.formats.images import images_by_stem, shown
 from segjax.data.formats.opened import matching
+from segjax.data.formats.tools.marks import ImagesBelow
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import refuse_unknown_split
 from segjax.data.statistics import Statistics
@@ -135,10 +136,11 @@ def read_voc(root: Path, files: Iterable[Path], class_names: Sequence[str] | Non
         objects = (one for _, tree in trees if tree is not None for one in tree.iterfind("object"))
         found.class_names = tuple(sorted({one.findtext("name", "").strip() for one in objects} - {""}))
     numbers = {name: number for number, name in enumerate(found.class_names)}
-    images = cache(images_by_stem)
+    images, below = cache(images_by_stem), ImagesBelow(root)
     for file, tree in trees:
         if tree is not None:
-            found.pictures.append(_read_picture(found, root, file, tree, numbers, images))
+            found.pictures.append(_read_picture(found, root, file, tree, numbers, images, below))
+    found.refuse_twice(picture.path for picture in found.pictures)
     return found
 
 
@@ -160,14 +162,17 @@ def _read_picture(
     tree: xml.Element,
     numbers: dict[str, int],
     images: Callable[[Path], dict[str, Path]],
+    below: ImagesBelow,
 ) -> Annotated:
     where = f"/{shown(file.relative_to(found.source))}"
     size = _whole(tree.findtext("size/height")), _whole(tree.findtext("size/width"))
     known = (size[0], size[1]) if size[0] and size[1] else None
     folder = root / "JPEGImages" if file.parent.name == "Annotations" else file.parent
-    name = tree.findtext("filename", "").strip()
+    name = tree.findtext("filename", "").strip() or f"{file.stem}.jpg"
     # Tools often leave the name that an image had before it was renamed with its annotations.
-    path = images(folder).get(file.stem, folder / (name or f"{file.stem}.jpg"))
+    path = images(folder).get(file.stem, folder / name)
+    if not path.is_file():
+        path = below.find(f"{file.stem}{Path(name).suffix}", folder) or below.find(name, folder) or path
     if not path.is_file():
         found.error("absent file", where, f"has no image '{shown(path.name)}' in {shown(folder)}: copy it there")
     boxes, labels, crowd = [], [], []

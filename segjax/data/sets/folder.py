@@ -15,6 +15,7 @@ from segjax.data.check.masks import check_masks, size_sentence
 from segjax.data.dataset import Dataset
 from segjax.data.formats.bands import NAMES_FILE, Bands, choose, read_names
 from segjax.data.formats.classes import ClassList, Colour
+from segjax.data.formats.held_out import say_once
 from segjax.data.formats.images import read_jpeg, shown
 from segjax.data.formats.kept_classes import kept_classes
 from segjax.data.formats.label_bands import read_truth
@@ -91,6 +92,7 @@ def folder(root: str | os.PathLike[str], defaults: FolderDefaults | None = None)
                 "were expected: give it a classes.txt with these."
             )
         if report.splits.by_hash:
+            say_once(report.splits.note)
             write_lists(Path(root, "splits"), report.splits)
         pairs = getattr(report.splits, split)
         kept = numbers if known.kept or there != names else None

@@ -15,6 +15,7 @@ from segjax.data.formats.annotations import AnnotatedSource, refuse_nothing_to_l
 from segjax.data.formats.bands import NAMES_FILE, Bands, choose, display_range, read_names
 from segjax.data.formats.box_layouts import FoundBoxes, find_boxes
 from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR, bright_palette
+from segjax.data.formats.held_out import say_once
 from segjax.data.formats.images import read_raster, shown
 from segjax.data.formats.kept_classes import kept_classes, with_classes
 from segjax.data.formats.once import read_once
@@ -96,6 +97,8 @@ def labelled(
     def open_split(split: str) -> AnnotatedSource:
         refuse_unknown_split(shown(root), split)
         found = _found(root)
+        for note in found.notes:
+            say_once(note)
         there = found.read[0].class_names
         if new := [name for name in there if name not in known.class_names]:
             raise DataError(

@@ -289,6 +289,21 @@ def test_a_palette_in_another_order_than_the_classes_is_named(make_folder, save)
     assert re.search(r"b\.png has a palette that draws number \d in #[0f]{6}, which classes\.txt gives to", sentence)
 
 
+def test_numbers_that_pillow_does_not_know_have_no_palette(make_folder, save):
+    root = make_folder("abcdefgh")
+    save(root / "classes.txt", "soil #000000\nroot #ff0000\nstone #00ff00\n")
+    for path in sorted((root / "masks").iterdir()):
+        labels = np.asarray(Image.open(path))[..., None]
+        path.unlink()
+        kinds = {
+            "a": tiff_file(labels.astype("f8")),
+            "b": tiff_file(labels, bits=3),
+            "c": tiff_file(labels, order=">", big=True),
+        }
+        save(path.with_suffix(".tif"), kinds.get(path.stem, kinds["a"]))
+    assert check(root).problems == ()
+
+
 def test_masks_that_are_saved_grey_and_in_colours_are_read_alike(make_folder, save):
     root = make_folder()
     raw = {}
@@ -353,6 +368,12 @@ def test_the_report_is_printed_with_names_as_they_are(make_folder, save):
     assert "images/[red]x[/red].png is empty (0 bytes): copy or save it again." in text
     assert "segjax layout, 2 pairs to train, 1 to validate and 1 to test" in text
     assert "1 error, 0 warnings" in text
+    assert "They have 3 bands of uint8" in text
+    for path in (root / "images").rglob("*.png"):
+        path.write_bytes(b"")
+    print_report(check(root), console)
+    assert "Images are" not in (text := console.export_text())  # of no size that is known
+    assert "They have" not in text
 
 
 def test_many_problems_of_a_kind_are_counted(make_folder, save):

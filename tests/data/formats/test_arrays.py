@@ -4,6 +4,8 @@ import io
 import pickle
 import tracemalloc
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -79,13 +81,33 @@ def test_objects_are_not_run():
         read_image("x.npy", data=data)
 
 
-def test_an_archive_is_unpacked_only_as_far_as_its_header_says():
+def unpacked(header: bytes, zeros: int) -> bytes:
+    """An archive of an array that begins like this."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("image.npy", npy(np.ones((4, 5, 3), np.uint8)) + bytes(10**7))
-    assert extent("x.npz", data=file.getvalue()) == (20, 60)
+        archive.writestr("image.npy", header + bytes(zeros))
+    return file.getvalue()
+
+
+@contextmanager
+def at_most(most: int) -> Iterator[None]:
+    """Fails where more bytes of memory are taken."""
     tracemalloc.start()
-    assert read_image("x.npz", data=file.getvalue()).shape == (4, 5, 3)
+    yield
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 10**6
+    assert peak < most
+
+
+def test_an_archive_is_unpacked_only_as_far_as_its_header_says():
+    data = unpacked(npy(np.ones((4, 5, 3), np.uint8)), 10**7)
+    assert extent("x.npz", data=data) == (20, 60)
+    with at_most(10**6):
+        assert read_image("x.npz", data=data).shape == (4, 5, 3)
+
+
+def test_nor_is_a_header_as_long_as_it_says():
+    data = unpacked(b"\x93NUMPY\x02\x00" + (10**7).to_bytes(4, "little"), 10**7)
+    for read in (extent, read_image, read_mask):
+        with at_most(10**6), pytest.raises(DataError, match=r"cut short \(its header has 10000000 bytes\)"):
+            read("x.npz", data=data)

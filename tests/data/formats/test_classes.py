@@ -53,6 +53,8 @@ def test_lines_are_names_with_or_without_a_colour(tmp_path):
         ("a\nb\na\n", "has the class 'a' twice"),
         ("a\n\nb\n", "has no class name in line 2"),
         ("a\n#ff0000\n", "has no class name in line 2"),
+        ("# classes of 2024\na\nb\n", "begins line 1 with #, as a comment or a colour does"),
+        ("a #0000ff\n#ff0000 b\n", "begins line 2 with #"),
         ("a 1 2 3\nb 1 2 3\n", "gives the colour of line 2 twice"),
         ("a 1 2 3\nb 1 2 256\n", "has a colour above 255 in line 2"),
         ("a\nb\nignore\n", "has no colour after 'ignore' in line 3"),

@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 
 from segjax import data
 from segjax.data import Statistics, coco
+from segjax.data.checked import checked
 from segjax.data.formats.coco import read_coco
 from segjax.data.formats.polygons import draw_mask
 from segjax.errors import DataError
@@ -431,3 +432,25 @@ def test_where_nothing_can_be_learned_opening_says_so(make_coco, annotations, ma
     with pytest.raises(DataError, match=said):
         dataset.open("train")
     assert len(dataset.open("test")) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("C:\\photos\\{}", None),
+        ("/home/elsewhere/set/{}", None),
+        ("/home/elsewhere/b.jpg", "image 11 .* is listed before under another id"),
+    ],
+)
+def test_images_are_found_by_their_names_whatever_path_a_tool_wrote(make_coco, said, sentence):
+    def elsewhere(parsed):
+        for one in parsed["images"]:
+            one["file_name"] = said.format(one["file_name"])
+
+    _, path = make_coco(one_each("abc"), change=elsewhere)
+    if sentence is None:
+        sources = [checked(data.labelled(path.parent.parent).open(split)) for split in ("train", "val", "test")]
+        assert sorted(source.name_of(0) for source in sources) == ["a.png", "b.jpg", "c.png"]
+    else:
+        with pytest.raises(DataError, match=sentence):
+            data.labelled(path.parent.parent)

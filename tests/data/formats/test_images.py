@@ -98,6 +98,8 @@ PICTURES = {
     "16-bit RGB": (png16(DEEP), DEEP),
     "16-bit RGB TIFF": (cv_encoded(".tif", DEEP[..., ::-1]), DEEP),
     "16-bit RGBA": (png16(np.dstack([DEEP, DEEP[..., 0]])), DEEP),
+    "16-bit RGBA that is clear somewhere": (png16(np.dstack([DEEP, DEEP[..., 0] % 2])), DEEP),
+    "16-bit RGB with a clear colour": (png16(DEEP, png_chunk(b"tRNS", DEEP[2, 3].astype(">u2").tobytes())), DEEP),
     "16-bit grey and alpha": (png16(DEEP[..., :2]), np.stack([DEEP[..., 0]] * 3, 2)),
     "16-bit grey": (png16(DEEP[..., 0]), np.stack([DEEP[..., 0]] * 3, 2)),
     "16-bit grey TIFF": (cv_encoded(".tif", DEEP[..., 0]), np.stack([DEEP[..., 0]] * 3, 2)),

@@ -16,6 +16,7 @@ from segjax.data.check.masks import check_masks as check
 from segjax.data.checked import checked
 from segjax.data.formats import scenes
 from segjax.data.formats.images import read_raster
+from segjax.data.formats.mask_files import decode_mask
 from segjax.data.formats.scenes import open_scene, windows
 
 SIZE = 300, 420
@@ -123,6 +124,10 @@ def test_windows_are_as_bright_as_the_whole(tmp_path: Path, bits: int, white: in
         np.testing.assert_array_equal(found.missing, stored[..., 0] == 1)
         there = found.pixels[~found.missing]
         np.testing.assert_array_equal(there[:, 0], (white - level if white_is_0 else level)[~found.missing][:, 0])
+    window = slice(7, 30), slice(0, 420)
+    np.testing.assert_array_equal(
+        decode_mask(tmp_path / "a.tif", window=window), decode_mask(tmp_path / "a.tif")[window]
+    )
 
 
 def test_colours_of_a_palette_are_not_taken_for_grey(tmp_path: Path):

@@ -49,6 +49,23 @@ def test_samples_of_other_sizes_than_bytes(bits: int):
         np.testing.assert_array_equal(read(tiff_file(pixels, bits=bits, planar=planar)), pixels)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 7, 8])
+def test_up_to_8_bits_of_grey_and_colour_go_up_to_white(bits: int):
+    white = 2**bits - 1
+    for (bands, photometric), order, big, compression, planar in itertools.product(
+        ((1, 0), (1, 1), (3, 2)), "<>", (False, True), (1, 8, 32773), (1, 2)
+    ):
+        how = {"order": order, "big": big, "compression": compression, "planar": planar, "photometric": photometric}
+        stored = RNG.integers(0, white + 1, (19, 21, bands)).astype(np.uint8)
+        data = tiff_file(stored, bits=bits, tile=(16, 16), **how)
+        level = (stored if photometric else white - stored) * (255 // white)
+        expected = level if bands == 3 else np.repeat(level, 3, 2)
+        np.testing.assert_array_equal(read_image("x.tif", data=data), expected, err_msg=str(how))
+        if bands == 1:
+            labels = white - stored if (bits, photometric) == (1, 0) else stored
+            np.testing.assert_array_equal(read_mask("x.tif", data=data), labels[..., 0], err_msg=str(how))
+
+
 def test_what_libtiff_packs_is_unpacked():
     grey = RNG.integers(0, 9, (40, 50)).astype(np.uint8)
     for compression in ("tiff_lzw", "packbits", "tiff_adobe_deflate", "zstd", "lzma"):
@@ -129,3 +146,25 @@ def test_a_part_that_is_cut_short_is_damage_and_one_left_out_is_empty():
     page = read_pages(io.BytesIO(sparse))[0]
     page.tags[279] = np.zeros(1, int)
     assert (read_pixels(io.BytesIO(sparse), page, "x") == 7).all()
+
+
+@pytest.mark.parametrize("compression", [1, 32773])
+def test_parts_that_gdal_leaves_out_of_8_bits_are_empty(compression: int):
+    pixels = RNG.integers(1, 5, (20, 13, 3)).astype(np.uint8)
+    for bands, photometric in ((1, 1), (3, 2), (1, 3)):
+        palette = [(320, 3, [0] * 768)] if photometric == 3 else []
+        data = bytearray(tiff_file(pixels[..., :bands], compression=compression, photometric=photometric, tags=palette))
+        page = read_pages(io.BytesIO(data))[0]
+        counts = page.tags[279].astype("<u4").tobytes()
+        at = data.index(counts)
+        data[at + 4 : at + 12] = bytes(8)
+        expected = pixels[..., :bands].copy()
+        expected[5:15] = 0
+        if photometric == 3:
+            with pytest.raises(DataError, match="leaves out empty parts: save it whole, as `gdal_translate` does"):
+                read_mask("x.tif", data=bytes(data))
+            continue
+        found = read_image("x.tif", data=bytes(data))
+        np.testing.assert_array_equal(found, np.repeat(expected, 3 // bands, 2))
+        if bands == 1:
+            np.testing.assert_array_equal(read_mask("x.tif", data=bytes(data)), expected[..., 0])

@@ -107,6 +107,10 @@ def bad(folder, save, name):
         "listed and not there": lambda: file.unlink(),
         "no xml": lambda: save(file, "<annotation><object>"),
         "no image": lambda: (folder / "JPEGImages" / "a.png").unlink(),
+        "one image of two": lambda: (
+            save(file, xml("b.png", ("dog", 1, 1, 2, 2, 0))),
+            (folder / "JPEGImages" / "a.png").unlink(),
+        ),
         "no class": lambda: save(file, xml("a.png", (" ", 1, 1, 2, 2, 0))),
         "no number": lambda: save(file, xml("a.png", ("dog", "left", 1, 2, 2, 0))),
         "swapped": lambda: save(file, xml("a.png", ("dog", 20, 1, 10, 2, 0))),
@@ -122,6 +126,7 @@ def bad(folder, save, name):
         ("listed and not there", r"/Annotations/a\.xml cannot be read \(No such file or directory\): copy it there"),
         ("no xml", r"/Annotations/a\.xml is no XML, or cut short \(.*\): write it again"),
         ("no image", r"/Annotations/a\.xml has no image 'a\.png' in .*JPEGImages: copy it there"),
+        ("one image of two", r"has .*/JPEGImages/b\.png labelled twice: put its objects together"),
         ("no class", r"/Annotations/a\.xml object 0 has no name: write its class"),
         ("no number", r"a\.xml object 0 has no bndbox of four numbers xmin, ymin, xmax, ymax: write them in pixels"),
         ("swapped", r"a\.xml object 0 has a box of -9x2 pixels at \(19, 0\): a size is positive"),
@@ -134,7 +139,9 @@ def test_what_is_wrong_is_said_in_a_sentence(folder, save, name, sentence):
         voc(folder, class_names=("dog", "cat", "person")).open("train")
 
 
-@pytest.mark.parametrize(("annotations", "images"), [("Annotations", "JPEGImages"), (".", ".")])
+@pytest.mark.parametrize(
+    ("annotations", "images"), [("Annotations", "JPEGImages"), (".", "."), ("Annotations", "photos/all")]
+)
 def test_an_image_is_found_by_its_name_whatever_the_case_of_its_ending(tmp_path, save, annotations, images):
     # Each file says the name of another image, which its own had before all were renamed.
     for number, (name, before) in enumerate((("a", "b.PNG"), ("b", "c.PNG"), ("c", "a.PNG"))):

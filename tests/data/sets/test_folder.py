@@ -12,6 +12,7 @@ from PIL import Image
 from segjax.data import Statistics
 from segjax.data.check.masks import check_masks as check
 from segjax.data.checked import CheckedSource
+from segjax.data.formats.held_out import say_once
 from segjax.data.sets.folder import FolderDefaults, FolderSource, folder, folder_defaults
 from segjax.errors import DataError
 
@@ -36,9 +37,12 @@ def test_records_are_the_pictures_and_masks(make_folder):
     assert sorted(names["train"] + names["val"] + names["test"]) == list("abcdefgh")
 
 
-def test_a_second_start_uses_the_split_that_was_written(make_folder, save):
+def test_a_second_start_uses_the_split_that_was_written(make_folder, save, capfd):
     root = make_folder("abcdefgh")
+    say_once.cache_clear()
     folder(root).open("train")
+    said = "1 and 2 of 8 do, chosen by a hash of their names; training and scoring write them to splits/.\n"
+    assert capfd.readouterr().err.endswith(said)
     first = {name: (root / "splits" / f"{name}.txt").read_text().split() for name in ("train", "val", "test")}
     # An image that is added later changes nothing about what tests.
     for part in ("images", "masks"):
@@ -70,7 +74,8 @@ print(*(len(dataset.open(split)) for split in ("train", "val", "test")))
         [sys.executable, "-c", code, str(root.parent)], capture_output=True, text=True, cwd=Path(__file__).parents[3]
     )
     root.chmod(0o755)
-    assert (done.stdout.split(), done.stderr) == (["5", "1", "2"], "")
+    assert done.stdout.split() == ["5", "1", "2"], done.stderr
+    assert [line[:12] for line in done.stderr.splitlines()] == ["No list says"]
     assert not (root / "splits").exists()
 
 

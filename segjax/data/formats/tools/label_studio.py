@@ -1,7 +1,6 @@
 """Label Studio's export as JSON: a list of tasks, with results in shares of an image of 100 by 100."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
@@ -30,7 +29,10 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
 
 def read(root: Path, files: dict[Path, Any]) -> Reading | None:
-    """Read JSON and JSON-MIN: what has an area, of the first annotation that was not cancelled."""
+    """Read JSON and JSON-MIN: what has an area, of the first annotation that was not cancelled.
+
+    A task without one is left out: nobody has said that there is nothing in its image.
+    """
     found, below = Annotations(root, ()), ImagesBelow(root)
     images, understood = [], False
     for path, data in files.items():
@@ -51,6 +53,10 @@ def _is_task(one: Any) -> bool:
 
 
 def _image(found: Annotations, below: ImagesBelow, where: str, task: dict[str, Any], folder: Path) -> Labelled | None:
+    results = _results(task)
+    if results is None:
+        found.warn("not labelled", where, "has no annotation that was not cancelled: its image is left out")
+        return None
     said = _name(task.get("data", task))
     above, _, name = said.rpartition("/")
     path = below.find(said, folder) or below.find(f"{above}/{_UPLOADED.sub('', name)}", folder)
@@ -62,7 +68,7 @@ def _image(found: Annotations, below: ImagesBelow, where: str, task: dict[str, A
         )
         return None
     size, marks = None, []
-    for number, (result, value) in enumerate(_results(task)):
+    for number, (result, value) in enumerate(results):
         height, width = result.get("original_height"), result.get("original_width")
         labels = next((value[key] for key in _LABELS if isinstance(value.get(key), list) and value[key]), None)
         here = f"{where} result {number}"
@@ -92,18 +98,16 @@ def _name(data: dict[str, Any]) -> str:
     return ""
 
 
-def _results(task: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Results, and the value of each."""
-    if "annotations" in task:
-        kept = [one for one in task["annotations"] or () if isinstance(one, dict) and not one.get("was_cancelled")]
-        for result in kept[0].get("result") or () if kept else ():  # null where nothing was drawn
-            if isinstance(result, dict) and isinstance(result.get("value"), dict):
-                yield result, result["value"]
-    else:
-        for value in task.values():
-            for one in value if isinstance(value, list) else ():
-                if isinstance(one, dict):
-                    yield one, one
+def _results(task: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]] | None:
+    """Results, and the value of each; None where nobody has labelled the image."""
+    if "annotations" not in task:
+        rows = [one for value in task.values() if isinstance(value, list) for one in value]
+        return [(one, one) for one in rows if isinstance(one, dict)]
+    kept = [one for one in task["annotations"] or () if isinstance(one, dict) and not one.get("was_cancelled")]
+    if not kept:
+        return None
+    rows = kept[0].get("result") or ()  # null where nothing was drawn
+    return [(one, one["value"]) for one in rows if isinstance(one, dict) and isinstance(one.get("value"), dict)]
 
 
 def _mark(found: Annotations, where: str, value: dict[str, Any], label: str, size: tuple[int, int]) -> Mark | None:

@@ -24,7 +24,10 @@ from segjax.errors import DataError
 
 
 def read(root: Path, files: dict[Path, Any]) -> Reading | None:
-    """Read polygons, boxes, and masks whose files are below the folder; of several labels of an image the first."""
+    """Read polygons, boxes, and masks whose files are below the folder; of several labels of an image the first.
+
+    A row without a label is left out: nobody has said that there is nothing in its image.
+    """
     mine = {path: data for path, data in files.items() if isinstance(data, list) and data and all(map(_is_row, data))}
     if not mine:
         return None
@@ -44,6 +47,15 @@ def _is_row(row: Any) -> bool:
 
 def _image(found: Annotations, below: ImagesBelow, file: Path, number: int, row: dict[str, Any]) -> Labelled | None:
     where, folder = f"/{shown(file.relative_to(found.source))} row {number}", file.parent
+    labels = [
+        label
+        for project in row["projects"].values()
+        for label in (project.get("labels") if isinstance(project, dict) else None) or []
+        if isinstance(label, dict)
+    ]
+    if not labels:
+        found.warn("not labelled", where, "has no label: its image is left out")
+        return None
     said = row["data_row"]
     names = [str(said[key]).partition("?")[0] for key in ("external_id", "global_key", "row_data") if said.get(key)]
     path = next((path for name in names if (path := below.find(name, folder))), None)
@@ -52,12 +64,6 @@ def _image(found: Annotations, below: ImagesBelow, file: Path, number: int, row:
         where_to = shown(found.source)
         found.error("absent file", where, f"is of the image {called}, which is not below {where_to}: copy it there")
         return None
-    labels = [
-        label
-        for project in row["projects"].values()
-        for label in (project.get("labels") if isinstance(project, dict) else None) or []
-        if isinstance(label, dict)
-    ]
     if len(labels) > 1:
         found.warn("labels", where, f"has {len(labels)} labels of one image: the first is read")
     try:
@@ -65,7 +71,7 @@ def _image(found: Annotations, below: ImagesBelow, file: Path, number: int, row:
     except DataError as error:
         found.error("unreadable", where, f"cannot be used: {error}")
         return None
-    objects = (labels[0].get("annotations") or {}).get("objects") or [] if labels else []
+    objects = (labels[0].get("annotations") or {}).get("objects") or []
     marks = (_mark(found, below, folder, f"{where} object {n}", one, size) for n, one in enumerate(objects))
     return Labelled(path, size, [mark for mark in marks if mark])
 

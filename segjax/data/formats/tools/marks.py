@@ -3,7 +3,6 @@
 import math
 import os
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -68,9 +67,7 @@ class Reading:
         if twice := {name for name in self.found.class_names if self.found.class_names.count(name) > 1}:
             self.found.error("class", "", f"lists the class '{min(twice)}' twice: give every class a name of its own")
         for images in self.images.values():
-            paths = Counter(image.path for image in images)
-            for path in (path for path, count in paths.items() if count > 1):
-                self.found.error("duplicate file", "", f"has {shown(path)} labelled twice: put its objects together")
+            self.found.refuse_twice(image.path for image in images)
         parts = {split: replace(self.found, pictures=[], problems=[]) for split in self.images}
         next(iter(parts.values())).problems.extend(self.found.problems)
         for split, images in self.images.items():

@@ -4,7 +4,9 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from functools import reduce
 from math import prod
+from operator import getitem
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ from tool_folders import BOX, COUNT, SIZE, TOOLS, corners, image, text
 
 from segjax.data import LabelledDefaults, check, folder, labelled, labelled_defaults
 from segjax.data.checked import checked
+from segjax.data.formats.box_layouts import find_boxes
+from segjax.data.formats.held_out import say_once
 from segjax.data.sets.converted import convert
 from segjax.errors import DataError
 
@@ -108,6 +112,33 @@ def test_an_image_that_is_gone_is_named(left: tuple[str, Path]):
             labelled(root)
 
 
+@pytest.mark.parametrize(
+    ("tool", "labels", "labelled_empty", "sentence"),
+    [
+        ("Label Studio", ("annotations",), [{"result": None}], "task 9 has no annotation that was not cancelled"),
+        ("Labelbox", ("projects", "cl9", "labels"), [{"annotations": {"objects": []}}], "row 3 has no label"),
+    ],
+)
+def test_an_image_that_nobody_has_labelled_is_none_without_objects(
+    tmp_path: Path, tool: str, labels: tuple[str, ...], labelled_empty: list[dict], sentence: str
+):
+    TOOLS[tool](tmp_path)
+    (file,) = tmp_path.glob("*json")
+    lines = file.suffix == ".ndjson"
+    rows = [*map(json.loads, file.read_text().splitlines())] if lines else json.loads(file.read_text())
+    skipped = [] if lines else [{"was_cancelled": True, "result": []}]
+    for row, these in zip(rows, ([], labelled_empty, skipped), strict=False):
+        reduce(getitem, labels[:-1], row)[labels[-1]] = these
+    file.write_text("\n".join(map(json.dumps, rows)) if lines else json.dumps(rows))
+    found = find_boxes(tmp_path)
+    assert found is not None
+    said = [problem.sentence for problem in found.read[0].problems if problem.kind == "not labelled"]
+    assert len(said) == 2
+    assert f"{sentence}: its image is left out." in said[1]
+    objects = {one.path.name: len(one.boxes) for one in (*found.train, *found.val, *found.test)}
+    assert objects == {"1.png": 0} | {f"{n}.png": 2 for n in range(3, COUNT)}
+
+
 def test_a_file_that_is_cut_short_is_named(left: tuple[str, Path]):
     tool, root = left
     path = (
@@ -145,14 +176,16 @@ def test_a_line_of_labelbox_ends_where_json_says_so(tmp_path: Path):
     assert np.array_equal(labelled(tmp_path).open("train")[0]["boxes"], before["boxes"])
 
 
-def test_folders_called_train_and_test_are_the_splits(tmp_path: Path):
+def test_folders_called_train_and_test_are_the_splits(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     for split, numbers in (("train", range(4)), ("test", range(4, 6))):
         for n in numbers:
             image(tmp_path / split / f"{n}.png", n)
             shape = {"label": "dog", "points": corners(n), "shape_type": "polygon"}
             text(tmp_path / split / f"{n}.json", {"shapes": [shape], "imagePath": f"{n}.png"})
     data = labelled(tmp_path)
+    say_once.cache_clear()
     assert [len(data.open(split)) for split in SPLITS] == [3, 1, 2]
+    assert capfd.readouterr().err.count("does not say which images validate: 1 of the 4 for training do") == 1
 
 
 def test_classes_are_kept_joined_and_renamed(left: tuple[str, Path]):
