@@ -30,7 +30,8 @@ _STAGES = (
 class InvertedResidual(nn.Module):
     """A 1x1 convolution to more channels, a depthwise 3x3 one, and a 1x1 one back without activation.
 
-    The input is added where it does not stride and the width stays. With an expansion of 1 there is no first convolution.
+    The input is added where it does not stride and the width stays. With an expansion of 1 the first convolution is
+    not there.
     """
 
     width: int
