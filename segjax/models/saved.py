@@ -75,8 +75,7 @@ def save_pretrained(
     if layout not in get_args(Layout):
         raise DataError(f"layout is {' or '.join(get_args(Layout))}, got {layout!r}.")
     channels = channels_of(model, variables)
-    inside = model.model if isinstance(model, (Normalized, Standardized)) else model
-    _check_names(inside, about)
+    check_names(model, about)
     if layout == "smp":
         settings, state = _as_smp(model, variables, channels)
         settings[f"_{OWN}"] = {"inputs": inputs_of(model)} | about.classes()
@@ -87,6 +86,7 @@ def save_pretrained(
         settings = {OWN: own}
     count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     texts = {CONFIG: json.dumps(settings, indent=2)}
+    inside = _inside(model)
     finds = isinstance(inside, (CenterNet, Localizer, MultiHead))
     texts |= {CARD: card(about, layout, count, _said_of_inputs(model, channels), finds=finds)}
     try:
@@ -101,13 +101,22 @@ def save_pretrained(
         raise DataError(f"{folder} cannot be written ({error.strerror}): choose another folder.") from error
 
 
-def _check_names(model: nn.Module, about: About) -> None:
-    """Whether a segmenter's classes have a name each, of which one logit has two."""
+def check_names(model: nn.Module, about: About) -> None:
+    """Whether a segmenter's classes have a name each, or none; one logit has two.
+
+    Raises:
+        DataError: there are more or fewer.
+    """
+    model = _inside(model)
     if not isinstance(model, (Segmenter, DeeplySupervised)):
         return
     names, classes = len(about.class_names), model.num_classes
     if names not in (0, classes) and (names, classes) != (2, 1):
         raise DataError(f"{names} classes have names, and the model has {classes}: name each, or none.")
+
+
+def _inside(model: nn.Module) -> nn.Module:
+    return model.model if isinstance(model, (Normalized, Standardized)) else model
 
 
 def opened(settings: Mapping[str, Any], file: Path, where: str) -> tuple[nn.Module, dict[str, Any]]:
