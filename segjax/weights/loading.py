@@ -20,7 +20,8 @@ from segjax.weights.first_kernel import fit_first_kernel
 from segjax.weights.record import Hub
 from segjax.weights.state_dict import read
 
-_IN_A_MODEL = re.compile(r"^(.*\.)?(encoder|backbone)\.")
+_IN_A_MODEL = (re.compile(r"^(.*\.)?encoder\."), re.compile(r"^(.*\.)?backbone\."))
+"""What stands before the names of a model's encoder, the surest first: beside one, a backbone is another part's."""
 _AROUND = "model."
 """What stands before every name where a module that trains holds a model, as Lightning's do."""
 _REPOSITORY = re.compile(
@@ -171,12 +172,14 @@ def _of_encoder(state: Mapping[str, np.ndarray], said: str) -> dict[str, np.ndar
     """Those of a model's encoder, which may be called its backbone, or all where they are an encoder's."""
     if all(key.startswith(_AROUND) for key in state):
         state = {key.removeprefix(_AROUND): value for key, value in state.items()}
-    places = {key: match[0] for key in state if (match := _IN_A_MODEL.match(key))}
-    inside = {key.removeprefix(place): state[key] for key, place in places.items()}
-    if len(inside) < len(places):  # as of a teacher and a student: which one is meant, nobody said
-        several = ", ".join(sorted({place.removesuffix(".") for place in places.values()}))
-        raise DataError(f"{said} has several encoders ({several}): save the weights of one of them in a file.")
-    return inside or dict(state)
+    for pattern in _IN_A_MODEL:
+        places = {key: match[0] for key in state if (match := pattern.match(key))}
+        inside = {key.removeprefix(place): state[key] for key, place in places.items()}
+        if len(inside) < len(places):  # as of a teacher and a student: which one is meant, nobody said
+            several = ", ".join(sorted({place.removesuffix(".") for place in places.values()}))
+            raise DataError(f"{said} has several encoders ({several}): save the weights of one of them in a file.")
+        state = inside or state
+    return dict(state)
 
 
 def _of_channels(

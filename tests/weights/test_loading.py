@@ -104,7 +104,12 @@ def test_a_model_has_them_in_its_encoder_alone(known: Path):
 
 @pytest.mark.parametrize(
     ("before", "beside"),
-    [("model.encoder.", "model.head.bias"), ("backbone.", "classifier.4.bias"), ("model.", "model.fc.bias")],
+    [
+        ("model.encoder.", "model.head.bias"),
+        ("backbone.", "classifier.4.bias"),
+        ("model.", "model.fc.bias"),
+        ("encoder.", "decoder.backbone.bias"),
+    ],
 )
 def test_a_files_own_encoder_is_found_in_it(before: str, beside: str, tmp_path: Path):
     whole = {f"{before}{name}": value for name, value in state().items()} | {beside: np.zeros(9)}
