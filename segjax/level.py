@@ -1,5 +1,6 @@
 """What an encoder hands to a decoder: one `Level` a resolution, which knows its stride and size."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import jax
@@ -72,7 +73,11 @@ class Decoder(Protocol):
     """
 
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
-        """What heads read, finest first, from `from_image(levels, image)`; without the encoder's indices and tokens."""
+        """What heads read, finest first, from `from_image(levels, image)`; without the encoder's indices and tokens.
+
+        Raises:
+            ValueError: levels that `check_levels` refuses.
+        """
         ...
 
 
@@ -91,10 +96,31 @@ def level_at(image: jax.Array, stride: int, features: Array | None = None, **res
     return Level(features, (rows, columns), stride, **rest)  # type: ignore[arg-type]
 
 
-def from_image(levels: tuple[Level, ...], image: jax.Array, places: tuple[int, ...] = (1,)) -> tuple[Level, ...]:
-    """The levels that a decoder takes: before them, without features, the places that are finer than all of them."""
+def check_levels(levels: Sequence[Level]) -> None:
+    """Refuse what no encoder returns.
+
+    Raises:
+        ValueError: no levels, what is no `Level`, an order other than finest first, or a deepest one without features.
+    """
+    if not levels or not all(isinstance(level, Level) for level in levels):
+        got = ", ".join(type(each).__name__ for each in levels) or "none"
+        raise ValueError(f"An encoder's levels are `Level`s, but got {got}: make each by level_at(image, stride, x).")
+    strides = [level.stride for level in levels]
+    if strides != sorted(strides):
+        raise ValueError(f"An encoder's levels come finest first, but got strides {strides}: give them in that order.")
+    if levels[-1].features is None:
+        raise ValueError(f"The deepest level, of stride {strides[-1]}, has no features to begin with: give it some.")
+
+
+def from_image(levels: Sequence[Level], image: jax.Array, places: tuple[int, ...] = (1,)) -> tuple[Level, ...]:
+    """The levels that a decoder takes: before them, without features, the places that are finer than all of them.
+
+    Raises:
+        ValueError: levels that `check_levels` refuses.
+    """
+    check_levels(levels)
     finer = tuple(level_at(image, stride) for stride in sorted(places) if stride < levels[0].stride)
-    return finer + levels
+    return (*finer, *levels)
 
 
 def at_least(levels: tuple[Level, ...], stride: int) -> tuple[Level, ...]:

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.level import Level, from_image, level_at
+from segjax.level import Level, check_levels, from_image, level_at
 
 IMAGE = jnp.zeros((2, 33, 47, 3))
 
@@ -32,10 +32,26 @@ def test_size_and_stride_are_static_under_jit():
     np.testing.assert_array_equal(doubled.features, 2)
 
 
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ((), "levels are `Level`s, but got none: make each by level_at"),
+        ([np.zeros((2, 9, 12, 5))], "levels are `Level`s, but got ndarray: make each by level_at"),
+        ([level_at(IMAGE, 4, jnp.zeros((2, 9, 12, 5))), level_at(IMAGE, 1, IMAGE)], r"finest first, .* \[4, 1\]: give"),
+        ([level_at(IMAGE, 1, IMAGE), level_at(IMAGE, 4)], "The deepest level, of stride 4, has no features"),
+    ],
+    ids=["none", "arrays", "coarsest first", "a place"],
+)
+def test_what_no_encoder_returns_is_one_sentence(levels, said):
+    for refuse in (check_levels, lambda levels: from_image(levels, IMAGE)):
+        with pytest.raises(ValueError, match=said):
+            refuse(levels)
+
+
 def test_the_images_own_place_comes_first_where_no_level_has_it():
     strided = (level_at(IMAGE, 2, jnp.zeros((2, 17, 24, 4))), level_at(IMAGE, 4, jnp.zeros((2, 9, 12, 8))))
     first, *rest = from_image(strided, IMAGE)
     assert (first.features, first.size, first.stride) == (None, (33, 47), 1)
     assert rest == list(strided)
     full = (level_at(IMAGE, 1, IMAGE), *strided)
-    assert from_image(full, IMAGE) is full
+    assert from_image([*full], IMAGE) == full  # whatever sequence an encoder of one's own returns

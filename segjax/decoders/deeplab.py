@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from segjax import ops
 from segjax.decoders.climb import climb
 from segjax.layers import Conv, ConvBlock
-from segjax.level import Level, at_least
+from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear
 
 
@@ -88,6 +88,7 @@ class DeepLabV3Decoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The deepest level and those that were climbed to, finest first."""
+        check_levels(levels)
         x = levels[-1]
         assert x.features is not None
         y = ASPP(self.width, self.rates, self.separable, self.dropout, self.block, name="aspp")(x.features, train=train)
@@ -124,6 +125,7 @@ class DeepLabV3PlusDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """What was fused at the fine level, then the deepest, each where it is."""
+        check_levels(levels)
         x, fine = levels[-1], at_least(levels, self.finest_stride)[0]
         assert x.features is not None
         y = ASPP(self.width, self.rates, True, self.dropout, self.block, name="aspp")(x.features, train=train)

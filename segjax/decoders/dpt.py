@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from segjax import ops
 from segjax.layers import Conv, ConvBlock
 from segjax.layers.transformer import gelu
-from segjax.level import Level, at_least
+from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear, ConvTranspose
 
 
@@ -50,6 +50,7 @@ class DPTDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The finest stride, then the coarser ones of the pyramid, each halved."""
+        check_levels(levels)
         image, kept = levels[0], at_least(levels, 2 * self.finest_stride)
 
         def place(stride: int) -> Level:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.layers import ConvBlock
-from segjax.level import Level
+from segjax.level import Level, check_levels
 from segjax.ops.precision import at_least_float32
 from segjax.upsampling import bilinear_conv_transpose
 
@@ -46,6 +46,7 @@ class FCNDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The level of the last scores, whose features are the logits."""
+        check_levels(levels)
         x, *goals = reversed(levels)
         if self.skips >= len(goals):
             raise ValueError(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from segjax.layers import ConvBlock
-from segjax.level import Level, at_least
+from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear, Nearest
 
 
@@ -44,6 +44,7 @@ class FPNDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """What was joined at the finest stride, then the coarser levels of the pyramid."""
+        check_levels(levels)
         levels = at_least(levels, self.finest_stride)
         branches, pyramid, x = [], [], levels[-1]
         for i, to in reversed([*enumerate(levels, start=1)]):

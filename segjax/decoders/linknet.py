@@ -8,7 +8,7 @@ import flax.linen as nn
 
 from segjax.decoders.climb import climbed_to
 from segjax.layers import ConvBlock
-from segjax.level import Level
+from segjax.level import Level, check_levels
 from segjax.upsampling import ConvTranspose
 
 
@@ -38,6 +38,7 @@ class LinkNetDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
+        check_levels(levels)
         x, passed = levels[-1].holding(levels[-1].features), []
         said: Any = self.block((), parent=None)
         for i, to in reversed([*enumerate(climbed_to(levels, self.finest_stride), start=1)]):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from segjax import ops
 from segjax.decoders.climb import climb
 from segjax.layers import Conv, ConvBlock
-from segjax.level import Level, at_least
+from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear
 
 
@@ -37,6 +37,7 @@ class LRASPPDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """One level."""
+        check_levels(levels)
         x, fine = levels[-1], at_least(levels, self.finest_stride)[0]
         assert x.features is not None
         assert fine.features is not None
@@ -72,6 +73,7 @@ class PlainDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The deepest level and those that were climbed to, finest first."""
+        check_levels(levels)
         x = levels[-1]
         width = max(1, x.width // 4) if self.width is None else self.width
         y = self.block((width,), name="conv")(x.features, train=train)

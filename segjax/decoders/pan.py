@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.layers import ConvBlock
-from segjax.level import Level, at_least
+from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear
 
 
@@ -78,6 +78,7 @@ class PANDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The deepest level and those that were climbed to, finest first."""
+        check_levels(levels)
         *goals, x = at_least(levels, self.finest_stride)
         pyramid = PyramidAttention(self.width, self.align_corners, self.block, name="pyramid")
         x = x.holding(pyramid(x.features, train=train))

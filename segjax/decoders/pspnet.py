@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from segjax import ops
 from segjax.decoders.climb import climb
 from segjax.layers import ConvBlock
-from segjax.level import Level, at_least
+from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear
 
 
@@ -72,6 +72,7 @@ class PSPNetDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The level that was read and those that were climbed to, finest first."""
+        check_levels(levels)
         reached = at_least(levels, self.stride)
         level = [each for each in reached if each.stride == reached[0].stride][-1]
         x = level.features

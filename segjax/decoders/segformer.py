@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from segjax import ops
 from segjax.layers import ConvBlock
 from segjax.layers.dense import Dense
-from segjax.level import Level, at_least
+from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear
 
 
@@ -41,6 +41,7 @@ class SegFormerDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """One level."""
+        check_levels(levels)
         finest, brought = at_least(levels, self.finest_stride)[0], []
         levels = at_least(levels, 1) if self.finer else at_least(levels, self.finest_stride)
         for i, level in reversed([*enumerate(levels, start=1)]):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from segjax.decoders.climb import attended, climbed_to, in_one_step, own_width
 from segjax.layers import ConvBlock
-from segjax.level import Level
+from segjax.level import Level, check_levels
 from segjax.upsampling import ConvTranspose
 
 
@@ -52,6 +52,7 @@ class UNetDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
+        check_levels(levels)
         goals = climbed_to(levels, self.finest_stride)
         if self.stages is not None and len(self.stages) != len(goals):
             raise ValueError(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from segjax.decoders.climb import attended, check_widths, climbed_to, in_one_step, own_width
 from segjax.layers import ConvBlock
-from segjax.level import Level
+from segjax.level import Level, check_levels
 from segjax.upsampling import Nearest
 
 
@@ -44,6 +44,7 @@ class UNetPlusPlusDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The last node of every level that was climbed to, finest first."""
+        check_levels(levels)
         goals, deepest = climbed_to(levels, self.finest_stride), levels[-1].holding(levels[-1].features)
         check_widths("U-Net++", self.widths, goals)
         nodes: list[list[Level]] = [[deepest]]  # of the levels from the deepest up, as far as they are made

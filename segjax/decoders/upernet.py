@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from segjax.decoders.pspnet import PyramidPooling
 from segjax.layers import ConvBlock
 from segjax.layers.norm import LayerNorm
-from segjax.level import Level, at_least
+from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear
 
 
@@ -39,6 +39,7 @@ class UPerNetDecoder(nn.Module):
     @nn.compact
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """What was fused at the finest stride, then the coarser levels of the pyramid."""
+        check_levels(levels)
         levels = at_least(levels, self.finest_stride)
         normed = []
         for i, level in enumerate(levels, start=1):

@@ -49,7 +49,7 @@ class Block:
 
 
 class MobileBlock(nn.Module):
-    """A block of EfficientNet, to which its input is added where size and width stay."""
+    """A block of EfficientNet, to which its input is added where it does not stride and the width stays."""
 
     block: Block
     dilation: int = 1
@@ -79,7 +79,7 @@ class MobileBlock(nn.Module):
                 y = activation(conv(x, block.inner, 1, ("conv_pw", "bn1")))
                 y = activation(moving(y, block.inner, block.window, ("conv_dw", "bn2"), groups=block.inner))
                 y = conv(self._squeezed(y), block.width, 1, ("conv_pwl", "bn3"))
-        if x.shape != y.shape:
+        if block.stride > 1 or x.shape != y.shape:  # one pixel keeps its size where it is strided over
             return y
         return x + DropPath(self.drop_path)(y, train=train)
 

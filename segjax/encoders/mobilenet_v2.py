@@ -30,7 +30,8 @@ _STAGES = (
 class InvertedResidual(nn.Module):
     """A 1x1 convolution to more channels, a depthwise 3x3 one, and a 1x1 one back without activation.
 
-    The input is added where size and width stay. With an expansion of 1 there is no first convolution.
+    The input is added where it does not stride and the width stays. With an expansion of 1 the first convolution is
+    not there.
     """
 
     width: int
@@ -52,7 +53,9 @@ class InvertedResidual(nn.Module):
         depthwise = partial(conv, stride=self.stride, dilation=self.dilation, groups=inner)
         y = nn.relu6(depthwise(y, inner, 3, (f"conv_{i}_0", f"conv_{i}_1")))
         y = conv(y, self.width, 1, (f"conv_{i + 1}", f"conv_{i + 2}"))
-        return x + DropPath(self.drop_path)(y, train=train) if x.shape == y.shape else y
+        if self.stride > 1 or x.shape != y.shape:  # one pixel keeps its size where it is strided over
+            return y
+        return x + DropPath(self.drop_path)(y, train=train)
 
 
 class MobileNetV2(nn.Module):

@@ -22,6 +22,7 @@ from segjax.export.metadata import with_archive
 from segjax.export.program import WHAT, Program, program_of
 from segjax.layers import inputs_of
 from segjax.models.card import About
+from segjax.models.saved import check_names
 from segjax.strict_json import as_json
 
 Format = Literal["stablehlo", "onnx", "tflite"]
@@ -87,7 +88,7 @@ def export_model(
     Raises:
         ExportError: the model or a part of it cannot be brought into the format, or gives other numbers there: nothing
             is written then, and the sentence says why.
-        DataError: the variables are not the model's.
+        DataError: the variables are not the model's, or the names not one for each of its classes.
     """
     if format not in get_args(Format):
         raise ExportError(f"{format} is no format; name one of {', '.join(get_args(Format))}.")
@@ -100,6 +101,7 @@ def export_model(
     shorten = getattr(way, "stored_in", None)  # where kernels come to be within the format
     program = program_of(model, variables, size, argmax=argmax, dtype="float32" if shorten else dtype, **settings)
     reference = program_of(model, variables, size, **settings)
+    check_names(model, about)
     compared = batches(images, program)
     written = way.convert(program)
     if shorten and dtype != "float32":
@@ -141,7 +143,7 @@ def _refuse_numbers(format: Format, dtype: Stored, calibration: Calibration | No
         raise ExportError(f"{format} has no 8 bits here: take one of {', '.join(QUANTISE)}.")
     if dtype != "float32":
         raise ExportError(f"A file of 8 bits stores no kernels in {dtype}: choose one of both.")
-    if not calibration.images:
+    if len(calibration.images) == 0:
         raise ExportError("8 bits are calibrated on images of the training split, which has none: give at least one.")
 
 

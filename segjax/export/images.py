@@ -14,7 +14,7 @@ def batches(images: Sequence[np.ndarray], program: Program) -> list[np.ndarray]:
     Raises:
         ExportError: none, or one that the model does not take.
     """
-    if not images:
+    if len(images) == 0:  # of images in one array, too
         raise ExportError("An export is compared with the model on real images: give at least one.")
     for image in images:
         if image.ndim != 3 or image.shape[2] != program.channels or image.dtype != program.stored:

@@ -14,7 +14,7 @@ from jaxtyping import Array
 from segjax.errors import ExportError
 from segjax.layers.inputs import WHITE
 from segjax.mask_numbers import mask_type
-from segjax.models import Segmented
+from segjax.models import Segmented, Segmenter
 from segjax.models.saved import channels_of
 
 Outputs = dict[str, Any]
@@ -73,15 +73,21 @@ def program_of(
         dtype: What its kernels are constants of; they are computed with in float32.
 
     Raises:
-        ExportError: a model of one logit, one of boxes alone where a map of classes is asked for, or images of a size
-            that no machine holds.
+        ExportError: a model of one logit, one that gives neither logits nor boxes, or boxes alone where a map of
+            classes is asked for; thresholds that are not one for each logit; or a size that is none, or that no machine
+            holds.
         DataError: the variables are not the model's.
     """
+    if size is not None and not (
+        isinstance(size, Sequence) and len(size) == 2 and all(isinstance(n, (int, np.integer)) and n > 0 for n in size)
+    ):
+        raise ExportError(f"size is {size!r}: give height and width of the images in pixels, as (512, 512).")
     if size is not None and size[0] * size[1] > MOST_PIXELS:
         raise ExportError(
             f"Images of {size[0]}x{size[1]} pixels have {size[0] * size[1] / 1e6:.1f} megapixels, and an export may "
             f"have {MOST_PIXELS / 1e6:.0f}: say a smaller --size HEIGHT WIDTH, and cut larger images into tiles."
         )
+    model = _of_logits(model)
     variables = jax.tree.map(np.asarray, dict(variables))
     short = jax.tree.map(lambda x: x.ndim > 1 and x.dtype == np.float32 and dtype != "float32", variables)
     # jax's own arrays: it would widen those of numpy where the program is traced, and keep them wide.
@@ -101,7 +107,14 @@ def program_of(
         logits = outputs.logits if isinstance(outputs, Segmented) else outputs
         if logits is None:
             return found
+        if not isinstance(logits, Array):
+            raise ExportError(f"{type(model).__name__} gives neither logits nor boxes: export a model with a head.")
         if thresholds is not None:
+            if len(thresholds) != logits.shape[-1]:
+                raise ExportError(
+                    f"There are {len(thresholds)} thresholds, and the model gives {logits.shape[-1]} logits: say one "
+                    "for each."
+                )
             shares = jax.nn.sigmoid(logits.astype(jnp.float32))
             if not argmax:
                 return found | {"probabilities": shares}
@@ -118,3 +131,11 @@ def program_of(
     if "mask" not in program.outputs() and argmax:
         raise ExportError("The model gives boxes alone, of which no map of classes is made: leave --argmax out.")
     return program
+
+
+def _of_logits(model: nn.Module) -> nn.Module:
+    """The model without what follows its logits, of which probabilities are made here; its variables are the same."""
+    inside = getattr(model, "model", None)
+    if isinstance(inside, nn.Module):
+        return model.clone(model=_of_logits(inside))
+    return model.clone(activation=None) if isinstance(model, Segmenter) else model

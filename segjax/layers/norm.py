@@ -20,7 +20,8 @@ class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe and Szegedy 2015), with the parameters, statistics and numbers of `nn.BatchNorm`.
 
     What is done to a channel is put together to one factor and one number to add, as torch does it: the centred
-    features, which the backward pass would keep, are never there.
+    features, which the backward pass would keep, are never there. The variance that is kept is Flax's, the batch's own:
+    torch keeps that of n - 1 values.
 
     Examples:
         >>> module = layers.batch_norm(use_running_average=False)

@@ -13,7 +13,7 @@ class About:
     """What is known of a model beside its variables.
 
     Raises:
-        DataError: colours for some of the classes alone.
+        DataError: colours for some of the classes alone, or what is none.
 
     Examples:
         >>> models.About(class_names=("ground", "tree")).class_names
@@ -40,6 +40,9 @@ class About:
         names, colours = len(self.class_names), len(self.palette)
         if 0 < colours < names:
             raise DataError(f"{names} classes have names and {colours} a colour in the palette: give each a colour.")
+        for colour in self.palette:
+            if len(colour) != 3 or not all(0 <= part <= 255 for part in colour):
+                raise DataError(f"{colour} in the palette is no colour: give red, green and blue in 0..255.")
 
     def classes(self) -> dict[str, Any]:
         """Names, colours and thresholds as config.json has them."""

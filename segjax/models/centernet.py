@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from segjax import ops
 from segjax.layers import ConvBlock
 from segjax.level import from_image
+from segjax.models.asked import check_parts
 from segjax.ops.boxes import Detections
 
 _RARE = -math.log((1 - 0.1) / 0.1)
@@ -118,6 +119,7 @@ class CenterNet(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Centers:
         """The maps, float32."""
+        check_parts(self)
         level = self.decoder(from_image(self.encoder(image, train=train), image), train=train)[0]
 
         def head(name: str, features: int, bias: float = 0.0) -> Float[Array, "n h w features"]:

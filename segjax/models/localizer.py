@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 from segjax import ops
 from segjax.layers import largest
 from segjax.level import Level, from_image
+from segjax.models.asked import check_parts
 from segjax.ops import boxes
 from segjax.ops.boxes import Detections
 from segjax.upsampling import Bilinear
@@ -70,6 +71,7 @@ class Localizer(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> Located:
         """The box, the logits of the classes, and those of the mask if the head makes one; float32."""
+        check_parts(self)
         levels = from_image(self.encoder(image, train=train), image)
         box, mask = self.head(levels, train=train)
         return Located(box, ImageClass(self.num_classes, name="classes")(levels), mask)

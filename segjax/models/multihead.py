@@ -8,6 +8,7 @@ from jax.nn.initializers import zeros
 from jaxtyping import Array, Float
 
 from segjax.level import from_image
+from segjax.models.asked import check_parts
 from segjax.models.localizer import ImageClass, Located
 from segjax.ops.boxes import Detections
 
@@ -56,6 +57,7 @@ class MultiHead(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> MultiHeadOutputs:
         """Mask, box and class; float32."""
+        check_parts(self)
         levels = from_image(self.encoder(image, train=train), image)
         _, mask = self.mask(levels, train=train)
         box, _ = self.box(levels, train=train)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from segjax.weights.convert import from_torch
 
 NAMED = {"hed": open_hed, "craft": open_craft, "selfie": open_selfie}
 """Networks that are published with their weights, by name."""
+_REPOSITORY = re.compile(r"(?:hub:)?(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?")
+"""Of the Hugging Face hub, as `from_pretrained` and as commands have it."""
 _IMAGENET = {"mean": saved.MEAN, "std": saved.STD}
 
 
@@ -34,9 +37,9 @@ def from_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
     statistics, as they were published, where they take three channels; otherwise they take what they were trained on.
 
     Args:
-        name: A folder with config.json and model.safetensors, or the id of such a repository of the Hugging Face hub;
-            a file of the weights of torchvision's FCN, DeepLabV3 or LRASPP; or "hed" (edges), "craft" (text regions)
-            or "selfie" (a person).
+        name: A folder with config.json and model.safetensors; the id of such a repository of the Hugging Face hub,
+            OWNER/NAME or hub:OWNER/NAME@REVISION; a file of the weights of torchvision's FCN, DeepLabV3 or LRASPP; or
+            "hed" (edges), "craft" (text regions) or "selfie" (a person).
         revision: Of the repository: a commit, a branch or a tag.
 
     Raises:
@@ -71,8 +74,9 @@ def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
         config, weights = (folder / file for file in (saved.CONFIG, saved.WEIGHTS))
         source = _pulled(folder)
     else:
-        source = f"hub:{name}@{revision}"
-        config, weights = (cache.fetch_hub(str(name), file, revision) for file in (saved.CONFIG, saved.WEIGHTS))
+        repository, revision = _of_the_hub(str(name), revision)
+        source = f"hub:{repository}@{revision}"
+        config, weights = (cache.fetch_hub(repository, file, revision) for file in (saved.CONFIG, saved.WEIGHTS))
     for file in (config, weights):
         if not file.is_file():
             raise DataError(f"{folder} has no {file.name}: give the folder that save_pretrained wrote.")
@@ -100,6 +104,21 @@ def open_pretrained(name: str | Path, revision: str = "main") -> tuple[nn.Module
     except Exception as error:  # what is made of wrong numbers fails in its own way, some of it when it is traced
         why = cache.first_line(error)
         raise DataError(f"{config} describes no model that can be made ({why}): fetch or save it again.") from error
+
+
+def _of_the_hub(name: str, revision: str) -> tuple[str, str]:
+    """The repository, and the revision that is said with it or beside it.
+
+    Raises:
+        DataError: it is no name of one.
+    """
+    found = _REPOSITORY.fullmatch(name)
+    if found is None:
+        raise DataError(
+            f"{name} is no folder, no file, no OWNER/NAME of the Hugging Face hub, and none of {', '.join(NAMED)}: "
+            "mend the name."
+        )
+    return found[1], found[2] or revision
 
 
 def _about(own: Mapping[str, Any], source: str | None, where: str) -> About:

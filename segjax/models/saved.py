@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -21,6 +21,7 @@ from segjax.models.card import About, card
 from segjax.models.centernet import CenterNet
 from segjax.models.localizer import Localizer
 from segjax.models.multihead import MultiHead
+from segjax.models.segmenter import DeeplySupervised, Segmenter
 from segjax.weights import safetensors_file, smp_names
 from segjax.weights.convert import from_torch, parameters, to_torch
 from segjax.whole import written_whole
@@ -58,7 +59,8 @@ def save_pretrained(
         layout: Whose.
 
     Raises:
-        DataError: the model is none that the layout can say, the variables are not its own, or nothing can be written.
+        DataError: there is no such layout, the model is none that it can say, the variables are not its own, the names
+            are not one for each of its classes, or nothing can be written.
 
     Examples:
         >>> model = models.unet(2, base=2, depth=1)
@@ -70,7 +72,10 @@ def save_pretrained(
         False
     """
     folder = Path(folder)
+    if layout not in get_args(Layout):
+        raise DataError(f"layout is {' or '.join(get_args(Layout))}, got {layout!r}.")
     channels = channels_of(model, variables)
+    check_names(model, about)
     if layout == "smp":
         settings, state = _as_smp(model, variables, channels)
         settings[f"_{OWN}"] = {"inputs": inputs_of(model)} | about.classes()
@@ -81,7 +86,7 @@ def save_pretrained(
         settings = {OWN: own}
     count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     texts = {CONFIG: json.dumps(settings, indent=2)}
-    inside = model.model if isinstance(model, (Normalized, Standardized)) else model
+    inside = _inside(model)
     finds = isinstance(inside, (CenterNet, Localizer, MultiHead))
     texts |= {CARD: card(about, layout, count, _said_of_inputs(model, channels), finds=finds)}
     try:
@@ -94,6 +99,24 @@ def save_pretrained(
             (folder / PULLED).unlink(missing_ok=True)  # it is of no commit of the hub any more
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}): choose another folder.") from error
+
+
+def check_names(model: nn.Module, about: About) -> None:
+    """Whether a segmenter's classes have a name each, or none; one logit has two.
+
+    Raises:
+        DataError: there are more or fewer.
+    """
+    model = _inside(model)
+    if not isinstance(model, (Segmenter, DeeplySupervised)):
+        return
+    names, classes = len(about.class_names), model.num_classes
+    if names not in (0, classes) and (names, classes) != (2, 1):
+        raise DataError(f"{names} classes have names, and the model has {classes}: name each, or none.")
+
+
+def _inside(model: nn.Module) -> nn.Module:
+    return model.model if isinstance(model, (Normalized, Standardized)) else model
 
 
 def opened(settings: Mapping[str, Any], file: Path, where: str) -> tuple[nn.Module, dict[str, Any]]:

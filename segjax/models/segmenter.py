@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from segjax.layers import Conv
 from segjax.level import Level, from_image, level_at
+from segjax.models.asked import check_parts
 from segjax.ops.precision import at_least_float32
 from segjax.upsampling import Bilinear
 
@@ -61,6 +62,7 @@ class Segmenter(nn.Module):
     ) -> Float[Array, "n h w num_classes"] | tuple[Float[Array, "n h w num_classes"], ...] | Segmented:
         """Logits of the image's size, float32 at least; in training with an auxiliary head theirs and its own, for
         `losses.deep_supervision`; and `Segmented` of these with a head for the whole image."""
+        check_parts(self)
         levels = from_image(self.encoder(image, train=train), image, self.places)
         x = self.decoder(levels, train=train)[0]
         if self.head is not None:
@@ -98,6 +100,7 @@ class DeeplySupervised(nn.Module):
     ) -> Float[Array, "n h w num_classes"] | tuple[Float[Array, "n _h _w num_classes"], ...]:
         """Logits of the image's size, float32 at least; in training those of every level, finest first, for
         `losses.deep_supervision`: the finest brought to the image, the others where they are."""
+        check_parts(self)
         levels = self.decoder(from_image(self.encoder(image, train=train), image), train=train)
         finest, *others = (
             level.replace(

@@ -55,20 +55,22 @@ def from_torch(
     found: dict[tuple[str, ...], np.ndarray] = {}
     left: list[str] = []
     twice: list[str] = []
+    shapes: list[str] = []
     for key, value in state.items():
         name = renamed(key, names)
-        path = path_of(name, value.ndim)
-        if path in expected:
+        # A weight of too few or too many axes is still that one, and not one missing beside one left over.
+        path = next(
+            (at for at in (path_of(name, value.ndim), path_of(name, 1), path_of(name, 2)) if at in expected), None
+        )
+        if path is not None:
             twice += [key] if path in found else []
-            found[path] = to_linen(path, value, transposed=bool(transposed and re.match(transposed, name)))
+            turned = bool(transposed and re.match(transposed, name))
+            due = to_torch_layout(path, np.broadcast_to(0, expected[path].shape), transposed=turned).shape
+            shapes += [] if value.shape == due else [f"{key} is {value.shape}, expected {due}"]
+            found[path] = to_linen(path, value, transposed=turned) if value.shape == due else value
         elif name.rpartition(".")[2] != _COUNTERS and not (unused and re.match(unused, name)):
             left.append(key)
     missing = [name_of(path) for path in expected if path not in found]
-    shapes = [
-        f"{name_of(path)} is {found[path].shape}, expected {leaf.shape}"
-        for path, leaf in expected.items()
-        if path in found and found[path].shape != leaf.shape
-    ]
     misfits = {
         "missing": missing,
         "left over": left,

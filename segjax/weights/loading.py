@@ -20,7 +20,10 @@ from segjax.weights.first_kernel import fit_first_kernel
 from segjax.weights.record import Hub
 from segjax.weights.state_dict import read
 
-_IN_A_MODEL = re.compile(r"^(.*\.)?encoder\.")
+_IN_A_MODEL = (re.compile(r"^(.*\.)?encoder\."), re.compile(r"^(.*\.)?backbone\."))
+"""What stands before the names of a model's encoder, the surest first: beside one, a backbone is another part's."""
+_AROUND = "model."
+"""What stands before every name where a module that trains holds a model, as Lightning's do."""
 _REPOSITORY = re.compile(
     r"(?:hf:|hf-hub:|https://huggingface\.co/)?(?!.*\.(?:pth|pt|bin|safetensors|h5|tflite)$)(\w[\w.-]*/\w[\w.-]*(?:@\w+)?)/?"
 )
@@ -41,7 +44,8 @@ def load(module: nn.Module, variables: Variables, name: str | Path, rgb: Sequenc
     Args:
         module: The encoder, or what has it as its `encoder`, however deep.
         variables: Its own, of which only the encoder's change; for an encoder, their shapes will do.
-        name: One that `segjax weights` lists, a file, or `hub:OWNER/NAME@REVISION` of the Hugging Face hub.
+        name: One that `segjax weights` lists, a file, or `hub:OWNER/NAME@REVISION` of the Hugging Face hub; of an
+            encoder, or of a model that has it as its `encoder` or `backbone`.
         rgb: Which bands of the images are red, green and blue, from 0, where they have others or another order.
 
     Raises:
@@ -165,13 +169,17 @@ def found(name: str | Path, others: Sequence[str] = ()) -> tuple[dict[str, np.nd
 
 
 def _of_encoder(state: Mapping[str, np.ndarray], said: str) -> dict[str, np.ndarray]:
-    """Those of a model's encoder, or all where they are an encoder's."""
-    places = {key: match[0] for key in state if (match := _IN_A_MODEL.match(key))}
-    inside = {key.removeprefix(place): state[key] for key, place in places.items()}
-    if len(inside) < len(places):  # as of a teacher and a student: which one is meant, nobody said
-        several = ", ".join(sorted({place.removesuffix(".") for place in places.values()}))
-        raise DataError(f"{said} has several encoders ({several}): save the weights of one of them in a file.")
-    return inside or dict(state)
+    """Those of a model's encoder, which may be called its backbone, or all where they are an encoder's."""
+    if all(key.startswith(_AROUND) for key in state):
+        state = {key.removeprefix(_AROUND): value for key, value in state.items()}
+    for pattern in _IN_A_MODEL:
+        places = {key: match[0] for key in state if (match := pattern.match(key))}
+        inside = {key.removeprefix(place): state[key] for key, place in places.items()}
+        if len(inside) < len(places):  # as of a teacher and a student: which one is meant, nobody said
+            several = ", ".join(sorted({place.removesuffix(".") for place in places.values()}))
+            raise DataError(f"{said} has several encoders ({several}): save the weights of one of them in a file.")
+        state = inside or state
+    return dict(state)
 
 
 def _of_channels(

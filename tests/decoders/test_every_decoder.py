@@ -12,7 +12,7 @@ from segjax import decoders
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError
 from segjax.layers import ConvBlock
-from segjax.level import from_image
+from segjax.level import from_image, level_at
 from segjax.models import Segmenter
 from segjax.upsampling import BY_NAME
 
@@ -104,6 +104,15 @@ def test_what_a_decoder_returns_is_its_own(decoder, finest):
         assert level.features.shape[1:3] == level.size == (-(-33 // level.stride), -(-47 // level.stride))
         assert level.indices is None
         assert level.tokens is None
+
+
+@pytest.mark.parametrize("decoder", decoders.BY_NAME)
+def test_levels_in_another_order_are_refused(decoder):
+    """Some decoders divided by zero, and others read the finest level for the deepest."""
+    image = jnp.zeros((1, 64, 64, 3))
+    levels = tuple(level_at(image, stride, jnp.zeros((1, 64 // stride, 64 // stride, 4))) for stride in (32, 16, 8))
+    with pytest.raises(ValueError, match=r"come finest first, but got strides \[32, 16, 8\]: give them in that order"):
+        jax.eval_shape(lambda: decoders.named(decoder).init_with_output(KEY, levels, train=False))
 
 
 def test_a_decoder_without_a_level_to_read_says_so():

@@ -16,9 +16,12 @@ import pytest
 from once import jit
 
 from segjax import decoders, encoders, models, upsampling, weights
+from segjax.errors import DataError
 from segjax.export import Calibration, ExportError, Format, export_model, read_metadata, tflite
 from segjax.export import exporting as module
+from segjax.export.images import batches
 from segjax.export.process import run_alone
+from segjax.export.program import program_of
 from segjax.layers import ConvBlock, Normalized
 from segjax.models.saved import shapes
 
@@ -175,6 +178,16 @@ def test_bad_input_is_one_sentence(tmp_path: Path):
         export("tflite", size=None)
     with pytest.raises(ExportError, match=r"Images of 90000x90000 pixels have 8100\.0 megapixels, and an export may"):
         export(size=(90000, 90000))
+    for size in (32, (0, 32), (32.0, 32.0), (32, 32, 3)):
+        with pytest.raises(ExportError, match=r"^size is .*: give height and width of the images in pixels"):
+            export(size=size)
+    for thresholds in ((0.5,), (0.5, 0.5)):
+        with pytest.raises(ExportError, match=f"{len(thresholds)} thresholds, and the model gives 3 logits: say one"):
+            export(argmax=True, thresholds=thresholds)
+    with pytest.raises(DataError, match="2 classes have names, and the model has 3: name each, or none"):
+        export(about=models.About(("ground", "tree")))
+    with pytest.raises(ExportError, match=r"^Normalized gives neither logits nor boxes: export a model with a head"):
+        export(of=lambda: with_variables(encoders.ConvEncoder(((4,), (8,)), ConvBlock)))
     with pytest.raises(ExportError, match="at least one"):
         export(images=[])
     eight = Calibration(IMAGES, lambda model, variables: 1.0, "accuracy")
@@ -198,6 +211,20 @@ def test_bad_input_is_one_sentence(tmp_path: Path):
     with pytest.raises(ExportError, match="cannot be written"):
         module._replace(tmp_path / "file" / "model", b"")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_probabilities_are_of_logits_whatever_a_model_gives():
+    """A published network with an activation of its own, whose probabilities a softmax made nearly alike."""
+    model, variables = segmenter()
+    ends = model.clone(model=model.model.clone(activation=jax.nn.softmax))  # type: ignore[attr-defined]
+    programs = [program_of(each, variables, (32, 32)) for each in (model, ends)]
+    plain, ended = (str(jax.make_jaxpr(each.run)(each.image(1))) for each in programs)
+    assert plain == ended
+
+
+def test_images_may_be_one_array():
+    (batch,) = batches(np.stack(IMAGES), program_of(*segmenter(), (16, 16)))  # type: ignore[arg-type]
+    assert batch.shape == (2, 16, 16, 3)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from once import jit
 
 from segjax import models
 from segjax.decoders import FCNDecoder, FullyConnected, UNetDecoder
-from segjax.encoders import ConvEncoder
+from segjax.encoders import ConvEncoder, resnet18
 from segjax.layers import ConvBlock, Normalized, batch_norm
 from segjax.upsampling import BY_NAME, ConvTranspose, MaxUnpool, bilinear_conv_transpose
 
@@ -255,3 +255,25 @@ def test_nnx_takes_a_model_inside_another_module(model):
     assert jax.tree.map(jnp.shape, bridged(image, train=False)) == jax.tree.map(
         jnp.shape, jax.eval_shape(partial(whole.apply, train=False), expected, image)
     )
+
+
+NOT_MADE: Any = resnet18
+NO_MODELS = [
+    (
+        models.Segmenter(3, NOT_MADE, UNetDecoder()),
+        r"Segmenter takes a module as its encoder, but got functools\.partial",
+    ),
+    (models.DeeplySupervised(3, NOT_MADE.func, UNetDecoder()), r"ResNet.*: make one, as encoders\.named\(NAME\) does"),
+    (models.CenterNet(3, ConvEncoder(((4,),)), UNetDecoder.__name__), r"its decoder, but got 'UNet.* decoders\.named"),  # type: ignore[arg-type]
+    (models.Localizer(3, NOT_MADE, models.RegressedBox()), "Localizer takes a module as its encoder"),
+    (
+        models.MultiHead(3, NOT_MADE, models.RegressedBox(), models.RegressedBox()),
+        "MultiHead takes a module as its enc",
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "said"), NO_MODELS, ids=[type(model).__name__ for model, _ in NO_MODELS])
+def test_a_part_that_was_not_made_is_one_sentence(model: Any, said: str):
+    with pytest.raises(ValueError, match=said):
+        jax.eval_shape(partial(model.init, train=False), KEY, jnp.zeros((1, 16, 16, 3)))

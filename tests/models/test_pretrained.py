@@ -164,6 +164,25 @@ def test_weights_that_end_early_are_named_once(written: Any):
         segjax.from_pretrained(folder)
 
 
+@pytest.mark.parametrize("name", ["/none/there", "craftt", "hub:me", "me/one/two"])
+def test_what_is_neither_there_nor_of_the_hub_is_one_sentence(name: str):
+    with pytest.raises(
+        DataError, match=rf"^{name} is no folder, no file, no OWNER/NAME .* and none of hed, craft, sel"
+    ):
+        segjax.from_pretrained(name)
+
+
+@pytest.mark.parametrize(
+    ("said", "revision"), [(("me/one",), "main"), (("hub:me/one@0123abc",), "0123abc"), (("me/one", "v1.0"), "v1.0")]
+)
+def test_the_hub_is_asked_as_everywhere(said: tuple[str, ...], revision: str, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    monkeypatch.setattr("segjax.cache.fetch_hub", lambda *asks: asked.append(asks) or Path("none"))
+    with pytest.raises(DataError):
+        segjax.from_pretrained(*said)
+    assert asked == [("me/one", file, revision) for file in ("config.json", "model.safetensors")]
+
+
 def test_a_folder_without_a_model_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"has no config\.json: give the folder that save_pretrained wrote"):
         segjax.from_pretrained(tmp_path)

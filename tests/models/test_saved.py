@@ -83,6 +83,17 @@ def test_what_smp_does_not_have_is_refused_in_its_layout(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_folder_cannot_say_is_refused(tmp_path: Path):
+    model = models.unet(3, 4, depth=1)
+    variables = of_shapes(model)
+    with pytest.raises(DataError, match="2 classes have names, and the model has 3: name each, or none"):
+        segjax.save_pretrained(tmp_path, model, variables, ABOUT)
+    with pytest.raises(DataError, match="layout is segjax or smp, got 'torch'"):
+        segjax.save_pretrained(tmp_path, model, variables, layout="torch")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+    segjax.save_pretrained(tmp_path, models.unet(1, 4, depth=1), of_shapes(models.unet(1, 4, depth=1)), ABOUT)
+
+
 def test_a_folder_that_cannot_be_written_gets_one_sentence(tmp_path: Path):
     (tmp_path / "file").touch()
     model = models.unet(2, 4, depth=1)
@@ -105,6 +116,10 @@ def test_numbers_of_numpy_and_jax_are_written_as_numbers(tmp_path: Path):
     assert '"miou": 0.75,\n  "iou": [\n    0.5,\n    null\n  ]' in card
     with pytest.raises(DataError, match="2 classes have names and 1 a colour in the palette: give each a colour"):
         models.About(("ground", "tree"), ((0, 0, 0),))
+    with pytest.raises(
+        DataError, match=r"\(0, 0, 300\) in the palette is no colour: give red, green and blue in 0\.\.255"
+    ):
+        models.About(palette=((0, 0, 0), (0, 0, 300)))
 
 
 def test_the_card_of_a_model_that_finds_objects_says_so(tmp_path: Path):

@@ -105,13 +105,19 @@ def test_all_misfits_are_said_at_once(twin):
     wrong = dict(state)
     del wrong["head.bias"]
     wrong["fc.bias"] = np.zeros(7, np.float32)
+    wrong["fc.weight"] = np.zeros((7, 6), np.float32)
+    wrong["layer1.0.1.weight"] = np.zeros((6, 1, 1, 1), np.float32)
+    wrong["layer1.0.0.weight"] = np.float32(0)
     wrong |= {f"more.{i}.weight": np.zeros((1, 1), np.float32) for i in range(8)}
     with pytest.raises(DataError) as refused:
         convert.from_torch(wrong, like)
     for part in (
         "1 missing (head.bias)",
         "8 left over (more.0.weight, more.1.weight, more.2.weight, more.3.weight, more.4.weight, more.5.weight and 2",
-        "1 of another shape (fc.bias is (7,), expected (5,))",
+        # As the file has them, whatever their layout and number of axes here.
+        "4 of another shape (layer1.0.0.weight is (), expected (6, 3, 3, 3), "
+        "layer1.0.1.weight is (6, 1, 1, 1), expected (6,), "
+        "fc.weight is (7, 6), expected (5, 6), fc.bias is (7,), expected (5,))",
     ):
         assert part in str(refused.value)
 

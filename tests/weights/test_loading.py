@@ -102,8 +102,17 @@ def test_a_model_has_them_in_its_encoder_alone(known: Path):
         assert loaded["params"]["model"]["head"] is like["params"]["model"]["head"]
 
 
-def test_a_files_own_encoder_is_found_in_it(tmp_path: Path):
-    whole = {f"model.encoder.{name}": value for name, value in state().items()} | {"model.head.bias": np.zeros(9)}
+@pytest.mark.parametrize(
+    ("before", "beside"),
+    [
+        ("model.encoder.", "model.head.bias"),
+        ("backbone.", "classifier.4.bias"),
+        ("model.", "model.fc.bias"),
+        ("encoder.", "decoder.backbone.bias"),
+    ],
+)
+def test_a_files_own_encoder_is_found_in_it(before: str, beside: str, tmp_path: Path):
+    whole = {f"{before}{name}": value for name, value in state().items()} | {beside: np.zeros(9)}
     safetensors_file.write(tmp_path / "whole.safetensors", whole)
     loaded = weights.load(Small(), of_images(Small()), tmp_path / "whole.safetensors")
     np.testing.assert_array_equal(loaded["params"]["layer1_0"]["bias"], state()["layer1.0.bias"])
