@@ -28,6 +28,11 @@ class Function:
     call: Callable[[tuple], Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Aside:
+    """A class of what training scripts keep beside the weights, and an object of it: nothing that it holds is kept."""
+
+
 def read_pickle(
     data: memoryview, table: Mapping[tuple[str, str], Any], persistent: Callable[[Any], Any]
 ) -> tuple[Any, int]:
@@ -37,7 +42,8 @@ def read_pickle(
 
     Args:
         data: Of any length; bytes after the pickle are not looked at.
-        table: What globals stand for, by module and name: a `Function` may be called, anything else is a value.
+        table: What globals stand for, by module and name: a `Function` may be called, an `Aside` made and filled with
+            anything, which is dropped; anything else is a value.
         persistent: What a persistent id, a value of the pickle, stands for.
 
     Raises:
@@ -64,15 +70,18 @@ class _Machine:
             self.spend(1)
             step = _STEPS.get(code)
             if step is None:
-                raise Refused(
-                    f"has the pickle opcode {_NAMES.get(code, f'0x{code.hex()}')} at byte {self.at - 1}, which no "
-                    "state dict needs, and nothing of it was run",
-                    SAVE_AGAIN,
-                )
+                raise self.unknown(code)
             step(self)
         if len(self.stack) != 1:
             raise self.damaged()
         return self.stack.pop()
+
+    def unknown(self, code: bytes) -> Refused:
+        return Refused(
+            f"has the pickle opcode {_NAMES.get(code, f'0x{code.hex()}')} at byte {self.at - 1}, which no state dict "
+            "needs, and nothing of it was run",
+            SAVE_AGAIN,
+        )
 
     def damaged(self) -> Refused:
         return Refused(f"has a pickle that ends early or is damaged (at byte {self.at})")
@@ -125,6 +134,8 @@ class _Machine:
 
     def fill(self, items: list[Any]) -> None:
         target = self.stack[-1]
+        if type(target) is Aside:
+            return
         if type(target) not in (dict, OrderedDict) or len(items) % 2:
             raise self.damaged()
         for key, value in zip(items[::2], items[1::2], strict=True):
@@ -146,15 +157,23 @@ class _Machine:
 
     def reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
+        if type(function) is Aside:
+            self.stack.append(function)
+            return
         if type(function) is not Function or type(arguments) is not tuple:
             raise Refused("calls what is no function of a state dict, and nothing of it was run", SAVE_AGAIN)
         # OrderedDict([...]) copies what it is given, as often as it is called.
         self.spend(sum(len(argument) for argument in arguments if isinstance(argument, (list, tuple, dict))))
         self.stack.append(function.call(arguments))
 
+    def new(self) -> None:
+        self.stack.pop()  # what it is made of
+        if type(self.stack[-1]) is not Aside:
+            raise self.unknown(b"\x81")
+
     def build(self) -> None:
         self.stack.pop()  # attributes of the dict: the versions of torch's modules
-        if type(self.stack[-1]) is not OrderedDict:
+        if type(self.stack[-1]) not in (OrderedDict, Aside):
             raise Refused("sets the attributes of an object, and nothing of it was run", SAVE_AGAIN)
 
 
@@ -211,6 +230,7 @@ _STEPS: dict[bytes, Callable[[_Machine], object]] = {
     b"\x93": lambda m: m.stack_global(),
     b"R": lambda m: m.reduce(),
     b"b": lambda m: m.build(),
+    b"\x81": lambda m: m.new(),
     b"Q": lambda m: m.stack.append(m.persistent(m.stack.pop())),
 }
 _NAMES = {b"P": "PERSID", b"i": "INST", b"o": "OBJ", b"\x81": "NEWOBJ", b"\x92": "NEWOBJ_EX"}

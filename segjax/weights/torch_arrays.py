@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from segjax.weights.mapped import Refused, printable
-from segjax.weights.pickles import SAVE_AGAIN
+from segjax.weights.pickles import SAVE_AGAIN, Aside
 from segjax.weights.torch_types import Storage, Tensor
 
 _DEEPEST = 64
@@ -103,6 +103,8 @@ class _Walk:
         self.known: dict[int, _Part] = {}
 
     def of(self, value: Any, depth: int) -> _Part:
+        if isinstance(value, Aside):
+            return _Part(None, 0, 1)
         if value is None or isinstance(value, (str, int, float, bytes, np.dtype)):
             return _Part(value, 0, 1)
         if id(value) not in self.known:  # values are kept by the tree, so that no id is used twice

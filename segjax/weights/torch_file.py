@@ -22,7 +22,8 @@ def read(path: str | Path) -> Any:
     Arrays are read-only views into the file, loaded by the page when they are looked at, so it must not be written
     into while they are in use; those that share numbers in torch share them here. Big-endian files are copied. dicts,
     lists, tuples, text, numbers and None come as they are, torch.Size as a tuple, torch.dtype as numpy's, bfloat16
-    and float8 as those of `ml_dtypes`. As with torch, nothing checks that the numbers are those that were written.
+    and float8 as those of `ml_dtypes`. What scripts keep beside the weights, as `argparse.Namespace`, numbers of NumPy
+    and paths, is None. As with torch, nothing checks that the numbers are those that were written.
 
     Raises:
         DataError: It is no such file, is damaged, names what a state dict does not need, or would unfold to far more

@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 
 from segjax.weights.mapped import Refused
-from segjax.weights.pickles import SAVE_AGAIN, Function, checked_key
+from segjax.weights.pickles import SAVE_AGAIN, Aside, Function, checked_key
 
 _MOST_AXES = 64  # of numpy and of torch
 
@@ -172,7 +172,22 @@ _DTYPES = [
 ]
 _ML_DTYPES = ["bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu"]
 
+_ASIDE = {
+    "argparse": ["Namespace"],
+    "numpy": ["dtype"],
+    "numpy.core.multiarray": ["scalar"],
+    "numpy._core.multiarray": ["scalar"],
+    "_codecs": ["encode"],  # the bytes of a number of NumPy's
+    "pathlib": ["Path", "PosixPath", "WindowsPath"],
+    "pathlib._local": ["Path", "PosixPath", "WindowsPath"],
+    "pytorch_lightning.utilities.parsing": ["AttributeDict"],
+    "lightning_fabric.utilities.data": ["AttributeDict"],
+    "lightning.fabric.utilities.data": ["AttributeDict"],
+}
+"""Arguments, scores and folders, as scripts and Lightning save them beside the weights."""
+
 TABLE: dict[tuple[str, str], Any] = {
+    **{(module, name): Aside() for module, names in _ASIDE.items() for name in names},
     **{("torch", f"{name}Storage"): StorageType(np.dtype(dtype)) for name, dtype in _STORAGES.items()},
     **{("torch", name): np.dtype(name) for name in _DTYPES},
     **{("torch", name): np.dtype(getattr(ml_dtypes, name)) for name in _ML_DTYPES},

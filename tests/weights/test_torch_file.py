@@ -1,8 +1,10 @@
+import argparse
 import contextlib
 import io
 import struct
 import subprocess
 import sys
+import types
 import warnings
 import zipfile
 from collections import Counter, OrderedDict
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from saving import FORMATS, bits, torch_bits
 
 from segjax.errors import DataError
-from segjax.weights import torch_file
+from segjax.weights import state_dict, torch_file
 
 torch = pytest.importorskip("torch")
 
@@ -59,6 +61,27 @@ def test_what_is_no_tensor_comes_as_it_is(saved, zipped: bool):
     assert read == {**expected, "size": (2, 3)}
     assert tied[0] is tied[1]
     assert storage.tolist() == [0, 1, 2]
+
+
+@FORMATS
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_what_scripts_keep_beside_the_weights_is_none(saved, zipped: bool, protocol: int, monkeypatch):
+    module = types.ModuleType("lightning_fabric.utilities.data")
+    module.AttributeDict = type("AttributeDict", (dict,), {"__module__": module.__name__})  # type: ignore[attr-defined]
+    for name in ("lightning_fabric", "lightning_fabric.utilities", module.__name__):
+        monkeypatch.setitem(sys.modules, name, module)
+    beside = {
+        "hyper_parameters": module.AttributeDict(width=8),
+        "args": argparse.Namespace(lr=0.1, betas=(0.9, 0.99), out=Path("runs"), parent=argparse.Namespace(seed=1)),
+        "best": np.float64(0.5),
+        "epoch": np.int64(3),
+        "out": Path("runs"),
+    }
+    path = saved({"model": {"w": torch.ones(2)}, "list": [np.float32(1)], **beside}, zipped, pickle_protocol=protocol)
+    read = torch_file.read(path)
+    assert {name: read[name] for name in beside} == dict.fromkeys(beside)
+    assert read["list"] == [None]
+    assert state_dict.read(path).keys() == {"w"}
 
 
 class Tagged(torch.nn.Parameter):
@@ -133,7 +156,7 @@ def test_a_cut_stream_says_how_long_it_should_be(saved):
         (lambda: {"h": torch.ones(2).to(torch.complex32)}, "complex32"),
         (lambda: {(1, 2): torch.ones(2)}, "a dict with a tuple as key"),
         (lambda: {"f": torch.float32, "k": torch.Tensor}, "holds a class or a function"),
-        (lambda: {"n": np.float32(1)}, "asks for numpy"),
+        (lambda: {"n": np.ones(2)}, "asks for numpy"),
     ],
 )
 def test_what_torch_writes_and_is_not_read(saved, value, found: str):
