@@ -10,7 +10,8 @@ from segjax.weights import keras_file, safetensors_file, tflite_file, torch_file
 from segjax.weights.mapped import FETCH_AGAIN, Mapped, Refused, opened, printable
 
 _WRAPS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params")
-"""Under which training scripts keep the weights, the surest first."""
+_WRAPS += ("state_dict_ema", "model_ema", "ema")
+"""Under which training scripts keep the weights, the surest first; averages where there is nothing else."""
 _PREFIXES = ("module.", "_orig_mod.")
 """Which DataParallel and torch.compile put before every name."""
 _OTHERS = {
@@ -125,5 +126,6 @@ def _named(tree: Any) -> bool:
 
 def _choice(tree: Any) -> str:
     if isinstance(tree, dict) and (parts := [key for key, value in tree.items() if isinstance(value, dict)]):
-        return f"it holds {', '.join(map(printable, parts[:8]))}, so say which with part=NAME"
+        held = ", ".join(map(printable, parts[:8]))
+        return f"it holds {held}, so say which with weights.read(FILE, part=NAME), or save that in a file of its own"
     return "give a file of a model's weights"

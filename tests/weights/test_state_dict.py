@@ -70,6 +70,8 @@ def test_a_header_whose_length_begins_as_a_pickle_or_a_zip_does(tmp_path: Path):
         {"state_dict": STATE},
         {"model": STATE, "epoch": 3, "optimizer": {"state": {0: {"step": A}}}},
         {"model_state": STATE, "best": A},  # a score beside it
+        {"state_dict_ema": STATE, "epoch": 3},
+        {"model": STATE, "model_ema": {"other": A}},
         {"state_dict": {"model": STATE}, "model": "resnet34"},
         {"state_dict": STATE, "model": {"other": A}},
         {"model": {"module." + key: value for key, value in STATE.items()}},
@@ -91,7 +93,7 @@ def test_a_prefix_that_some_names_lack_is_theirs():
 
 def test_one_part_of_several():
     tree = {"G": {"state_dict": STATE}, "D": {"head": {"w": A}}, "step": 3}
-    with pytest.raises(Refused, match=r"holds no arrays by name: it holds G, D, so say which with part=NAME\."):
+    with pytest.raises(Refused, match=r"no arrays by name: it holds G, D, so say which with .*part=NAME\), or"):
         unwrap(tree)
     assert list(unwrap(tree, "G")) == list(STATE)
     assert list(unwrap(tree, "D.head")) == ["w"]
