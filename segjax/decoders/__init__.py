@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 
+from segjax import upsampling
 from segjax.decoders.deconvnet import FullyConnected
 from segjax.decoders.deeplab import ASPP, DeepLabV3Decoder, DeepLabV3PlusDecoder
 from segjax.decoders.dpt import DPTDecoder
@@ -48,14 +49,21 @@ BY_NAME: dict[str, Callable[..., nn.Module]] = {
 def named(decoder: str | nn.Module, **settings: Any) -> nn.Module:
     """The decoder of that name, made with these settings; one that is made already stays as it is.
 
+    Its `upsample` may be a name, too.
+
     Raises:
         ExperimentError: there is none of that name, or it has no such field; it offers the nearest.
 
     Examples:
-        >>> type(decoders.named("fpn")).__name__
-        'FPNDecoder'
+        >>> decoder = decoders.named("fpn", upsample="dysample")
+        >>> type(decoder).__name__, decoder.upsample.__name__
+        ('FPNDecoder', 'DySample')
     """
-    return made_by_name(decoder, BY_NAME, "decoder", **settings) if isinstance(decoder, str) else decoder
+    if not isinstance(decoder, str):
+        return decoder
+    if "upsample" in settings:
+        settings["upsample"] = upsampling.named(settings["upsample"])
+    return made_by_name(decoder, BY_NAME, "decoder", **settings)
 
 
 __all__ = [
