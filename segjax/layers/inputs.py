@@ -42,6 +42,11 @@ class Normalized(nn.Module):
                 f"The image has shape {image.shape}, but Normalized has {len(self.mean)} means and {len(self.std)} "
                 "standard deviations: give one of each per channel, channels last."
             )
+        if not all(each > 0 for each in self.std):
+            raise ValueError(
+                f"Normalized has the standard deviations {tuple(self.std)}: give numbers above 0, as 1 for a channel "
+                "of one value."
+            )
         if jnp.issubdtype(image.dtype, jnp.integer) and image.dtype != self.stored:
             raise ValueError(
                 f"The image has the type {image.dtype}, but Normalized was made for {self.stored}: give it as the "

@@ -87,3 +87,8 @@ def test_standardized_keeps_the_noise_of_bright_images():
     expected = (wide - wide.mean()) / wide.std()
     seen = np.asarray(Standardized(Echo()).apply({}, image, train=False))
     np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-4)
+
+
+def test_a_channel_of_one_value_is_divided_by_no_zero():
+    with pytest.raises(ValueError, match=r"standard deviations \(0.5, 0.0\): give numbers above 0"):
+        Normalized(Echo(), (0.5, 0.5), (0.5, 0.0)).apply({}, np.ones((1, 2, 2, 2), np.float32), train=False)
