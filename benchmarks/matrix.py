@@ -37,11 +37,7 @@ an image of {rows}x{columns} in training, by shapes alone (`jax.eval_shape`), as
 with `upsampling.places`. Families whose levels are alike in strides, indices and tokens are computed once. A cell says
 how many of the {count} upsamplers run; what does not is below, with the sentence that it gives.
 """
-
-
 KEYS = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
-
-
 IMAGE = jax.ShapeDtypeStruct((2, *SIZE, 3), jnp.float32)
 
 

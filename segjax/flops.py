@@ -47,9 +47,8 @@ def _of_equation(equation: Any) -> int:
         case "scan":
             return fields["length"] * sum(map(flops_of, _inside(fields)))
         case "shard_map":
-            manual = next(
-                axes for name, axes in fields.items() if name.endswith("manual_axes")
-            )  # newly, since jax 0.10
+            # jax 0.10.0 and 0.10.1 call them "manual_axes", later ones "newly_manual_axes".
+            manual = next(axes for name, axes in fields.items() if name.endswith("manual_axes"))
             return math.prod(fields["mesh"].shape[axis] for axis in manual) * sum(map(flops_of, _inside(fields)))
         case "cond":
             return max(map(flops_of, _inside(fields)))

@@ -145,9 +145,9 @@ def _accumulate(
 
 
 def _is_shared(images: int, count: int, mesh: Mesh) -> bool:
-    """Whether devices differentiate so many images of each part apart, which saves them sums where there are several.
+    """Whether each device differentiates its share of the images of each of `count` parts by itself.
 
-    Strips of rows, and parts that the devices cannot share evenly, are left to XLA.
+    One part has nothing to save; strips of rows, and parts of which devices have no equal shares, are left to XLA.
     """
     return count > 1 and mesh.shape["data"] == mesh.size > 1 and images % mesh.size == 0
 

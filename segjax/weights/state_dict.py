@@ -9,8 +9,10 @@ import numpy as np
 from segjax.weights import keras_file, safetensors_file, tflite_file, torch_file
 from segjax.weights.mapped import FETCH_AGAIN, Mapped, Refused, opened, printable
 
-_WRAPS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params")
-_WRAPS += ("state_dict_ema", "model_ema", "ema")
+_WRAPS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params"),
+    *("state_dict_ema", "model_ema", "ema"),
+)
 """Under which training scripts keep the weights, the surest first; averages where there is nothing else."""
 _PREFIXES = ("module.", "_orig_mod.")
 """Which DataParallel and torch.compile put before every name."""
