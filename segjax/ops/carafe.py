@@ -9,7 +9,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from segjax.ops.meshes import on_any_mesh
-from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.multilinear import Multilinear, derivative, like
 from segjax.ops.phases import apart, woven
 from segjax.ops.precision import at_least_float32, refuse_whole_numbers
 
@@ -60,14 +60,17 @@ def carafe(
     wide = at_least_float32(x.dtype)
     features = x.reshape(n, h, w, groups, c // groups).astype(wide)
     weights = kernels.reshape(n, h, factor, w, factor, groups, size, size).astype(wide)
-    y = derivative(reassembly(size), 2, features, weights)
+    y = derivative(reassembly(features, factor, size), 2, features, weights)
     return y.reshape(n, h * factor, w * factor, c).astype(x.dtype)
 
 
-def reassembly(size: int) -> Multilinear:
+def reassembly(x: Float[Array, "n h w g c"], factor: int, size: int) -> Multilinear:
     """The form of pixels (n h w g c), kernels (n h u w v g k k) and results (n h u w v g c), k being `size`."""
+    n, h, w, g, c = x.shape
+    fine = n, h, factor, w, factor, g
+    arrays = like(x), like(x, (*fine, size, size)), like(x, (*fine, c))
     plain, by_phase = (_input_gradient, _kernels_gradient, _reassembled), (_to_input, _to_kernels, _to_output)
-    return Multilinear(plain, size, on_tpu=by_phase)
+    return Multilinear(plain, size, on_tpu=by_phase, arrays=arrays)
 
 
 def _reassembled(

@@ -12,7 +12,7 @@ from segjax.eigen import by_eigen
 from segjax.ops import depthwise, kernel_gradient, pointwise, regrouped, winograd
 from segjax.ops.geometry import ConvGeometry, Pair, extent, padding_pairs, pair, symbolic
 from segjax.ops.meshes import on_any_mesh
-from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.multilinear import Multilinear, derivative, like
 from segjax.ops.precision import refuse_whole_numbers
 from segjax.ops.seen import padded_by
 
@@ -101,7 +101,9 @@ def conv(
         on_cpu = _fastest_input_gradient, _fastest_kernel_gradient, _fastest
     else:
         return _plain(x, kernel, geometry)
-    return derivative(Multilinear((_input_gradient, _kernel_gradient, _plain), geometry, on_cpu), 2, x, kernel)
+    arrays = None if symbolic(*geometry.size) else (like(x), like(kernel), like(x, _output_shape(x, kernel, geometry)))
+    form = Multilinear((_input_gradient, _kernel_gradient, _plain), geometry, on_cpu, arrays=arrays)
+    return derivative(form, 2, x, kernel)
 
 
 def _pads(
@@ -123,6 +125,17 @@ def _check_output(x: Array, kernel: Array, geometry: ConvGeometry) -> None:
             f"conv of x {x.shape} with kernel {kernel.shape}, padding {geometry.pads} and dilation "
             f"{geometry.dilations} has no output: the kernel needs taps, and to fit into the padded image."
         )
+
+
+def _output_shape(x: Array, kernel: Array, geometry: ConvGeometry) -> tuple[int, int, int, int]:
+    lengths = [size + sum(pads) for size, pads in zip(geometry.size, geometry.pads, strict=True)]
+    rows, columns = (
+        (length - extent(taps, dilation)) // stride + 1
+        for length, taps, dilation, stride in zip(
+            lengths, geometry.taps, geometry.dilations, geometry.strides, strict=True
+        )
+    )
+    return x.shape[0], rows, columns, kernel.shape[3]
 
 
 def _is_depthwise(x: Array, kernel: Array, groups: int) -> bool:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from segjax.ops.conv_transpose_geometry import Axis, Geometry, Reach
 from segjax.ops.geometry import Pair, extent, pair
 from segjax.ops.meshes import on_any_mesh
-from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.multilinear import Multilinear, derivative, like
 from segjax.ops.precision import refuse_whole_numbers
 
 LITTLE = 32
@@ -130,7 +130,9 @@ def _spread(x: Array, kernel: Array, geometry: Geometry) -> Array:
     """
     of_kernel = (_products, _products) if geometry.tiles else (_kernel_gradient, _kernel_gradient_by_phase)
     plain, on_cpu = ((_input_gradient, each, _lowered) for each in of_kernel)
-    form = Multilinear(plain, geometry, on_cpu=on_cpu, on_tpu=(_input_gradient, _kernel_gradient, _dilated))
+    out = x.shape[0], geometry.rows.out, geometry.cols.out, kernel.shape[3]
+    arrays, on_tpu = (like(x), like(kernel), like(x, out)), (_input_gradient, _kernel_gradient, _dilated)
+    form = Multilinear(plain, geometry, on_cpu=on_cpu, on_tpu=on_tpu, arrays=arrays)
     return derivative(form, 2, x, kernel)
 
 

@@ -61,6 +61,7 @@ def dysample(
     return lax.platform_dependent(x, offsets, **forms)
 
 
+@partial(jax.jit, static_argnames=("factor", "groups"), inline=True)
 def _by_gathers(x: Array, offsets: Array, factor: int, groups: int) -> Array:
     n, h, w, c = x.shape
     fine = (n, groups, h * factor, w * factor)
@@ -87,6 +88,7 @@ def _by_windows(x: Array, offsets: Array, factor: int, groups: int) -> Array:
     return woven([phase.reshape(x.shape) for phase in phases], (factor, factor))
 
 
+@partial(jax.jit, static_argnames=("factor", "groups"), inline=True)
 def _distances(offsets: Array, factor: int, groups: int) -> tuple[Array, Array]:
     """How far down and to the right of pixel (h, w) each phase's points lie, (phase n h w g)."""
     n, h, w, _ = offsets.shape

@@ -19,8 +19,8 @@ from jax.core import ShapedArray
 from jax.experimental.jet import jet_rules
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
 
-from segjax.ops.geometry import Pair
 from segjax.ops.meshes import varying_alike, varying_over
 
 
@@ -40,8 +40,8 @@ class Form(Protocol):
         """Its derivative by one of the arrays, which is a map of the others."""
         ...
 
-    def shape(self, by: int, *others: ShapedArray) -> tuple[Any, ...] | None:
-        """That of the derivative, where it is known without tracing it."""
+    def array(self, number: int) -> jax.ShapeDtypeStruct | None:
+        """Shape and dtype of one of them, where they are known: those of the derivative by it, not traced to see."""
         ...
 
 
@@ -55,8 +55,8 @@ class Multilinear:
     """Other derivatives for a program for a CPU: for one device alone, as they may cut along sharded axes."""
     on_tpu: tuple[Callable[..., Array], ...] | None = None
     """Other derivatives for TPUs, whose tiles hold the last two axes."""
-    sizes: tuple[Pair, ...] | None = None
-    """Rows and columns of each of its arrays, where all are images, as many and of as many channels."""
+    arrays: tuple[jax.ShapeDtypeStruct, ...] | None = None
+    """Those that it is linear in, by shape and dtype, so that tracing a network need not trace its ops' insides."""
 
     @property
     def degree(self) -> int:
@@ -66,15 +66,15 @@ class Multilinear:
     def on(self, platform: str) -> "Multilinear | None":
         """The same as a program for one CPU ("cpu") or for TPUs ("tpu") computes it best, where that is another way."""
         derivatives = {"cpu": self.on_cpu, "tpu": self.on_tpu}[platform]
-        return None if derivatives is None else Multilinear(derivatives, self.static)
+        return None if derivatives is None else Multilinear(derivatives, self.static, arrays=self.arrays)
 
     def derivative(self, by: int, *others: Array) -> Array:
         """Its derivative by one of the arrays, which is a map of the others."""
         return self.derivatives[by](*others, self.static)
 
-    def shape(self, by: int, *others: ShapedArray) -> tuple[Any, ...] | None:
-        """That of the derivative, where it is known without tracing it."""
-        return None if self.sizes is None else (others[0].shape[0], *self.sizes[by], others[0].shape[-1])
+    def array(self, number: int) -> jax.ShapeDtypeStruct | None:
+        """Shape and dtype of one of them, where they are known: those of the derivative by it, not traced to see."""
+        return None if self.arrays is None else self.arrays[number]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +83,7 @@ class _Mapped:
 
     form: Form
     batched: tuple[bool, ...]
+    length: Any
 
     @property
     def degree(self) -> int:
@@ -90,15 +91,21 @@ class _Mapped:
 
     def on(self, platform: str) -> "_Mapped | None":
         form = self.form.on(platform)
-        return None if form is None else _Mapped(form, self.batched)
+        return None if form is None else _Mapped(form, self.batched, self.length)
 
     def derivative(self, by: int, *others: Array) -> Array:
         axes = [0 if batched else None for i, batched in enumerate(self.batched) if i != by]
         each = jax.vmap(partial(self.form.derivative, by), axes)(*others)
         return each if self.batched[by] else each.sum(0)
 
-    def shape(self, by: int, *others: ShapedArray) -> None:
-        return None
+    def array(self, number: int) -> jax.ShapeDtypeStruct | None:
+        one = self.form.array(number)
+        return jax.ShapeDtypeStruct((self.length, *one.shape), one.dtype) if one and self.batched[number] else one
+
+
+def like(x: Array, shape: Sequence[int] | None = None) -> jax.ShapeDtypeStruct:
+    """Its shape, or another one, and its dtype: what a form says of the arrays that it is linear in."""
+    return jax.ShapeDtypeStruct(x.shape if shape is None else shape, x.dtype)
 
 
 def derivative(form: Form, by: int, *others: Array) -> Array:
@@ -118,14 +125,17 @@ def _evaluated(*others: Array, form: Form, by: int) -> Array:
 @_derivative.def_abstract_eval
 @lru_cache(maxsize=4096)  # a network has the same convolution many times, and is traced more than once
 def _shape(*others: ShapedArray, form: Form, by: int) -> ShapedArray:
-    shape = form.shape(by, *others)
-    if shape is not None and all(other.sharding.mesh.empty for other in others):
-        return ShapedArray(shape, others[0].dtype)
+    known = form.array(by)
+    if known is not None and all(other.sharding.mesh.empty for other in others):
+        return ShapedArray(known.shape, known.dtype)
     if not varying_over(others[0]):
         return jax.make_jaxpr(partial(form.derivative, by))(*others).out_avals[0]
     # Inside all arrays vary alike, so that nothing there need say over which axes of the mesh it does.
     result = jax.make_jaxpr(partial(form.derivative, by))(*map(_alike, others)).out_avals[0]
-    return others[0].update(result.shape, result.dtype, result.weak_type, sharding=result.sharding)
+    sharding, mesh = result.sharding, others[0].sharding.mesh
+    if sharding.mesh.empty:  # its shape was known
+        sharding = NamedSharding(mesh, PartitionSpec(*[None] * result.ndim))
+    return others[0].update(result.shape, result.dtype, result.weak_type, sharding=sharding)
 
 
 def _alike(array: ShapedArray) -> ShapedArray:
@@ -185,10 +195,16 @@ def _moved(arrays: Sequence[Array], axes: Sequence[int | None]) -> tuple[list[Ar
     return moved, [axis is not None for axis in axes]
 
 
+def _length(moved: Sequence[Array], batched: Sequence[bool]) -> Any:
+    """How many are mapped over: a number, or a symbol of `jax.export`."""
+    return next(x.shape[0] for x, is_batched in zip(moved, batched, strict=True) if is_batched)
+
+
 def _batch(others: Sequence[Array], axes: Sequence[int | None], *, form: Form, by: int) -> tuple[Array, int]:
     moved, batched = _moved(others, axes)
+    length = _length(moved, batched)
     batched.insert(by, True)
-    return derivative(_Mapped(form, tuple(batched)), by, *moved), 0
+    return derivative(_Mapped(form, tuple(batched), length), by, *moved), 0
 
 
 batching.primitive_batchers[_derivative] = _batch
@@ -234,12 +250,12 @@ ad.primitive_jvps[_known] = _known_jvp
 def _batch_known(arrays: Sequence[Array], axes: Sequence[int | None], *, form: Form, by: int) -> tuple[Array, int]:
     moved, batched = _moved(arrays, axes)
     value, *others = moved
+    length = _length(moved, batched)
     if not batched[0]:
-        length = next(x.shape[0] for x, is_batched in zip(moved, batched, strict=True) if is_batched)
         value = jnp.broadcast_to(value, (length, *value.shape))
     _, *batched = batched
     batched.insert(by, True)
-    return known(value, _Mapped(form, tuple(batched)), by, *others), 0
+    return known(value, _Mapped(form, tuple(batched), length), by, *others), 0
 
 
 batching.primitive_batchers[_known] = _batch_known

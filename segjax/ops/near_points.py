@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.multilinear import Multilinear, derivative, like
 
 REACH = 2
 """Pixels; what reading costs grows with its square."""
@@ -28,7 +28,11 @@ def read_near(
 
     Float16 and bfloat16 are summed in the dtype of the distances. Pixels that have no weight may be infinite or NaN.
     """
-    return derivative(_READ_NEAR, 3, x, _weights(down), _weights(right))
+    rows, columns = _weights(down), _weights(right)
+    arrays = like(x), like(rows), like(columns), like(x, (len(down), *x.shape))
+    return derivative(
+        Multilinear((_to_image, _to_rows, _to_columns, _values), None, arrays=arrays), 3, x, rows, columns
+    )
 
 
 def _weights(distances: Float[Array, "phases n h w g"]) -> Float[Array, "phases taps n h w g"]:
@@ -87,9 +91,6 @@ def _to_weights(lines: Sequence[Sequence[Array]], others: Array, pull: Array) ->
         return jnp.stack([(_weighted_sum(line, weights) * pull).sum(-1) for line in lines])
 
     return jnp.stack(_each_by_itself(phase, others, pull.astype(others.dtype)))
-
-
-_READ_NEAR = Multilinear((_to_image, _to_rows, _to_columns, _values), None)
 
 
 def _each_by_itself(run: Callable[..., Array], *phases: Array) -> list[Array]:

@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 
 from segjax.ops.geometry import Pair, pair, symbolic
 from segjax.ops.meshes import on_any_mesh
-from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.multilinear import Multilinear, derivative, like
 from segjax.ops.phases import apart, repeated, woven
 from segjax.ops.precision import widen
 from segjax.ops.taps import ResizeMethod, Taps, taps_of
@@ -105,13 +105,13 @@ def _resized_when_run(x: Array, size: Sequence[int], method: ResizeMethod, align
 def _repeat(x: Array, rows: Taps, columns: Taps) -> Array:
     factors = rows.index.shape[1] // x.shape[1], columns.index.shape[1] // x.shape[2]
     on_cpu = (_summed_phases, _repeated) if factors[0] * factors[1] <= _MOST_PHASES else None
-    on_tpu, sizes = (_summed_phases, repeated), _sizes(rows, columns)
-    return derivative(Multilinear((_summed, _repeated), factors, on_cpu, on_tpu, sizes), 1, x)
+    arrays = like(x), like(x, _resized(x, rows, columns))
+    form = Multilinear((_summed, _repeated), factors, on_cpu, on_tpu=(_summed_phases, repeated), arrays=arrays)
+    return derivative(form, 1, x)
 
 
-def _sizes(rows: Taps, columns: Taps) -> tuple[Pair, Pair]:
-    """Before and after."""
-    return (rows.size, columns.size), (rows.index.shape[1], columns.index.shape[1])
+def _resized(x: Array, rows: Taps, columns: Taps) -> tuple[int, int, int, int]:
+    return x.shape[0], rows.index.shape[1], columns.index.shape[1], x.shape[3]
 
 
 def _repeated(x: Array, factors: Pair) -> Array:
@@ -130,7 +130,8 @@ def _summed_phases(y: Array, factors: Pair) -> Array:
 
 def _interpolate(x: Array, rows: Taps, columns: Taps) -> Array:
     plain, on_tpu = (_transposed, _interpolated), (_transposed_phases, _interpolated_phases)
-    return derivative(Multilinear(plain, (rows, columns), None, on_tpu, _sizes(rows, columns)), 1, x)
+    arrays = like(x), like(x, _resized(x, rows, columns))
+    return derivative(Multilinear(plain, (rows, columns), on_tpu=on_tpu, arrays=arrays), 1, x)
 
 
 def _interpolated(x: Array, taps: tuple[Taps, Taps]) -> Array:

@@ -48,5 +48,5 @@ def window_similarity(
     refuse_whole_numbers("window_similarity", queries=queries, keys=keys)
     wide = at_least_float32(keys.dtype)
     places, asked = keys[..., None, :].astype(wide), queries.reshape(n, h, factor, w, factor, 1, c).astype(wide)
-    found = derivative(reassembly(window), 1, places, asked)
+    found = derivative(reassembly(places, factor, window), 1, places, asked)
     return found.reshape(n, h * factor, w * factor, window**2).astype(keys.dtype)

@@ -4,7 +4,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import AxisType
 
-from segjax.ops.multilinear import Multilinear, derivative
+from segjax.ops.multilinear import Multilinear, derivative, like
 
 traced = []
 
@@ -14,8 +14,8 @@ def doubled(x: Array, _: None) -> Array:
     return x * 2
 
 
-DOUBLE = Multilinear((doubled, doubled), None, sizes=((1, 2), (1, 2)))
 X = jnp.arange(12.0).reshape(2, 1, 2, 3)
+DOUBLE = Multilinear((doubled, doubled), None, arrays=(like(X), like(X)))
 
 
 def run(x: Array) -> Array:
@@ -26,6 +26,7 @@ def test_what_has_a_known_shape_is_traced_where_it_is_computed_and_no_sooner():
     traced.clear()
     assert jax.eval_shape(run, X).shape == X.shape
     assert jax.eval_shape(jax.grad(lambda x: run(x).sum()), X).shape == X.shape
+    assert jax.eval_shape(jax.vmap(run, in_axes=1, out_axes=2), jnp.stack([X] * 5, 1)).shape == (2, 1, 5, 2, 3)
     assert traced == []
     np.testing.assert_array_equal(jax.jit(run)(X), X * 2)
     np.testing.assert_array_equal(jax.grad(lambda x: run(x).sum())(X), jnp.full_like(X, 2))
