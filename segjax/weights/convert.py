@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
@@ -49,13 +50,15 @@ def from_torch(
         transposed: A regular expression of the names, as brought, that are kernels of transposed convolutions.
 
     Raises:
-        DataError: names that are missing, left over or twice there, and shapes that differ, all at once.
+        DataError: names that are missing, left over or twice there, shapes that differ and values that are whole or
+            complex numbers, all at once; values that are infinite or not a number in the module's dtype.
     """
     expected: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(dict(like))
     found: dict[tuple[str, ...], np.ndarray] = {}
     left: list[str] = []
     twice: list[str] = []
     shapes: list[str] = []
+    types: list[str] = []
     for key, value in state.items():
         name = renamed(key, names)
         # A weight of too few or too many axes is still that one, and not one missing beside one left over.
@@ -67,6 +70,8 @@ def from_torch(
             turned = bool(transposed and re.match(transposed, name))
             due = to_torch_layout(path, np.broadcast_to(0, expected[path].shape), transposed=turned).shape
             shapes += [] if value.shape == due else [f"{key} is {value.shape}, expected {due}"]
+            # A quantised file's whole numbers mean nothing without its scales.
+            types += [] if jnp.issubdtype(value.dtype, jnp.floating) else [f"{key} is {value.dtype}"]
             found[path] = to_linen(path, value, transposed=turned) if value.shape == due else value
         elif name.rpartition(".")[2] != _COUNTERS and not (unused and re.match(unused, name)):
             left.append(key)
@@ -76,12 +81,19 @@ def from_torch(
         "left over": left,
         "under another name, too": twice,
         "of another shape": shapes,
+        "of numbers that are not floating": types,
     }
     if any(misfits.values()):
         said = (f"{len(which)} {what} ({_some(which)})" for what, which in misfits.items() if which)
         raise DataError(f"These weights are not of this model: {'; '.join(said)}. Take the model that they belong to.")
     # A file may be of 16 or 64 bits; parameters are what the module makes them.
     cast = {path: np.asarray(value, expected[path].dtype) for path, value in found.items()}
+    broken = [name_of(path) for path, value in cast.items() if not np.isfinite(value).all()]
+    if broken:
+        raise DataError(
+            f"{len(broken)} of these weights are infinite or not a number ({_some(broken)}), and so would be whatever "
+            "they predict: take a checkpoint of before training diverged."
+        )
     return traverse_util.unflatten_dict(cast)
 
 

@@ -127,3 +127,15 @@ def test_values_take_the_type_of_the_parameters(twin):
     halves = {name: value.astype(np.float16) for name, value in state.items()}
     given = convert.from_torch(halves, like)
     assert {leaf.dtype for leaf in jax.tree.leaves(given)} == {np.dtype(np.float32)}
+
+
+def test_numbers_that_are_no_weights_are_refused(twin):
+    _, state, like = twin
+    quantised = {
+        name: value.astype(np.int8) if value.ndim > 1 else value.astype(np.complex64) for name, value in state.items()
+    }
+    with pytest.raises(DataError, match=r"9 of numbers that are not floating \(layer1.0.0.weight is int8, layer1.0.1"):
+        convert.from_torch(quantised, like)
+    for value in (np.nan, np.inf):
+        with pytest.raises(DataError, match=r"^1 of these weights are infinite or not a number \(fc.bias\), and so"):
+            convert.from_torch(state | {"fc.bias": np.array([0, 1, value, 3, 4], np.float32)}, like)
