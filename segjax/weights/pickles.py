@@ -32,6 +32,9 @@ class Function:
 class Aside:
     """A class of what training scripts keep beside the weights, and an object of it: nothing that it holds is kept."""
 
+    within: str | None = None
+    """What a file asks for where another object may hold it, and nothing else may."""
+
 
 def read_pickle(
     data: memoryview, table: Mapping[tuple[str, str], Any], persistent: Callable[[Any], Any]
@@ -145,10 +148,7 @@ class _Machine:
         if type(module) is not str or type(name) is not str:
             raise self.damaged()
         if (module, name) not in self.table:
-            raise Refused(
-                f"asks for {printable(module)}.{printable(name)}, which no state dict needs, and nothing of it was run",
-                SAVE_AGAIN,
-            )
+            raise asks_for(f"{printable(module)}.{printable(name)}")
         self.stack.append(self.table[module, name])
 
     def stack_global(self) -> None:
@@ -175,6 +175,11 @@ class _Machine:
         self.stack.pop()  # attributes of the dict: the versions of torch's modules
         if type(self.stack[-1]) not in (OrderedDict, Aside):
             raise Refused("sets the attributes of an object, and nothing of it was run", SAVE_AGAIN)
+
+
+def asks_for(what: str) -> Refused:
+    """The sentence of a file with something else than weights."""
+    return Refused(f"asks for {what}, which no state dict needs, and nothing of it was run", SAVE_AGAIN)
 
 
 def checked_key(key: Any) -> str | int:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from segjax.weights.mapped import Refused, printable
-from segjax.weights.pickles import SAVE_AGAIN, Aside
+from segjax.weights.pickles import SAVE_AGAIN, Aside, asks_for
 from segjax.weights.torch_types import Storage, Tensor
 
 _DEEPEST = 64
@@ -104,6 +104,8 @@ class _Walk:
 
     def of(self, value: Any, depth: int) -> _Part:
         if isinstance(value, Aside):
+            if value.within is not None:
+                raise asks_for(value.within)
             return _Part(None, 0, 1)
         if value is None or isinstance(value, (str, int, float, bytes, np.dtype)):
             return _Part(value, 0, 1)

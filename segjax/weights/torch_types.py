@@ -177,17 +177,28 @@ _ASIDE = {
     "numpy": ["dtype"],
     "numpy.core.multiarray": ["scalar"],
     "numpy._core.multiarray": ["scalar"],
-    "_codecs": ["encode"],  # the bytes of a number of NumPy's
+    "_codecs": ["encode"],  # the bytes of NumPy's numbers and arrays
+    "mmengine.logging.history_buffer": ["HistoryBuffer"],
     "pathlib": ["Path", "PosixPath", "WindowsPath"],
     "pathlib._local": ["Path", "PosixPath", "WindowsPath"],
     "pytorch_lightning.utilities.parsing": ["AttributeDict"],
     "lightning_fabric.utilities.data": ["AttributeDict"],
     "lightning.fabric.utilities.data": ["AttributeDict"],
 }
-"""Arguments, scores and folders, as scripts and Lightning save them beside the weights."""
+"""Arguments, scores and folders, as scripts, Lightning and MMEngine save them beside the weights."""
+
+_WITHIN = {
+    "numpy": ["ndarray"],
+    "numpy.core.multiarray": ["_reconstruct"],
+    "numpy._core.multiarray": ["_reconstruct"],
+    "builtins": ["getattr"],
+    "__builtin__": ["getattr"],
+}
+"""Arrays and functions that MMEngine's histories of scores have; as weights they would be missing without a word."""
 
 TABLE: dict[tuple[str, str], Any] = {
     **{(module, name): Aside() for module, names in _ASIDE.items() for name in names},
+    **{(module, name): Aside(f"{module}.{name}") for module, names in _WITHIN.items() for name in names},
     **{("torch", f"{name}Storage"): StorageType(np.dtype(dtype)) for name, dtype in _STORAGES.items()},
     **{("torch", name): np.dtype(name) for name in _DTYPES},
     **{("torch", name): np.dtype(getattr(ml_dtypes, name)) for name in _ML_DTYPES},

@@ -84,6 +84,29 @@ def test_what_scripts_keep_beside_the_weights_is_none(saved, zipped: bool, proto
     assert state_dict.read(path).keys() == {"w"}
 
 
+class HistoryBuffer:
+    """As MMEngine's: arrays of scores, and its own functions by name."""
+
+    def __init__(self):
+        self.log_history = np.arange(3.0)
+        self.statistics_methods = {"min": HistoryBuffer.min}
+
+    def min(self):
+        return self.log_history.min()
+
+
+@FORMATS
+def test_the_scores_that_mmengine_keeps_beside_the_weights_are_none(saved, zipped: bool, monkeypatch):
+    module = types.ModuleType("mmengine.logging.history_buffer")
+    module.HistoryBuffer = HistoryBuffer  # type: ignore[attr-defined]
+    for name in ("mmengine", "mmengine.logging", module.__name__):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(HistoryBuffer, "__module__", module.__name__)
+    path = saved({"state_dict": {"w": torch.ones(2)}, "message_hub": {"loss": HistoryBuffer()}}, zipped)
+    assert torch_file.read(path)["message_hub"] == {"loss": None}
+    assert state_dict.read(path).keys() == {"w"}
+
+
 class Tagged(torch.nn.Parameter):
     pass
 
