@@ -53,7 +53,7 @@ class Normalized(nn.Module):
                 "images are stored that the statistics are of."
             )
         x = (jnp.asarray(image, jnp.float32) / WHITE[self.stored]) ** self.gamma
-        mean, std = (jnp.array(each)[None, None, None] for each in (self.mean, self.std))
+        mean, std = (jnp.array(each, x.dtype)[None, None, None] for each in (self.mean, self.std))
         return self.model((x - mean) / std, train=train)
 
 

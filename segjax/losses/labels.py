@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
 
 from segjax.mask_numbers import is_counted, refuse_fractions
+from segjax.ops.precision import widen
 
 Weights = Float[ArrayLike, " k"] | Sequence[float]
 """One for each class."""
@@ -59,6 +60,16 @@ def all_or(counted: Bool[Array, "..."] | None, shape: tuple[int, ...]) -> Bool[A
 def is_own(label: Integer[Array, "n h w"], num_classes: int) -> Bool[Array, "n h w {num_classes}"]:
     """Whether each class is a pixel's own."""
     return label[..., None] == jnp.arange(num_classes, dtype=label.dtype)[None, None, None]
+
+
+def where_counted(values: Float[Array, "n h w k"], label: Integer[Array, "n h w"]) -> Float[Array, "n h w k"]:
+    """In float32 or wider, with zeros where a pixel is not counted, from where a NaN could come back in a gradient.
+
+    The class takes part in the comparison, as XLA:CPU makes no vectors of one that is of pixels alone.
+    """
+    num_classes = values.shape[-1]
+    classes = jnp.arange(num_classes, dtype=label.dtype)[None, None, None]
+    return jnp.where(classes < jnp.where(label < 0, 0, num_classes)[..., None], widen(values), 0)
 
 
 def per_counted(total: Float[Array, "*n"], counted: Integer[Array, "*n"]) -> Float[Array, "*n"]:

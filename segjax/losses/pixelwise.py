@@ -1,4 +1,7 @@
-"""Losses that are a mean over pixels: cross-entropy, focal loss, online hard example mining."""
+"""Losses that are a mean over pixels: cross-entropy, focal loss, online hard example mining.
+
+What a pixel that does not count holds, NaN and infinity included, changes neither value nor gradient.
+"""
 
 import math
 from functools import partial
@@ -7,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from segjax.losses.labels import Weights, is_own, labels, one_each
+from segjax.losses.labels import Weights, is_own, labels, one_each, where_counted
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.precision import widen
 
@@ -193,11 +196,14 @@ def _pixel_weights(label: Array, class_weights: Weights | None, num_classes: int
 def _normaliser_and_score(logits: Array, label: Array) -> tuple[Array, Array]:
     """Log-sum-exp over the classes, and the logit of each pixel's own class; their difference is the cross-entropy.
 
+    Both are 0 where a pixel is not counted, whatever its logits are.
+
     The derivative is spelled out: JAX's would scatter into an array of the logits' size, which is slower, and would
     keep the exponentials.
     """
     score = jnp.take_along_axis(logits, jnp.maximum(label, 0)[..., None], axis=-1)[..., 0]
-    return jax.nn.logsumexp(widen(logits), axis=-1), widen(score)
+    normaliser, counted = jax.nn.logsumexp(widen(logits), axis=-1), label >= 0
+    return jnp.where(counted, normaliser, 0), jnp.where(counted, widen(score), 0)
 
 
 @_normaliser_and_score.defjvp
@@ -210,7 +216,7 @@ def _normaliser_and_score_jvp(
 
 @partial(jax.checkpoint, prevent_cse=False)
 def _tangents(logits: Array, label: Array, normaliser: Array, tangent: Array) -> tuple[Array, Array]:
-    softmax = jnp.exp(widen(logits) - normaliser[..., None])
+    softmax = where_counted(jnp.exp(widen(logits) - normaliser[..., None]), label)
     own = is_own(label, logits.shape[-1])
     tangent = widen(tangent)
     return jnp.sum(softmax * tangent, axis=-1), jnp.sum(tangent, axis=-1, where=own)

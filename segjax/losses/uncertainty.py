@@ -31,5 +31,6 @@ def uncertainty_weighted_sum(
             f"the losses are of {', '.join(losses)} and the log variances of {', '.join(log_variances)}: "
             "expected the same tasks."
         )
-    terms = (jnp.exp(-s) * widen(losses[task]) + s / 2 for task, s in log_variances.items())
+    pairs = ((widen(losses[task]), widen(s)) for task, s in log_variances.items())
+    terms = (jnp.exp(-s) * loss + s / 2 for loss, s in pairs)
     return sum(terms, start=jnp.float32(0))

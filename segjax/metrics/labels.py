@@ -69,7 +69,7 @@ def probability_counts(
     return np.bincount((2 * place + (mask > 0))[counted], minlength=2 * k * BINS).reshape(k, BINS, 2)
 
 
-def label_scores(counts: Integer[np.ndarray, "*n k 64 2"], thresholds: Float[np.ndarray, " k"]) -> LabelScores:
+def label_scores(counts: Integer[Array | np.ndarray, "*n k 64 2"], thresholds: Float[np.ndarray, " k"]) -> LabelScores:
     """The scores of labels that a pixel has from a probability of its threshold on, a multiple of 1/64.
 
     Examples:
@@ -79,10 +79,10 @@ def label_scores(counts: Integer[np.ndarray, "*n k 64 2"], thresholds: Float[np.
         (1.0, 0.5)
     """
     yes = np.arange(BINS) >= np.round(np.asarray(thresholds) * BINS)[:, None]
-    return _scores(*_confusion(counts, yes))
+    return _scores(*_confusion(np.asarray(counts), yes))
 
 
-def best_thresholds(counts: Integer[np.ndarray, "k 64 2"]) -> Float[np.ndarray, " k"]:
+def best_thresholds(counts: Integer[Array | np.ndarray, "k 64 2"]) -> Float[np.ndarray, " k"]:
     """For each label the threshold of the best Dice, which is that of the best IoU; of several, the one nearest to 0.5.
 
     A label that is never there, or never predicted where it is, keeps 0.5.

@@ -96,7 +96,8 @@ def read(
     method: SampleMethod,
 ) -> Float[Array, "*points c"]:
     """Read one image at positions in pixels, 0 at the centre of the first; there are zeros outside."""
-    table = image.reshape(-1, image.shape[2])
+    # What lies outside is a row of its own: the nearest pixel without weight would be NaN where it is infinite.
+    table = jnp.pad(image.reshape(-1, image.shape[2]), ((0, 1), (0, 0)))
     weights, indices = _corners(image, rows, columns, method)
     corners = zip(lax.stop_gradient(weights), indices, strict=True)
     # Corner by corner it is one loop, which an array of the corners' weights would have to be written for.
@@ -153,7 +154,10 @@ def _blocks(x: Array, axis: int) -> Array:
 
 
 def _corners(image: Array, rows: Array, columns: Array, method: SampleMethod) -> tuple[list[Array], list[Array]]:
-    """The pixels that each point reads: their weights, zero outside the image, and their places in the h*w plane."""
+    """The pixels that each point reads: their weights, zero outside the image, and their places in the h*w plane.
+
+    The place of what lies outside is h*w.
+    """
     if method == "nearest":
         corners = [(jnp.round(rows), jnp.round(columns), jnp.ones_like(rows))]
     else:
@@ -171,7 +175,7 @@ def _corners(image: Array, rows: Array, columns: Array, method: SampleMethod) ->
         inside = (row >= 0) & (row <= h - 1) & (column >= 0) & (column <= w - 1)
         weights.append(jnp.where(inside, weight, 0).astype(image.dtype))
         row, column = (jnp.clip(v, 0, end - 1).astype(jnp.int32) for v, end in ((row, h), (column, w)))
-        indices.append(row * w + column)
+        indices.append(jnp.where(inside, row * w + column, h * w))
     return weights, indices
 
 

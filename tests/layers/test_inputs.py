@@ -40,6 +40,16 @@ def test_normalized_takes_the_numbers_that_images_are_stored_in(stored: Any, whi
         model.apply({}, image.astype(np.int16), train=False)
 
 
+@pytest.mark.parametrize("wrapped", [Normalized(Echo(), (0.5, 0.25), (0.5, 2.0)), Standardized(Echo())])
+def test_where_there_are_64_bits_a_model_sees_32_all_the_same(wrapped):
+    image = np.array([[[[0, 255], [51, 102]]]], np.uint8)
+    as_is = wrapped.apply({}, image, train=False)
+    with jax.enable_x64(True):
+        found = wrapped.apply({}, image, train=False)
+    assert found.dtype == as_is.dtype == np.float32
+    np.testing.assert_array_equal(found, as_is)
+
+
 def test_normalized_gamma_brightens_before_mean_and_std():
     image = np.full((1, 1, 1, 2), 0.25 * 255, np.float32)
     y = normalized(image, gamma=0.5)

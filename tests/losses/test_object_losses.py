@@ -130,6 +130,13 @@ def test_uncertainty_weights_are_those_of_the_paper_and_settle_at_twice_the_loss
     assert float(weights["mask"]) == pytest.approx(math.e)
 
 
+def test_log_variances_of_16_bits_are_weighed_with_in_32():
+    values, narrow = {"box": jnp.float32(12.0)}, {"box": jnp.bfloat16(0.3)}
+    total = losses.uncertainty_weighted_sum(values, narrow)
+    assert total.dtype == jnp.float32
+    assert float(total) == pytest.approx(12 * math.exp(-float(narrow["box"])) + float(narrow["box"]) / 2, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [

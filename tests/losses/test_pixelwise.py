@@ -138,6 +138,30 @@ def test_a_label_without_a_logit_is_not_scored_in_silence():
     assert np.isnan(jit(losses.cross_entropy)(logits, mask.at[0, 0, 0].set(CLASSES)))
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_what_ignored_pixels_hold_changes_nothing(dtype):
+    logits, mask = example(13)
+    logits = logits.astype(dtype)
+    bad = jnp.array([jnp.nan, jnp.inf, -jnp.inf], dtype)[jnp.arange(mask.size) % 3].reshape(*mask.shape, 1)
+
+    @jit
+    def with_derivatives(logits):
+        found = {}
+        for name in ("cross_entropy", "focal", "ohem_cross_entropy"):
+            weighted = partial(getattr(losses, name), class_weights=WEIGHTS)
+            for loss in (weighted, partial(losses.cross_entropy, label_smoothing=0.1)):
+                of_logits = partial(loss, mask=mask)
+                forward = jax.jvp(of_logits, (logits,), (jnp.ones_like(logits).at[0].set(2),))
+                found[name, loss is weighted] = jax.value_and_grad(of_logits)(logits), forward
+        return found
+
+    expected = with_derivatives(jnp.where((mask == 255)[..., None], 0, logits))
+    assert bool((mask == 255).any())
+    for case, found in with_derivatives(jnp.where((mask == 255)[..., None], bad, logits)).items():
+        for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected[case]), strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=str(case))
+
+
 def test_another_label_may_be_ignored():
     logits, mask = example(8)
     ignored, zero = mask == 255, mask == 0

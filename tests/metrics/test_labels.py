@@ -39,6 +39,16 @@ def test_scores_are_those_of_scikit_learn_at_every_threshold():
                 np.testing.assert_allclose([score[label] for score in found], expected, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+def test_counts_of_jax_are_added_up_exactly_as_well():
+    """On the device they were float32, which ends at 2^24."""
+    counts = np.zeros((1, BINS, 2), np.int32)
+    counts[0, [0, -1], 1] = 1, 2**24 + 1
+    half = np.array([0.5])
+    assert metrics.label_scores(jnp.asarray(counts), half).recall.item() == (2**24 + 1) / (2**24 + 2)
+    assert metrics.label_scores(counts, half).recall.item() == (2**24 + 1) / (2**24 + 2)
+
+
 def test_the_best_threshold_is_that_of_the_best_dice():
     logits, mask = example()
     counts = np.asarray(counted(logits - 1.5, jnp.asarray(mask))).sum(0)
