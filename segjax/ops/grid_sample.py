@@ -64,7 +64,8 @@ def grid_sample(
     columns = _position(grid[..., 0], x.shape[2], padding_mode, align_corners)
     rows = _position(grid[..., 1], x.shape[1], padding_mode, align_corners)
     wide = widen(x)
-    return jax.vmap(partial(read, method=method))(wide, rows, columns).astype(x.dtype)
+    one = partial(read, method=method, outside=padding_mode == "zeros")
+    return jax.vmap(one)(wide, rows, columns).astype(x.dtype)
 
 
 def _position(coordinate: Array, size: int, padding_mode: PaddingMode, align_corners: bool) -> Array:
@@ -94,11 +95,13 @@ def read(
     rows: Float[Array, " *points"],
     columns: Float[Array, " *points"],
     method: SampleMethod,
+    outside: bool = False,
 ) -> Float[Array, "*points c"]:
-    """Read one image at positions in pixels, 0 at the centre of the first; there are zeros outside."""
-    # What lies outside is a row of its own: the nearest pixel without weight would be NaN where it is infinite.
-    table = jnp.pad(image.reshape(-1, image.shape[2]), ((0, 1), (0, 0)))
-    weights, indices = _corners(image, rows, columns, method)
+    """Read one image at positions in pixels, 0 at the centre of the first; zeros are outside, where any may lie."""
+    table = image.reshape(-1, image.shape[2])
+    weights, indices = _corners(image, rows, columns, method, outside)
+    if outside:  # in a row of its own: the border's pixel, without weight, would be NaN where it is infinite
+        table = jnp.pad(table, ((0, 1), (0, 0)))
     corners = zip(lax.stop_gradient(weights), indices, strict=True)
     # Corner by corner it is one loop, which an array of the corners' weights would have to be written for.
     value = reduce(
@@ -153,10 +156,12 @@ def _blocks(x: Array, axis: int) -> Array:
     return jnp.moveaxis(x.reshape(*x.shape[:axis], blocks, rows // blocks, *x.shape[axis + 1 :]), axis, 0)
 
 
-def _corners(image: Array, rows: Array, columns: Array, method: SampleMethod) -> tuple[list[Array], list[Array]]:
+def _corners(
+    image: Array, rows: Array, columns: Array, method: SampleMethod, outside: bool
+) -> tuple[list[Array], list[Array]]:
     """The pixels that each point reads: their weights, zero outside the image, and their places in the h*w plane.
 
-    The place of what lies outside is h*w.
+    The place of what lies outside is h*w, or the border where no point lies there.
     """
     if method == "nearest":
         corners = [(jnp.round(rows), jnp.round(columns), jnp.ones_like(rows))]
@@ -175,7 +180,8 @@ def _corners(image: Array, rows: Array, columns: Array, method: SampleMethod) ->
         inside = (row >= 0) & (row <= h - 1) & (column >= 0) & (column <= w - 1)
         weights.append(jnp.where(inside, weight, 0).astype(image.dtype))
         row, column = (jnp.clip(v, 0, end - 1).astype(jnp.int32) for v, end in ((row, h), (column, w)))
-        indices.append(jnp.where(inside, row * w + column, h * w))
+        place = row * w + column
+        indices.append(jnp.where(inside, place, h * w) if outside else place)
     return weights, indices
 
 
