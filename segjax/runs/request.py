@@ -59,11 +59,12 @@ def old_runs(folder: Path, arguments: Sequence[str]) -> list[Run]:
     """The runs of a folder to go on with, from here on with other values of the knobs that are given.
 
     Raises:
-        ExperimentError: it holds none, or a knob may not change.
+        ExperimentError: it holds none, a knob may not change, or one of its runs went on by itself and is another now.
     """
     runs = open_runs(folder)
     if arguments:
         distributed.agree(lambda: _change(runs, arguments))
+    _refuse_different(runs)
     return runs
 
 
@@ -74,6 +75,19 @@ def _change(runs: Sequence[Run], arguments: Sequence[str]) -> str:
         if changed:
             run.change(step, changed)
     return ", ".join(name for _, changed in changes for name in changed)
+
+
+def _refuse_different(runs: Sequence[Run]) -> None:
+    """Refuse runs that differ in more than their seed: all would be trained by the knobs of the first."""
+    first, *others = runs
+    known = first.configuration()["knobs"]
+    for run in others:
+        for name, value in run.configuration()["knobs"].items():
+            if name != "seed" and value != known.get(name):
+                raise ExperimentError(
+                    f"{run.path} has {name} {value} and {first.path} has {known.get(name)}: give all of them one, as "
+                    f"by --{name.replace('_', '-')}, or go on with each by itself."
+                )
 
 
 def _changed(run: Run, arguments: Sequence[str]) -> tuple[int, Knobs]:
