@@ -6,6 +6,7 @@ import inspect
 import io
 import math
 import re
+import shlex
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +71,9 @@ def knobs_from(arguments: Sequence[str], function: Callable[..., Any], preset: M
     except SystemExit as stop:
         if not stop.code:
             raise
-    raise ExperimentError(f"{name}: {_sentence(said.getvalue())} `segjax train {name} --help` lists the knobs.")
+    raise ExperimentError(
+        f"{name}: {_sentence(said.getvalue())} `segjax train {shlex.quote(name)} --help` lists the knobs."
+    )
 
 
 def located(knobs: Mapping[str, Any]) -> Knobs:
