@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -53,7 +54,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
             scores = train_together(pairs, layout, profile=parsed.profile)
         except Interrupted as stopped:
             if is_first_process():
-                print(f"{stopped} Go on with: segjax train --resume {shown}", file=sys.stderr)
+                print(f"{stopped} Go on with: segjax train --resume {shlex.quote(str(shown))}", file=sys.stderr)
                 print(shown)
             return 128 + stopped.signal
         except Exception:

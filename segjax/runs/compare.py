@@ -1,6 +1,7 @@
 """What changed from one run to another: knobs, scores, and those of every image that both were scored on."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,7 +89,8 @@ def _scores(first: RunFiles, second: RunFiles) -> dict[str, list[float | None]]:
 def _paired(first: RunFiles, second: RunFiles) -> tuple[Paired | None, str]:
     for run in (first, second):
         if not run.images:
-            return None, f"{run.folder} holds no scores of single images: write them by `segjax report {run.folder}`"
+            command = f"segjax report {shlex.quote(str(run.folder))}"
+            return None, f"{run.folder} holds no scores of single images: write them by `{command}`"
     score = first.headline
     if score != second.headline:
         return None, f"one is scored by {score}, the other by {second.headline}"

@@ -6,6 +6,7 @@ import inspect
 import io
 import math
 import re
+import shlex
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -62,15 +63,19 @@ def knobs_from(arguments: Sequence[str], function: Callable[..., Any], preset: M
     collect.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     collect.__annotations__ = {one.name: one.annotation for one in parameters}
     collect.__doc__ = function.__doc__
-    said = io.StringIO()
+    said, command = io.StringIO(), "segjax train"
+    if {"-h", "--help"} & {*arguments}:
+        command += f" {name}"  # in a sentence, whose box breaks a long one, it stands already
     try:
         with contextlib.redirect_stderr(said):
             config = (tyro.conf.OmitArgPrefixes,)
-            return flat(tyro.cli(collect, prog=f"segjax train {name}", args=list(arguments), config=config))
+            return flat(tyro.cli(collect, prog=command, args=list(arguments), config=config))
     except SystemExit as stop:
         if not stop.code:
             raise
-    raise ExperimentError(f"{name}: {_sentence(said.getvalue())} `segjax train {name} --help` lists the knobs.")
+    raise ExperimentError(
+        f"{name}: {_sentence(said.getvalue())} `segjax train {shlex.quote(name)} --help` lists the knobs."
+    )
 
 
 def located(knobs: Mapping[str, Any]) -> Knobs:
@@ -204,7 +209,7 @@ def _sentence(box: str) -> str:
     lines = [line.strip("│ ").strip() for line in box.splitlines()]
     words = " ".join(line for line in lines if line and not re.match(r"[╭╰─]", line) and "full helptext" not in line)
     words = re.sub(r"\[/?bold\]", "", words)  # which tyro forgets to draw
-    words = re.sub(r" segjax train \S+ --help\s*$", "", words)
+    words = re.sub(r" segjax train --help\s*$", "", words).replace(" from segjax train:", ":")
     if wrong := re.search(r"invalid choice '(.*?)' for argument '--(.*?)'\. Expected one of \((.*?)\)", words):
         name, knob, choices = wrong.groups()
         known = sorted(re.findall("'(.*?)'", choices))

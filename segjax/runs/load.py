@@ -1,6 +1,7 @@
 """A trained model back from its run folder."""
 
 import dataclasses
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -144,7 +145,7 @@ def _read(run: Run, experiment: Experiment, which: Which | None) -> tuple[int, V
     if step == 0:
         raise ExperimentError(
             f"{run.path} was stopped before its first step and has learned nothing: go on with it by "
-            f"`segjax train --resume {run.path}`."
+            f"`segjax train --resume {shlex.quote(str(run.path))}`."
         )
     variables, progress = read_variables(run.checkpoints, experiment.model, step)
     return step, variables, progress

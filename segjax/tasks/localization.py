@@ -21,7 +21,7 @@ from segjax.ops import boxes
 from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examined import Examined, calibration_bins
 from segjax.tasks.examples import Shown, draw_box_predictions
-from segjax.tasks.task import Batch
+from segjax.tasks.task import Batch, one_for_each
 
 CURVES = {"localization_accuracy": "localization accuracy", "mean_iou": "mean IoU of boxes"}
 """The scores that are drawn, and what they are called."""
@@ -72,9 +72,13 @@ class Localization:
         return jnp.zeros((self._num_classes, 5), jnp.float32)
 
     def count(self, outputs: Any, batch: Batch) -> Float[Array, "k 5"]:
-        """The counts of a batch, by class."""
+        """The counts of a batch, by class.
+
+        Raises:
+            ExperimentError: other logits than one for each class.
+        """
         truth = self.targets(batch)
-        label = outputs.logits.argmax(-1)
+        label = one_for_each(outputs.logits, self._num_classes).argmax(-1)
         return metrics.localization_counts(_inside(outputs, batch), label, truth.box, truth.label, self._num_classes)
 
     def summary(self, counts: Float[Array, "k 5"]) -> dict[str, float]:

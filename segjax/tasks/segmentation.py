@@ -20,7 +20,7 @@ from segjax.metrics.averages import known_or_none
 from segjax.tasks.examined import Examined
 from segjax.tasks.mask_examples import IN_MATRIX, look_at_classes
 from segjax.tasks.masks import MaskPredictions
-from segjax.tasks.task import Batch
+from segjax.tasks.task import Batch, one_for_each
 
 Counts = Int[Array, "k k"] | metrics.ClassSums
 """A confusion matrix or, of more classes than a byte holds, its sums."""
@@ -68,8 +68,12 @@ class Segmentation:
         return jnp.zeros((self._num_classes, self._num_classes), jnp.int32)
 
     def count(self, outputs: Any, batch: Batch) -> Counts:
-        """The confusion matrix of a batch."""
-        logits = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+        """The confusion matrix of a batch.
+
+        Raises:
+            ExperimentError: other logits than one for each class.
+        """
+        logits = one_for_each(outputs[0] if isinstance(outputs, (tuple, list)) else outputs, self._num_classes)
         count = metrics.class_sums if self._num_classes > IN_MATRIX else metrics.confusion_matrix
         return count(logits.argmax(-1), batch["mask"], self._num_classes)
 

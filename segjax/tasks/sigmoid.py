@@ -20,7 +20,7 @@ from segjax.metrics.labels import BINS
 from segjax.tasks.examined import Examined
 from segjax.tasks.mask_examples import look_at_labels
 from segjax.tasks.masks import MaskPredictions
-from segjax.tasks.task import Batch
+from segjax.tasks.task import Batch, one_for_each
 
 
 class Scores(TypedDict):
@@ -94,8 +94,12 @@ class SigmoidSegmentation:
         return source
 
     def measure(self, outputs: Any, batch: Batch) -> Int[Array, "n k 64 2"]:
-        """Pixels of every image by label, probability and truth."""
-        logits = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+        """Pixels of every image by label, probability and truth.
+
+        Raises:
+            ExperimentError: other logits than one for each label.
+        """
+        logits = one_for_each(outputs[0] if isinstance(outputs, (tuple, list)) else outputs, len(self._labels))
         mask = batch["mask"]
         return metrics.label_counts(logits, mask if self._data.multilabel else mask[..., None])
 

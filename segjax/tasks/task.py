@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from segjax.data import Source
 from segjax.data.formats.rasters import Raster
+from segjax.errors import ExperimentError
 from segjax.inference import Found, Summary, Tells, Variables, VideoSummary
 from segjax.tasks.examined import Examined
 from segjax.tasks.options import Options
@@ -15,6 +17,20 @@ from segjax.tasks.options import Options
 Batch = Mapping[str, Any]
 Outputs = Any
 """What the model returns."""
+
+
+def one_for_each(logits: Float[Array, "*n k"], count: int) -> Float[Array, "*n k"]:
+    """The logits of so many classes.
+
+    Raises:
+        ExperimentError: they are of more or fewer, which may be trained and scored, and mean nothing.
+    """
+    if logits.shape[-1] != count:
+        raise ExperimentError(
+            f"The last axis of the model's logits is {logits.shape[-1]}, and it must be {count}, one for each class: "
+            f"make it with num_classes={count}."
+        )
+    return logits
 
 
 class Predictions(Protocol):

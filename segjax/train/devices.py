@@ -77,18 +77,11 @@ class Placement:
 
     def replicate(self, tree: Tree) -> Tree:
         """The same arrays on every device."""
-        return jax.tree.map(self._replicate, tree)
-
-    def _replicate(self, x: Any) -> jax.Array:
-        if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-            return jax.device_put(x, self.everywhere)
-        # Keys themselves cannot be put on the devices of other processes.
-        data = jax.device_put(jax.random.key_data(x), self.everywhere)
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+        return jax.tree.map(lambda x: _put(x, self.everywhere), tree)
 
     def state(self, state: Tree) -> Tree:
         """A train state, on every device or with the parts that `shard_optimizer` names split over them."""
-        return jax.device_put(state, self.state_shardings(state))
+        return jax.tree.map(_put, state, self.state_shardings(state))
 
     def batch(self, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
         """This process's part of a batch (n ...), as arrays over all devices."""
@@ -232,6 +225,16 @@ def gather(numbers: Sequence[float]) -> np.ndarray:
     from jax.experimental import multihost_utils
 
     return np.asarray(multihost_utils.process_allgather(np.array(numbers, np.float32), tiled=False))
+
+
+def _put(x: Any, sharding: NamedSharding) -> jax.Array:
+    """An array that this process has, or the keys, where that sharding says."""
+    if not several_processes():
+        return jax.device_put(x, sharding)
+    if jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key):  # which cannot be put on the devices of other processes
+        return jax.random.wrap_key_data(_put(jax.random.key_data(x), sharding), impl=jax.random.key_impl(x))
+    # From the host: what jax 0.10 puts there of a device's can be computed with, but its parts not be read and saved.
+    return jax.device_put(np.asarray(x), sharding)
 
 
 def _chosen(layout: Layout, devices: list[jax.Device] | None) -> list[jax.Device]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.task import Task
 from segjax.train.augmented import refuse_host_only
 from segjax.train.state import Variables
+from segjax.train.typed import refuse_other_types
 
 Loss = Callable[[Any, Any], Float[Array, ""]]
 """Called as `loss(outputs, targets)`: for segmentation, logits (n h w k) and mask (n h w, 255 = ignore)."""
@@ -42,7 +44,8 @@ class Experiment:
     c). `loss` compares what it returns with the targets of the task: for segmentation, logits with a mask.
 
     Raises:
-        ExperimentError: parts cannot share the batch evenly, or the share that an average keeps is not in 0..1.
+        ExperimentError: a value of another type than its field's, parts that cannot share the batch evenly, or an
+            average that keeps a share that is not in 0..1.
     """
 
     model: nn.Module
@@ -79,6 +82,8 @@ class Experiment:
     """What is trained later instead of `model`, and how; None for the same up to the end."""
 
     def __post_init__(self) -> None:
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        refuse_other_types(typing.get_type_hints(type(self)), vars(self), defaults)
         from_one = ("steps", "batch_size", "evaluate_every", "patience", "accumulate", "max_skipped", "max_boxes")
         counts(1, **{name: getattr(self, name) for name in from_one})
         counts(0, seed=self.seed)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import sys
 import tempfile
@@ -174,8 +175,8 @@ class Mirror:
             self.push()
         except (DataError, OSError) as error:
             raise DataError(
-                f"{error} What was trained is whole in {self.folder}, and `segjax train --resume {self.address}` on "
-                "this machine brings it there."
+                f"{error} What was trained is whole in {self.folder}, and `segjax train --resume "
+                f"{shlex.quote(self.address)}` on this machine brings it there."
             ) from error
 
     def push(self) -> None:

@@ -7,6 +7,7 @@ import errno
 import importlib.metadata
 import os
 import platform
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -60,7 +61,7 @@ class Run:
         run = cls(path)
         taken = ExperimentError(
             f"{path} is already there and not an empty folder; give --out another name, "
-            f"or go on with the run in it by `segjax train --resume {path}`."
+            f"or go on with the run in it by `segjax train --resume {shlex.quote(str(path))}`."
         )
         if path.exists() and not run._is_free():
             raise taken
@@ -78,7 +79,7 @@ class Run:
                     | {
                         "versions": {"segjax": __version__, "python": platform.python_version()} | _versions(),
                         "machines": [],
-                        "command": " ".join(sys.argv[:1] and ["segjax", *sys.argv[1:]]),
+                        "command": shlex.join(sys.argv[:1] and ["segjax", *sys.argv[1:]]),
                     },
                 )
         except OSError as error:

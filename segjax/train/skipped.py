@@ -1,5 +1,6 @@
 """Steps that were not applied, because their loss or gradient was not finite."""
 
+import shlex
 from collections.abc import Callable
 
 import jax
@@ -47,5 +48,6 @@ def _advice(member: Member) -> str:
         return "Start again with a lower learning rate, or clip the gradient."
     return (
         f"Go on from the last checkpoint with a lower learning rate than {kept['knobs']['learning_rate']}, `segjax "
-        f"train --resume {member.run.path} --learning-rate ...`, or start again and clip the gradient."
+        f"train --resume {shlex.quote(str(member.run.path))} --learning-rate ...`, or start again and clip the "
+        "gradient."
     )

@@ -1,6 +1,7 @@
 """Training from Python, without an experiment file: `segjax.train(experiment, out=...)`."""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -66,7 +67,8 @@ def _opened(path: Path, settings: dict[str, Any], log: Sequence[str] | None) -> 
     run = Run(path) if (path / "run.json").exists() else Run.create(path, {"knobs": settings})
     kept = run.configuration()
     if "experiment" in kept:
-        raise ExperimentError(f"{path} was made from an experiment file; go on by `segjax train --resume {path}`.")
+        command = f"segjax train --resume {shlex.quote(str(path))}"
+        raise ExperimentError(f"{path} was made from an experiment file; go on by `{command}`.")
     changed = {name: new for name, new in settings.items() if kept["knobs"].get(name, new) != new}
     if fixed := [name for name in changed if name not in _MAY_CHANGE]:
         said = "; ".join(f"{name} was {kept['knobs'][name]!r}, not {changed[name]!r}" for name in fixed)

@@ -1,6 +1,7 @@
 """One training step, as a pure function to be compiled."""
 
 import inspect
+import reprlib
 from collections.abc import Sequence
 from functools import partial, reduce
 from typing import Any
@@ -11,6 +12,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Key
 
+from segjax.errors import ExperimentError
 from segjax.tasks.task import Batch, Task
 from segjax.train.augmented import augmented
 from segjax.train.by_device import apply_by_device, copies, is_real, mean_over_devices, total_of_copies
@@ -36,6 +38,9 @@ def one_step(
     Where the loss or the gradient is not finite, the step is counted and nothing else changes. `axis` names the mapped
     axis that the batch is split over, where there is one; loss, gradient and counts are then those of the whole batch.
     On a `mesh` whose axis `data` alone splits it, the gradients of a batch in parts are summed over devices once.
+
+    Raises:
+        ExperimentError: the loss is not one number, the outputs are none of the task, or the optimizer needs more.
     """
     parts = parts_of(batch, jax.random.fold_in(key, state.step), experiment, axis)
     loss, gradients, collections, counts = _accumulate(state, parts, experiment, task, axis, mesh)
@@ -43,7 +48,15 @@ def one_step(
     applied = jnp.isfinite(loss) & jnp.isfinite(norm)
 
     told = {"value": loss} if _asks_for_loss(experiment.optimizer) else {}
-    updates, opt_state = experiment.optimizer.update(gradients, state.opt_state, state.params, **told)
+    try:
+        updates, opt_state = experiment.optimizer.update(gradients, state.opt_state, state.params, **told)
+    except TypeError as error:
+        if "required keyword-only argument" not in str(error):
+            raise
+        raise ExperimentError(
+            f"The optimizer asks for more than the gradient, the weights and the loss of a step ({error}): take one "
+            "that searches no line, such as optax.adamw."
+        ) from error
     after = state.replace(
         params=optax.apply_updates(state.params, updates), collections=collections, opt_state=opt_state
     )
@@ -178,12 +191,28 @@ def loss_of(
     if axis is not None:
         # A loss is not always the mean of its parts: ignored pixels and Dice's sums belong to the whole batch.
         outputs, batch = jax.tree.map(lambda x: jax.lax.all_gather(x, axis, axis=0, tiled=True), (outputs, dict(batch)))
-    loss = experiment.loss(outputs, task.targets(batch))
+    counts = task.count(jax.lax.stop_gradient(outputs), batch)  # first, as it says which logits it needs
+    loss = _single(experiment.loss(outputs, task.targets(batch)))
     if "other_mask" in batch:  # MixUp
-        other = experiment.loss(outputs, task.targets({**batch, "mask": batch["other_mask"]}))
+        other = _single(experiment.loss(outputs, task.targets({**batch, "mask": batch["other_mask"]})))
         share = batch["share"][0]
         loss = share * loss + (1 - share) * other
-    return loss, ({**collections, **updated}, task.count(jax.lax.stop_gradient(outputs), batch))
+    return loss, ({**collections, **updated}, counts)
+
+
+def _single(loss: Any) -> Float[Array, ""]:
+    """What a loss returned, if that can be differentiated.
+
+    Raises:
+        ExperimentError: it is no number, or several.
+    """
+    is_array = hasattr(loss, "shape")
+    if isinstance(loss, float) or (is_array and loss.shape == () and jnp.issubdtype(loss.dtype, jnp.floating)):
+        return jnp.asarray(loss)
+    what = f"{loss.dtype} of shape {loss.shape}" if is_array else reprlib.repr(loss)
+    raise ExperimentError(
+        f"The loss returned {what}; let it return one floating-point number, such as the mean over a batch."
+    )
 
 
 def _asks_for_loss(optimizer: optax.GradientTransformation) -> bool:

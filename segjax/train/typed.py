@@ -20,6 +20,8 @@ _WORDS = {
 }
 """What one of them is called, and several."""
 _PLAIN = (str, int, float, bool, type(None), tuple, list)
+_NOT_CALLED = (types.FunctionType, type)
+"""What makes a module, such as `models.unet`, and is none without its brackets."""
 _MOST_NAMED = 5
 
 
@@ -56,7 +58,9 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is Path:
         return isinstance(value, (str, Path))
     kind = origin or hint
-    return not isinstance(value, _PLAIN) or kind is Any or not isinstance(kind, type) or isinstance(value, kind)
+    if not isinstance(value, (*_PLAIN, *_NOT_CALLED)) or kind is Any or not isinstance(kind, type):
+        return True
+    return isinstance(value, kind)
 
 
 def _sentence(name: str, value: Any, hint: Any) -> str:
@@ -91,4 +95,5 @@ def _said(hint: Any) -> str:
         return f"a {origin.__name__} of {number}{several}"
     if origin is collections.abc.Callable:
         return "a function"
-    return _WORDS[hint][0] if hint in _WORDS else f"a {getattr(hint, '__name__', hint)}"
+    name = getattr(hint, "__name__", str(hint))
+    return _WORDS[hint][0] if hint in _WORDS else f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"

@@ -11,7 +11,8 @@ import pytest
 from segjax.launch import local
 from segjax.train import ExperimentError
 
-# The processes add up their ranks on their devices. Then the first one fails, while the other waits for it.
+# The processes add up their ranks on their devices, and hold a train state of arrays and random keys that Orbax can
+# save. Then the first one fails, while the other waits for it.
 ADD = """
 from segjax.errors import DataError
 from segjax.train import distributed
@@ -20,6 +21,10 @@ with distributed.joined(timeout=60):
     from jax.experimental import multihost_utils
     total = multihost_utils.process_allgather(jax.numpy.array(jax.process_index() + 1)).sum()
     print(f"{jax.process_index() + 1} of {jax.process_count()} adds up to {total}")
+    from segjax.train.devices import Layout, Placement
+    state = Placement(Layout(), 2).state({"params": jax.numpy.arange(3), "key": jax.random.key(5)})
+    held = [shard.data.tolist() for shard in state["params"].addressable_shards]
+    print(f"{jax.process_index() + 1} holds {held} and {jax.random.key_data(state['key']).tolist()}")
     print("and", distributed.agree(lambda: f"{jax.process_index()} speaks"))
     def refuse():
         raise DataError(f"{jax.process_index()} has no data")
@@ -64,6 +69,7 @@ def test_two_processes_work_together_until_one_fails(capfd: pytest.CaptureFixtur
     said = capfd.readouterr()
     for rank in (0, 1):
         assert f"[{rank}] {rank + 1} of 2 adds up to 3" in said.out.splitlines()
+        assert f"[{rank}] {rank + 1} holds [[0, 1, 2]] and [0, 5]" in said.out.splitlines()
         assert f"[{rank}] and 0 speaks" in said.out.splitlines()
         assert f"[{rank}] but 0 has no data" in said.out.splitlines()
     assert "[0] ValueError: enough" in said.err.splitlines()

@@ -69,6 +69,18 @@ def test_a_recipe_is_flat_on_the_command_line_and_put_together_again(file: Path)
     assert type(recipe).__name__ == "Own"
 
 
+def test_a_sentence_names_a_file_once_however_long_and_whatever_is_in_its_name(tmp_path: Path):
+    file = tmp_path / f"my {'x' * 90}.py"
+    file.write_text(FILE.replace('data: str | Dataset = "some"', "data: str").replace('"b"] | nn.Module = "a"', '"b"]'))
+    with pytest.raises(ExperimentError) as missing:
+        read_experiment(file).knobs(["--data", "some"])
+    with pytest.raises(ExperimentError) as unknown:
+        read_experiment(file).knobs(["--data", "some", "--model", "a", "--quux", "3"])
+    advice = f"`segjax train '{file}' --help` lists the knobs."
+    assert str(missing.value) == f"{file}: Missing: --model {{a,b}} (required). {advice}"
+    assert str(unknown.value) == f"{file}: Unrecognized options: --quux, 3. {advice}"
+
+
 def test_what_only_python_can_give_is_no_flag(file: Path):
     with pytest.raises(ExperimentError, match="Unrecognized options: --head"):
         read_experiment(file).knobs(["--head", "x"])

@@ -12,6 +12,7 @@ import pytest
 from box_records import DATA, record
 
 from segjax import data as segdata
+from segjax.errors import ExperimentError
 from segjax.models import Located
 from segjax.tasks import Localization
 
@@ -45,6 +46,8 @@ def test_localization_scores_count_each_object_once():
     for number, batch in enumerate(segdata.test_batches(records, 2, max_boxes=1)):
         outputs = Outputs(np.resize(box[2 * number :], (2, 4)), np.resize(logits[2 * number :], (2, 2)))
         measured.append(np.asarray(task.measure(outputs, batch)))
+        with pytest.raises(ExperimentError, match=r"last axis of the model's logits is 1, and it must be 2"):
+            task.count(outputs._replace(logits=outputs.logits[:, :1]), batch)
     assert task.scores(measured) == {
         "localization_accuracy": pytest.approx(1 / 3),
         "mean_iou": pytest.approx(1.75 / 3),

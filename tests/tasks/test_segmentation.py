@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from segjax.data import Dataset
+from segjax.errors import ExperimentError
 from segjax.inference import Tiling
 from segjax.tasks import Options, Segmentation, masks
 
@@ -39,13 +40,15 @@ def test_scores_are_of_counted_pixels_and_undefined_where_a_class_never_occurs()
     mask[0] = 255
     mask[1, :6] = 1  # wrong in six pixels
     batch: Any = {"image": image[None], "mask": mask[None]}
-    logits = Threshold().apply({}, batch["image"], train=False)
+    logits: Any = Threshold().apply({}, batch["image"], train=False)
     measured = np.asarray(task.measure(logits, batch))
     assert measured.sum() == 39 * 60
     scores = task.scores([measured])
     assert scores["pixel_accuracy"] == pytest.approx(1 - 6 / (39 * 60))
     assert scores["iou"] == {"dark": pytest.approx(1164 / 1170), "bright": pytest.approx(1170 / 1176), "never": None}
     np.testing.assert_array_equal(task.count((logits, logits), batch), measured)  # deep supervision counts the first
+    with pytest.raises(ExperimentError, match=r"last axis of the model's logits is 2, and it must be 3"):
+        task.count(logits[..., :2], batch)  # which would never find the third
 
 
 def test_a_few_records_are_drawn(monkeypatch: pytest.MonkeyPatch):

@@ -64,6 +64,8 @@ def test_scores_are_of_the_set_and_of_every_image_at_thresholds_that_were_chosen
     assert scores["miou"] == pytest.approx((0.8 + 1) / 2)
     # sigmoid(-2), sigmoid(0.5) and sigmoid(2): the first is best called no, and no threshold between is better.
     assert 0.12 < scores["threshold"]["bright"] <= 0.62
+    with pytest.raises(ExperimentError, match=r"last axis of the model's logits is 3, and it must be 2"):
+        measured(task, 3, mask)
     decided = task.decided({"threshold": {"bright": 0.75, "right": 0.5}})
     after = decided.scores([measured(decided, 2, mask)])
     assert after["threshold"] == {"bright": 0.75, "right": 0.5}

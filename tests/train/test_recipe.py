@@ -8,8 +8,8 @@ import optax
 import pytest
 from flax import linen as nn
 
-from segjax import encoders
-from segjax.data import Augment
+from segjax import encoders, losses
+from segjax.data import Augment, Dataset
 from segjax.encoders import ConvEncoder
 from segjax.errors import ExperimentError
 from segjax.layers import Frozen
@@ -17,6 +17,7 @@ from segjax.train import Experiment, Recipe, Start, kernels
 from segjax.train.freezing import frozen_parts
 
 COUNTS = ("steps", "batch_size", "accumulate", "evaluate_every", "patience")
+DATA = Dataset("dots", ("ground", "dot"), ((0, 0, 0), (255, 255, 255)), open=lambda split: [])
 PARAMS = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
 
 
@@ -55,7 +56,7 @@ def test_every_knob_of_a_recipe_reaches_the_experiment_or_its_model():
     for_optimizer |= {"encoder_rate", "layer_decay"}
     for_model = {"dtype", "remat", "freeze", "unfreeze_at", "start"}
     recipe = Recipe(steps=12, batch_size=6, ema=0.5, accumulate=3, evaluate_every=4, seed=5, augment="device")
-    built: Any = recipe.experiment(None, None, None)  # type: ignore[arg-type]
+    built: Any = recipe.experiment(MODEL, DATA, losses.cross_entropy)
     for_augment = {field.name for field in dataclasses.fields(Augment)}
     names = {field.name for field in dataclasses.fields(Recipe)} - for_optimizer - for_model - for_augment - {"augment"}
     assert built.augment_on == recipe.augment  # `augment` is how, there
@@ -79,15 +80,15 @@ MODEL = Parts(ConvEncoder(((2,), (2,))))
 
 
 def test_a_recipe_freezes_the_encoder_of_the_model():
-    built = Recipe(freeze="all").experiment(Parts(ConvEncoder(((2,),))), None, None)  # type: ignore[arg-type]
+    built = Recipe(freeze="all").experiment(Parts(ConvEncoder(((2,),))), DATA, losses.cross_entropy)
     assert isinstance(built.model.encoder, Frozen)  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="no field named encoder, and so nothing to freeze"):
-        Recipe(freeze="all").experiment(nn.Dense(2), None, None)  # type: ignore[arg-type]
+        Recipe(freeze="all").experiment(nn.Dense(2), DATA, losses.cross_entropy)
 
 
 def test_what_a_recipe_starts_from_is_put_into_its_model():
     start = Start(lambda model, variables: {"params": (model, variables)})
-    built = Recipe(start="imagenet").experiment(nn.Dense(2), None, None, start=start)  # type: ignore[arg-type]
+    built = Recipe(start="imagenet").experiment(nn.Dense(2), DATA, losses.cross_entropy, start=start)
     assert built.start is not None
     assert built.start({"params": 1}) == {"params": (nn.Dense(2), {"params": 1})}
 
@@ -168,7 +169,7 @@ def test_what_is_frozen_begins_as_new_where_it_is_trained_at_last():
 )
 def test_an_encoder_that_cannot_be_trained_so_is_said(knobs: dict[str, Any], sentence: str):
     with pytest.raises(ExperimentError, match=sentence):
-        Recipe(**knobs).experiment(MODEL, None, None)  # type: ignore[arg-type]
+        Recipe(**knobs).experiment(MODEL, DATA, losses.cross_entropy)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_knobs_that_do_not_go_together_are_refused_before_there_is_a_model(knobs
 def test_an_encoder_that_does_not_say_its_parts_has_no_stages():
     for recipe in (Recipe(freeze="2"), Recipe(layer_decay=0.5)):
         with pytest.raises(ExperimentError, match="Dense does not say its parts"):
-            recipe.experiment(Parts(nn.Dense(2)), None, None)  # type: ignore[arg-type]
+            recipe.experiment(Parts(nn.Dense(2)), DATA, losses.cross_entropy)
 
 
 def test_parts_are_named_as_torch_names_them():

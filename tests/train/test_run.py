@@ -40,6 +40,14 @@ def test_two_of_windows_do_not_train_in_one_folder(tmp_path: Path, windows: None
         pass
 
 
+def test_a_command_is_kept_and_named_as_a_shell_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["/bin/segjax", "train", "my file.py", "--root", "images & masks"])
+    run = Run.create(tmp_path / "my run", {})
+    assert run.configuration()["command"] == "segjax train 'my file.py' --root 'images & masks'"
+    with pytest.raises(ExperimentError, match=rf"by `segjax train --resume '{run.path}'`\."):
+        Run.create(run.path, {})
+
+
 def test_of_two_that_begin_at_once_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path, file = tmp_path / "run", tmp_path / "experiment.py"
     file.touch()

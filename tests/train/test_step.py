@@ -10,6 +10,7 @@ import pytest
 
 from segjax import losses
 from segjax.data import Dataset
+from segjax.errors import ExperimentError
 from segjax.layers import ConvBlock
 from segjax.models import unet
 from segjax.tasks import Segmentation
@@ -34,8 +35,8 @@ class Plain(nn.Module):
         return nn.Conv(2, (3, 3), dtype=jnp.float32)(nn.relu(nn.Conv(4, (3, 3))(image / 255)))
 
 
-def steps(count: int, model: nn.Module = Plain(), optimizer=optax.sgd(0.1, 0.9), **settings):
-    experiment = Experiment(model, DATA, losses.cross_entropy, optimizer, steps=1, batch_size=6, **settings)
+def steps(count: int, model: nn.Module = Plain(), optimizer=optax.sgd(0.1, 0.9), loss=losses.cross_entropy, **settings):
+    experiment = Experiment(model, DATA, loss, optimizer, steps=1, batch_size=6, **settings)
     task = Segmentation(DATA)
     variables = model.init(KEY, BATCH["image"], train=False)
     state = TrainState.initial(variables, experiment.optimizer, task.zero(), ema=experiment.ema is not None)
@@ -64,6 +65,30 @@ def test_an_optimizer_may_choose_its_rate_by_the_loss():
     assert [float(state.opt_state[1].scale) for state in found] == [1, 1, 0.5, 0.25]
     plain = steps(1, optimizer=optax.sgd(0.1))
     assert_close(found[1].params, plain[1].params)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"optimizer": optax.lbfgs()}, "The optimizer asks for more than .* 'value_fn'.*: take one that searches"),
+        ({"loss": lambda logits, mask: (logits - 1).mean((1, 2, 3))}, r"loss returned float32 of shape \(6,\); let it"),
+        ({"loss": lambda logits, mask: mask.sum()}, r"The loss returned uint\d+ of shape \(\); let it return one"),
+        ({"loss": lambda logits, mask: (logits.mean(), 1)}, r"The loss returned \(.*\); let it return one floating"),
+        ({"loss": lambda logits, mask: None}, "The loss returned None; let it return one floating-point number"),
+        # Before the loss may say something else, or nothing.
+        ({"model": nn.Dense(1)}, "last axis of the model's logits is 1, and it must be 2, .* num_classes=2"),
+    ],
+)
+def test_what_no_step_can_be_made_of_is_said_while_it_is_traced(changed: dict[str, Any], sentence: str):
+    class Untrained(nn.Module):
+        classes: nn.Module
+
+        def __call__(self, image, *, train):
+            return self.classes(image / 255)
+
+    model = Untrained(changed.pop("model", nn.Dense(2)))
+    with pytest.raises(ExperimentError, match=sentence):
+        steps(1, model, **changed)
 
 
 @pytest.mark.parametrize("mapped", [False, True])
