@@ -33,6 +33,6 @@ def silent(node: ast.AST, above: str = "") -> Iterator[str]:
                 yield f"{child.name}, line {child.lineno}"
 
 
-@pytest.mark.parametrize("file", PACKAGE.rglob("*.py"), ids=lambda file: str(file.relative_to(PACKAGE)))
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_what_is_raised_is_said(file: Path):
     assert list(silent(ast.parse(file.read_text()))) == []

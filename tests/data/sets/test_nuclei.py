@@ -48,7 +48,7 @@ def test_slices_become_records_on_one_scale(stacks):
             assert record["image"].dtype == record["mask"].dtype == np.uint8
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.combinations(("train", "val", "test"), 2))
+@pytest.mark.parametrize(("one", "other"), [*itertools.combinations(("train", "val", "test"), 2)])
 def test_three_slices_of_blur_are_between_two_splits(one, other):
     assert min(abs(z - y) for z in SLICES[one] for y in SLICES[other]) > 3
     assert max(max(chosen) for chosen in SLICES.values()) < 60
