@@ -175,7 +175,16 @@ class Run:
         write_json(self.path, name, content)
 
     def append_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Add rows to metrics.jsonl; they are on disk when this returns."""
+        """Add rows to metrics.jsonl; they are on disk when this returns.
+
+        Raises:
+            ExperimentError: the folder is not the run's any more: checkpoints, which make folders, would go on in it.
+        """
+        if not (self.path / "run.json").exists():
+            raise ExperimentError(
+                f"{self.path} was removed or moved while the run in it was trained: its run.json is gone, without "
+                "which nobody could go on with it. Train again, or go on where it is now."
+            )
         with (self.path / "metrics.jsonl").open("a") as file:
             file.writelines(as_json(row) + "\n" for row in rows)
             file.flush()

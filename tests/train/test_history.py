@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,13 @@ def test_rows_after_the_step_that_is_gone_on_from_are_forgotten(tmp_path: Path):
     history.keep(20, {"val": {"miou": 0.7}})
     history.close()
     assert run.metrics() == history.rows == [written[0], {"step": 20, "val": {"miou": 0.7}}]
+
+
+def test_nothing_is_written_to_a_folder_that_was_removed_while_its_run_was_trained(tmp_path: Path):
+    run = Run.create(tmp_path / "run", {"knobs": {}})
+    history = History(run, "miou", writes=True, warn=pytest.fail)
+    shutil.rmtree(run.path)
+    run.checkpoints.mkdir(parents=True)  # as Orbax does
+    with pytest.raises(ExperimentError, match=r"run was removed or moved while the run in it was trained: its run"):
+        history.keep(10, {"val": {"miou": 0.7}})
+    assert not (run.path / "metrics.jsonl").exists()
