@@ -306,13 +306,16 @@ def _read_boxes(
         path, size, rows = pictures[image]
         where += f" ('{shown(path.name)}')"
         box = found.keep_box(where, annotation.get("bbox"), size)
+        crowd = annotation.get("iscrowd")
+        if crowd not in (0, 1, None):  # "0", which Python takes for true
+            found.error("crowd", where, f"has {crowd!r} for `iscrowd`: write 1 where it is a crowd, and 0 elsewhere")
         if box is None or categories[category] not in numbers:
             continue
         rows.append(
             {
                 "box": box,
                 "label": numbers[categories[category]],
-                "crowd": bool(annotation.get("iscrowd", 0)),
+                "crowd": crowd == 1,
                 "scores": _read_scores(found, where, annotation.get("attributes")),
                 "segmentation": annotation.get("segmentation"),
             }
