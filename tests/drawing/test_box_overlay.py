@@ -2,6 +2,7 @@
 # pyright: reportArgumentType=false
 """Boxes drawn on pictures: where they are, and whether what is written beside them can be read."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,18 @@ def test_a_hundred_boxes_anywhere_are_drawn():
     picture = draw_boxes(plain(200, 300), notes(found(boxes, 3), ["a", "b", "c"]), PALETTE)
     assert picture.size == (600, 400)
     assert all(where(picture, PALETTE[k]).any() for k in range(3))
+
+
+def test_places_are_chosen_without_holding_all_of_them_against_all_texts():
+    rng = np.random.default_rng(0)
+    boxes = np.concatenate([rng.uniform(0, 250, (200, 2)), rng.uniform(5, 60, (200, 2))], axis=1)
+    drawn = notes(found(boxes), ["face"])
+    draw_boxes(plain(200, 300), drawn[:2], PALETTE)  # with all that is loaded once
+    tracemalloc.start()
+    draw_boxes(plain(200, 300), drawn, PALETTE)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 6e6  # 600 boxes took a minute
 
 
 def test_what_is_not_scored_is_dashed():
