@@ -21,6 +21,8 @@ LEAST_LETTERS = 11
 """In pixels."""
 WRITTEN = 0.3
 """How much of the image is covered with writing at most, unless its letters would have less than the least height."""
+MOST_BELOW = 8
+"""So many scores are written below that of a box's class: of 80 classes they would cover the image."""
 _AROUND_THIN = 8
 """An image's shorter side has room for so many lines; where it has not, there is a margin below or to the right."""
 _MARGIN = (40, 40, 40)
@@ -53,8 +55,9 @@ def notes(
 ) -> list[Note]:
     """What to draw of one image's `Detections` (without the axis of images), of those scored `least` or better.
 
-    Beside each box its class and score; below that, the scores of all attributes, or where there are none and at least
-    three classes, of the other classes: the greatest first. An object of a track, whose number is not 0, has that, too.
+    Beside each box its class and score; below that, the scores of the attributes, or where there are none and at least
+    three classes, of the other classes: the eight greatest, in their order. An object of a track, whose number
+    is not 0, has that, too.
     """
     made = []
     class_names, attribute_names = drawable(class_names), drawable(attribute_names)
@@ -66,7 +69,7 @@ def notes(
             below = [pair for k, pair in enumerate(zip(class_names, found.class_scores[i], strict=True)) if k != label]
         else:
             below = []
-        ranked = sorted(below, key=lambda pair: -pair[1])
+        ranked = sorted(below, key=lambda pair: -pair[1])[:MOST_BELOW]
         number = f" #{tracks[i]}" if tracks is not None and tracks[i] else ""
         lines = [
             f"{class_names[label]}{number} {found.scores[i]:.2f}",

@@ -65,6 +65,16 @@ def test_what_is_written_beside_a_box():
     assert [note.lines for note in notes(two, ("ant", "bee"))] == [["ant 0.40"]]  # the other says nothing new
 
 
+def test_of_many_classes_only_the_greatest_are_written():
+    scores = np.arange(80)[None] / 100
+    many = Detections(np.ones((1, 4)), np.array([79]), np.array([0.79]), scores)
+    names, attributes = [f"c{i}" for i in range(80)], [f"a{i}" for i in range(80)]
+    greatest = [f"{i} 0.{i}" for i in range(78, 70, -1)]
+    assert notes(many, names)[0].lines == ["c79 0.79", *(f"c{line}" for line in greatest)]
+    scored = many._replace(attributes=scores[:, :79])
+    assert notes(scored, names, attributes[:79])[0].lines == ["c79 0.79", *(f"a{line}" for line in greatest)]
+
+
 @pytest.mark.parametrize("size", [(64, 64), (100, 333), (700, 900), (3001, 2001)])
 def test_the_box_is_where_it_is_and_what_is_written_can_be_read(size: tuple[int, int]):
     height, width = size
