@@ -71,8 +71,15 @@ def _classes(root: Path, said: dict[str, Any], path: Path | None) -> tuple[list[
             raise DataError(f"{shown(path or root)} says {said['nc']} classes (`nc`) and names {len(names)}: mend it.")
         return [str(name) for name in names], "kpt_shape" in said
     listed = next((file for file in (root / name for name in _LISTS) if file.is_file()), None)
-    lines = listed.read_text("utf-8-sig").splitlines() if listed else []
-    return [line.strip() for line in lines if line.strip()] if listed else None, False
+    return _lines(listed) if listed else None, False
+
+
+def _lines(path: Path) -> list[str]:
+    """Those of a list of classes or images that are not empty."""
+    try:
+        return [*filter(None, map(str.strip, path.read_text("utf-8-sig").splitlines()))]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{shown(path)} is no list of lines in UTF-8 ({error}): save it as such.") from None
 
 
 def _places(root: Path, said: dict[str, Any], found: Annotations) -> dict[str, list[Path]]:
@@ -107,7 +114,7 @@ def _listed(root: Path, top: str, said: Any) -> Iterator[Path]:
         if place.is_dir():
             yield from _images(place)
         else:
-            for line in filter(None, map(str.strip, place.read_text("utf-8-sig").splitlines())):
+            for line in _lines(place):
                 yield next((path for path in (root / line, place.parent / line) if path.is_file()), root / line)
 
 

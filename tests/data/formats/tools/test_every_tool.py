@@ -276,6 +276,15 @@ def test_classes_that_yolo_names_twice_are_refused(tmp_path: Path, names: str, s
         labelled(tmp_path)
 
 
+@pytest.mark.parametrize(("name", "said"), [("classes.txt", ""), ("list.txt", "names: [dog, cat]\ntrain: list.txt")])
+def test_lists_of_yolo_in_other_letters_than_those_of_utf_8_are_refused(tmp_path: Path, name: str, said: str):
+    TOOLS["YOLO"](tmp_path)
+    text(tmp_path / "data.yaml", said)
+    (tmp_path / name).write_bytes("chien\nchâton\n".encode("latin-1"))
+    with pytest.raises(DataError, match=rf"{name} is no list of lines in UTF-8"):
+        labelled(tmp_path)
+
+
 def test_a_class_called_no_is_not_false(tmp_path: Path):
     TOOLS["YOLO"](tmp_path)
     text(tmp_path / "data.yaml", "names: [yes, no]\ntest:")
