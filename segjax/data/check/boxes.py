@@ -67,7 +67,7 @@ def check_boxes(
 
 
 def _read(picture: Annotated, chosen: tuple[int, ...] | None) -> SeenBoxes:
-    if not picture.path.is_file():
+    if not os.path.isfile(picture.path):
         return SeenBoxes(picture, None, b"", ())  # which reading the annotations has said
     name = shown(picture.path)
     try:
