@@ -82,7 +82,7 @@ def experiment(
         if train is not None or bands:
             raise ExperimentError("--coco names what is trained on, as photos are: leave --train and --bands out.")
         given = {"crop": crop, "fit": fit, "stride": stride, "max_boxes": max_boxes, "mosaic": recipe.mosaic}
-        found = known_boxes(coco, root or images, tested=test is not None, given=given)
+        found = known_boxes(coco, root or images, test=test, given=given)
         names = classes or found.class_names
         data = coco_format(root or images or "", coco, test, class_names=names, attribute_names=attributes)
         fit, crop = fit or (None if crop else found.fit), crop or fit or found.crop

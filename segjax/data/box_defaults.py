@@ -49,7 +49,9 @@ class BoxDefaults:
         return cls(**frozen(known))
 
 
-def box_defaults(path: str | os.PathLike[str], images: str | os.PathLike[str], *, tested: bool = False) -> BoxDefaults:
+def box_defaults(
+    path: str | os.PathLike[str], images: str | os.PathLike[str], *, test: str | os.PathLike[str] | None = None
+) -> BoxDefaults:
     """Work out how to train on a file of COCO's format.
 
     Images are fitted whole into the smallest square, of a side of 256 to 512 pixels or their own where they are
@@ -59,14 +61,15 @@ def box_defaults(path: str | os.PathLike[str], images: str | os.PathLike[str], *
     Args:
         path: the annotations.
         images: the folder that their `file_name` starts from.
-        tested: whether there is another file to test on, so that no image of this one is held out for that.
+        test: another file to test on, whose boxes there is room for, too; then no image of this one is held out for
+            that.
 
     Raises:
         DataError: the annotations have errors, or nothing to learn from.
     """
     found = read_coco(path, images)
     found.refuse()
-    train, _, _ = cut_splits(found.pictures, ("val",) if tested else ("val", "test"))
+    train, _, _ = cut_splits(found.pictures, ("val",) if test else ("val", "test"))
     refuse_nothing_to_learn(shown(path), train)
     sizes = np.array([one.size or stored_size(one.path) for one in train])
     sides = [np.sqrt(one.boxes[~one.crowd, 2:].prod(1)) / max(size) for one, size in zip(train, sizes, strict=True)]
@@ -74,7 +77,8 @@ def box_defaults(path: str | os.PathLike[str], images: str | os.PathLike[str], *
     small, large = np.quantile(np.concatenate(sides), (0.1, 0.9)) * longer  # in the median image
     fit, crop = _input(longer, float(small), float(large))
     scale = 1.0 if fit is None else fit / longer
-    most = max(len(one.boxes) for one in found.pictures)
+    tested = read_coco(test, images).pictures if test else []
+    most, of_all = (max(len(one.boxes) for one in some) for some in (found.pictures, [*found.pictures, *tested]))
     boxes = sum(len(one.boxes) for one in train)
     low, high = sizes[sizes.prod(1).argsort(kind="stable")[[0, -1]]]
     spans = f"{low[1]}x{low[0]}" + ("" if (sizes == sizes[0]).all() else f" to {high[1]}x{high[0]}")
@@ -83,7 +87,7 @@ def box_defaults(path: str | os.PathLike[str], images: str | os.PathLike[str], *
         fit=fit,
         crop=crop,
         stride=2 if small * scale < _FINE else 4,
-        max_boxes=max(_LEAST_KEPT, 2 * most),
+        max_boxes=max(_LEAST_KEPT, 2 * of_all),
         mosaic=0.0 if large * scale > crop / 2 else 0.5,
         note=f"{len(train)} training images of {spans} pixels have {boxes} boxes, up to {most} in one, nine tenths of "
         f"them from {small * scale:.0f} pixels a side on as they are seen.",

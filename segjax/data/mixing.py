@@ -39,12 +39,10 @@ def mixed(record: Record, another: Another, augment: Augment, rng: np.random.Gen
 
 def mosaic(record: Record, others: list[Record], rng: np.random.Generator) -> Record:
     """Four records, each seen in one of the four parts around a point of the image (Bochkovskiy et al. 2020)."""
-    height, width = record["image"].shape[:2]
-    y, x = (int(rng.uniform(0.25, 0.75) * side) for side in (height, width))
+    size = height, width = record["image"].shape[:2]
+    y, x = (int(rng.uniform(0.25, 0.75) * side) for side in size)
     parts = ((0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height))
-    for other, (left, top, right, bottom) in zip(others, parts[1:], strict=True):
-        record = _with_rectangle(record, other, left, top, right, bottom)
-    return record
+    return _pasted(record, [(other, _rectangle(size, *part)) for other, part in zip(others, parts[1:], strict=True)])
 
 
 def cutmix(record: Record, others: list[Record], rng: np.random.Generator) -> Record:
@@ -55,7 +53,7 @@ def cutmix(record: Record, others: list[Record], rng: np.random.Generator) -> Re
     down, across = side * height / 2, side * width / 2
     left, right = int(max(x - across, 0)), int(min(x + across, width))
     top, bottom = int(max(y - down, 0)), int(min(y + down, height))
-    return _with_rectangle(record, other, left, top, right, bottom)
+    return _pasted(record, [(other, _rectangle((height, width), left, top, right, bottom))])
 
 
 def copy_paste(record: Record, others: list[Record], rng: np.random.Generator) -> Record:
@@ -71,7 +69,7 @@ def copy_paste(record: Record, others: list[Record], rng: np.random.Generator) -
         inside = np.zeros(record["image"].shape[:2], bool)
         for place in _half(len(boxes), rng):
             inside[_pixels_of(boxes[place])] = True
-        return _pasted(record, other, inside)
+        return _pasted(record, [(other, inside)])
     mask = other["mask"]
     if mask.ndim == 3:
         there = np.flatnonzero((mask == 1).any(axis=(0, 1)))
@@ -79,7 +77,7 @@ def copy_paste(record: Record, others: list[Record], rng: np.random.Generator) -
     else:
         there = np.setdiff1d(mask, (0, ignored_in(mask)))
         inside = np.isin(mask, there[_half(len(there), rng)])
-    return _pasted(record, other, inside)
+    return _pasted(record, [(other, inside)])
 
 
 def mixup(record: Record, other: Record, share: float) -> Record:
@@ -100,25 +98,35 @@ def _half(count: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(count)[: (count + 1) // 2]
 
 
-def _with_rectangle(record: Record, other: Record, left: int, top: int, right: int, bottom: int) -> Record:
-    inside = np.zeros(record["image"].shape[:2], bool)
+def _rectangle(size: tuple[int, ...], left: int, top: int, right: int, bottom: int) -> Bool[np.ndarray, "h w"]:
+    """Which pixels of an image of (height, width) it has."""
+    inside = np.zeros(size, bool)
     inside[top:bottom, left:right] = True
-    return _pasted(record, other, inside)
+    return inside
 
 
-def _pasted(record: Record, other: Record, inside: Bool[np.ndarray, "h w"]) -> Record:
-    """With what `other` has there: its pixels, its mask, and all of its boxes that are seen, crowds too."""
-    _refuse_other_sizes(record, other)
-    changed: Record = {**record, "image": np.where(inside[..., None], other["image"], record["image"])}
-    if "mask" in record:
-        of_mask = inside if record["mask"].ndim == 2 else inside[..., None]
-        changed["mask"] = np.where(of_mask, other["mask"], record["mask"])
+def _pasted(record: Record, others: list[tuple[Record, Bool[np.ndarray, "h w"]]]) -> Record:
+    """With what each of the others has there: its pixels, its mask, and all of its boxes that are seen, crowds too.
+
+    All at once, since what several hide of a box together may be more than half, or a side, where that of none is.
+    """
+    changed: Record = {**record}
+    own = np.ones(record["image"].shape[:2], bool)
+    for other, inside in others:
+        _refuse_other_sizes(record, other)
+        changed["image"] = np.where(inside[..., None], other["image"], changed["image"])
+        if "mask" in record:
+            of_mask = inside if record["mask"].ndim == 2 else inside[..., None]
+            changed["mask"] = np.where(of_mask, other["mask"], changed["mask"])
+        own &= ~inside
     if "boxes" in record:
-        (own, stays), (theirs, comes) = _seen(record["boxes"], ~inside), _seen(other["boxes"], inside)
-        changed["boxes"] = np.concatenate([own, theirs])
+        parts = [(record, own), *others]
+        seen = [_seen(part["boxes"], visible) for part, visible in parts]
+        changed["boxes"] = np.concatenate([boxes for boxes, _ in seen])
         for name in ("labels", "crowd", "attributes"):
             if name in record:
-                changed[name] = np.concatenate([record[name][stays], other[name][comes]])
+                kept = [part[name][stays] for (part, _), (_, stays) in zip(parts, seen, strict=True)]
+                changed[name] = np.concatenate(kept)
     return changed
 
 

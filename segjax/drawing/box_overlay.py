@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Int32, Int64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from segjax.drawing.mask_overlay import LONGEST
@@ -21,6 +21,8 @@ LEAST_LETTERS = 11
 """In pixels."""
 WRITTEN = 0.3
 """How much of the image is covered with writing at most, unless its letters would have less than the least height."""
+MOST_BELOW = 8
+"""So many scores are written below that of a box's class: of 80 classes they would cover the image."""
 _AROUND_THIN = 8
 """An image's shorter side has room for so many lines; where it has not, there is a margin below or to the right."""
 _MARGIN = (40, 40, 40)
@@ -53,8 +55,9 @@ def notes(
 ) -> list[Note]:
     """What to draw of one image's `Detections` (without the axis of images), of those scored `least` or better.
 
-    Beside each box its class and score; below that, the scores of all attributes, or where there are none and at least
-    three classes, of the other classes: the greatest first. An object of a track, whose number is not 0, has that, too.
+    Beside each box its class and score; below that, the scores of the attributes, or where there are none and at least
+    three classes, of the other classes: the eight greatest, in their order. An object of a track, whose number
+    is not 0, has that, too.
     """
     made = []
     class_names, attribute_names = drawable(class_names), drawable(attribute_names)
@@ -66,7 +69,7 @@ def notes(
             below = [pair for k, pair in enumerate(zip(class_names, found.class_scores[i], strict=True)) if k != label]
         else:
             below = []
-        ranked = sorted(below, key=lambda pair: -pair[1])
+        ranked = sorted(below, key=lambda pair: -pair[1])[:MOST_BELOW]
         number = f" #{tracks[i]}" if tracks is not None and tracks[i] else ""
         lines = [
             f"{class_names[label]}{number} {found.scores[i]:.2f}",
@@ -98,14 +101,19 @@ def draw_boxes(image: UInt8[np.ndarray, "h w 3"], notes: Sequence[Note], palette
         corners.append((left, top, max(left + 1, round(x + width)), max(top + 1, round(y + height))))
         _frame(draw, corners[-1], palette[note.label], thick, 4 * thick if note.dashed else 0)
     written: list[Corners] = []
+    # What it costs to write upon a pixel: much more of other boxes than of other texts may be hidden.
+    busy = np.zeros(canvas.size[::-1], np.int32)
+    for box in corners:
+        busy[_pixels(box)] += 1
     pad, row = max(2, size // 6), round(1.25 * size)
     for note, box in zip(notes, corners, strict=True):
         if not note.lines:
             continue
         wide = round(max(font.getlength(line) for line in note.lines)) + 2 * pad
         tall = row * len(note.lines) + pad * (len(note.lines) > 1)
-        x, y = _place(box, (wide, tall), thick + 2, canvas.size, written, corners)
+        x, y = _place(box, (wide, tall), thick + 2, written, busy)
         written.append((x, y, x + wide, y + tall))
+        busy[_pixels(written[-1])] += 10
         _lead(draw, written[-1], box, palette[note.label], thick)
         draw.rectangle((x, y, x + wide, y + row), fill=palette[note.label])
         if len(note.lines) > 1:
@@ -143,33 +151,42 @@ def _letters(size: tuple[int, int], notes: Sequence[Note]) -> int:
     return max(LEAST_LETTERS, int(wanted * min(1, (WRITTEN / max(share, WRITTEN)) ** 0.5)))
 
 
+def _pixels(corners: Corners) -> tuple[slice, slice]:
+    """Its rows and columns."""
+    left, top, right, bottom = (max(side, 0) for side in corners)
+    return slice(top, bottom), slice(left, right)
+
+
 def _place(
-    box: Corners,
-    size: tuple[int, int],
-    gap: int,
-    canvas: tuple[int, int],
-    written: Sequence[Corners],
-    boxes: Sequence[Corners],
+    box: Corners, size: tuple[int, int], gap: int, written: Sequence[Corners], busy: Int32[np.ndarray, "h w"]
 ) -> tuple[int, int]:
-    """The upper left corner of what is written beside a box: of the first of the best places."""
+    """The upper left corner of what is written beside a box: of the first of the best places.
+
+    Before a text goes far away, more of what is `busy` is hidden.
+    """
     (left, top, right, bottom), (wide, tall) = box, size
     columns = (right + gap, left - wide - gap, left, right - wide)
     rows = [top, bottom - tall, top - tall - gap, bottom + gap]
     rows += [end for other in written for end in (other[3] + 1, other[1] - tall - 1)]
-    room = np.maximum(np.array(canvas) - size, 0)
-    low = np.array([(x, y) for x in columns for y in rows]).clip(0, room)
+    canvas = np.array(busy.shape[::-1])
+    low = np.array([(x, y) for x in columns for y in rows]).clip(0, np.maximum(canvas - size, 0))
     high = low + size
-
-    def covered(others: Sequence[Corners]) -> np.ndarray:
-        other = np.array(others).reshape(-1, 1, 4)
-        common = np.minimum(high, other[..., 2:]) - np.maximum(low, other[..., :2])
-        return common.clip(0).prod(-1).sum(0) / (wide * tall)
-
     away = np.maximum(low - (right, bottom), (left, top) - high).clip(0).sum(1)
-    # Much more of other boxes than of other texts may be hidden, before a text goes far away.
-    cost = 10 * covered(written) + covered(boxes) + np.maximum(away - gap, 0) / (2 * gap + tall)
+    hidden = _sums(busy, low, high.clip(None, canvas)) / (wide * tall)
+    cost = hidden + np.maximum(away - gap, 0) / (2 * gap + tall)
     x, y = low[cost.argmin()].tolist()
     return x, y
+
+
+def _sums(
+    values: Int32[np.ndarray, "h w"], low: Int[np.ndarray, "m 2"], high: Int[np.ndarray, "m 2"]
+) -> Int64[np.ndarray, " m"]:
+    """Of the values in each rectangle, of the sums from one corner on: however many there are, in the same time."""
+    first, (right, bottom) = low.min(0), high.max(0)
+    part = values[first[1] : bottom, first[0] : right]
+    sums = np.pad(part, ((1, 0), (1, 0))).cumsum(0, dtype=np.int64).cumsum(1)
+    (left, top), (right, bottom) = (low - first).T, (high - first).T
+    return sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
 
 
 def _lead(draw: ImageDraw.ImageDraw, text: Corners, box: Corners, colour: tuple[int, int, int], thick: int) -> None:

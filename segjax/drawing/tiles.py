@@ -52,7 +52,8 @@ def draw_tiles(
             extent = (x - breadth, x + breadth, y + height, y - height)
             axes.imshow(image, extent=extent, interpolation=interpolation)
             if caption:
-                axes.text(x, y + height + _GAP / 2, caption, ha="center", va="top", fontsize=fontsize)
+                below = y + height + _GAP / 2  # where a class's name may have a $ or two
+                axes.text(x, below, caption, ha="center", va="top", fontsize=fontsize, parse_math=False)
     axes.set(xlim=(-_TITLE, span[0] - _TITLE), ylim=(span[1], 0))
     axes.set_axis_off()
     return figure

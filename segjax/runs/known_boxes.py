@@ -10,7 +10,7 @@ from segjax.errors import ExperimentError
 from segjax.runs.experiment_file import remember
 
 
-def known_boxes(path: str, images: str | None, *, tested: bool, given: Mapping[str, Any]) -> BoxDefaults:
+def known_boxes(path: str, images: str | None, *, test: str | None, given: Mapping[str, Any]) -> BoxDefaults:
     """How to train on the file, found once for a run, and said aloud: what there is, and what follows.
 
     `given` has the knobs that are said, by name and None where one is not, which go before.
@@ -23,7 +23,7 @@ def known_boxes(path: str, images: str | None, *, tested: bool, given: Mapping[s
     def find() -> dict[str, Any]:
         if images is None:
             raise ExperimentError("Annotations need the folder that their file names start from: give it by --images.")
-        known = box_defaults(path, images, tested=tested)
+        known = box_defaults(path, images, test=test)
         say_once(known.note)
         say_once(_chosen(known, {name: value for name, value in given.items() if value is not None}))
         return asdict(known)

@@ -200,7 +200,7 @@ def _draw(out: Path, rows: Sequence[dict[str, Any]], headline: str) -> None:
         if found.mean is not None:
             axes.errorbar(found.mean, y, xerr=found.half_width, marker="o", markersize=5, capsize=3, color="#c0392b")
     labels = [", ".join(f"{name} {value}" for name, value in row["varied"].items()) for row in rows]
-    axes.set_yticks(range(len(rows)), labels, fontsize=9)
+    axes.set_yticks(range(len(rows)), labels, fontsize=9, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     seeds = max(len(row["scores"]) for row in rows)
     axes.set_title(

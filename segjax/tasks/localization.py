@@ -15,6 +15,7 @@ from segjax import metrics
 from segjax.data import Dataset, Record, Source
 from segjax.data.batch import empty, fill, room_for
 from segjax.drawing import draw_curves, notes
+from segjax.drawing.names import drawable
 from segjax.inference import FittedSource, Variables
 from segjax.metrics.averages import known_or_none
 from segjax.ops import boxes
@@ -134,7 +135,7 @@ class Localization:
             overlap = float(boxes.iou(_inside(outputs, batch), truth.box)[0])
             right = int(outputs.logits[0].argmax()) == true
             certain.append((float(jax.nn.softmax(outputs.logits[0]).max()), right))
-            caption = f"IoU {overlap:.2f}" + ("" if right else f", but {self._data.class_names[true]}")
+            caption = f"IoU {overlap:.2f}" + ("" if right else f", but {drawable(self._data.class_names)[true]}")
             scores = {"localization_accuracy": float(right and overlap >= 0.5), "mean_iou": overlap}
             return Shown(record, found, overlap * right, caption, scores)
 

@@ -59,7 +59,11 @@ def test_there_is_room_for_all_boxes_of_every_split(tmp_path: Path):
     found = box_defaults(*paths)
     assert found.max_boxes == 120
     assert found.note.startswith("7 training images of 128x96 pixels have 420 boxes, up to 60 in one")
-    assert box_defaults(*paths, tested=True).note.startswith("9 training images")
+    (tmp_path / "test").mkdir()
+    test, _ = write(tmp_path / "test", [(96, 128)] * 10, [[10] * 70])
+    tested = box_defaults(*paths, test=test)
+    assert tested.note.startswith("9 training images of 128x96 pixels have 540 boxes, up to 60 in one")
+    assert tested.max_boxes == 140  # the run ended at the test without a score
 
 
 def test_what_cannot_be_learned_is_refused(tmp_path: Path):

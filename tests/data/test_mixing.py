@@ -70,6 +70,15 @@ def test_boxes_come_with_what_is_pasted_and_go_with_what_is_hidden():
     assert sorted(zip(whole["labels"], map(tuple, whole["boxes"][:, :2]), strict=True)) == list(enumerate(corners))
 
 
+def test_a_box_under_several_parts_of_a_mosaic_ends_where_it_is_seen():
+    nothing = [plain(number, []) for number in (2, 3, 4)]
+    hidden = mosaic(plain(1, [(0, 0, 32, 32)]), nothing, rng())
+    y, x = ((hidden["image"][..., 0] == 10).any(axis=axis).sum() for axis in (1, 0))
+    assert not len(hidden["boxes"])  # each part hides less than half of it, and all three more
+    cut = mosaic(plain(1, [(0, 0, x + 2, y + 2)]), nothing, rng())
+    assert cut["boxes"].tolist() == [[0, 0, x, y]]
+
+
 def test_what_cannot_be_mixed_is_refused():
     with pytest.raises(DataError, match="bring them to one size"):
         cutmix(plain(1), [plain(2, size=16)], rng())

@@ -2,6 +2,7 @@
 # pyright: reportArgumentType=false
 """Boxes drawn on pictures: where they are, and whether what is written beside them can be read."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,16 @@ def test_what_is_written_beside_a_box():
     ]
     two = Detections(one.boxes[1:], one.labels[1:], one.scores[1:], one.class_scores[1:, :2])
     assert [note.lines for note in notes(two, ("ant", "bee"))] == [["ant 0.40"]]  # the other says nothing new
+
+
+def test_of_many_classes_only_the_greatest_are_written():
+    scores = np.arange(80)[None] / 100
+    many = Detections(np.ones((1, 4)), np.array([79]), np.array([0.79]), scores)
+    names, attributes = [f"c{i}" for i in range(80)], [f"a{i}" for i in range(80)]
+    greatest = [f"{i} 0.{i}" for i in range(78, 70, -1)]
+    assert notes(many, names)[0].lines == ["c79 0.79", *(f"c{line}" for line in greatest)]
+    scored = many._replace(attributes=scores[:, :79])
+    assert notes(scored, names, attributes[:79])[0].lines == ["c79 0.79", *(f"a{line}" for line in greatest)]
 
 
 @pytest.mark.parametrize("size", [(64, 64), (100, 333), (700, 900), (3001, 2001)])
@@ -129,6 +140,18 @@ def test_a_hundred_boxes_anywhere_are_drawn():
     picture = draw_boxes(plain(200, 300), notes(found(boxes, 3), ["a", "b", "c"]), PALETTE)
     assert picture.size == (600, 400)
     assert all(where(picture, PALETTE[k]).any() for k in range(3))
+
+
+def test_places_are_chosen_without_holding_all_of_them_against_all_texts():
+    rng = np.random.default_rng(0)
+    boxes = np.concatenate([rng.uniform(0, 250, (200, 2)), rng.uniform(5, 60, (200, 2))], axis=1)
+    drawn = notes(found(boxes), ["face"])
+    draw_boxes(plain(200, 300), drawn[:2], PALETTE)  # with all that is loaded once
+    tracemalloc.start()
+    draw_boxes(plain(200, 300), drawn, PALETTE)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 6e6  # 600 boxes took a minute
 
 
 def test_what_is_not_scored_is_dashed():

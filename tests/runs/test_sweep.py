@@ -10,7 +10,7 @@ from once import FLAGS
 
 from segjax.cli import main
 from segjax.launch.sweep import run_here
-from segjax.runs.sweep import Combination, Sweep
+from segjax.runs.sweep import Combination, Sweep, _draw
 from segjax.train import ExperimentError, Run
 
 # Once, in some step of the second of the combinations: kills the sweep, and has time until that ends this run, too.
@@ -207,3 +207,13 @@ def test_a_sweep_that_is_asked_to_stop_passes_it_on_and_stops(tmp_path: Path, ca
     said = capfd.readouterr().err.splitlines()
     assert said[-2:] == ["saved", "The sweep was stopped; the same command with the same --out goes on."]
     assert "[2/2] name b" not in said
+
+
+def test_values_beside_the_lines_of_a_sweep_are_no_formulas(tmp_path: Path):
+    row = {
+        "varied": {"root": "$x^$"},
+        "val_scores": [{"miou": 0.5}],
+        "val": {"miou": {"mean": 0.5, "half_width": None}},
+    }
+    _draw(tmp_path, [row | {"scores": [{}]}], "miou")
+    assert (tmp_path / "sweep.png").stat().st_size > 5000

@@ -2,6 +2,7 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 """The task of one object: its truth and its scores."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,3 +80,16 @@ def test_images_without_an_object_are_drawn_and_scores_of_each_are_those_of_the_
     assert whole["mean_iou"] == pytest.approx(144 / 196)  # of what lies within the image
     assert [shown.caption for shown in examined.worst] == ["IoU 0.73", "no object"]
     assert sum(row[0] for row in examined.details["calibration"]) == 1
+
+
+@pytest.mark.parametrize(("name", "said"), [("$x^$", "$x^$"), ("日本", "class 1")])
+@pytest.mark.filterwarnings("error:Glyph")
+def test_the_name_of_the_true_class_is_written_as_a_font_can(tmp_path: Path, name: str, said: str):
+    class Fixed(nn.Module):
+        @nn.compact
+        def __call__(self, image, *, train):
+            return Located(jnp.array([[2.0, 2, 30, 30]]), jnp.array([[1.0, 0]]))
+
+    task = Localization(replace(DATA, class_names=("a", name)))
+    examined = task.draw_predictions(tmp_path, Fixed(), {}, [record([[4, 4, 12, 12]], [1])])
+    assert examined.worst[0].caption == f"IoU 0.73, but {said}"

@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from segjax.data.check.box_report import BoxReport
 from segjax.data.check.boxes import check_boxes
 from segjax.data.check.mask_report import Report
 from segjax.data.check.masks import check_masks
+from segjax.data.formats.bands import choose, read_names
 from segjax.data.formats.box_layouts import find_boxes
+from segjax.data.formats.images import shown
 from segjax.errors import DataError
 
 
@@ -27,7 +30,7 @@ def check(
             file of COCO's format. A folder with masks and boxes is checked for its masks.
         workers: threads that read; by default one for every core.
         picture: the image file to draw examples into, if any image can be read.
-        bands: of a folder of masks: which bands of the images, by number from 1 or name; all where none is named.
+        bands: which bands of the images are read, by number from 1 or name; all where none is named.
 
     Returns:
         A report, whatever the folder holds: a folder that is not there is a problem among others.
@@ -40,6 +43,8 @@ def check(
         return report
     try:
         found = find_boxes(root)
+        names = read_names(Path(root)) if Path(root).is_dir() else ()
+        chosen = choose(bands, names, shown(root))
     except DataError as error:
         return BoxReport.of_nothing(root, error)
-    return check_boxes(found, workers=workers, picture=picture) if found else report
+    return check_boxes(found, workers=workers, picture=picture, chosen=chosen) if found else report

@@ -15,6 +15,7 @@ from segjax.data.formats.annotations import Annotated
 from segjax.data.formats.classes import Colour, bright_palette
 from segjax.data.formats.images import shown
 from segjax.data.formats.problems import Problem, refuse
+from segjax.data.formats.rasters import Depth
 from segjax.errors import DataError
 
 
@@ -28,6 +29,8 @@ class SeenBoxes:
     digest: bytes
     """Of the decoded image; empty where it could not be read or is of one colour."""
     problems: tuple[Problem, ...]
+    kind: tuple[Depth, int] | None = None
+    """The depth and number of bands of the image; None where it could not be read."""
 
 
 @dataclass(frozen=True)

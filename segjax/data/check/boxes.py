@@ -3,30 +3,42 @@
 import itertools
 import os
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import blake2b
 
 from segjax.cores import usable_cores
 from segjax.data.check.box_examples import draw_boxes_of
 from segjax.data.check.box_report import BoxReport, SeenBoxes
+from segjax.data.check.image_files import others
 from segjax.data.check.report import duplicates
 from segjax.data.formats.annotations import Annotated, Annotations, nothing_to_learn, size_sentence
+from segjax.data.formats.bands import Bands
 from segjax.data.formats.box_layouts import FoundBoxes
 from segjax.data.formats.images import read_image, shown
 from segjax.data.formats.problems import Problem
+from segjax.data.formats.rasters import depth_of
 from segjax.errors import DataError
 from segjax.progress import Bar
 
 
 def check_boxes(
-    found: FoundBoxes, *, workers: int | None = None, picture: str | os.PathLike[str] | None = None
+    found: FoundBoxes,
+    *,
+    workers: int | None = None,
+    picture: str | os.PathLike[str] | None = None,
+    chosen: tuple[int, ...] | None = None,
 ) -> BoxReport:
-    """Read every image of annotations and report all that is wrong with either; `segjax.data.check` says how."""
+    """Read every image of annotations and report all that is wrong with either; `segjax.data.check` says how.
+
+    `chosen` are the numbers of the bands to read, as `segjax.data.formats.bands.choose` gives them.
+    """
     start = time.perf_counter()
     pictures = found.train + found.val + found.test
     pool = ThreadPoolExecutor(workers or usable_cores())
     try:
-        reading = pool.map(_read, pictures)
+        reading = pool.map(partial(_read, chosen=chosen), pictures)
         with Bar("images", len(pictures)) as bar:
             seen = list(bar.each(reading))
     finally:
@@ -40,6 +52,9 @@ def check_boxes(
     problems.extend(
         duplicates(*([(one.picture.path, one.digest) for one in part if one.digest] for part in (train, val, test)))
     )
+    if kinds := Counter(one.kind for one in seen if one.kind):
+        bands = Bands(*kinds.most_common(1)[0][0])
+        problems.extend(others(bands, ((one.picture.path, *one.kind) for one in seen if one.kind)))
     problems.extend(_never_seen(found, train, val, test))
     first = found.read[0]
     report = BoxReport(
@@ -51,12 +66,12 @@ def check_boxes(
     return report
 
 
-def _read(picture: Annotated) -> SeenBoxes:
-    if not picture.path.is_file():
+def _read(picture: Annotated, chosen: tuple[int, ...] | None) -> SeenBoxes:
+    if not os.path.isfile(picture.path):
         return SeenBoxes(picture, None, b"", ())  # which reading the annotations has said
     name = shown(picture.path)
     try:
-        image = read_image(picture.path)
+        image = read_image(picture.path, bands=chosen)
     except DataError as error:
         return SeenBoxes(picture, None, b"", (Problem("unreadable", "error", name, str(error)),))
     size = image.shape[0], image.shape[1]
@@ -70,7 +85,7 @@ def _read(picture: Annotated) -> SeenBoxes:
         problems.extend(inside.problems)
     plain = (image == image[0, 0]).all()  # empty tiles may well be equal
     digest = b"" if plain else blake2b(image.tobytes() + repr(size).encode(), digest_size=16).digest()
-    return SeenBoxes(picture, size, digest, tuple(problems))
+    return SeenBoxes(picture, size, digest, tuple(problems), (depth_of(image), image.shape[2]))
 
 
 def _never_seen(found: FoundBoxes, *splits: tuple[SeenBoxes, ...]) -> list[Problem]:

@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -67,12 +68,17 @@ def bands_of(found: FoundImages, seen: Sequence[Seen], names: tuple[str, ...], c
     whole = pooled(means, stds, pixels, depth)
     low, high = display_range(whole.mean, whole.std, depth)
     bands = Bands(depth, count, chosen, names, low, high, found.channels)
-    for one in read:
-        try:
-            bands.refuse_others(np.empty((1, 1, len(one.mean)), one.depth), shown(one.pair.image))
-        except DataError as error:
-            found.problems.append(Problem("bands", "error", shown(one.pair.image), str(error)))
+    found.problems.extend(others(bands, ((one.pair.image, one.depth, len(one.mean)) for one in read)))
     return bands
+
+
+def others(bands: Bands, images: Iterable[tuple[Path, Depth, int]]) -> Iterator[Problem]:
+    """An error for each image whose depth or number of bands is another than the set's."""
+    for path, depth, count in images:
+        try:
+            bands.refuse_others(np.empty((1, 1, count), depth), shown(path))
+        except DataError as error:
+            yield Problem("bands", "error", shown(path), str(error))
 
 
 def note_frames_and_gaps(found: FoundImages, seen: Sequence[Seen]) -> None:

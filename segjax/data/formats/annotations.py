@@ -1,6 +1,5 @@
 """Images with boxes around objects, as files of annotations list them, and records made of them."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,8 @@ from segjax.mask_numbers import ignored_in
 
 _ROUNDING = 1.0
 """Boxes that reach so many pixels over the border are clipped without a word: tools round them."""
+
+_GREATEST = float(np.finfo(np.float32).max)
 
 Box = tuple[float, float, float, float]
 
@@ -110,8 +111,9 @@ class Annotations:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of JSON is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value of JSON is a finite number, of those that records hold in 32 bits."""
+    # Compared, and not asked whether it is finite: of a whole number that is an error beyond float64.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _GREATEST
 
 
 @dataclass(frozen=True)

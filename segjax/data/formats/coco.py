@@ -162,7 +162,8 @@ def category_names(path: _FilePath, parsed: dict[str, Any]) -> tuple[str, ...]:
             raise DataError(f"{name} has several categories with the {key} {again[0]!r}: give every one its own.")
     if not categories:
         raise DataError(f"{name} has no categories: name at least one class.")
-    root = _root(categories, {annotation.get("category_id") for annotation in parsed["annotations"]})
+    said = (annotation.get("category_id") for annotation in parsed["annotations"])
+    root = _root(categories, {category for category in said if isinstance(category, int)})
     listed = sorted(categories, key=lambda category: category["id"])
     return tuple(category["name"] for category in listed if category is not root)
 
@@ -245,7 +246,7 @@ def _folder_of(path: Path, images: list[dict[str, Any]]) -> Path:
     split = path.stem.rpartition("_")[2]  # instances_train2017.json lists images of train2017/
     below = ("", "images", split, f"images/{split}", f"{split}/images")
     folders = [base / part for base in (path.parent, path.parent.parent) for part in below]
-    return max(folders, key=lambda folder: sum((folder / name).is_file() for name in names))
+    return max(folders, key=lambda folder: sum(os.path.isfile(folder / name) for name in names))
 
 
 _Pictures = dict[int | str, tuple[Path, tuple[int, int] | None, list[dict[str, Any]]]]
@@ -266,14 +267,15 @@ def _read_pictures(
             found.error("duplicate id", where, "has the id of another image: give every one its own")
             continue
         path = folder / name
-        if not path.is_file() and below is not None:  # the path of another machine
+        # Asked of `os`, to which a name that is too long is no file and no error.
+        if not os.path.isfile(path) and below is not None:  # the path of another machine
             path = below.find(name, found.source.parent) or path
         if path in paths:
             found.error("duplicate file", where, "is listed before under another id: put its boxes together")
         paths.add(path)
         height, width = image.get("height"), image.get("width")
         size = (height, width) if isinstance(height, int) and isinstance(width, int) else (0, 0)
-        if not path.is_file():
+        if not os.path.isfile(path):
             found.error("absent file", where, f"is not in {shown(folder)}: copy it there, or name another folder")
         pictures[identity] = (path, size if min(size) > 0 else None, [])
     return pictures
@@ -306,13 +308,16 @@ def _read_boxes(
         path, size, rows = pictures[image]
         where += f" ('{shown(path.name)}')"
         box = found.keep_box(where, annotation.get("bbox"), size)
+        crowd = annotation.get("iscrowd")
+        if crowd not in (0, 1, None):  # "0", which Python takes for true
+            found.error("crowd", where, f"has {crowd!r} for `iscrowd`: write 1 where it is a crowd, and 0 elsewhere")
         if box is None or categories[category] not in numbers:
             continue
         rows.append(
             {
                 "box": box,
                 "label": numbers[categories[category]],
-                "crowd": bool(annotation.get("iscrowd", 0)),
+                "crowd": crowd == 1,
                 "scores": _read_scores(found, where, annotation.get("attributes")),
                 "segmentation": annotation.get("segmentation"),
             }

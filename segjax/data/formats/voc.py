@@ -171,9 +171,9 @@ def _read_picture(
     name = tree.findtext("filename", "").strip() or f"{file.stem}.jpg"
     # Tools often leave the name that an image had before it was renamed with its annotations.
     path = images(folder).get(file.stem, folder / name)
-    if not path.is_file():
+    if not os.path.isfile(path):
         path = below.find(f"{file.stem}{Path(name).suffix}", folder) or below.find(name, folder) or path
-    if not path.is_file():
+    if not os.path.isfile(path):
         found.error("absent file", where, f"has no image '{shown(path.name)}' in {shown(folder)}: copy it there")
     boxes, labels, crowd = [], [], []
     for number, one in enumerate(tree.iterfind("object")):

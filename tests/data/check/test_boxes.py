@@ -160,6 +160,21 @@ def test_boxes_are_held_against_the_picture_where_the_file_does_not_say_its_size
     assert "train1.png box 0 has a box of 5x5 pixels at (31, 1), all of it outside the image of 30x20" in sentence
 
 
+def test_images_of_another_depth_or_number_of_bands_are_errors(make_set, save):
+    root = make_set({"train.json": 6, "test.json": 4}, "images")
+    rng = np.random.default_rng(1)
+    save(root / "images" / "train2.png", rng.integers(0, 60000, (20, 30)).astype(np.uint16))
+    np.save(root / "images" / "test1.npy", rng.integers(0, 256, (20, 30, 5)).astype(np.uint8))
+    edit(root / "test.json", lambda parsed: parsed["images"][1].update(file_name="test1.npy"))
+    depth, bands = sentences(checked(root))
+    assert "train2.png has uint16 where the images of the set have uint8" in depth
+    assert "test1.npy has 5 bands where the images of the set have 3" in bands
+    (depth,) = sentences(checked(root, bands=["1"]))  # as they are read with --bands 1
+    assert "uint16" in depth
+    (none,) = sentences(checked(root, bands=["red"]))
+    assert "has no band 'red'" in none
+
+
 def test_classes_that_a_split_never_has_and_sets_without_boxes(make_set):
     root = make_set({"train.json": 5, "val.json": 4, "test.json": 2}, "images")
     (warning,) = sentences(checked(root), "warning")

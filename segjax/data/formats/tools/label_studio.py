@@ -18,6 +18,7 @@ from segjax.data.formats.tools.marks import (
     bitmap,
     by_folder,
     ellipse,
+    listed,
     pairs,
     polygon,
     rectangle,
@@ -53,7 +54,7 @@ def _is_task(one: Any) -> bool:
 
 
 def _image(found: Annotations, below: ImagesBelow, where: str, task: dict[str, Any], folder: Path) -> Labelled | None:
-    results = _results(task)
+    results = _results(found, where, task)
     if results is None:
         found.warn("not labelled", where, "has no annotation that was not cancelled: its image is left out")
         return None
@@ -98,7 +99,9 @@ def _name(data: dict[str, Any]) -> str:
     return ""
 
 
-def _results(task: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]] | None:
+def _results(
+    found: Annotations, where: str, task: dict[str, Any]
+) -> list[tuple[dict[str, Any], dict[str, Any]]] | None:
     """Results, and the value of each; None where nobody has labelled the image."""
     if "annotations" not in task:
         rows = [one for value in task.values() if isinstance(value, list) for one in value]
@@ -106,7 +109,7 @@ def _results(task: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]
     kept = [one for one in task["annotations"] or () if isinstance(one, dict) and not one.get("was_cancelled")]
     if not kept:
         return None
-    rows = kept[0].get("result") or ()  # null where nothing was drawn
+    rows = listed(found, where, kept[0], "result")  # null where nothing was drawn
     return [(one, one["value"]) for one in rows if isinstance(one, dict) and isinstance(one.get("value"), dict)]
 
 

@@ -15,6 +15,7 @@ from segjax.data.formats.tools.marks import (
     Reading,
     bitmap,
     by_folder,
+    listed,
     pairs,
     polygon,
     rectangle,
@@ -50,7 +51,7 @@ def _image(found: Annotations, below: ImagesBelow, file: Path, number: int, row:
     labels = [
         label
         for project in row["projects"].values()
-        for label in (project.get("labels") if isinstance(project, dict) else None) or []
+        for label in listed(found, where, project, "labels")
         if isinstance(label, dict)
     ]
     if not labels:
@@ -71,7 +72,7 @@ def _image(found: Annotations, below: ImagesBelow, file: Path, number: int, row:
     except DataError as error:
         found.error("unreadable", where, f"cannot be used: {error}")
         return None
-    objects = (labels[0].get("annotations") or {}).get("objects") or []
+    objects = listed(found, where, labels[0].get("annotations"), "objects")
     marks = (_mark(found, below, folder, f"{where} object {n}", one, size) for n, one in enumerate(objects))
     return Labelled(path, size, [mark for mark in marks if mark])
 
@@ -84,8 +85,8 @@ def _mark(
         found.error("unknown category", where, "has no `name`: export it again")
         return None
     points, box = one.get("polygon"), one.get("bounding_box")
-    listed = points if isinstance(points, list) else []
-    if corners := pairs([[point.get("x"), point.get("y")] for point in listed if isinstance(point, dict)]):
+    each = points if isinstance(points, list) else []
+    if corners := pairs([[point.get("x"), point.get("y")] for point in each if isinstance(point, dict)]):
         return polygon(label, where, corners)
     if isinstance(box, dict) and all(is_number(box.get(key)) for key in ("left", "top", "width", "height")):
         return rectangle(label, where, box["left"], box["top"], box["width"], box["height"])

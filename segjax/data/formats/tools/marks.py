@@ -165,6 +165,17 @@ def with_holes(mark: Mark, holes: Iterable[Points], size: tuple[int, int]) -> Ma
     return bitmap(mark.label, mark.where, (outer > 0) & (inner == 0), 0, 0, size) or mark
 
 
+def listed(found: Annotations, where: str, said: Any, name: str) -> list[Any]:
+    """What JSON lists under a name, nothing where it is null or not there; anything else is an error."""
+    value = said.get(name) if isinstance(said, dict) else said
+    if value is None:
+        return []
+    if value is not said and isinstance(value, list):
+        return value
+    found.error("unreadable", where, f"has {str(value)[:40]!r} where a list `{name}` is expected: export it again")
+    return []
+
+
 def pairs(values: object, least: int = 3) -> list[tuple[float, float]] | None:
     """Corners x, y as JSON has them; None where they are less than `least` or no numbers."""
     if not isinstance(values, list) or len(values) < least:

@@ -15,6 +15,7 @@ from segjax.data.formats.tools.marks import (
     Reading,
     bitmap,
     by_folder,
+    listed,
     painted,
     pairs,
     polygon,
@@ -34,18 +35,18 @@ def read(root: Path, files: dict[Path, Any]) -> Reading | None:
         return None
     found = Annotations(root, ())
     images = [image for path, data in mine.items() if (image := _image(found, path, data))]
-    return Reading("Supervisely", found, by_folder(root, images), _classes(root))
+    return Reading("Supervisely", found, by_folder(root, images), _classes(found))
 
 
 def _is_of_image(data: Any) -> bool:
     return isinstance(data, dict) and isinstance(data.get("objects"), list) and isinstance(data.get("size"), dict)
 
 
-def _classes(root: Path) -> list[str] | None:
-    for folder in (root, root.parent):
+def _classes(found: Annotations) -> list[str] | None:
+    for folder in (found.source, found.source.parent):
         if (folder / "meta.json").is_file():
-            listed = read_json(folder / "meta.json").get("classes", [])
-            return [str(one["title"]) for one in listed if isinstance(one, dict) and "title" in one]
+            classes = listed(found, "/meta.json", read_json(folder / "meta.json"), "classes")
+            return [str(one["title"]) for one in classes if isinstance(one, dict) and "title" in one]
     return None
 
 
@@ -80,7 +81,7 @@ def _mark(found: Annotations, where: str, one: Any, size: tuple[int, int]) -> Ma
     if not label:
         found.error("unknown category", where, "has no `classTitle`: export it again")
     elif kind == "polygon" and exterior and len(exterior) > 2:
-        holes = (pairs(hole) for hole in points.get("interior") or [])
+        holes = (pairs(hole) for hole in listed(found, where, points, "interior"))
         return with_holes(polygon(label, where, exterior), [hole for hole in holes if hole], size)
     elif kind == "rectangle" and exterior:
         (left, top), (right, bottom) = (tuple(map(side, zip(*exterior, strict=True))) for side in (min, max))

@@ -1,5 +1,6 @@
 """YOLO's files: a .txt for each image with a class and shares of the image a line, and data.yaml with the classes."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,15 @@ def _classes(root: Path, said: dict[str, Any], path: Path | None) -> tuple[list[
             raise DataError(f"{shown(path or root)} says {said['nc']} classes (`nc`) and names {len(names)}: mend it.")
         return [str(name) for name in names], "kpt_shape" in said
     listed = next((file for file in (root / name for name in _LISTS) if file.is_file()), None)
-    lines = listed.read_text("utf-8-sig").splitlines() if listed else []
-    return [line.strip() for line in lines if line.strip()] if listed else None, False
+    return _lines(listed) if listed else None, False
+
+
+def _lines(path: Path) -> list[str]:
+    """Those of a list of classes or images that are not empty."""
+    try:
+        return [*filter(None, map(str.strip, path.read_text("utf-8-sig").splitlines()))]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{shown(path)} is no list of lines in UTF-8 ({error}): save it as such.") from None
 
 
 def _places(root: Path, said: dict[str, Any], found: Annotations) -> dict[str, list[Path]]:
@@ -101,14 +109,14 @@ def _listed(root: Path, top: str, said: Any) -> Iterator[Path]:
         parts = [part for part in f"{top}/{one}".replace("\\", "/").split("/") if part not in ("", ".", "..")]
         tails = [root.joinpath(*parts[start:]) for start in range(len(parts))]
         given = [Path(str(one))] if Path(str(one)).is_absolute() else []
-        place = next((path for path in (*given, *tails) if path.exists()), None)
+        place = next((path for path in (*given, *tails) if os.path.exists(path)), None)
         if place is None:
             continue
         if place.is_dir():
             yield from _images(place)
         else:
-            for line in filter(None, map(str.strip, place.read_text("utf-8-sig").splitlines())):
-                yield next((path for path in (root / line, place.parent / line) if path.is_file()), root / line)
+            for line in _lines(place):
+                yield next((path for path in (root / line, place.parent / line) if os.path.isfile(path)), root / line)
 
 
 def _images(folder: Path) -> Iterator[Path]:
@@ -121,16 +129,16 @@ def _labels(image: Path) -> Path:
     if "images" in parts[:-1]:
         parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
     apart = Path(*parts).with_suffix(".txt")
-    return apart if apart.is_file() else image.with_suffix(".txt")
+    return apart if os.path.isfile(apart) else image.with_suffix(".txt")
 
 
 def _has_labels(images: list[Path]) -> bool:
-    return any(_labels(path).is_file() for path in images)
+    return any(os.path.isfile(_labels(path)) for path in images)
 
 
 def _image(found: Annotations, path: Path, names: list[str] | None, keypoints: bool) -> Labelled | None:
     file = _labels(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         found.error("absent file", "", f"has no image {shown(path)}: copy it there, or take it out of the list")
         return None
     try:

@@ -8,6 +8,7 @@ from functools import reduce
 from math import prod
 from operator import getitem
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -273,6 +274,37 @@ def test_classes_that_yolo_names_twice_are_refused(tmp_path: Path, names: str, s
     TOOLS["YOLO"](tmp_path)
     text(tmp_path / "data.yaml", names)
     with pytest.raises(DataError, match=sentence):
+        labelled(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "said"), [("classes.txt", ""), ("list.txt", "names: [dog, cat]\ntrain: list.txt")])
+def test_lists_of_yolo_in_other_letters_than_those_of_utf_8_are_refused(tmp_path: Path, name: str, said: str):
+    TOOLS["YOLO"](tmp_path)
+    text(tmp_path / "data.yaml", said)
+    (tmp_path / name).write_bytes("chien\nchâton\n".encode("latin-1"))
+    with pytest.raises(DataError, match=rf"{name} is no list of lines in UTF-8"):
+        labelled(tmp_path)
+
+
+LISTS: list[tuple[str, str, tuple[Any, ...]]] = [
+    ("Labelbox", "export.ndjson", ("projects", "cl9")),
+    ("Labelbox", "export.ndjson", ("projects", "cl9", "labels")),
+    ("Labelbox", "export.ndjson", ("projects", "cl9", "labels", 0, "annotations")),
+    ("Labelbox", "export.ndjson", ("projects", "cl9", "labels", 0, "annotations", "objects")),
+    ("Supervisely", "meta.json", ("classes",)),
+    ("Supervisely", "ds0/ann/0.png.json", ("objects", 0, "points", "interior")),
+    ("Label Studio", "project-1-at-2024-01-01.json", (0, "annotations", 1, "result")),
+]
+
+
+@pytest.mark.parametrize(("tool", "name", "keys"), LISTS)
+def test_what_is_no_list_where_a_tool_lists_is_an_error(tmp_path: Path, tool: str, name: str, keys: tuple[Any, ...]):
+    TOOLS[tool](tmp_path)
+    first, *more = (tmp_path / name).read_text().splitlines()
+    said = json.loads(first)
+    reduce(getitem, keys[:-1], said)[keys[-1]] = True
+    (tmp_path / name).write_text("\n".join([json.dumps(said), *more]))
+    with pytest.raises(DataError, match=r"has 'True' where a list `\w+` is expected: export it again"):
         labelled(tmp_path)
 
 

@@ -161,6 +161,9 @@ def test_lists_of_yolo_name_the_images(tmp_path: Path):
     text(tmp_path / "train.txt", "./images/train/0.png\n./images/train/3.png\n")
     data = labelled(tmp_path)
     assert [len(data.open(split)) for split in ("train", "val", "test")] == [1, 1, 2]
+    text(tmp_path / "train.txt", f"./images/train/0.png\n{'A' * 300}.png\n")
+    with pytest.raises(DataError, match=r"has no image .*AAA\.png: copy it there"):
+        labelled(tmp_path)
 
 
 @pytest.mark.parametrize(
