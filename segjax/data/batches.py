@@ -3,7 +3,7 @@
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
@@ -149,12 +149,12 @@ def test_batches(
         batch_size: Records in a batch over all shards; divisible by the number of shards.
         shard: (i, count) as in `train_batches`; every shard yields the same number of batches.
         threads: How many read, None as in `train_batches`; records are read ahead of their use, two batches of them.
-        max_boxes: How many boxes every image has room for.
+        max_boxes: How many boxes every image has room for; twice as many, or four times, in a batch that needs it.
 
     Raises:
         ValueError: No records, or a batch size that does not divide.
-        DataError: While iterating, where a record cannot be read, is not what `Record` says or has too many boxes, or
-            differs in size while there are several shards.
+        DataError: While iterating, where a record cannot be read or is not what `Record` says, or differs in size or
+            has too many boxes while there are several shards.
 
     Examples:
         >>> record: data.Record = {"image": np.zeros((8, 8, 3), np.uint8), "mask": np.zeros((8, 8), np.uint8)}
@@ -181,9 +181,18 @@ def _by_size(records: Iterator[tuple[int, Record]], size: int, max_boxes: int) -
         shape = room_for(record)
         waiting.setdefault(shape, []).append((number, record))
         if len(waiting[shape]) == size:
-            yield fill(empty(record, size, shape, max_boxes), waiting.pop(shape))
+            full = waiting.pop(shape)
+            yield fill(empty(record, size, shape, _room_for_boxes(full, max_boxes)), full)
     for shape, rest in waiting.items():
-        yield fill(empty(rest[0][1], size, shape, max_boxes), rest)
+        yield fill(empty(rest[0][1], size, shape, _room_for_boxes(rest, max_boxes)), rest)
+
+
+def _room_for_boxes(records: Sequence[tuple[int, Record]], room: int) -> int:
+    """That of a batch, doubled as often as these records need: of few sizes, for each of which a step is compiled."""
+    most = max(len(record["boxes"]) if "boxes" in record else 0 for _, record in records)
+    while room < most:
+        room *= 2
+    return room
 
 
 def _of_one_size(

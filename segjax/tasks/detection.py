@@ -110,7 +110,7 @@ class Detection:
         """AP50, AP75, AP, AR, and AP by COCO's sizes over a split, and AP50 and AP of each class."""
         parts = list(measured)
         names = parts[0].keys() - {"attributes"}
-        whole = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        whole = {name: _of_all([part[name] for part in parts], -1 if "labels" in name else 0) for name in names}
         valid = whole.pop("valid")
         found = metrics.detection_scores(
             **{name: value[valid] for name, value in whole.items()},
@@ -186,6 +186,16 @@ class Detection:
         drawn = notes(found, self._data.class_names, self._data.attribute_names)
         scores = {name: known_or_none(getattr(alone, name)) for name in ("ap50", "ap")}
         return Shown(record, drawn, (right + 1) / (len(true[0]) + wrong + 1), caption, scores)
+
+
+def _of_all(parts: list[np.ndarray], fill: float) -> np.ndarray:
+    """What was measured of all images, (n m ...) or (n); a batch may have room for more boxes than others."""
+    if parts[0].ndim == 1:
+        return np.concatenate(parts)
+    most = max(part.shape[1] for part in parts)
+    edges = ([(0, 0), (0, most - part.shape[1]), *[(0, 0)] * (part.ndim - 2)] for part in parts)
+    filled = (np.pad(part, edge, constant_values=fill) for part, edge in zip(parts, edges, strict=True))
+    return np.concatenate([*filled])
 
 
 def _stacked(records: list[Record], found: list[Any]) -> tuple[Any, dict[str, np.ndarray]]:

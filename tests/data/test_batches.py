@@ -227,13 +227,25 @@ def test_shards_pad_the_last_batch_with_what_others_have():
 
 def test_more_boxes_than_there_is_room_for_are_refused():
     sentence = r"^Record 2 has 7 boxes and a batch has room for 6: raise max_boxes\."
-    with pytest.raises(DataError, match=sentence):
-        list(data.test_batches(boxed([3, 0, 7]), 2, max_boxes=6))
+    with pytest.raises(DataError, match=sentence):  # since all hosts need batches of one size
+        list(data.test_batches(boxed([3, 0, 7]), 2, max_boxes=6, shard=(0, 2)))
     with pytest.raises(DataError, match=sentence):
         take(data.train_batches(boxed([3, 0, 7]), 3, seed=0, max_boxes=6), 1)
     outside = boxed([3, 0, 7])
     outside[2]["boxes"] += 100  # none of which is left after augmentation
     assert take(data.train_batches(outside, 3, seed=0, max_boxes=6, augment=Augment()), 1)
+
+
+def test_a_batch_for_testing_has_room_for_the_boxes_of_its_records():
+    records = boxed([3, 0, 7, 1, 13], attributes=2)
+    batches = list(data.test_batches(records, 2, max_boxes=3))
+    assert [batch["boxes"].shape for batch in batches] == [(2, 3, 4), (2, 12, 4), (2, 24, 4)]
+    for batch, first in zip(batches, (0, 2, 4), strict=True):
+        for place, record in enumerate(records[first : first + 2]):
+            real = batch["labels"][place] >= 0
+            for name in ("boxes", "labels", "crowd", "attributes"):
+                np.testing.assert_array_equal(batch[name][place][real], record.get(name, batch[name][place][real]))
+            assert real.sum() == len(record["boxes"])
 
 
 def test_testing_reads_in_order_and_pads_the_last_batch():

@@ -48,6 +48,26 @@ def test_what_is_found_where_there_is_no_record_is_not_counted(place, expected):
     assert set(score) == {"ap50", "ap75", "ap", "ar", "ap_small", "ap_medium", "ap_large"} | by_class
 
 
+def test_batches_with_room_for_other_numbers_of_boxes_are_scored_together():
+    rows = [[2.0, 2, 6, 6], [9, 9, 5, 5], [0, 9, 4, 4]]
+    records = [record([rows[0]], [0]), record(rows, [0, 1, 0])]
+
+    def found_in(batch) -> Several:
+        boxes, labels, scores = np.zeros((1, 3, 4), np.float32), np.full((1, 3), -1), np.zeros((1, 3), np.float32)
+        boxes[0, :1], labels[0, :1], scores[0, :1] = batch["boxes"][0, :1], 0, 0.9  # the first of each image alone
+        return Several(Detections(boxes, labels, scores, None))
+
+    task = Detection(DATA)
+    apart, alike = (
+        task.scores(
+            [task.measure(found_in(batch), batch) for batch in segdata.test_batches(records, 1, max_boxes=most)]
+        )
+        for most in (1, 4)
+    )
+    assert apart == alike
+    assert 0.5 < apart["class_ap50"]["a"] < 1
+
+
 def test_boxes_are_drawn_from_the_score_that_is_best_for_their_class():
     class Fixed(nn.Module):
         @nn.compact
