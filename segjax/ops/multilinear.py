@@ -10,10 +10,11 @@ import dataclasses
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial, reduce
 from itertools import product
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.core import ShapedArray
 from jax.experimental.jet import jet_rules
@@ -22,6 +23,14 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 from segjax.ops.meshes import varying_alike, varying_over
+
+
+class Like(NamedTuple):
+    """An array's shape and dtype."""
+
+    shape: tuple[Any, ...]
+    """Of numbers, or of symbols of `jax.export`."""
+    dtype: np.dtype
 
 
 class Form(Protocol):
@@ -40,7 +49,7 @@ class Form(Protocol):
         """Its derivative by one of the arrays, which is a map of the others."""
         ...
 
-    def array(self, number: int) -> jax.ShapeDtypeStruct | None:
+    def array(self, number: int) -> Like | None:
         """Shape and dtype of one of them, where they are known: those of the derivative by it, not traced to see."""
         ...
 
@@ -55,7 +64,7 @@ class Multilinear:
     """Other derivatives for a program for a CPU: for one device alone, as they may cut along sharded axes."""
     on_tpu: tuple[Callable[..., Array], ...] | None = None
     """Other derivatives for TPUs, whose tiles hold the last two axes."""
-    arrays: tuple[jax.ShapeDtypeStruct, ...] | None = None
+    arrays: tuple[Like, ...] | None = None
     """Those that it is linear in, by shape and dtype, so that tracing a network need not trace its ops' insides."""
 
     @property
@@ -72,7 +81,7 @@ class Multilinear:
         """Its derivative by one of the arrays, which is a map of the others."""
         return self.derivatives[by](*others, self.static)
 
-    def array(self, number: int) -> jax.ShapeDtypeStruct | None:
+    def array(self, number: int) -> Like | None:
         """Shape and dtype of one of them, where they are known: those of the derivative by it, not traced to see."""
         return None if self.arrays is None else self.arrays[number]
 
@@ -98,14 +107,14 @@ class _Mapped:
         each = jax.vmap(partial(self.form.derivative, by), axes)(*others)
         return each if self.batched[by] else each.sum(0)
 
-    def array(self, number: int) -> jax.ShapeDtypeStruct | None:
+    def array(self, number: int) -> Like | None:
         one = self.form.array(number)
-        return jax.ShapeDtypeStruct((self.length, *one.shape), one.dtype) if one and self.batched[number] else one
+        return Like((self.length, *one.shape), one.dtype) if one and self.batched[number] else one
 
 
-def like(x: Array, shape: Sequence[int] | None = None) -> jax.ShapeDtypeStruct:
+def like(x: Array, shape: Sequence[int] | None = None) -> Like:
     """Its shape, or another one, and its dtype: what a form says of the arrays that it is linear in."""
-    return jax.ShapeDtypeStruct(x.shape if shape is None else shape, x.dtype)
+    return Like(tuple(x.shape if shape is None else shape), x.dtype)
 
 
 def derivative(form: Form, by: int, *others: Array) -> Array:

@@ -63,12 +63,12 @@ class Chart:
     lines: list[Drawn]
     bars: list[Bar] = field(default_factory=list)
     diagonal: str = ""
-    width: ClassVar = WIDTH
-    height: ClassVar = HEIGHT
-    left: ClassVar = _LEFT
-    right: ClassVar = WIDTH - _RIGHT
-    top: ClassVar = _TOP
-    bottom: ClassVar = HEIGHT - _BOTTOM
+    width: ClassVar[int] = WIDTH
+    height: ClassVar[int] = HEIGHT
+    left: ClassVar[int] = _LEFT
+    right: ClassVar[int] = WIDTH - _RIGHT
+    top: ClassVar[int] = _TOP
+    bottom: ClassVar[int] = HEIGHT - _BOTTOM
 
     @property
     def legend(self) -> list[Drawn]:

@@ -66,7 +66,7 @@ class Detection:
         self._num_classes = len(data.class_names)
         self._max_boxes = max_boxes
         self._size = size
-        self.predictions = BoxPredictions(data, size=size, max_boxes=max_boxes)
+        self.predictions: BoxPredictions = BoxPredictions(data, size=size, max_boxes=max_boxes)
 
     def targets(self, batch: Batch) -> Objects:
         """All boxes of a batch."""

@@ -57,7 +57,7 @@ class Localization:
         self._data = data
         self._num_classes = len(data.class_names)
         self._size = size
-        self.predictions = BoxPredictions(data, size=size, max_boxes=1)
+        self.predictions: BoxPredictions = BoxPredictions(data, size=size, max_boxes=1)
 
     def targets(self, batch: Batch) -> OneObject:
         """The largest object of each image."""

@@ -55,7 +55,7 @@ class MultiTask:
     def __init__(self, data: Dataset, size: tuple[int, int] | None = None) -> None:
         names, palette = (BACKGROUND, *data.class_names), (BACKGROUND_COLOUR, *data.palette)
         of_mask = dataclasses.replace(data, class_names=names, palette=palette)
-        self.predictions = _Predictions(data, Labels(names, palette), size)
+        self.predictions: _Predictions = _Predictions(data, Labels(names, palette), size)
         self._localization, self._segmentation = Localization(data, size), Segmentation(of_mask)
 
     def targets(self, batch: Batch) -> OneObject:

@@ -55,7 +55,7 @@ class Segmentation:
     def __init__(self, data: Dataset) -> None:
         self._data = data
         self._num_classes = len(data.class_names)
-        self.predictions = MaskPredictions(data)
+        self.predictions: MaskPredictions = MaskPredictions(data)
 
     def targets(self, batch: Batch) -> Int[Array, "n h w"]:
         """The mask."""

@@ -70,7 +70,7 @@ class SigmoidSegmentation:
             )
         self._data, self._chosen = data, thresholds
         self._labels = data.class_names if data.multilabel else data.class_names[1:]
-        self.predictions = MaskPredictions(data, self.thresholds)
+        self.predictions: MaskPredictions = MaskPredictions(data, self.thresholds)
 
     def targets(self, batch: Batch) -> Int[Array, "n h w *k"]:
         """The mask."""

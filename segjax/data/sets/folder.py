@@ -141,8 +141,12 @@ class FolderSource:
         for pair in pairs:
             scene = None if multilabel or bands.channels else open_scene(pair.image)
             self._parts += [(pair, None)] if scene is None else [(pair, window) for window in windows(scene.shape)]
-        self.pairs, self.classes, self.levels, self.bands, self.multilabel = pairs, classes, levels, bands, multilabel
-        self.kept = kept
+        self.pairs: tuple[ImageAndMask, ...] = pairs
+        self.classes: ClassList = classes
+        self.levels: UInt[np.ndarray, " n"] | None = levels
+        self.bands: Bands = bands
+        self.multilabel: bool = multilabel
+        self.kept: Int32[np.ndarray, " c"] | None = kept
 
     def __len__(self) -> int:
         """How many pairs there are, and windows of those that are read by windows."""

@@ -137,7 +137,8 @@ class PackedSource:
     worth_keeping: ClassVar[bool] = True
 
     def __init__(self, files: Files, shards: tuple[Shard, ...]) -> None:
-        self.files, self.shards = files, shards
+        self.files: Files = files
+        self.shards: tuple[Shard, ...] = shards
         self._firsts = [0, *itertools.accumulate(map(len, shards))]
         self._near = files if isinstance(files, Folder) else _Kept(files, shards)
 

@@ -22,7 +22,7 @@ WHEEL = ("deepforest", "2.1.0", "8c2798d8e9be7f0004b194fe207b76c1d9fff6e711b3db6
 FOLDER = "deepforest/data"
 LARGEST = "2019_YELL_2_528000_4978000_image_crop2"
 """The photo whose last rows validate: the others for training are not much larger than a tile."""
-PHOTOS = {
+PHOTOS: dict[str, tuple[str, ...]] = {
     "train": (LARGEST, "OSBS_029", "SOAP_061"),
     "val": (LARGEST,),
     "test": ("2019_YELL_2_541000_4977000_image_crop",),
