@@ -71,7 +71,7 @@ def conv(
     Raises:
         ValueError: an image without a batch, or another kernel; channels that `groups` does not divide, or that are not
             those of the kernel; a stride or dilation below 1; a padding that is none of these; a kernel that does not
-            fit into the padded image; whole numbers.
+            fit into the padded image; two dtypes, or whole numbers.
 
     Examples:
         >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
@@ -87,6 +87,9 @@ def conv(
             f"{channels * groups} channels in, and features that {groups} divides."
         )
     refuse_whole_numbers("conv", x=x, kernel=kernel)
+    of_x, of_kernel = jax.typeof(x).dtype, jax.typeof(kernel).dtype
+    if of_x != of_kernel:
+        raise ValueError(f"conv computes in one dtype, got x {of_x} and kernel {of_kernel}: cast one.")
     strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
     pads = _pads(x.shape[1:3], kernel.shape[:2], padding, strides, dilations)
     geometry = ConvGeometry(

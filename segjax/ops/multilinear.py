@@ -114,7 +114,8 @@ class _Mapped:
 
 def like(x: Array, shape: Sequence[int] | None = None) -> Like:
     """Its shape, or another one, and its dtype: what a form says of the arrays that it is linear in."""
-    return Like(tuple(x.shape if shape is None else shape), x.dtype)
+    dtype = jax.typeof(x).dtype  # of an array of NumPy that JAX has in fewer bits
+    return Like(tuple(x.shape if shape is None else shape), dtype)
 
 
 def derivative(form: Form, by: int, *others: Array) -> Array:

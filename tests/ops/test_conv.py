@@ -152,6 +152,8 @@ def test_channels_and_groups_have_to_fit():
     x, kernel = map(jnp.asarray, arrays((1, 8, 8), (3, 3)))
     with pytest.raises(ValueError, match="expected 6 channels in, and features that 2 divides"):
         conv(x, kernel, 1, groups=2)
+    with pytest.raises(ValueError, match=r"^conv computes in one dtype, got x float32 and kernel bfloat16: cast one"):
+        jax.eval_shape(conv, jnp.ones((1, 8, 8, 6)), jnp.ones((3, 3, 6, 4), jnp.bfloat16))
     with pytest.raises(ValueError, match="stride"):
         conv(x, kernel, 1, stride=0)
     with pytest.raises(ValueError, match=r"conv needs \(n h w c\) and a kernel \(kh kw c k\), got shapes \(8, 8"):

@@ -1,9 +1,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax import Array
 from jax.sharding import AxisType
 
+from segjax import ops
 from segjax.ops.multilinear import Multilinear, derivative, like
 
 traced = []
@@ -37,3 +39,25 @@ def test_on_a_mesh_the_form_itself_says_where_the_result_lies():
     with jax.set_mesh(jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))):
         placed = jax.reshard(X, jax.P("data"))
         assert jax.typeof(jax.jit(run)(placed)).sharding.spec == jax.P("data", None, None, None)
+
+
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
+@pytest.mark.parametrize(
+    ("op", "shapes"),
+    [
+        (lambda x, kernel: ops.conv(x, kernel), [(1, 4, 4, 4), (3, 3, 4, 2)]),
+        (lambda x, kernel: ops.conv_transpose(x, kernel, 2), [(1, 4, 4, 4), (2, 2, 4, 3)]),
+        (lambda x, kernels: ops.carafe(x, kernels), [(1, 4, 4, 4), (1, 8, 8, 9)]),
+        (lambda x, keys: ops.window_similarity(x, keys, window=3), [(1, 8, 8, 4), (1, 4, 4, 4)]),
+        (lambda x, offsets: ops.dysample(x, offsets), [(1, 4, 4, 4), (1, 4, 4, 32)]),
+        (lambda x: ops.resize(x, (9, 7)), [(1, 4, 4, 4)]),
+        (lambda x: ops.resize(x, (8, 8), "nearest"), [(1, 4, 4, 4)]),
+    ],
+    ids=["conv", "conv_transpose", "carafe", "window_similarity", "dysample", "resize", "nearest"],
+)
+def test_arrays_of_numpy_are_of_the_bits_that_jax_has(op, shapes):
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(shape) for shape in shapes]
+    result = op(*arrays)
+    assert result.dtype == jnp.float32
+    np.testing.assert_array_equal(result, op(*(jnp.asarray(array, jnp.float32) for array in arrays)))
