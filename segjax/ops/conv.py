@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from segjax.eigen import by_eigen
 from segjax.ops import depthwise, kernel_gradient, pointwise, regrouped, winograd
-from segjax.ops.geometry import ConvGeometry, Pair, extent, padding_pairs, pair, symbolic
+from segjax.ops.geometry import ConvGeometry, Pair, extent, padding_pairs, pair, pooled_length, symbolic
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.multilinear import Multilinear, derivative, like
 from segjax.ops.precision import refuse_whole_numbers
@@ -131,13 +131,9 @@ def _check_output(x: Array, kernel: Array, geometry: ConvGeometry) -> None:
 
 
 def _output_shape(x: Array, kernel: Array, geometry: ConvGeometry) -> tuple[int, int, int, int]:
-    lengths = [size + sum(pads) for size, pads in zip(geometry.size, geometry.pads, strict=True)]
-    rows, columns = (
-        (length - extent(taps, dilation)) // stride + 1
-        for length, taps, dilation, stride in zip(
-            lengths, geometry.taps, geometry.dilations, geometry.strides, strict=True
-        )
-    )
+    size, taps, pads, strides, dilations, _ = geometry
+    axes = zip(size, taps, strides, pads, dilations, strict=True)
+    rows, columns = (pooled_length(*axis, ceil_mode=False) for axis in axes)
     return x.shape[0], rows, columns, kernel.shape[3]
 
 
