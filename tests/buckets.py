@@ -84,7 +84,7 @@ def bad_network(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[BadNetwork
     """That before the S3, which is asked through it from here on; those who wait are impatient."""
     network = BadNetwork(s3)
     monkeypatch.setenv("AWS_ENDPOINT_URL", network.address)
-    monkeypatch.setattr("segjax.cache.files.STALLED", 0.2)
+    monkeypatch.setattr("segjax.cache.files.STALLED", 0.5)
     monkeypatch.setattr("segjax.cache.files.FIRST_PAUSE", 0.01)
     yield network
     network.close()

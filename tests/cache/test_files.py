@@ -66,12 +66,12 @@ def test_a_network_that_never_answers_is_one_sentence(
     s3: str,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("segjax.cache.files.STALLED", 0.1)
+    monkeypatch.setattr("segjax.cache.files.STALLED", 0.3)
     monkeypatch.setattr("segjax.cache.files.FIRST_PAUSE", 0.01)
     network = BadNetwork(s3, stalls=1)
     monkeypatch.setenv("AWS_ENDPOINT_URL", network.address)
     began = time.monotonic()
-    with pytest.raises(DataError, match=r"a could not be read in 6 tries \(no answer came within 0.1 s\): check the"):
+    with pytest.raises(DataError, match=r"a could not be read in 6 tries \(no answer came within 0.3 s\): check the"):
         files_in("s3://bucket").read("a", 0, 5)
     assert time.monotonic() - began < 10
     assert network.stalled > 2
