@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segjax import __version__
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, counted
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
 from segjax.runs.knobs import Knobs, located
 from segjax.train.experiment import Experiment
@@ -64,7 +64,8 @@ def open_run(path: Path) -> Run:
         )
     if missing:
         if inside := _runs_below(path):
-            raise ExperimentError(f"{path} holds {len(inside)} runs: name those that you mean, such as {inside[0]}.")
+            runs = counted(len(inside), "run")
+            raise ExperimentError(f"{path} holds {runs}: name those that you mean, such as {inside[0]}.")
         what = "not a folder" if not path.is_dir() else f"not a run folder: it has no {missing[0]}"
         raise ExperimentError(f"{path} is {what}; name the folder that `segjax train` printed on its last line.")
     made_by = Run(path).configuration().get("versions", {}).get("segjax", "0.1")
