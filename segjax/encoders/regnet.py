@@ -54,7 +54,11 @@ class RegNetY(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
-        """Levels at strides 2, 4, 8, 16 and 32, or at most `output_stride`."""
+        """Levels at strides 2, 4, 8, 16 and 32, or at most `output_stride`.
+
+        Raises:
+            ValueError: `group_width` does not divide a width.
+        """
         check(image, self.depth, 1 + min(len(self.widths), len(self.blocks)))
         if uneven := [width for width in self.widths if width % self.group_width]:
             raise ValueError(f"groups of {self.group_width} channels do not divide {uneven[0]}: give another width.")
