@@ -66,6 +66,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def counted(number: int, what: str) -> str:
+    """So many things, as a sentence has them: "1 image", "2 images", "0 boxes"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}{'es' if what.endswith(('s', 'x')) else 's'}"
+
+
 _MOST_NAMED = 12
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segjax import encoders
-from segjax.errors import ExperimentError, at_least, counts, made_by_name, nearest
+from segjax.errors import ExperimentError, at_least, counted, counts, made_by_name, nearest
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,11 @@ from segjax.errors import ExperimentError, at_least, counts, made_by_name, neare
 )
 def test_the_nearest_names_are_offered_and_all_where_none_is_near(name: str, offered: str):
     assert nearest(name, ["land_cover", "trees", "islands"]) == offered
+
+
+def test_one_thing_is_no_several():
+    assert [counted(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert [counted(2, what) for what in ("box", "class")] == ["2 boxes", "2 classes"]
 
 
 def test_a_field_that_there_is_not_is_said_with_the_nearest():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segjax.cli.process import prepare
 from segjax.cli.say import fail, print_scores, say_unfinished
+from segjax.errors import counted
 from segjax.strict_json import as_json
 
 
@@ -56,7 +57,7 @@ def predict(parsed: argparse.Namespace, _: list[str]) -> int:
         return fail("objects are tracked over the frames of a video: name one with --video, or leave --track out.")
     if parsed.video is not None:
         video = task.predictions.write_video(model, variables, Path(parsed.video), out, options)
-        print(f"{video.frames} frames, {video.frames_per_second:.1f} frames/s", file=sys.stderr)
+        print(f"{counted(video.frames, 'frame')}, {video.frames_per_second:.1f} frames/s", file=sys.stderr)
         print(parsed.out)
         return 0
     images = task.predictions.write_files(model, variables, [Path(path) for path in parsed.paths], out, options)
@@ -85,7 +86,7 @@ def data_convert(parsed: argparse.Namespace, _: list[str]) -> int:
     written = convert(parsed.path, parsed.out)
     for sentence in written.warnings:
         print(f"warning: {sentence}", file=sys.stderr)
-    print(f"{written.images} images with {written.objects} objects", file=sys.stderr)
+    print(f"{counted(written.images, 'image')} with {counted(written.objects, 'object')}", file=sys.stderr)
     print(parsed.out)
     return 0
 

@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -35,6 +34,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
     from segjax.train.devices import is_first_process
     from segjax.train.loggers import check_loggers, log_to
     from segjax.train.mirror import mirrored
+    from segjax.train.run import resuming
 
     if parsed.devices is not None:
         jax.config.update("jax_num_cpu_devices", parsed.devices)  # where there is nothing but a CPU, share it
@@ -54,7 +54,7 @@ def train(parsed: argparse.Namespace, knobs: list[str]) -> int:
             scores = train_together(pairs, layout, profile=parsed.profile)
         except Interrupted as stopped:
             if is_first_process():
-                print(f"{stopped} Go on with: segjax train --resume {shlex.quote(str(shown))}", file=sys.stderr)
+                print(f"{stopped} Go on with: {resuming(shown)}", file=sys.stderr)
                 print(shown)
             return 128 + stopped.signal
         except Exception:

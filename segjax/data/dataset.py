@@ -1,5 +1,6 @@
 """A data set: what it is called, what its classes are, how its splits are opened, and what training wants to know."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class Dataset:
     """A data set by name. Nothing is fetched or read before it is opened.
 
     Raises:
-        DataError: two classes have one name.
+        DataError: two classes have one name, or a class or an attribute has none, or control characters in it.
 
     Examples:
         >>> record: data.Record = {"image": np.zeros((8, 8, 3), np.uint8), "mask": np.zeros((8, 8), np.uint8)}
@@ -71,6 +72,9 @@ class Dataset:
                 f"{self.name} has two classes called '{twice}': give each a name of its own; masks that are drawn of "
                 "objects have a background beside them."
             )
+        for name in (*self.class_names, *self.attribute_names):
+            if not name.strip() or any(unicodedata.category(letter) == "Cc" for letter in name):
+                raise DataError(f"{self.name} has a class called {name!r}: write a name of letters that can be seen.")
         # In this one place, so that no way into training or scoring goes past the check.
         object.__setattr__(self, "open", self._checking(self.open))
 

@@ -9,7 +9,7 @@ from jaxtyping import Int, Int32, Int64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from segjax.drawing.mask_overlay import LONGEST
-from segjax.drawing.names import drawable, font_file
+from segjax.drawing.names import drawable, font_file, shortened
 from segjax.drawing.palette import Palette
 from segjax.luma import LUMA
 
@@ -109,7 +109,8 @@ def draw_boxes(image: UInt8[np.ndarray, "h w 3"], notes: Sequence[Note], palette
     for note, box in zip(notes, corners, strict=True):
         if not note.lines:
             continue
-        wide = round(max(font.getlength(line) for line in note.lines)) + 2 * pad
+        lines = [_fitting(line, font, canvas.width - 2 * pad) for line in note.lines]
+        wide = round(max(map(font.getlength, lines))) + 2 * pad
         tall = row * len(note.lines) + pad * (len(note.lines) > 1)
         x, y = _place(box, (wide, tall), thick + 2, written, busy)
         written.append((x, y, x + wide, y + tall))
@@ -119,7 +120,7 @@ def draw_boxes(image: UInt8[np.ndarray, "h w 3"], notes: Sequence[Note], palette
         if len(note.lines) > 1:
             draw.rectangle((x, y + row, x + wide, y + tall), fill=_LISTED)
         dark = np.dot(palette[note.label], LUMA) > 140
-        for number, line in enumerate(note.lines):
+        for number, line in enumerate(lines):
             letters = (0, 0, 0) if dark and not number else (255, 255, 255)
             draw.text((x + pad, y + number * row + row // 2), line, letters, font, anchor="lm")
     return canvas
@@ -149,6 +150,15 @@ def _letters(size: tuple[int, int], notes: Sequence[Note]) -> int:
     areas = [0.75 * wanted**2 * max(map(len, note.lines)) * len(note.lines) for note in notes if note.lines]
     share = sum(areas) / (size[0] * size[1])
     return max(LEAST_LETTERS, int(wanted * min(1, (WRITTEN / max(share, WRITTEN)) ** 0.5)))
+
+
+def _fitting(line: str, font: ImageFont.FreeTypeFont, wide: int) -> str:
+    """The line, as much of it as is that wide: of its end, too, where the score is."""
+    fitting, letters = line, len(line)
+    while letters and font.getlength(fitting) > wide:
+        letters -= 1
+        fitting = shortened(line, letters)
+    return fitting
 
 
 def _pixels(corners: Corners) -> tuple[slice, slice]:

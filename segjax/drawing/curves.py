@@ -66,7 +66,8 @@ def draw_curves(
         wspace=0.55 / (_WIDTH - 0.55),
     )
     panels: list[Axes] = list(np.atleast_1d(figure.subplots(1, count)))
-    panels[0].plot(*_curve(of["train"], "loss"), color="#444444", linewidth=1.2)
+    steps, losses = _curve(of["train"], "loss")
+    panels[0].plot(steps, losses, color="#444444", linewidth=1.2, marker="o" if len(steps) == 1 else "")
     panels[0].set_title("training loss")
     panels[0].ticklabel_format(axis="y", scilimits=(-3, 5))
     for axes, (name, title) in zip(panels[1:], scores.items(), strict=False):

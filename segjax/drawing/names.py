@@ -3,6 +3,9 @@
 import functools
 from collections.abc import Sequence
 
+_LONGEST = 40
+"""More letters of a name would be wider than what it stands in or below."""
+
 
 @functools.cache
 def font_file() -> str:
@@ -13,9 +16,15 @@ def font_file() -> str:
 
 
 def drawable(class_names: Sequence[str]) -> list[str]:
-    """The names; "class 3" where the font has not all letters of that class's, as those of Chinese."""
-    known = _letters()
-    return [name if known.issuperset(map(ord, name)) else f"class {i}" for i, name in enumerate(class_names)]
+    """The names, up to 40 letters of each; "class 3" where the font has not all of that class's, as of Chinese."""
+    known, names = _letters(), [shortened(name, _LONGEST) for name in class_names]
+    return [name if known.issuperset(map(ord, name)) else f"class {i}" for i, name in enumerate(names)]
+
+
+def shortened(text: str, letters: int) -> str:
+    """The text; its beginning and its end where it has more letters."""
+    end = letters // 2
+    return text if len(text) <= letters else f"{text[: letters - end - 1]}…{text[len(text) - end :]}"
 
 
 def in_legend(class_names: Sequence[str]) -> list[str]:

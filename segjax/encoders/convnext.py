@@ -62,7 +62,7 @@ class ConvNeXt(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 4, 8, 16 and 32, or at most `output_stride`."""
-        check(image, self.depth, len(self.blocks))
+        check(image, self.depth, min(len(self.widths), len(self.blocks)))
         block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
         block = partial(block, self.response_norm, self.convolutional_mlp, self.dtype)
         rates = drop_path_rates(self.drop_path, self.blocks)

@@ -58,7 +58,7 @@ class MixTransformer(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 4, 8, 16 and 32."""
-        check(image, self.depth, len(self.widths))
+        check(image, self.depth, min(len(self.widths), len(self.blocks)))
         block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
         rates = drop_path_rates(self.drop_path, self.blocks)
         levels: list[Level] = []

@@ -54,8 +54,14 @@ class RegNetY(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
-        """Levels at strides 2, 4, 8, 16 and 32, or at most `output_stride`."""
-        check(image, self.depth, 1 + len(self.blocks))
+        """Levels at strides 2, 4, 8, 16 and 32, or at most `output_stride`.
+
+        Raises:
+            ValueError: `group_width` does not divide a width.
+        """
+        check(image, self.depth, 1 + min(len(self.widths), len(self.blocks)))
+        if uneven := [width for width in self.widths if width % self.group_width]:
+            raise ValueError(f"groups of {self.group_width} channels do not divide {uneven[0]}: give another width.")
         block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
         rates = drop_path_rates(self.drop_path, self.blocks)
         x = nn.relu(_ConvNorm(_STEM, 3, 2, dtype=self.dtype, name="stem")(image, train))

@@ -66,7 +66,7 @@ class SwinV2(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 4, 8, 16 and 32."""
-        check(image, self.depth, len(self.heads))
+        check(image, self.depth, min(len(self.heads), len(self.blocks)))
         block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
         rates = drop_path_rates(self.drop_path, self.blocks)
         x = _PatchEmbedding(self.width, self.dtype, name="patch_embed")(image)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.formats.scenes import ZARR
 from segjax.errors import InferenceError
+from segjax.inference.video import CODECS
 
 
 class ImageFile(NamedTuple):
@@ -30,6 +31,8 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ImageFile
         if os.path.isdir(path) and path.suffix.lower() != ZARR:
             found = _in_folder(path, problems)
             nothing = f"{shown(path)} holds no images ({' '.join(SUFFIXES)})."
+        elif os.path.lexists(path) and path.suffix.lower() in CODECS:
+            found, nothing = [], f"{shown(path)} is a video: name it by --video {shown(path)} --out OUT.mp4."
         elif os.path.lexists(path):
             found, nothing = [ImageFile(path, path.parent)], ""
         elif glob.has_magic(str(path)):

@@ -43,7 +43,7 @@ def predict_video(
 
     Frames are RGB. What `change` makes of them may have another size than they, the same for all. The result plays as
     fast as the video did, has no sound, and is whole or not there; where a side is odd, its last pixels are repeated.
-    Where the video breaks off more than a second before its end, a sentence on stderr says so.
+    Where the video breaks off more than a second before its end, or a quarter, a sentence on stderr says so.
 
     Raises:
         InferenceError: the video cannot be read, the result's name has no suffix of `CODECS`, or it cannot be written.
@@ -81,7 +81,7 @@ def predict_video(
                 if frames == 1:
                     begin = time.perf_counter()
                 bar.advance()
-            if frames < total - rate:  # what a container says may be rounded
+            if frames < total - min(rate, total / 4):  # what a container says may be rounded
                 bar.say(
                     f"{shown(video)} should have {total} frames and {frames} can be read: it is damaged or cut short, "
                     "and so is what is written."

@@ -69,9 +69,11 @@ class BatchNorm(nn.Module):
                     "larger ones."
                 )
             mean, var = _moments(x, dtype, self.axis_name)
-            mean_kept.value = self.momentum * mean_kept.value + (1 - self.momentum) * mean
-            var_kept.value = self.momentum * var_kept.value + (1 - self.momentum) * var
-        return _normalised(x, mean, var, scale, bias, self.epsilon, dtype)
+            with jax.numpy_dtype_promotion("standard"):  # the moments of float64 are of it, what is kept may be float32
+                mean_kept.value = self.momentum * mean_kept.value + (1 - self.momentum) * mean
+                var_kept.value = self.momentum * var_kept.value + (1 - self.momentum) * var
+        with jax.numpy_dtype_promotion("standard"):
+            return _normalised(x, mean, var, scale, bias, self.epsilon, dtype)
 
 
 # Both are traced and differentiated once for all layers of a shape.

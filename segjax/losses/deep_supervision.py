@@ -17,7 +17,7 @@ def deep_supervision(
     given, as in nnU-Net (Isensee et al. 2021), and are divided by their sum.
 
     Raises:
-        ValueError: where there are not as many as levels.
+        ValueError: where there are not as many as levels, or no levels.
 
     Examples:
         >>> logits = jnp.array([[[[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]])
@@ -28,6 +28,8 @@ def deep_supervision(
     """
 
     def over_levels(levels: Sequence[Float[Array, "n _ _ k"]], mask: Integer[Array, "n h w *k"]) -> Float[Array, ""]:
+        if len(levels) == 0:
+            raise ValueError("deep_supervision needs logits of at least one level, and the model returned none.")
         shares = [0.5**i for i in range(len(levels))] if weights is None else weights
         if len(shares) != len(levels):
             raise ValueError(

@@ -38,12 +38,17 @@ def unet(
     normalisation; the paper's dropout at the deepest level is left out. 31,030,658 parameters for two classes of
     one-channel images, 31,031,810 for three channels.
 
+    Raises:
+        ValueError: where a level would have no convolution, or `depth` is negative.
+
     Examples:
         >>> model = models.unet(num_classes=5, base=4, depth=2)
         >>> run = lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0]
         >>> jax.eval_shape(run, jnp.zeros((1, 33, 47, 3))).shape
         (1, 33, 47, 5)
     """
+    if convs < 1 or depth < 0:
+        raise ValueError(f"the depth is {depth} and convs is {convs}: give 0 or more, and 1 or more.")
     stages = tuple((base * 2**i,) * convs for i in range(depth + 1))
     return Segmenter(num_classes, ConvEncoder(stages, block), UNetDecoder(stages[:-1], upsample, block, skips))
 
@@ -60,6 +65,9 @@ def fcn(
     """A convolutional encoder-decoder without skip connections: only what passes the deepest level reaches the logits.
 
     The arguments are those of `unet`.
+
+    Raises:
+        ValueError: as `unet`.
 
     Examples:
         >>> model = models.fcn(5, base=4)

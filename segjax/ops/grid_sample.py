@@ -177,11 +177,11 @@ def _corners(
     h, w, _ = image.shape
     weights, indices = [], []
     for row, column, weight in corners:
-        inside = (row >= 0) & (row <= h - 1) & (column >= 0) & (column <= w - 1)
-        weights.append(jnp.where(inside, weight, 0).astype(image.dtype))
+        beyond = (row < 0) | (row > h - 1) | (column < 0) | (column > w - 1)  # which NaN is not, and stays NaN
+        weights.append(jnp.where(beyond, 0, weight).astype(image.dtype))
         row, column = (jnp.clip(v, 0, end - 1).astype(jnp.int32) for v, end in ((row, h), (column, w)))
         place = row * w + column
-        indices.append(jnp.where(inside, place, h * w) if outside else place)
+        indices.append(jnp.where(beyond, h * w, place) if outside else place)
     return weights, indices
 
 

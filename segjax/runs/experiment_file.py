@@ -96,7 +96,7 @@ class ExperimentFile:
             made = self.function(**arguments)
         except (ExperimentError, DataError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # as of a parser of arguments, which would end the command
             raise _in_file(self.path, error) from error
         finally:
             _facts.reset(token)
@@ -126,7 +126,7 @@ def read_experiment(said: str | Path, preset: str | None = None) -> ExperimentFi
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""  # a file with a byte 0 has none
         raise ExperimentError(f"{path}{line}: {error.msg}; mend it and run again.") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _in_file(path, error) from error
     found = [
         f
@@ -192,6 +192,7 @@ def _returns(function: Callable[..., Any]) -> Any:
         return None
 
 
-def _in_file(path: Path, error: Exception) -> ExperimentError:
+def _in_file(path: Path, error: BaseException) -> ExperimentError:
     line = next((f.lineno for f in reversed(inspect.trace()) if f.filename == str(path)), "?")
-    return ExperimentError(f"{path}, line {line}: {type(error).__name__}: {error}")
+    said = f": {error}" if str(error) else ""
+    return ExperimentError(f"{path}, line {line}: {type(error).__name__}{said}")

@@ -1,7 +1,6 @@
 """A trained model back from its run folder."""
 
 import dataclasses
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +22,7 @@ from segjax.train.evaluate import make_evaluation_step, measure, opened_split, s
 from segjax.train.experiment import Experiment, Which
 from segjax.train.history import best_step, validated
 from segjax.train.mirror import brought
-from segjax.train.run import Run
+from segjax.train.run import Run, resuming
 from segjax.train.state import Variables
 
 
@@ -145,7 +144,7 @@ def _read(run: Run, experiment: Experiment, which: Which | None) -> tuple[int, V
     if step == 0:
         raise ExperimentError(
             f"{run.path} was stopped before its first step and has learned nothing: go on with it by "
-            f"`segjax train --resume {shlex.quote(str(run.path))}`."
+            f"`{resuming(run.path)}`."
         )
     variables, progress = read_variables(run.checkpoints, experiment.model, step)
     return step, variables, progress

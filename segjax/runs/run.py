@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segjax import __version__
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, counted
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
 from segjax.runs.knobs import Knobs, located
 from segjax.train.experiment import Experiment
@@ -63,8 +63,9 @@ def open_run(path: Path) -> Run:
             "`segjax.train`, or give `segjax.load` its experiment."
         )
     if missing:
-        if seeds := seed_folders(path):
-            raise ExperimentError(f"{path} holds runs of {len(seeds)} seeds: name one of them, such as {seeds[0]}.")
+        if inside := _runs_below(path):
+            runs = counted(len(inside), "run")
+            raise ExperimentError(f"{path} holds {runs}: name those that you mean, such as {inside[0]}.")
         what = "not a folder" if not path.is_dir() else f"not a run folder: it has no {missing[0]}"
         raise ExperimentError(f"{path} is {what}; name the folder that `segjax train` printed on its last line.")
     made_by = Run(path).configuration().get("versions", {}).get("segjax", "0.1")
@@ -76,6 +77,12 @@ def open_run(path: Path) -> Run:
     if lost := [name for name in ("experiment", "knobs", "facts") if name not in Run(path).configuration()]:
         raise ExperimentError(f"{path}/run.json is damaged (it has no {lost[0]}); put back the one that the run wrote.")
     return Run(path)
+
+
+def _runs_below(path: Path) -> list[Path]:
+    """The runs of several seeds, of a sweep, or of an experiment's default folder, a sweep's seeds among them."""
+    of_sweep = sorted(file.parent for below in ("*", "*/seed*") for file in path.glob(f"{below}/run.json"))
+    return seed_folders(path) or of_sweep
 
 
 def seed_folders(path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import json
 import os
@@ -123,14 +124,15 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Say what the system said, whoever asked it to write: Orbax passes TensorStore's errors on as ValueError."""
+        """Say what the system said, whoever asked it to write: Orbax raises ValueErrors, its own and TensorStore's."""
         try:
             yield
         except ValueError as error:
-            code = re.search(r"os_error_code='(\d+)'", str(error))
-            if code is None:
+            folder, said = str(self._manager.directory), re.search(r"os_error_code='(\d+)'", str(error))
+            if said is None and folder not in str(error):
                 raise
-            raise OSError(int(code[1]), os.strerror(int(code[1])), str(self._manager.directory)) from error
+            code = int(said[1]) if said else errno.ENOENT  # of what is gone Orbax says where it looked for it
+            raise OSError(code, os.strerror(code), folder) from error
 
 
 def _plain(tree: Any) -> Any:

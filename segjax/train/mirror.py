@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import shlex
 import shutil
 import sys
 import tempfile
@@ -22,7 +21,7 @@ import jax
 from segjax.cache import data_dir
 from segjax.cache.files import Files, files_in, in_bucket
 from segjax.errors import DataError, ExperimentError, UserError
-from segjax.train.run import write_json
+from segjax.train.run import resuming, write_json
 
 EVERY = 30.0
 """Seconds between two looks at what is new."""
@@ -175,8 +174,8 @@ class Mirror:
             self.push()
         except (DataError, OSError) as error:
             raise DataError(
-                f"{error} What was trained is whole in {self.folder}, and `segjax train --resume "
-                f"{shlex.quote(self.address)}` on this machine brings it there."
+                f"{error} What was trained is whole in {self.folder}, and `{resuming(self.address)}` on this machine "
+                "brings it there."
             ) from error
 
     def push(self) -> None:

@@ -26,6 +26,11 @@ from segjax.whole import write_whole
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
 
 
+def resuming(run: str | Path) -> str:
+    """The command that goes on with a run, as a shell takes it."""
+    return f"segjax train --resume {shlex.quote(str(run))}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """The folder of a run, by path.
@@ -61,7 +66,7 @@ class Run:
         run = cls(path)
         taken = ExperimentError(
             f"{path} is already there and not an empty folder; give --out another name, "
-            f"or go on with the run in it by `segjax train --resume {shlex.quote(str(path))}`."
+            f"or go on with the run in it by `{resuming(path)}`."
         )
         if path.exists() and not run._is_free():
             raise taken

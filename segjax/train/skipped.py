@@ -1,6 +1,5 @@
 """Steps that were not applied, because their loss or gradient was not finite."""
 
-import shlex
 from collections.abc import Callable
 
 import jax
@@ -10,6 +9,7 @@ from segjax.data import Source
 from segjax.errors import ExperimentError
 from segjax.train.damaged import Damaged
 from segjax.train.diagnose import first_bad_layer
+from segjax.train.run import resuming
 from segjax.train.team import Member, training_batches
 
 
@@ -47,7 +47,6 @@ def _advice(member: Member) -> str:
     if "experiment" not in kept or "learning_rate" not in kept["knobs"]:
         return "Start again with a lower learning rate, or clip the gradient."
     return (
-        f"Go on from the last checkpoint with a lower learning rate than {kept['knobs']['learning_rate']}, `segjax "
-        f"train --resume {shlex.quote(str(member.run.path))} --learning-rate ...`, or start again and clip the "
-        "gradient."
+        f"Go on from the last checkpoint with a lower learning rate than {kept['knobs']['learning_rate']}, "
+        f"`{resuming(member.run.path)} --learning-rate ...`, or start again and clip the gradient."
     )

@@ -1,7 +1,6 @@
 """Training from Python, without an experiment file: `segjax.train(experiment, out=...)`."""
 
 import dataclasses
-import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from segjax.train.experiment import Experiment
 from segjax.train.loggers import check_loggers, log_to
 from segjax.train.loop import train
 from segjax.train.mirror import mirrored
-from segjax.train.run import Run
+from segjax.train.run import Run, resuming
 
 _MAY_CHANGE = ("steps", "batch_size", "accumulate", "evaluate_every", "patience")
 """How a run is trained, beside its optimizer, which cannot be compared."""
@@ -67,8 +66,7 @@ def _opened(path: Path, settings: dict[str, Any], log: Sequence[str] | None) -> 
     run = Run(path) if (path / "run.json").exists() else Run.create(path, {"knobs": settings})
     kept = run.configuration()
     if "experiment" in kept:
-        command = f"segjax train --resume {shlex.quote(str(path))}"
-        raise ExperimentError(f"{path} was made from an experiment file; go on by `{command}`.")
+        raise ExperimentError(f"{path} was made from an experiment file; go on by `{resuming(path)}`.")
     changed = {name: new for name, new in settings.items() if kept["knobs"].get(name, new) != new}
     if fixed := [name for name in changed if name not in _MAY_CHANGE]:
         said = "; ".join(f"{name} was {kept['knobs'][name]!r}, not {changed[name]!r}" for name in fixed)

@@ -112,6 +112,12 @@ def test_beside_thin_pictures_there_is_room_to_write(size: tuple[int, int]):
     assert where(empty, GROUND).any()
 
 
+def test_of_a_line_wider_than_its_picture_the_score_is_seen():
+    long = [Note((0, 0, 30, 30), [f"{'long ' * 30}{score}"], 0) for score in (0.11, 0.99)]
+    one, other = (np.array(draw_boxes(plain(300, 60), [note], PALETTE)) for note in long)
+    assert (one != other).any()
+
+
 def test_small_pictures_are_shown_larger_pixel_by_pixel():
     pixels = np.random.default_rng(0).integers(0, 256, (48, 60, 3)).astype(np.uint8)
     np.testing.assert_array_equal(np.array(draw_boxes(pixels, [], PALETTE)), pixels.repeat(10, 0).repeat(10, 1))

@@ -76,6 +76,11 @@ def test_scores_that_training_does_not_count_and_rows_without_any(drawn: list[Ax
     assert drawn[3].get_legend() is None
 
 
+def test_a_single_row_is_seen(drawn: list[Axes]):
+    draw_curves(Path(), [*TRAIN[:1], *VAL], {})
+    assert drawn[0].get_lines()[0].get_marker() == "o"
+
+
 def test_the_file_is_written(tmp_path: Path):
     draw_curves(tmp_path, [*TRAIN, *VAL, *TEST], {"miou": "mean IoU"})
     assert (tmp_path / "curves.png").stat().st_size > 10_000

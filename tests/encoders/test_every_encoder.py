@@ -126,3 +126,18 @@ def test_a_decoder_takes_the_levels_and_gradients_pass_through_stages_computed_a
 def test_a_width_that_heads_do_not_divide_is_one_sentence(encoder: nn.Module, shared: str):
     with pytest.raises(ValueError, match=f"{shared}: give a width that is a multiple of {shared[0]}"):
         jax.eval_shape(partial(encoder.init, train=False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "levels"),
+    [
+        (encoders.ConvNeXt((8, 16), (1, 1, 1, 1)), 2),
+        (encoders.MixTransformer((8, 16, 40, 64), (1, 1)), 2),
+        (encoders.RegNetY((8, 8, 16), (1, 1, 1, 1), 8), 4),
+        (encoders.SwinV2(32, (1, 2, 4, 8), (1, 1)), 2),
+    ],
+    ids=["convnext", "mit", "regnet", "swin"],
+)
+def test_lists_of_different_lengths_have_the_levels_of_the_shorter(encoder: nn.Module, levels: int):
+    with pytest.raises(ValueError, match=f"depth is 1 to {levels} levels of this encoder"):
+        jax.eval_shape(partial(encoder.init, train=False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))

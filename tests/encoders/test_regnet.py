@@ -1,3 +1,7 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
 import pytest
 from against_torch import check_both_precisions, check_levels, check_round_trip
 from timm.models import regnet as timm_regnet
@@ -27,6 +31,12 @@ def test_levels_and_gradients_are_timms(pairing):
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_stages_dilate_as_timms_do(output_stride):
     check_levels(timms(output_stride), (64, 96))
+
+
+def test_a_width_that_groups_do_not_divide_is_one_sentence():
+    encoder = regnet.RegNetY((8, 20, 32, 64), (1, 1, 2, 1), 8)
+    with pytest.raises(ValueError, match=r"groups of 8 channels do not divide 20: give another width\."):
+        jax.eval_shape(partial(encoder.init, train=False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
 
 
 def test_weights_come_and_go_unchanged(pairing):

@@ -17,6 +17,13 @@ def test_each_file_is_found_once(tmp_path: Path):
     assert [problem.split(" (")[0] for problem in problems] == [f"{tmp_path / '*.gif'} matches no images"]
 
 
+def test_a_video_among_images_is_said_to_be_one(tmp_path: Path):
+    (tmp_path / "Walk.MP4").touch()
+    images, problems = find_images([tmp_path / "Walk.MP4"])
+    assert not images
+    assert "Walk.MP4 is a video: name it by --video" in problems[0]
+
+
 def test_names_are_those_below_the_folder_where_they_differ(tmp_path: Path):
     two = [ImageFile(tmp_path / "x" / "a.png", tmp_path / "x"), ImageFile(tmp_path / "y" / "b.png", tmp_path / "y")]
     assert name_images(two) == ["a.png", "b.png"]

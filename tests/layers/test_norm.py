@@ -47,6 +47,15 @@ def test_it_is_flaxs_in_all_that_it_gives_and_changes(dtype, average):
     jax.tree.map(near, jax.tree.map(np.float32, ours), jax.tree.map(np.float32, flaxs))
 
 
+def test_float64_beside_parameters_of_float32():
+    with jax.enable_x64(True):
+        y, _ = batch_norm(dtype=jnp.float64).apply(
+            VARIABLES, X.astype(np.float64), use_running_average=False, mutable=["batch_stats"]
+        )
+        expected = (X - X.mean((0, 1, 2), np.float64)) / np.sqrt(X.var((0, 1, 2), np.float64) + 1e-5)
+        np.testing.assert_allclose(y, expected * VARIABLES["params"]["scale"] + VARIABLES["params"]["bias"], rtol=1e-9)
+
+
 def test_devices_whose_shares_are_one_batch_have_its_statistics():
     module = batch_norm(use_running_average=False, axis_name="data")
     run = jax.vmap(partial(module.apply, VARIABLES, mutable=["batch_stats"]), axis_name="data")

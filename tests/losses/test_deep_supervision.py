@@ -43,6 +43,8 @@ def test_bands_of_labels_are_brought_to_every_level():
 def test_weights_that_are_not_as_many_as_the_levels_are_refused():
     with pytest.raises(ValueError, match="deep_supervision has 1 weights, but the model returned logits of 2 levels"):
         losses.deep_supervision(losses.dice, weights=(1,))([jnp.zeros((1, 4, 4, 2))] * 2, jnp.zeros((1, 4, 4), int))
+    with pytest.raises(ValueError, match="needs logits of at least one level, and the model returned none"):
+        losses.deep_supervision(losses.dice)([], jnp.zeros((1, 4, 4), int))
 
 
 def test_a_unet_gives_every_level_in_training_and_the_finest_in_evaluation():

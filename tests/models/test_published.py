@@ -49,6 +49,13 @@ def test_fcn(name, pools, kernels, published):
     assert parameters(models.PUBLISHED[name]()) == backbone + scores + upsampling == published
 
 
+def test_a_u_net_without_convolutions_is_refused():
+    with pytest.raises(ValueError, match=r"the depth is 4 and convs is 0: give 0 or more, and 1 or more\."):
+        models.unet(convs=0)
+    with pytest.raises(ValueError, match="the depth is -1"):
+        models.fcn(2, depth=-1)
+
+
 def test_segnet():
     """Badrinarayanan et al. 2017: 29.45 M, counting the biases before batch normalisation."""
     layers = VGG16 + MIRROR

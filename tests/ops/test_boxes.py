@@ -160,6 +160,10 @@ def test_clipped_boxes_are_what_lies_inside():
     sizes = np.array([[20, 30], [6, 5]])
     each = jax.vmap(lambda box, size: boxes.clip(box, (size[0], size[1])))(np.array([[-1.0, 1, 9, 9]] * 2), sizes)
     np.testing.assert_array_equal(each, [[0, 1, 8, 9], [0, 1, 5, 5]])
+    of_both = boxes.clip(jnp.ones((2, 3, 4)), (jnp.array([[20], [1]]), 30))
+    np.testing.assert_array_equal(of_both[..., 3], [[1] * 3, [0] * 3])
+    with pytest.raises(ValueError, match=r"\[2\].*\[2,3\]"):
+        boxes.clip(jnp.ones((2, 3, 4)), (jnp.array([20, 1]), jnp.array([30, 30])))
     np.testing.assert_array_equal(boxes.area(clipped[-3:]), [0, 0, 0])
     assert boxes.area(np.array([0, 0, 4, 5])) == 20
 

@@ -140,6 +140,13 @@ def test_on_tpus_an_infinite_pixel_is_in_no_point_but_those_beside_it():
     assert 0 < (~np.isfinite(found[0])).sum() < found[0].size / 8
 
 
+def test_an_offset_that_is_not_a_number_makes_what_it_moves_none():
+    x, offsets, _ = arrays(4, 4, 2, 1)
+    offsets[0, 1, 2] = np.nan
+    read = dysample(jnp.array(x), jnp.array(offsets), groups=1)
+    assert np.argwhere(np.isnan(read[0, ..., 0])).tolist() == [[2, 4], [2, 5], [3, 4], [3, 5]]
+
+
 def test_only_programs_for_tpus_have_windows():
     traced = jax.jit(dysample).trace(*arrays(3, 4, 2, 4)[:2])
     programs = {name: traced.lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "cuda", "tpu")}

@@ -57,6 +57,7 @@ def test_a_wrong_knob_gets_one_sentence(knobs: Path, given: list[str], sentence:
     [
         ("def experiment(:\n", r"line 1: .*; mend it and run again"),
         ("\nimport nothing_of_this_name\n", r"line 2: ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("import sys\nsys.exit()\n", r"wrong\.py, line 2: SystemExit$"),
         ("x = 1\n", "must hold exactly one function annotated `-> Experiment`, and holds none"),
         (
             "from segjax.train import Experiment\ndef a() -> Experiment: ...\ndef b() -> Experiment: ...\n",
@@ -81,6 +82,9 @@ def test_a_wrong_file_gets_one_sentence(tmp_path: Path, text: str, sentence: str
 def test_a_function_that_fails_is_named_by_file_and_line(knobs: Path):
     with pytest.raises(ExperimentError, match=r"knobs\.py, line 8: KeyError: 'missing'"):
         read_experiment(knobs).build({})
+    knobs.write_text(KNOBS.replace('return {"steps": steps}["missing"]', 'raise SystemExit("no camera")'))
+    with pytest.raises(ExperimentError, match=r"knobs\.py, line 8: SystemExit: no camera$"):
+        read_experiment(knobs).build({})
 
 
 def test_a_function_that_returns_no_experiment_is_named(knobs: Path):
@@ -100,11 +104,14 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path):
         open_run(tmp_path / "nowhere")
     with pytest.raises(ExperimentError, match=r"is not a run folder: it has no experiment\.py"):
         open_run(tmp_path)
+    seeds = tmp_path / "base=8"
     for name in ("seed10", "seed2", "seed_old", "seed3"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text("{}")
-    (tmp_path / "seed3" / "run.json").unlink()
-    with pytest.raises(ExperimentError, match=r"holds runs of 2 seeds: name one of them, such as .*seed2\.$"):
+        (seeds / name).mkdir(parents=True)
+        (seeds / name / "run.json").write_text("{}")
+    (seeds / "seed3" / "run.json").unlink()
+    with pytest.raises(ExperimentError, match=r"holds 2 runs: name those that you mean, such as .*base=8/seed2\.$"):
+        open_run(seeds)
+    with pytest.raises(ExperimentError, match=r"holds 3 runs: .*base=8/seed10\.$"):  # a sweep's
         open_run(tmp_path)
 
 

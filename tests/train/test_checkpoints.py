@@ -1,10 +1,12 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from flax import linen as nn
 
@@ -44,3 +46,17 @@ def test_random_keys_of_an_optimizer_and_a_model_come_back(tmp_path: Path):
     shutil.rmtree(tmp_path / "checkpoints" / "3" / "ema")
     with pytest.raises(ExperimentError, match=r"checkpoints/3 is damaged .*ema.*; delete that folder"):
         read_variables(tmp_path / "checkpoints", Noisy(), 3)
+
+
+def test_a_folder_that_is_removed_while_it_is_written_is_an_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def removed(_: Any, directory: Any) -> None:  # what Orbax says of it depends on what it writes at that moment
+        raise ValueError(f"No ArrayMetadata found for process_index=0 in the checkpoint directory: {directory}")
+
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    state = TrainState.initial({"params": {"w": jnp.ones(3)}}, optax.sgd(0.1), (), ema=False)
+    monkeypatch.setattr(ocp.StandardCheckpointHandler, "finalize", removed)
+    checkpoints.save(3, state, {"next_batch": 3})
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*checkpoints'"):
+        checkpoints.wait()

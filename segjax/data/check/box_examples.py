@@ -6,6 +6,7 @@ import numpy as np
 
 from segjax.data.check.box_report import BoxReport, SeenBoxes
 from segjax.data.check.mask_examples import save_figure
+from segjax.data.formats.annotations import clipped
 from segjax.data.formats.images import read_image
 
 _COLUMNS = 4
@@ -37,8 +38,9 @@ def draw_boxes_of(report: BoxReport, path: str | os.PathLike[str]) -> None:
     for axes in grid:
         axes.axis("off")
     for axes, (split, seen) in zip(grid, chosen, strict=False):
-        image, picture = brightened(read_image(seen.picture.path)), seen.picture
+        image = brightened(read_image(seen.picture.path))
         height, width = image.shape[:2]
+        picture = clipped(seen.picture, (height, width))
         step = -(-max(height, width) // _SIDE)
         axes.imshow(image[::step, ::step], extent=(0, width, height, 0))
         for box, label, crowd, scores in zip(

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, Int, Int32, UInt
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out, say_once
 from segjax.data.formats.images import read_jpeg, shown
+from segjax.data.formats.opened import MAX_PIXELS
 from segjax.data.formats.problems import Problem, refuse
 from segjax.data.record import Record
 from segjax.errors import DataError
@@ -116,6 +117,12 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _GREATEST
 
 
+def known_size(height: Any, width: Any) -> tuple[int, int] | None:
+    """Values of JSON as the size of an image that can be read; None where they are none."""
+    whole = type(height) is int and type(width) is int
+    return (height, width) if whole and min(height, width) > 0 and height * width <= MAX_PIXELS else None
+
+
 @dataclass(frozen=True)
 class AnnotatedSource:
     """Annotated images, read when they are asked for."""
@@ -152,7 +159,7 @@ class AnnotatedSource:
         if picture.size and picture.size != size:
             raise DataError(size_sentence(picture, size))
         if picture.size is None:
-            picture = _clipped(picture, size)
+            picture = clipped(picture, size)
         if self.draw_mask:
             mask = self.draw_mask(picture, size)
             if missing is not None:
@@ -164,7 +171,7 @@ class AnnotatedSource:
         return record
 
 
-def _clipped(picture: Annotated, size: tuple[int, int]) -> Annotated:
+def clipped(picture: Annotated, size: tuple[int, int]) -> Annotated:
     """The image without what of its boxes lies outside, for annotations that do not say how large it is."""
     bounds = np.array([size[1], size[0]], np.float32)
     low = picture.boxes[:, :2].clip(0, bounds)

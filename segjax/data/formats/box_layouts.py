@@ -13,7 +13,7 @@ from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES, VAL_NAMES
 from segjax.data.formats.opened import matching
 from segjax.data.formats.tools import read_labelled
 from segjax.data.formats.voc import annotation_files, has_annotations, listed_files, read_voc
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 
 JSON_PLACES = ("annotations/*.json", "*.json", "*/*.json")
 """Where files of COCO's format are looked for; the first place that has some is taken.
@@ -150,7 +150,8 @@ def _split(root: Path, tool: str, read: tuple[Annotations, ...], notes: list[str
 
 def _unsplit(root: Path, tool: str, read: Annotations, notes: list[str]) -> FoundBoxes:
     if len(read.pictures) < 3:
-        read.error("split", "", f"has {len(read.pictures)} images: training, validation and testing need one each")
+        images = counted(len(read.pictures), "image")
+        read.error("split", "", f"has {images}: training, validation and testing need one each")
         return FoundBoxes(root, tool, (read,), read.pictures, [], [], notes)
     train, val, test = cut_splits(read.pictures, ("val", "test"))
     notes.append(

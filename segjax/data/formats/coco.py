@@ -15,6 +15,7 @@ from segjax.data.formats.annotations import (
     AnnotatedSource,
     Annotations,
     is_number,
+    known_size,
     refuse_nothing_to_learn,
     share_out,
 )
@@ -273,11 +274,9 @@ def _read_pictures(
         if path in paths:
             found.error("duplicate file", where, "is listed before under another id: put its boxes together")
         paths.add(path)
-        height, width = image.get("height"), image.get("width")
-        size = (height, width) if isinstance(height, int) and isinstance(width, int) else (0, 0)
         if not os.path.isfile(path):
             found.error("absent file", where, f"is not in {shown(folder)}: copy it there, or name another folder")
-        pictures[identity] = (path, size if min(size) > 0 else None, [])
+        pictures[identity] = (path, known_size(image.get("height"), image.get("width")), [])
     return pictures
 
 

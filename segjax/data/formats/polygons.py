@@ -14,6 +14,9 @@ from segjax.mask_numbers import ignored, mask_type
 
 OUTLINE_ADVICE = "give polygons of at least three corners, or run lengths of the image's size"
 """What to do about an outline that cannot be drawn."""
+_FARTHEST = 2.0**20
+"""Of a corner, in pixels: COCO's tools walk along every edge, and end the process where 32 bits do not hold its length.
+"""
 
 
 def draw_mask(picture: Annotated, size: tuple[int, int], labels: int) -> UInt[np.ndarray, "h w"]:
@@ -56,14 +59,14 @@ def _drawn(picture: Annotated, size: tuple[int, int]) -> Iterator[tuple[Bool[np.
             continue
         if fault := outline_fault(outline, size):
             raise DataError(f"{shown(picture.path)} has an outline that cannot be drawn ({fault}): {OUTLINE_ADVICE}.")
-        yield rle.decode(_packed(outline, size)) > 0, int(label), not crowd
+        yield rle.decode(packed(outline, size)) > 0, int(label), not crowd
 
 
 def outlined_area(outline: Any, size: tuple[int, int]) -> int:
     """How many pixels of an image of this height and width lie within an outline as COCO's format has it."""
     from pycocotools import mask as rle
 
-    return int(rle.area(_packed(outline, size)))
+    return int(rle.area(packed(outline, size)))
 
 
 def outline_fault(outline: Any, size: tuple[int, int] | None) -> str | None:
@@ -122,9 +125,10 @@ def _inside_box(box: np.ndarray, size: tuple[int, int]) -> Bool[np.ndarray, "h w
     return inside
 
 
-def _packed(outline: Any, size: tuple[int, int]) -> Any:
+def packed(outline: Any, size: tuple[int, int]) -> Any:
+    """An outline as COCO's format has it, packed as its tools want it."""
     from pycocotools import mask as rle
 
     if isinstance(outline, list):
-        return rle.merge(rle.frPyObjects(outline, *size))
+        return rle.merge(rle.frPyObjects([np.clip(one, -_FARTHEST, _FARTHEST) for one in outline], *size))
     return rle.frPyObjects(outline, *size) if isinstance(outline["counts"], list) else outline

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from segjax.data.formats.held_out import TEST_SHARE, held_out_note, hold_out
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES, VAL_NAMES, FoundImages, ImageAndMask
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 
 
 class Splits(NamedTuple):
@@ -72,7 +72,7 @@ def split(found: FoundImages, fold: int | None = None) -> Splits:
         found.error(
             "split",
             found.root,
-            f"has {len(pairs)} images with a mask: training, validation and testing need one each",
+            f"has {counted(len(pairs), 'image')} with a mask: training, validation and testing need one each",
         )
     rest, test = hold_out(pairs, lambda pair: pair.key, TEST_SHARE)
     train, val = hold_out(rest, lambda pair: pair.key)

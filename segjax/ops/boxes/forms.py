@@ -3,7 +3,6 @@
 from typing import Literal, get_args
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from segjax.ops.meshes import on_any_mesh
@@ -59,10 +58,10 @@ def convert(boxes: Real[ArrayLike, "*n 4"], source: Form, target: Form) -> Float
 def clip(boxes: Real[ArrayLike, "*n 4"], size: tuple[ArrayLike, ArrayLike]) -> Float[Array, "*n 4"]:
     """What of each (x, y, w, h) lies inside an image of `size` (height, width); size 0 at its edge where nothing does.
 
-    A box that is inside stays as it is to the last bit.
+    A box that is inside stays as it is to the last bit. Height and width may be arrays that broadcast over boxes.
 
     Raises:
-        ValueError: where the last axis is not 4.
+        ValueError: where the last axis is not 4, or a size does not broadcast over the boxes.
 
     Examples:
         >>> ops.boxes.clip(jnp.array([[-2.0, 1.0, 5.0, 9.0]]), (8, 10)).tolist()  # into 8 rows and 10 columns
@@ -70,8 +69,8 @@ def clip(boxes: Real[ArrayLike, "*n 4"], size: tuple[ArrayLike, ArrayLike]) -> F
     """
     boxes = checked(boxes)
     corner, extent = boxes[..., :2], boxes[..., 2:]
-    bounds = jnp.stack([jnp.asarray(side, boxes.dtype) for side in reversed(size)], axis=-1)
-    bounds = lax.broadcast_to_rank(bounds, boxes.ndim)
+    sides = [jnp.asarray(side, boxes.dtype) for side in reversed(size)]
+    bounds = jnp.stack([jnp.broadcast_to(side, boxes.shape[:-1]) for side in sides], axis=-1)
     before = jnp.maximum(-corner, 0)
     after = jnp.maximum(corner + extent - bounds, 0)
     inside = jnp.maximum(extent - before - after, 0)

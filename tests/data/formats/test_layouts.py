@@ -283,11 +283,11 @@ def test_problems_of_names_are_listed(make_folder, save, name):
         raise DataError(sentences(found)[0])
 
 
-@pytest.mark.parametrize("names", ["a", "ab"])
-def test_too_few_pairs_cannot_be_split(make_folder, names):
+@pytest.mark.parametrize(("names", "images"), [("a", "1 image"), ("ab", "2 images")])
+def test_too_few_pairs_cannot_be_split(make_folder, names, images):
     found = find(make_folder(names))
     split(found)
-    said = f"has {len(names)} images with a mask: training, validation and testing need one each."
+    said = f"has {images} with a mask: training, validation and testing need one each."
     assert said in sentences(found)[0]
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, unquote, urlparse
 import numpy as np
 from jaxtyping import Bool
 
-from segjax.data.formats.annotations import Annotations, is_number
+from segjax.data.formats.annotations import Annotations, is_number, known_size
 from segjax.data.formats.images import shown
 from segjax.data.formats.tools.marks import (
     ImagesBelow,
@@ -70,17 +70,17 @@ def _image(found: Annotations, below: ImagesBelow, where: str, task: dict[str, A
         return None
     size, marks = None, []
     for number, (result, value) in enumerate(results):
-        height, width = result.get("original_height"), result.get("original_width")
         labels = next((value[key] for key in _LABELS if isinstance(value.get(key), list) and value[key]), None)
         here = f"{where} result {number}"
         if labels is None:  # a relation, a choice, a text
             continue
-        if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
+        known = known_size(result.get("original_height"), result.get("original_width"))
+        if known is None:
             found.error("size", here, "has no `original_height` and `original_width`: export it again")
             continue
         if turned := result.get("image_rotation"):
             found.warn("turned", here, f"was drawn on the image turned by {turned} degrees: look whether it fits")
-        size = height, width
+        size = known
         if mark := _mark(found, here, value, str(labels[0]), size):
             marks.append(mark)
     return Labelled(path, size, marks)

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from segjax.data.formats.annotations import Annotations
+from segjax.data.formats.annotations import Annotations, known_size
 from segjax.data.formats.images import images_by_stem, shown
 from segjax.data.formats.tools.marks import (
     ImagesBelow,
@@ -51,8 +51,7 @@ def _image(found: Annotations, below: ImagesBelow, file: Path, data: dict[str, A
             f"is of the image '{shown(said)}', which is not below {shown(found.source)}: copy it there",
         )
         return None
-    height, width = data.get("imageHeight"), data.get("imageWidth")
-    size = (height, width) if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0 else None
+    size = known_size(data.get("imageHeight"), data.get("imageWidth"))
     marks = []
     if not isinstance(data["shapes"], list):
         found.error("outline", where, "has no list of `shapes`: label it again")

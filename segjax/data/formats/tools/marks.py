@@ -17,6 +17,7 @@ from segjax.data.formats.annotations import Annotated, Annotations, is_number
 from segjax.data.formats.images import SUFFIXES, shown
 from segjax.data.formats.layouts import TEST_NAMES, TRAIN_NAMES, VAL_NAMES
 from segjax.data.formats.opened import image_stream, orientation, read_header, tiff_pages
+from segjax.data.formats.polygons import packed
 from segjax.errors import DataError
 
 CORNERS = 64
@@ -161,7 +162,7 @@ def with_holes(mark: Mark, holes: Iterable[Points], size: tuple[int, int]) -> Ma
     flat = [np.array(hole, float).ravel().tolist() for hole in holes]
     if not flat:
         return mark
-    outer, inner = (rle.decode(rle.merge(rle.frPyObjects(each, *size))) for each in (mark.outline, flat))
+    outer, inner = (rle.decode(packed(each, size)) for each in (mark.outline, flat))
     return bitmap(mark.label, mark.where, (outer > 0) & (inner == 0), 0, 0, size) or mark
 
 

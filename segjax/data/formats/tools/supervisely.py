@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from segjax.data.formats.annotations import Annotations
+from segjax.data.formats.annotations import Annotations, known_size
 from segjax.data.formats.images import shown
 from segjax.data.formats.json_files import read_json
 from segjax.data.formats.tools.marks import (
@@ -52,24 +52,24 @@ def _classes(found: Annotations) -> list[str] | None:
 
 def _image(found: Annotations, file: Path, data: dict[str, Any]) -> Labelled | None:
     where = f"/{shown(file.relative_to(found.source))}"
-    height, width = data["size"].get("height"), data["size"].get("width")
+    size = known_size(data["size"].get("height"), data["size"].get("width"))
     path = file.parent.parent / "img" / file.name.removesuffix(".json")
     if not path.is_file():
         found.error("absent file", where, f"has no image img/{shown(path.name)} beside ann/: copy it there")
-    elif not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
+    elif size is None:
         found.error("size", where, "has no `size` of `height` and `width`: export it again")
     else:
         marks = []
         for number, one in enumerate(data["objects"]):
             here = f"{where} object {number}"
             try:
-                mark = _mark(found, here, one, (height, width))
+                mark = _mark(found, here, one, size)
             except (DataError, zlib.error, binascii.Error) as error:
                 found.error("outline", here, f"has a bitmap that cannot be read ({error}): draw it again")
                 continue
             if mark:
                 marks.append(mark)
-        return Labelled(path, (height, width), marks)
+        return Labelled(path, size, marks)
     return None
 
 

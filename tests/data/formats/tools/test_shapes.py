@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from tool_folders import BOX, COUNT, SIZE, TOOLS, corners, image, packed_png, text
 
 from segjax.cli import main
-from segjax.data import labelled
+from segjax.data import check, labelled
 from segjax.data.formats.box_layouts import find_boxes
 from segjax.errors import DataError
 
@@ -125,6 +126,29 @@ def test_holes_of_a_polygon_are_left_out(tmp_path: Path):
     for mask in masks(tmp_path):
         assert (mask[12:18, 12:38] == 1).all()
         assert (mask[22:28, 22:28] == 0).all()
+
+
+def test_a_corner_that_is_beyond_all_pixels_is_far_away(tmp_path: Path):
+    labelme(tmp_path, {"label": "dog", "shape_type": "polygon", "points": [[10, 10], [2**70, 10], [10, 2**70]]})
+    for mask in masks(tmp_path):
+        assert (mask[11:, 11:] == 1).all()
+
+
+def test_a_size_of_no_image_is_named(tmp_path: Path):
+    TOOLS["Label Studio"](tmp_path)
+    path = next(tmp_path.rglob("*.json"))
+    path.write_text(path.read_text().replace('"original_width": 72', f'"original_width": {10**400}'))
+    with pytest.raises(DataError, match="result 0 has no `original_height` and `original_width`: export it again"):
+        labelled(tmp_path)
+
+
+def test_a_check_draws_what_is_within_its_image(tmp_path: Path):
+    TOOLS["VIA"](tmp_path / "set")
+    path = tmp_path / "set" / "via_project.json"
+    path.write_text(re.sub(r'"width": \d+', f'"width": {2**70}', path.read_text()))
+    check(tmp_path / "set", picture=tmp_path / "examples.png")
+    with Image.open(tmp_path / "examples.png") as drawn:
+        assert drawn.width < 5000
 
 
 def test_lines_of_yolo_may_go_on_with_the_points_of_a_pose(tmp_path: Path):
