@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from buckets import bad_network, gs, s3  # noqa: F401 (fixtures)
+from compiler import compile_soonest
 
 from segjax.cache import data_dir
 
 if TYPE_CHECKING:
     from forks import Forks
 
-# Before jax is imported. Compiled programs are kept for pytest's other processes and for the next run.
+# Before jax is imported.
+compile_soonest()
+# Compiled programs are kept for pytest's other processes and for the next run.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(data_dir() / "compiled_for_tests"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # A GPU's own products of float32 have fewer bits than the references.
@@ -163,17 +166,6 @@ def squares(tmp_path: Path) -> Path:
     path = tmp_path / "squares.py"
     path.write_text(SQUARES)
     return path
-
-
-@pytest.fixture(scope="module")
-def unoptimised() -> Iterator[None]:
-    """What a module compiles takes half the time: for programs that take longer to compile than to run."""
-    import jax
-    from once import AS_USERS_COMPILE
-
-    jax.config.update("jax_disable_most_optimizations", not AS_USERS_COMPILE)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

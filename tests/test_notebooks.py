@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 NOTEBOOKS = Path(__file__).parents[1] / "docs" / "notebooks"
 SMALL = {
     "lift_out_one_op": {},

@@ -28,8 +28,6 @@ from segjax.runs.knobs import TABLE
 from segjax.serve import Served
 from segjax.tasks import Segmentation
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "benchmarks/README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 

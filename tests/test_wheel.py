@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from once import FLAGS
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +56,7 @@ def test_pypi_shows_what_does_not_lie_beside_it(installed: Path):
 
 
 def test_it_trains_by_name_and_predicts(installed: Path, tmp_path: Path):
-    where = {"cwd": str(tmp_path), "PYTHONPATH": str(installed), "XLA_FLAGS": FLAGS}
+    where = {"cwd": str(tmp_path), "PYTHONPATH": str(installed)}
     assert "islands" in run("-m", "segjax", "data", "list", **where)  # which imports no jax
     rng = np.random.default_rng(0)
     for name in ("images", "masks"):

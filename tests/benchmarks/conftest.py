@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,7 +6,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from once import FLAGS
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,11 +30,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run_command() -> Callable[[list[str]], subprocess.CompletedProcess[str]]:
-    """The upsampling benchmark as a command, its programs compiled in the way that is compiled soonest."""
+    """The upsampling benchmark as a command."""
 
     def run(options: list[str]) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "benchmarks.upsampling", *options, "--workers", "1"]
-        environment = os.environ | {"XLA_FLAGS": FLAGS}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
 
     return run

@@ -72,7 +72,7 @@ def here(monkeypatch):
     monkeypatch.setitem(pretrained.ENCODERS, "vgg16", pretrained.ENCODERS["vgg16"]._replace(name="thin"))
 
 
-@pytest.mark.usefixtures("here", "unoptimised")
+@pytest.mark.usefixtures("here")
 def test_pretrained_trains_times_and_reports(pictures, tmp_path, monkeypatch, capsys):
     options = ["--families", "segformer_vgg16", "--upsamplers", CONTROL, "--start", "random", "--crop", "32"]
     numbers = ["--width", "2", "--steps", "1", "--batch-size", "2", "--seeds", "1", "--sides", "32", "--rounds", "1"]

@@ -6,8 +6,6 @@ import pytest
 
 from segjax.cli import main
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def test_a_run_is_exported_with_what_it_knows_of_its_classes(
     squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -14,8 +14,6 @@ from segjax.cli import main
 from segjax.errors import ServeError
 from segjax.serve.running import listen
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def test_a_run_is_served_until_it_is_told_to_stop(squares: Path, tmp_path: Path, forks: Forks):
     run = tmp_path / "run"

@@ -4,8 +4,6 @@ import pytest
 
 from segjax.cli import main
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 FAILING = """
 from pathlib import Path
 from segjax.errors import ExperimentError

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from once import jit
 from strided import Strided
 
 from segjax.decoders import UNetDecoder, UNetPlusPlusDecoder, unet, unetplusplus
@@ -28,13 +27,13 @@ DECODERS = {
 
 def run(decoder):
     model = Segmenter(3, Strided((2, 4, 8)), decoder())
-    variables = jit(partial(model.init, train=False))(jax.random.key(1), IMAGE)
+    variables = jax.jit(partial(model.init, train=False))(jax.random.key(1), IMAGE)
 
     def total(variables, image):
         logits: Any = model.apply(variables, image, train=False)
         return jnp.sin(logits).sum()
 
-    return variables, *jit(jax.value_and_grad(total, (0, 1)))(variables, IMAGE)
+    return variables, *jax.jit(jax.value_and_grad(total, (0, 1)))(variables, IMAGE)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

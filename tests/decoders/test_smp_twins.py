@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from once import jit
 from smp import randomise_statistics, smp
 
 from benchmarks.beside_torch import cast
@@ -159,7 +158,7 @@ def test_logits_and_gradients_are_those_of_smp(name: str):
 
     with jax.enable_x64(True):
         variables = cast(variables, np.float64)
-        ours = jit(jax.grad(loss, has_aux=True))
+        ours = jax.jit(jax.grad(loss, has_aux=True))
         gradients, logits = jax.tree.map(np.asarray, ours(variables["params"], cast(image, np.float64), weights))
 
     given = {

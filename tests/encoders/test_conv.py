@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from once import jit
 from torch.nn import functional as F
 
 from segjax.encoders import ConvEncoder, vgg16_stages
@@ -42,7 +41,7 @@ def test_pooling_is_torch_in_ceil_mode_with_its_indices():
     encoder = ConvEncoder(((), (5,), ()), partial(ConvBlock, norm=None))
     kernel = np.random.default_rng(1).standard_normal((3, 3, 3, 5), np.float32)
     params = {"stage2": {"conv1": {"kernel": kernel, "bias": np.ones(5, np.float32)}}}
-    levels = jit(partial(encoder.apply, train=False))({"params": params}, image)
+    levels = jax.jit(partial(encoder.apply, train=False))({"params": params}, image)
     np.testing.assert_array_equal(levels[0].features, image)
     for level, below in ((levels[0], None), (levels[1], levels[2])):
         assert level.indices is not None

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from against_torch import check_levels, check_levels_and_gradients
-from once import jit
 
 from benchmarks.torch_encoders import paired
 from segjax import weights
@@ -48,8 +47,8 @@ def test_gradients_are_timms_and_levels_with_squeezing():
 def test_paths_are_dropped_in_training_alone():
     block = MobileBlock(Block("conv", 4, 4), drop_path=0.5)
     x = jnp.ones((16, 3, 3, 4))
-    evaluated, variables = jit(partial(block.init_with_output, train=False))(jax.random.key(0), x)
-    run = jit(partial(block.apply, train=True, mutable="batch_stats"))
+    evaluated, variables = jax.jit(partial(block.init_with_output, train=False))(jax.random.key(0), x)
+    run = jax.jit(partial(block.apply, train=True, mutable="batch_stats"))
     one, again, other = (run(variables, x, rngs={"dropout": jax.random.key(seed)})[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     left_out = np.all(np.asarray(one) == 1, axis=(1, 2, 3))
@@ -93,7 +92,7 @@ def test_a_level_may_be_the_stems_or_a_first_blocks():
         ]
         return [[level.features for level in levels] for levels in found]
 
-    found = jit(all_levels)(image)
+    found = jax.jit(all_levels)(image)
     usual, (stem, first), (_, expected), (only,) = found
     np.testing.assert_array_equal(first, expected)
     np.testing.assert_array_equal(stem, only)

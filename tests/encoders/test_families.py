@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from encoder_parts import check_fewer, check_parts, check_refusals
-from once import jit
 
 from benchmarks.torch_zoo import timm
 from segjax.encoders import BY_NAME, convnext, densenet, hrnet, regnet, swin_v2, vit
@@ -154,5 +153,5 @@ def test_gradients_are_finite_where_norms_are_zero(name):
         return sum(level.features.sum() for level in encoder.apply(params, image, train=False))  # type: ignore[union-attr]
 
     image = np.zeros((1, 8, 8, 5), np.float32)
-    gradients = jit(jax.grad(total))(zeros, image)
+    gradients = jax.jit(jax.grad(total))(zeros, image)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))

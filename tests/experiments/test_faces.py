@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from once import jit
 from PIL import Image
 
 from segjax.data import test_batches as batches_of
@@ -72,11 +71,11 @@ def test_an_experiment_on_faces_learns_and_scores(name: str, tmp_path: Path):
         outputs, _ = experiment.model.apply(given, batch["image"], train=True, mutable=["batch_stats"])
         return experiment.loss(outputs, task.targets(batch))
 
-    value, gradient = jit(jax.value_and_grad(loss))(variables["params"])
+    value, gradient = jax.jit(jax.value_and_grad(loss))(variables["params"])
     assert np.isfinite(value)
     assert all(np.isfinite(leaf).all() and np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
 
-    measure = jit(lambda batch: task.measure(experiment.model.apply(variables, batch["image"], train=False), batch))
+    measure = jax.jit(lambda batch: task.measure(experiment.model.apply(variables, batch["image"], train=False), batch))
     tests = batches_of(experiment.data.open("test"), size, max_boxes=room)
     scores = task.scores(jax.device_get(measure(one)) for one in tests)
     assert scores["ap50"] < 0.1

@@ -24,8 +24,6 @@ from segjax.tasks import Objects, Segmentation, SigmoidSegmentation
 from segjax.train import Recipe
 from segjax.train.experiment import parameter_count
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 COLOUR: dict[str, Any] = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
 FLIPS: dict[str, Any] = {"flip_horizontal": True, "flip_vertical": True}
 ISLANDS = Augment(**FLIPS, **COLOUR, quarter_turns=True)

@@ -13,7 +13,6 @@ import jax
 import jaxtyping
 import numpy as np
 import pytest
-from once import jit
 
 from segjax import decoders, encoders, models, upsampling, weights
 from segjax.errors import DataError
@@ -142,7 +141,7 @@ def test_8_bits_are_judged_by_what_the_score_loses(format: Format, tmp_path: Pat
     given = []
 
     def score(model: nn.Module, variables: Any) -> float:
-        given.append(np.asarray(jit(lambda x: jax.nn.softmax(model.apply(variables, x, train=False)))(images)))  # type: ignore[arg-type]
+        given.append(np.asarray(jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x, train=False)))(images)))  # type: ignore[arg-type]
         return 1 - float(np.abs(given[-1] - given[0]).mean())
 
     calibration = Calibration(IMAGES, score, "closeness")

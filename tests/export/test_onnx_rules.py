@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from jax import Array
-from once import jit
 
 from segjax import ops
 from segjax.export.program import Program
@@ -79,7 +78,7 @@ def test_steps_are_one_node(run: Callable[[Array], Array], nodes: dict[str, int]
     written = onnx.convert(Program(scaled, (4, 6), 3, "uint8"))
     (tmp_path / "model.onnx").write_bytes(written)
     found = onnx.outputs_of(str(tmp_path / "model.onnx"), IMAGES)["result"]
-    np.testing.assert_allclose(found, jit(scaled)(IMAGES)["result"], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found, jax.jit(scaled)(IMAGES)["result"], rtol=1e-5, atol=1e-5)
     kinds = Counter(node.op_type for node in load_from_string(written).graph.node)
     kinds["Sub"] -= 1  # of the image
     if nodes is not None:

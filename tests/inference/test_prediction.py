@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from once import jit
 
 from segjax import models
 from segjax.data.padding import padded
@@ -84,7 +83,7 @@ def pixels() -> Trained:
     return initialised(PixelClassifier())
 
 
-apply: Any = jit(lambda model, variables, images: model.apply(variables, images, train=False), static_argnums=0)
+apply: Any = jax.jit(lambda model, variables, images: model.apply(variables, images, train=False), static_argnums=0)
 
 
 def one_pass(model: nn.Module, variables: Any, image: np.ndarray) -> np.ndarray:

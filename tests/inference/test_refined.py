@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from once import jit
 from read_off import OBJECTS, Bright, Marked, bright, marked
 
 from segjax import decoders, encoders, layers, models
@@ -36,9 +35,9 @@ def test_a_trained_models_maps_are_averaged_with_its_own_variables():
     net = models.CenterNet(2, encoder, decoders.UNetDecoder(finest_stride=2), num_attributes=1, hidden=4)
     model = layers.Normalized(net, (0.5,) * 3, (0.25,) * 3)
     image = np.random.default_rng(0).integers(0, 255, (1, 16, 24, 3), np.uint8)
-    variables = jit(lambda: model.init(jax.random.key(0), image, train=False))()
-    one, other = (jit(lambda x: model.apply(variables, x, train=False))(x) for x in (image, image[:, :, ::-1]))
-    both: Any = jit(lambda x: refined(model, ("hflip",)).apply(variables, x, train=False))(image)
+    variables = jax.jit(lambda: model.init(jax.random.key(0), image, train=False))()
+    one, other = (jax.jit(lambda x: model.apply(variables, x, train=False))(x) for x in (image, image[:, :, ::-1]))
+    both: Any = jax.jit(lambda x: refined(model, ("hflip",)).apply(variables, x, train=False))(image)
 
     def probability(logits):
         return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))

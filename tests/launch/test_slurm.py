@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from once import FLAGS
 
 from segjax.cli import main
 from segjax.launch.slurm import Resources, submit
@@ -38,8 +37,7 @@ on_slurm = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
 @pytest.fixture
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs compile in half the time, and each program once."""
-    monkeypatch.setenv("XLA_FLAGS", FLAGS)
+    """Jobs compile each program once."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 

@@ -11,8 +11,6 @@ from segjax import decoders, models
 from segjax.encoders import ConvEncoder, RegNetY
 from segjax.layers import Frozen, Normalized, belongs_to, parts_of_encoder, with_frozen_encoder
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 IMAGE = jax.random.uniform(jax.random.key(1), (2, 8, 10, 3)) * 255
 
 

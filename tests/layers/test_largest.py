@@ -1,13 +1,10 @@
 """The largest value of every channel."""
 
-from functools import partial
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from once import OPTIONS
 
 from segjax.encoders import ConvEncoder
 from segjax.layers import largest
@@ -38,7 +35,7 @@ def test_a_gradient_is_finite_where_what_it_is_of_is_computed_twice():
     image = np.random.default_rng(0).random((8, 24, 24, 3), np.float32)
     variables = Deepest().init(jax.random.key(0), image)
 
-    @partial(jax.jit, compiler_options=OPTIONS)
+    @jax.jit
     @jax.grad
     def gradient(variables):
         return jnp.square(Deepest().apply(variables, image, mutable=["batch_stats"])[0]).sum()

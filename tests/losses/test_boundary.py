@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 from scipy.ndimage import distance_transform_edt
 
 from segjax import losses
@@ -28,7 +27,7 @@ def signed_distance(mask: np.ndarray, num_classes: int) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [(9, 13), (1, 1), (1, 7)])
 def test_distances_are_exact(size):
-    ours = jit(losses.signed_distance, static_argnums=1)
+    ours = jax.jit(losses.signed_distance, static_argnums=1)
 
     @settings(max_examples=10, deadline=None, derandomize=True)
     @given(st.integers(0, 2**32 - 1))
@@ -43,7 +42,7 @@ def test_distances_are_exact(size):
 
 def test_a_far_corner_is_measured_across_the_image():
     mask = jnp.zeros((1, 60, 80), jnp.uint8).at[0, 0, 0].set(1)
-    distance = jit(losses.signed_distance, static_argnums=1)(mask, 2)
+    distance = jax.jit(losses.signed_distance, static_argnums=1)(mask, 2)
     assert float(distance[0, -1, -1, 1]) == pytest.approx(np.hypot(59, 79))
     assert float(distance[0, -1, -1, 0]) == pytest.approx(1 - np.hypot(59, 79))
 
@@ -59,12 +58,12 @@ def test_it_is_the_mean_of_probability_times_distance():
     expected = moment[torch.tensor(mask != 255)].mean()
     expected.backward()
     assert tensor.grad is not None
-    value, gradient = jit(jax.value_and_grad(losses.boundary_loss))(logits, mask)
+    value, gradient = jax.jit(jax.value_and_grad(losses.boundary_loss))(logits, mask)
     np.testing.assert_allclose(value, expected.item(), rtol=1e-5)
     np.testing.assert_allclose(gradient, tensor.grad, rtol=1e-4, atol=1e-8)
 
     distances = jnp.asarray(signed_distance(mask, CLASSES))
-    ready = jit(losses.boundary_loss)(logits, mask, distances=distances)
+    ready = jax.jit(losses.boundary_loss)(logits, mask, distances=distances)
     np.testing.assert_allclose(ready, value, rtol=1e-6)
 
 

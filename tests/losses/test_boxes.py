@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 
 from segjax import losses
 
@@ -45,7 +44,7 @@ LOSSES = {
 }
 
 
-@jit
+@jax.jit
 def every_loss(boxes, truth, counted):
     return {name: jax.value_and_grad(loss, argnums=(0, 1))(boxes, truth, counted) for name, loss in LOSSES.items()}
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from once import jit
 
 from segjax import losses
 
@@ -45,7 +44,7 @@ def test_no_loss_is_forgotten():
     assert not here & ELSEWHERE
 
 
-@jit
+@jax.jit
 def every_loss(logits, mask):
     """Value and gradient of each, compiled together."""
     return {name: jax.value_and_grad(loss)(logits, mask) for name, loss in LOSSES.items()}
@@ -132,7 +131,7 @@ def test_ignored_pixels_and_padding_change_nothing():
 def test_a_model_of_one_class_and_an_image_of_one_pixel():
     logits, mask = jnp.full((1, 1, 1, 1), 7.0), np.zeros((1, 1, 1), np.uint8)
     unweighted = {name: loss for name, loss in LOSSES.items() if "weighted and" not in name}
-    scored = jit(lambda logits: {name: jax.value_and_grad(loss)(logits, mask) for name, loss in unweighted.items()})
+    scored = jax.jit(lambda logits: {name: jax.value_and_grad(loss)(logits, mask) for name, loss in unweighted.items()})
     for name, (value, gradient) in scored(logits).items():
         assert float(value) == pytest.approx(0, abs=1e-6), name
         assert np.all(np.asarray(gradient) == 0), name
@@ -145,7 +144,7 @@ def test_beyond_255_classes_65535_is_ignored_and_255_is_one():
     mask = np.array([[[8, 8, 65535, 254], [65535, 65535, 255, 7]]], np.uint16)
     signed = np.where(mask == 65535, -1, mask.astype(np.int32))
     ways = {name: LOSSES[name] for name in ("cross_entropy", "boundary_loss", "upsampled_cross_entropy")}
-    both = jit(lambda masks: {name: jax.lax.map(partial(loss, logits), masks) for name, loss in ways.items()})
+    both = jax.jit(lambda masks: {name: jax.lax.map(partial(loss, logits), masks) for name, loss in ways.items()})
     for name, (found, expected) in both(np.stack([mask, signed])).items():
         np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=name)
     without = jnp.where(jnp.asarray(mask) == 255, 65535, jnp.asarray(mask))

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 
 from segjax import losses
 
@@ -49,7 +48,7 @@ def reference(logits, mask, per_image: bool, classes: str):
 @pytest.mark.parametrize("per_image", [False, True])
 @pytest.mark.parametrize("classes", ["present", "all"])
 def test_it_is_the_lovasz_extension_of_the_jaccard_loss(per_image, classes):
-    loss = jit(jax.value_and_grad(partial(losses.lovasz_softmax, per_image=per_image, classes=classes)))
+    loss = jax.jit(jax.value_and_grad(partial(losses.lovasz_softmax, per_image=per_image, classes=classes)))
 
     @settings(max_examples=15, deadline=None, derandomize=True)
     @given(st.integers(0, 2**32 - 1))
@@ -70,7 +69,7 @@ def test_it_is_the_lovasz_extension_of_the_jaccard_loss(per_image, classes):
 
 
 def test_the_order_of_tied_errors_does_not_matter():
-    loss = jit(losses.lovasz_softmax)
+    loss = jax.jit(losses.lovasz_softmax)
     rng = np.random.default_rng(0)
     logits = jnp.asarray(rng.integers(0, 2, (1, 4, 6, CLASSES)), jnp.float32)
     mask = jnp.asarray(rng.integers(0, CLASSES, (1, 4, 6)))
@@ -86,4 +85,4 @@ def test_slopes_hold_where_a_difference_of_two_losses_would_cancel():
     logits = jnp.zeros((1, 1024, 1024, 2))
     mask = jnp.zeros((1, 1024, 1024), jnp.uint8).at[0, 512, 512].set(1)
     # All errors are 1/2, so each class scores half of its complete loss of 1.
-    assert float(jit(losses.lovasz_softmax)(logits, mask)) == pytest.approx(0.5, abs=1e-5)
+    assert float(jax.jit(losses.lovasz_softmax)(logits, mask)) == pytest.approx(0.5, abs=1e-5)

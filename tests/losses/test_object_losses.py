@@ -11,14 +11,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 
 from segjax import losses, ops
 
 quick = settings(max_examples=15, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
-heatmap_loss = jit(jax.value_and_grad(losses.heatmap_focal))
-attribute_loss = jit(jax.value_and_grad(losses.attribute_cross_entropy))
+heatmap_loss = jax.jit(jax.value_and_grad(losses.heatmap_focal))
+attribute_loss = jax.jit(jax.value_and_grad(losses.attribute_cross_entropy))
 
 
 def heatmap_focal_by_torch(logits, heatmap, counted):
@@ -62,7 +61,7 @@ def test_an_empty_image_is_not_divided():
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("alpha", [2.0, 0.5])
 def test_extreme_logits_have_finite_heatmap_losses(alpha, dtype):
-    slope = jit(jax.value_and_grad(partial(losses.heatmap_focal, alpha=alpha)))
+    slope = jax.jit(jax.value_and_grad(partial(losses.heatmap_focal, alpha=alpha)))
     boxes = np.array([[[4, 4, 12, 20], [30, 20, 5, 5]]], np.float32)
     heatmap = ops.center_targets(boxes, np.array([[0, 1]]), size=10, stride=4, num_classes=2).heatmap
     for height in (1e4, -1e4, 90.0, -90.0, 0.0):
@@ -120,7 +119,7 @@ def test_attributes_at_their_edges(dtype):
 def test_uncertainty_weights_are_those_of_the_paper_and_settle_at_twice_the_loss():
     values = {"mask": jnp.float32(0.7), "box": jnp.float32(12.0)}
     log_variances = {"box": jnp.float32(0.5), "mask": jnp.float32(-1.0)}
-    total = jit(losses.uncertainty_weighted_sum)(values, log_variances)
+    total = jax.jit(losses.uncertainty_weighted_sum)(values, log_variances)
     expected = 0.7 * math.exp(1) - 0.5 + 12 * math.exp(-0.5) + 0.25
     assert float(total) == pytest.approx(expected, rel=1e-6)
     settled = {task: jnp.log(2 * value) for task, value in values.items()}

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from once import jit
 
 from segjax import losses
 
@@ -15,13 +14,13 @@ def test_only_images_with_an_object_count():
     true, label = rng.random((3, 4)) * 8 + 1, np.array([1, -1, 3])
     counted = label >= 0
     of_class = -np.log(np.exp(logits[counted, label[counted]]) / np.exp(logits[counted]).sum(-1)).mean()
-    of_box = jit(losses.ciou_loss)(box[counted], true[counted])
-    loss = jit(losses.localization_loss, static_argnames="class_weight")
+    of_box = jax.jit(losses.ciou_loss)(box[counted], true[counted])
+    loss = jax.jit(losses.localization_loss, static_argnames="class_weight")
     found = loss(box, logits, true, label, class_weight=0.5)
     assert found == pytest.approx(float(of_box) + 0.5 * of_class, rel=1e-5)
     nothing = loss(box, logits, true, np.full(3, -1))
     assert nothing == 0
-    gradient = jit(jax.grad(losses.localization_loss))(box, logits, true, label)
+    gradient = jax.jit(jax.grad(losses.localization_loss))(box, logits, true, label)
     assert np.isfinite(gradient).all()
     assert not gradient[1].any()
     assert gradient[0].any()

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 
 from segjax import losses
 
@@ -46,7 +45,7 @@ def assert_equals_torch(loss, reference, logits: jax.Array, mask: jax.Array) -> 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_cross_entropy_is_that_of_torch(weights, smoothing):
-    loss = jit(jax.value_and_grad(partial(losses.cross_entropy, class_weights=weights, label_smoothing=smoothing)))
+    loss = jax.jit(jax.value_and_grad(partial(losses.cross_entropy, class_weights=weights, label_smoothing=smoothing)))
     reference = partial(
         F.cross_entropy,
         ignore_index=255,
@@ -64,7 +63,7 @@ def test_cross_entropy_is_that_of_torch(weights, smoothing):
 
 @pytest.mark.parametrize(("gamma", "weights"), [(2.0, None), (0.5, WEIGHTS)])
 def test_focal_is_its_definition(gamma, weights):
-    loss = jit(jax.value_and_grad(partial(losses.focal, gamma=gamma, class_weights=weights)))
+    loss = jax.jit(jax.value_and_grad(partial(losses.focal, gamma=gamma, class_weights=weights)))
 
     def reference(logits, mask):
         counted = mask != 255
@@ -86,14 +85,14 @@ def test_focal_is_its_definition(gamma, weights):
 
 def test_focal_without_focus_is_cross_entropy():
     logits, mask = example(3)
-    focal = jit(partial(losses.focal, gamma=0.0, class_weights=WEIGHTS))
-    cross_entropy = jit(partial(losses.cross_entropy, class_weights=WEIGHTS))
+    focal = jax.jit(partial(losses.focal, gamma=0.0, class_weights=WEIGHTS))
+    cross_entropy = jax.jit(partial(losses.cross_entropy, class_weights=WEIGHTS))
     np.testing.assert_allclose(focal(logits, mask), cross_entropy(logits, mask), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("threshold", "fraction"), [(0.7, 0.0), (0.0, 0.25), (0.2, 0.5), (0.9, 0.125)])
 def test_ohem_averages_over_the_hard_pixels(threshold, fraction):
-    loss = jit(
+    loss = jax.jit(
         jax.value_and_grad(
             partial(losses.ohem_cross_entropy, threshold=threshold, min_fraction=fraction, class_weights=WEIGHTS + 0.5)
         )
@@ -119,7 +118,7 @@ def test_ohem_keeps_all_that_tie_with_the_hardest():
     logits = jnp.zeros((1, 2, 4, 3)).at[0, 0, :, 1].set(-5)
     mask = jnp.ones((1, 2, 4), int)
     mined = partial(losses.ohem_cross_entropy, threshold=0.0, min_fraction=0.125)
-    value, gradient = jit(jax.value_and_grad(mined))(logits, mask)
+    value, gradient = jax.jit(jax.value_and_grad(mined))(logits, mask)
     np.testing.assert_allclose(value, np.log(2 + np.exp(-5)) + 5, rtol=1e-6)
     assert np.any(gradient != 0, -1).tolist() == [[[True] * 4, [False] * 4]]
 
@@ -127,7 +126,7 @@ def test_ohem_keeps_all_that_tie_with_the_hardest():
 @pytest.mark.parametrize("sums", [losses.cross_entropy_sums, losses.focal_sums])
 def test_sums_add_up_over_pieces(sums):
     logits, mask = example(11)
-    sums = jit(partial(sums, class_weights=WEIGHTS))
+    sums = jax.jit(partial(sums, class_weights=WEIGHTS))
     whole = sums(logits, mask)
     parts = [sums(logits[:, rows], mask[:, rows]) for rows in (slice(2), slice(2, 5))]
     np.testing.assert_allclose(whole, np.sum(parts, axis=0), rtol=1e-6)
@@ -135,7 +134,7 @@ def test_sums_add_up_over_pieces(sums):
 
 def test_a_label_without_a_logit_is_not_scored_in_silence():
     logits, mask = example(5)
-    assert np.isnan(jit(losses.cross_entropy)(logits, mask.at[0, 0, 0].set(CLASSES)))
+    assert np.isnan(jax.jit(losses.cross_entropy)(logits, mask.at[0, 0, 0].set(CLASSES)))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
@@ -144,7 +143,7 @@ def test_what_ignored_pixels_hold_changes_nothing(dtype):
     logits = logits.astype(dtype)
     bad = jnp.array([jnp.nan, jnp.inf, -jnp.inf], dtype)[jnp.arange(mask.size) % 3].reshape(*mask.shape, 1)
 
-    @jit
+    @jax.jit
     def with_derivatives(logits):
         found = {}
         for name in ("cross_entropy", "focal", "ohem_cross_entropy"):
@@ -166,7 +165,7 @@ def test_another_label_may_be_ignored():
     logits, mask = example(8)
     ignored, zero = mask == 255, mask == 0
 
-    @jit
+    @jax.jit
     def pairs(logits):
         usual = losses.cross_entropy(logits, mask)
         minus = losses.cross_entropy(logits, jnp.where(ignored, -1, mask), ignore=-1)

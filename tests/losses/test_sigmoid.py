@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from once import jit
 from smp import smp
 
 from segjax import losses
@@ -46,7 +45,7 @@ def theirs(mode: str) -> dict:
     }
 
 
-@jit
+@jax.jit
 def every_loss(logits, mask):
     return {name: jax.value_and_grad(loss)(logits, mask) for name, loss in OURS.items()}
 

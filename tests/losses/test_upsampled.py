@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from once import jit
 
 from segjax import losses
 from segjax.ops.resize import resize
@@ -34,7 +33,7 @@ def example(size: tuple[int, int], factors: tuple[int, int]) -> tuple[jax.Array,
 def test_pieces_give_what_the_whole_gives_in_torch(size, factors, rows):
     logits, mask = example(size, factors)
     loss = partial(losses.upsampled_cross_entropy, rows=rows, class_weights=WEIGHTS, label_smoothing=0.1)
-    value, gradient = jit(jax.value_and_grad(loss))(logits, mask)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(logits, mask)
 
     tensor = torch.tensor(np.asarray(logits), dtype=torch.float64).permute(0, 3, 1, 2).requires_grad_()
     full = F.interpolate(tensor, mask.shape[1:], mode="bilinear", align_corners=False)
@@ -50,8 +49,8 @@ def test_pieces_give_what_the_whole_gives_in_torch(size, factors, rows):
 def test_other_losses_that_are_sums_over_pixels_go_in_pieces_too():
     logits, mask = example((5, 4), (4, 4))
     sums = partial(losses.focal_sums, gamma=1.5)
-    total, weight = jit(partial(losses.upsampled_sums, sums, rows=2))(logits, mask)
-    expected = jit(lambda logits: losses.focal(resize(logits, mask.shape[1:]), mask, gamma=1.5))(logits)
+    total, weight = jax.jit(partial(losses.upsampled_sums, sums, rows=2))(logits, mask)
+    expected = jax.jit(lambda logits: losses.focal(resize(logits, mask.shape[1:]), mask, gamma=1.5))(logits)
     np.testing.assert_allclose(total / weight, expected, rtol=1e-5)
 
 

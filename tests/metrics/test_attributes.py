@@ -1,8 +1,8 @@
 """Attributes of objects: against loops in NumPy, in pieces, and under jit."""
 
+import jax
 import numpy as np
 import pytest
-from once import jit
 
 from segjax import losses, metrics
 
@@ -12,7 +12,7 @@ TRUE = RNG.choice([0, 0.25, 0.5, 1], SCORES.shape).astype(np.float32)  # with ma
 TRUE[RNG.random(TRUE.shape) < 0.1] = np.nan
 
 
-@jit
+@jax.jit
 def counted(scores, true):
     return metrics.attribute_confusion(scores, true), metrics.attribute_cross_entropy_counts(scores, true)
 
@@ -31,7 +31,7 @@ def test_the_likeliest_attributes_are_counted_by_the_true_ones():
 def test_cross_entropy_is_that_of_the_loss():
     known, entropy = np.asarray(counted(SCORES, TRUE)[1])
     assert known == (~np.isnan(TRUE)).sum()
-    loss = jit(losses.attribute_cross_entropy)(np.log(SCORES / (1 - SCORES)), TRUE)
+    loss = jax.jit(losses.attribute_cross_entropy)(np.log(SCORES / (1 - SCORES)), TRUE)
     assert entropy / known == pytest.approx(float(loss), rel=1e-5)
 
 

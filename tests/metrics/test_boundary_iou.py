@@ -1,11 +1,11 @@
 from functools import partial
 
 import cv2
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 
 from segjax import metrics
 
@@ -35,7 +35,7 @@ def example(seed: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(("size", "ratio"), [((41, 53), 0.02), ((60, 30), 0.05), ((1, 9), 0.02)])
 def test_counts_are_the_authors(size, ratio):
-    counted = jit(partial(metrics.boundary_iou_counts, dilation_ratio=ratio), static_argnums=2)
+    counted = jax.jit(partial(metrics.boundary_iou_counts, dilation_ratio=ratio), static_argnums=2)
 
     @settings(max_examples=15, deadline=None, derandomize=True)
     @given(st.integers(0, 2**32 - 1))

@@ -1,11 +1,11 @@
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 
 from segjax import metrics
 
@@ -24,7 +24,7 @@ def expected_counts(logits: np.ndarray, mask: np.ndarray, bins: int) -> np.ndarr
 
 @pytest.mark.parametrize(("classes", "bins"), [(4, 15), (2, 10)])
 def test_it_is_its_definition(classes, bins):
-    counted = jit(partial(metrics.calibration_counts, bins=bins))
+    counted = jax.jit(partial(metrics.calibration_counts, bins=bins))
 
     @settings(max_examples=15, deadline=None, derandomize=True)
     @given(st.integers(0, 2**32 - 1))
@@ -52,7 +52,7 @@ def test_a_sure_model_errs_as_often_as_it_is_wrong():
 
 def test_many_pixels_in_one_bin_are_summed_without_loss():
     logits = jnp.broadcast_to(jnp.array([2.0, 0.0, 0.0]), (1, 1024, 1024, 3))
-    counts = jit(metrics.calibration_counts)(logits, np.zeros((1, 1024, 1024), np.uint8))
+    counts = jax.jit(metrics.calibration_counts)(logits, np.zeros((1, 1024, 1024), np.uint8))
     pixels, confidence, right = np.asarray(counts, np.float64).sum(0)
     assert pixels == right == 1024**2
     assert confidence / pixels == pytest.approx(np.exp(2) / (np.exp(2) + 2), rel=1e-5)
@@ -71,7 +71,7 @@ def test_shapes_that_do_not_match_are_refused():
 
 def test_attributes_are_binned_by_their_scores_where_they_are_annotated():
     bins = 10
-    counts_of = jit(partial(metrics.attribute_calibration_counts, bins=bins))
+    counts_of = jax.jit(partial(metrics.attribute_calibration_counts, bins=bins))
 
     @settings(max_examples=10, deadline=None, derandomize=True)
     @given(st.integers(0, 2**32 - 1))

@@ -1,10 +1,10 @@
+import jax
 import numpy as np
 import pytest
-from once import jit
 
 from segjax import metrics
 
-score = jit(metrics.checkerboard_score, static_argnums=1)
+score = jax.jit(metrics.checkerboard_score, static_argnums=1)
 
 
 def dft(size: int) -> np.ndarray:

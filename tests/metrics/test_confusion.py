@@ -5,13 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score, recall_score
 
 from segjax import metrics
 
 CLASSES = 5
-counted = jit(metrics.confusion_matrix, static_argnums=2)
+counted = jax.jit(metrics.confusion_matrix, static_argnums=2)
 
 
 def example(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,17 +5,16 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from once import jit
 
 from segjax import metrics
 
 CLASSES = 3
 COUNTS = {
-    "confusion_matrix": jit(partial(metrics.confusion_matrix, num_classes=CLASSES)),
-    "boundary_iou_counts": jit(partial(metrics.boundary_iou_counts, num_classes=CLASSES)),
+    "confusion_matrix": jax.jit(partial(metrics.confusion_matrix, num_classes=CLASSES)),
+    "boundary_iou_counts": jax.jit(partial(metrics.boundary_iou_counts, num_classes=CLASSES)),
     "boundary_f1_counts": partial(metrics.boundary_f1_counts, num_classes=CLASSES),
     "hausdorff_95_counts": partial(metrics.hausdorff_95_counts, num_classes=CLASSES),
-    "calibration_counts": jit(
+    "calibration_counts": jax.jit(
         lambda prediction, mask: metrics.calibration_counts(5 * jax.nn.one_hot(prediction, CLASSES), mask)
     ),
 }

@@ -1,15 +1,15 @@
 """Scores of labels that may overlap, against scikit-learn's at every threshold."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from once import jit
 from sklearn import metrics as theirs
 
 from segjax import metrics
 from segjax.metrics.labels import BINS, probability_counts
 
-counted = jit(metrics.label_counts)
+counted = jax.jit(metrics.label_counts)
 
 
 def example(n: int = 3, k: int = 2) -> tuple[np.ndarray, np.ndarray]:

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 
 from segjax import metrics
 
 CLASSES = 3
-counted = jit(partial(metrics.localization_counts, num_classes=CLASSES))
+counted = jax.jit(partial(metrics.localization_counts, num_classes=CLASSES))
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:

@@ -5,7 +5,6 @@ import jax
 import numpy as np
 import pytest
 import torch
-from once import jit
 
 from benchmarks.torch_zoo import timm, torchvision
 from segjax import encoders, models, weights
@@ -43,7 +42,7 @@ def test_a_whole_file_of_torch_fits_and_gives_its_logits(name: str):
     image = np.random.default_rng(0).standard_normal((1, 64, 64, 3)).astype(np.float32)
     state = {key: value.numpy() for key, value in reference.state_dict().items()}
     like = jax.eval_shape(partial(ours.init, train=False), jax.random.key(0), image)
-    run = jit(partial(ours.apply, train=False))
+    run = jax.jit(partial(ours.apply, train=False))
     names = weights.named("mobilenet_v3_small.imagenet").names if name == "mobilenet_v3_small" else ()
     logits = run(convert.from_torch(state, like, names=names), image)
     with torch.no_grad():

@@ -12,7 +12,6 @@ import optax
 import pytest
 from flax import nnx
 from flax.nnx import bridge
-from once import jit
 
 from segjax import models
 from segjax.decoders import FCNDecoder, FullyConnected, UNetDecoder
@@ -136,12 +135,12 @@ def test_every_parameter_learns_and_one_batch_can_be_overfitted(family):
     model = FAMILIES[family]()
     optimizer = optax.adam(1e-2)
 
-    @jit
+    @jax.jit
     def start(key):
         variables = model.init({"params": key, "dropout": key}, IMAGE, train=False)
         return variables, optimizer.init(variables["params"])
 
-    @jit
+    @jax.jit
     def step(variables, state):
         def loss(params):
             logits, updated = model.apply({**variables, "params": params}, IMAGE, train=True, mutable=["batch_stats"])
@@ -166,7 +165,7 @@ def test_every_parameter_learns_and_one_batch_can_be_overfitted(family):
 def test_every_parameter_learns_under_any_upsampler(upsampler):
     model = FAMILIES["fcn"](upsample=BY_NAME[upsampler], convs=1)
 
-    @jit
+    @jax.jit
     def gradients(key):
         variables = model.init(key, IMAGE, train=False)
 
@@ -189,7 +188,7 @@ def test_jit_equals_eager_and_bfloat16_is_close(family):
         return rng.uniform(0.0, 1.0, leaf.shape).astype(np.float32) + (0.5 if leaf.ndim == 1 else -0.5)
 
     variables = jax.tree.map(draw, jax.eval_shape(partial(model.init, train=False), KEY, image))
-    jitted = jit(partial(model.apply, train=False))
+    jitted = jax.jit(partial(model.apply, train=False))
     logits = np.asarray(jitted(variables, image))
     assert logits.std() > 0
     np.testing.assert_array_equal(logits, jitted(variables, image))
@@ -197,7 +196,7 @@ def test_jit_equals_eager_and_bfloat16_is_close(family):
     np.testing.assert_allclose(eager, logits, rtol=1e-5, atol=1e-5 * np.abs(logits).max())
     plain = family.startswith("fcn_scores")  # without normalisation, as published
     block = partial(models.plain_block if plain else ConvBlock, dtype=jnp.bfloat16)
-    half = jit(partial(FAMILIES[family](block=block).apply, train=False))(variables, image)
+    half = jax.jit(partial(FAMILIES[family](block=block).apply, train=False))(variables, image)
     assert half.dtype == jnp.float32
     assert np.all(np.isfinite(half))
     # The median, because rounding moves a few maxima, and what is unpooled with them.
@@ -206,8 +205,8 @@ def test_jit_equals_eager_and_bfloat16_is_close(family):
 
 def test_dropout_needs_its_key_and_is_off_in_evaluation():
     model = FAMILIES["fcn_scores"](dropout=0.5)
-    variables = jit(partial(model.init, train=False))(KEY, IMAGE)
-    train = jit(lambda key: model.apply(variables, IMAGE, train=True, rngs={"dropout": key}))
+    variables = jax.jit(partial(model.init, train=False))(KEY, IMAGE)
+    train = jax.jit(lambda key: model.apply(variables, IMAGE, train=True, rngs={"dropout": key}))
     one, again, other = (train(jax.random.key(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert np.any(one != other)
@@ -218,12 +217,12 @@ def test_dropout_needs_its_key_and_is_off_in_evaluation():
 
 def test_fused_scores_start_at_zero():
     plain, fused = (scores(skips=skips, climb=True) for skips in (0, 2))
-    variables = jit(partial(fused.init, train=False))(KEY, IMAGE)
+    variables = jax.jit(partial(fused.init, train=False))(KEY, IMAGE)
     decoder = {k: v for k, v in variables["params"]["decoder"].items() if not k.startswith("score_pool")}
     params = variables["params"] | {"decoder": decoder}
     np.testing.assert_array_equal(
-        jit(partial(fused.apply, train=False))(variables, IMAGE),
-        jit(partial(plain.apply, train=False))({"params": params}, IMAGE),
+        jax.jit(partial(fused.apply, train=False))(variables, IMAGE),
+        jax.jit(partial(plain.apply, train=False))({"params": params}, IMAGE),
     )
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from once import jit
+from compiler import AS_USERS
 
 from segjax import losses, models
 from segjax.decoders import UNetDecoder
@@ -56,7 +56,7 @@ def test_the_main_part_is_what_a_flood_reaches():
     probability[2, 4:8, 4:9] = 0.6
     probability[3] = 0  # two objects of which the model is certain
     probability[3, :5, :5] = probability[3, 3:, 7:] = 1
-    found = np.asarray(jit(main_part)(probability))
+    found = np.asarray(jax.jit(main_part)(probability))
     for one, mask in zip(probability, found, strict=True):
         np.testing.assert_array_equal(mask, flood(one))
     assert found[0].all()
@@ -70,7 +70,7 @@ def test_the_main_part_is_what_a_flood_reaches():
 def test_images_of_any_size_get_a_box_inside_and_float32(head):
     model = localizer(head)
 
-    @jit
+    @jax.jit
     def run(image):
         found, variables = model.init_with_output(KEY, image, train=False)
         return found, variables, found.detections()
@@ -111,7 +111,7 @@ def test_extreme_points_lie_where_their_maps_peak(order):
     import flax.linen as nn
 
     with nn.intercept_methods(peaked):
-        ((box,), mask), _ = jit(partial(head.init_with_output, train=False))(KEY, levels)
+        ((box,), mask), _ = jax.jit(partial(head.init_with_output, train=False))(KEY, levels)
     assert mask is None
     np.testing.assert_allclose(box, [5, 3, 19 - 5, 13 - 3], rtol=1e-5)  # cells of two pixels
 
@@ -121,7 +121,7 @@ def test_every_parameter_learns(head):
     model = localizer(head)
     image = jax.random.normal(KEY, (2, 12, 12, 3))
     box, label = jnp.array([[2.0, 3, 5, 4], [1, 1, 8, 9]]), jnp.array([0, 1])
-    variables = jit(partial(model.init, train=False))(KEY, image)
+    variables = jax.jit(partial(model.init, train=False))(KEY, image)
 
     def loss(params):
         found, _ = model.apply({**variables, "params": params}, image, train=True, mutable=["batch_stats"])
@@ -129,9 +129,8 @@ def test_every_parameter_learns(head):
         mask = jnp.zeros((2, 12, 12), jnp.int32).at[:, 3:6, 3:6].set(1)
         return total if found.mask is None else total + losses.cross_entropy(found.mask, mask)
 
-    # `once.jit` computes the features twice and not to the same bit, so that none of them is their maximum.
-    options = {"xla_backend_optimization_level": 0}
-    gradients = jax.jit(jax.grad(loss), compiler_options=options)(variables["params"])
+    # As tests compile, the features are computed twice and not to the same bit, so that none of them is their maximum.
+    gradients = jax.jit(jax.grad(loss), compiler_options=AS_USERS)(variables["params"])
     for path, leaf in jax.tree.leaves_with_path(gradients):
         assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
         assert np.abs(leaf).max() > 0, jax.tree_util.keystr(path)
@@ -139,7 +138,7 @@ def test_every_parameter_learns(head):
 
 def test_multihead_has_the_outputs_of_both_and_weights_of_all():
     model = models.MultiHead(2, ConvEncoder(STAGES), mask=HEADS["mask"], box=HEADS["extreme_points"])
-    found, variables = jit(partial(model.init_with_output, train=False))(KEY, jnp.ones((2, 9, 10, 3)))
+    found, variables = jax.jit(partial(model.init_with_output, train=False))(KEY, jnp.ones((2, 9, 10, 3)))
     assert found.mask.shape == (2, 9, 10, 3)
     assert found.box.shape == (2, 4)
     assert {task: values.tolist() for task, values in found.log_variances.items()} == {

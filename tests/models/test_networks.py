@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from once import jit
 
 import segjax
 from segjax.weights.record import Record
@@ -127,5 +126,5 @@ def test_equals_torch(name, state, theirs, size, parameters, monkeypatch):
     with torch.no_grad():
         expected = theirs(image, {key: torch.from_numpy(value) for key, value in arrays.items()})
     expected = expected.permute(0, 2, 3, 1).numpy()
-    found = jit(partial(model.apply, train=False))(variables, image)
+    found = jax.jit(partial(model.apply, train=False))(variables, image)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from once import jit
 
 import segjax
 from benchmarks.torch_zoo import torchvision
@@ -81,7 +80,7 @@ def folder_of(folder: Path, **changes: Any) -> Path:
 def test_segformer_gives_the_logits_of_transformers(tmp_path: Path):
     model, variables, about = open_pretrained(folder_of(tmp_path))
     assert about.class_names == ("ground", "tree", "sky")
-    logits = np.asarray(jit(partial(model.apply, train=False))(variables, IMAGE))
+    logits = np.asarray(jax.jit(partial(model.apply, train=False))(variables, IMAGE))
     # Of transformers 5.24 in float64, its logits interpolated to the image.
     np.testing.assert_allclose([logits.mean(), logits.std()], [26.683680683, 13.576531932], rtol=1e-5)
     probes = {
@@ -138,7 +137,7 @@ def test_lraspp_gives_the_logits_of_torchvision():
     decoder = LRASPPDecoder()
     like = jax.eval_shape(partial(decoder.init, train=False), jax.random.key(0), levels)
     own = {name.removeprefix("decoder."): value for name, value in found.items() if name.startswith("decoder.")}
-    level = jit(partial(decoder.apply, train=False))(from_torch(own, like), levels)[0]
+    level = jax.jit(partial(decoder.apply, train=False))(from_torch(own, like), levels)[0]
     logits = np.asarray(level.features) @ found["head.weight"][:, :, 0, 0].T + found["head.bias"]
     both = {name: torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for name, x in (("low", low), ("high", high))}
     with torch.no_grad():

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from flax import traverse_util
-from once import jit
 from smp import randomise_statistics, smp
 
 import segjax
@@ -108,7 +107,7 @@ def test_logits_are_those_of_smp(written: Any, kind: str, encoder: str, size: tu
     x = torch.from_numpy(((image / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32))
     with torch.no_grad():
         expected = reference(x).numpy().transpose(0, 2, 3, 1)
-    found = jit(partial(model.apply, train=False))(variables, image)
+    found = jax.jit(partial(model.apply, train=False))(variables, image)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * abs(expected).max())
 
 

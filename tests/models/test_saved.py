@@ -11,7 +11,6 @@ import numpy as np
 import optax
 import pytest
 import torch
-from once import jit
 from smp import randomise_statistics, smp
 from strided import KINDS, Strided
 
@@ -264,7 +263,7 @@ def test_a_network_of_smp_trained_further_is_opened_again_by_smp(tmp_path: Path)
         moved = jax.tree.map(lambda value, slope: value - 0.5 * slope, trained, gradient)
         return {"params": {"model": inside | moved}, **new}
 
-    after, run = jit(step)(variables), jit(partial(model.apply, train=False))
+    after, run = jax.jit(step)(variables), jax.jit(partial(model.apply, train=False))
     segjax.save_pretrained(tmp_path / "segjax", model, after, ABOUT, layout="smp")
     again = smp.from_pretrained(str(tmp_path / "segjax")).eval()
     before, expected = run(variables, image), run(after, image)

@@ -5,7 +5,6 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from once import jit
 from sklearn.datasets import load_sample_image
 
 import segjax
@@ -26,7 +25,7 @@ def test_equals_litert():
     model, variables = segjax.from_pretrained("selfie")
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == RECORD.parameters
     image = load_sample_image("flower.jpg")[None, 100:356, 200:456]
-    logits = jit(partial(model.apply, train=False))(variables, image)
+    logits = jax.jit(partial(model.apply, train=False))(variables, image)
     reference = litert.Interpreter(model_path=str(path))
     reference.allocate_tensors()
     reference.set_tensor(reference.get_input_details()[0]["index"], image.astype(np.float32) / 255)

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from once import jit
 from torch.nn import functional as F
 
 from segjax.decoders import FCNDecoder, FullyConnected, UNetDecoder
@@ -149,7 +148,7 @@ def test_logits_and_gradients_are_torchs(name):
     variables = variables_for(model)
     weights = np.random.default_rng(2).standard_normal((*IMAGE.shape[:3], 3), np.float32)
 
-    @jit
+    @jax.jit
     def ours(params):
         def loss(params):
             logits = model.apply({**variables, "params": params}, IMAGE, train=False)

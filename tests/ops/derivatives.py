@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from once import jit
 
 
 def check_derivatives(op: Callable[..., Any], *arrays: Any, tolerance: float = 1e-6, step: float = 1e-6) -> None:
@@ -17,7 +16,7 @@ def check_derivatives(op: Callable[..., Any], *arrays: Any, tolerance: float = 1
     rng = np.random.default_rng(7)
     v, u = (tuple(rng.standard_normal(np.shape(array)) for array in arrays) for _ in range(2))
 
-    @jit
+    @jax.jit
     def derivatives(arrays: Any, v: Any, u: Any) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]:
         shapes = jax.eval_shape(op, *arrays)
         upstream = jax.tree.map(lambda y: jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape), shapes)

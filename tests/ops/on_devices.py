@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from once import FLAGS
-
 import segjax
 
 
 def found_on(devices: int, program: str) -> Any:
     """What a program beside this file prints as JSON where jax sees so many CPUs."""
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {FLAGS}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(Path(segjax.__file__).parents[1]),
     }

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from once import jit
+from compiler import AS_USERS
 from scipy import stats
 
 from segjax import ops
@@ -40,7 +40,7 @@ def test_a_map_moves_image_mask_and_boxes_as_the_hosts_does(dtype):
     expected = host_warp(record, to_source, size)
     image, mask, boxes = arrays(record)
     to_source = jnp.array(to_source, jnp.float32)
-    warp = jit(ops.warp, static_argnums=2, static_argnames=("method", "outside"))
+    warp = jax.jit(ops.warp, static_argnums=2, static_argnames=("method", "outside"))
     found = warp(image, to_source, size)
     assert found.dtype == dtype
     error = np.abs(np.asarray(found, np.float64) - expected["image"])
@@ -48,7 +48,7 @@ def test_a_map_moves_image_mask_and_boxes_as_the_hosts_does(dtype):
     assert error.mean() < 0.7
     labels = warp(mask[..., None], to_source, size, method="nearest", outside=255)[..., 0]
     assert np.mean(np.asarray(labels) != expected["mask"]) < 0.01
-    moved, stays = map(np.asarray, jit(ops.warp_boxes, static_argnums=2)(boxes, to_source, size))
+    moved, stays = map(np.asarray, jax.jit(ops.warp_boxes, static_argnums=2)(boxes, to_source, size))
     np.testing.assert_allclose(moved[stays], expected["boxes"], atol=1e-4)
     assert not moved[~stays].any()
 
@@ -57,7 +57,7 @@ def test_elevations_below_the_sea_are_moved_and_brightened_like_floats():
     depths = np.random.default_rng(1).integers(-3000, 3000, (37, 53, 1)).astype(np.int16)
     half_a_pixel = jnp.array([[1, 0, 0.5], [0, 1, 0.25]])
 
-    @jit
+    @jax.jit
     def changed(image):
         spoilt = ops.augment(KEYS[0], image, brightness=0.2, contrast=0.2, gamma=0.3, blur=2.0, noise=0.1).image
         return ops.warp(image, half_a_pixel, (37, 53)), spoilt
@@ -115,7 +115,7 @@ def test_whole_pixels_are_copied_to_the_last_bit_whichever_way_they_are_moved():
     """Crops, larger results, mirrors and quarter turns: by slices, by reading each pixel, and by the host."""
     image, mask, _ = arrays(RECORD)
 
-    @partial(jax.jit, static_argnums=1)  # optimised as for users: not a bit may change
+    @partial(jax.jit, static_argnums=1, compiler_options=AS_USERS)  # not a bit may change
     def both(key, size):
         drawn = _draw(key, image.shape, size, (1.0, 1.0), 0.0)
         to_source = _as_map(drawn, size)
@@ -162,7 +162,7 @@ def test_what_is_drawn_is_distributed_as_the_hosts(knobs):
     across, down = np.meshgrid(np.arange(24), np.arange(20))
     texture = RNG.integers(0, 40, (20, 24, 3))
     image = (np.stack([6 * across, 4 * down, 2 * across + 3 * down], axis=2) + texture).astype(np.uint8)
-    device = jit(jax.vmap(partial(ops.augment, **knobs), (0, None)))
+    device = jax.jit(jax.vmap(partial(ops.augment, **knobs), (0, None)))
     found = np.array([features(one) for one in np.asarray(device(KEYS, image).image)])
     augment, rng = Augment(**knobs), np.random.default_rng(1)
     expected = np.array([features(augment({"image": image}, rng)["image"]) for _ in range(MANY)])
@@ -173,7 +173,7 @@ def test_what_is_drawn_is_distributed_as_the_hosts(knobs):
 @pytest.mark.parametrize("knobs", [{"brightness": 0.3, "contrast": 0.4, "saturation": 0.5}, {"gamma": 0.6}])
 def test_bands_of_floating_point_in_units_of_their_own_are_changed_as_the_host_changes_them(knobs):
     image = RNG.normal((300, 0, 5), (8, 0.4, 50), (20, 24, 3)).astype(np.float32)
-    device = jit(jax.vmap(partial(ops.augment, **knobs), (0, None)))
+    device = jax.jit(jax.vmap(partial(ops.augment, **knobs), (0, None)))
     augment, rng = Augment(**knobs), np.random.default_rng(1)
     both = (
         np.asarray(device(KEYS, image).image),
@@ -182,7 +182,7 @@ def test_bands_of_floating_point_in_units_of_their_own_are_changed_as_the_host_c
     found, expected = (
         np.concatenate([some.mean(axis=(1, 2)), some.std(axis=(1, 2)), some.max(axis=(1, 2))], axis=1) for some in both
     )
-    varies = expected.std(axis=0) > 1e-5 * np.abs(expected).max(axis=0)
+    varies = expected.std(axis=0) > 1e-4 * np.abs(expected).max(axis=0)
     np.testing.assert_allclose(found[:, ~varies], expected[:, ~varies], rtol=1e-4)
     pairs = zip(found.T[varies], expected.T[varies], strict=True)
     likely = [float(np.asarray(stats.ks_2samp(a, b))[1]) for a, b in pairs]
@@ -192,8 +192,8 @@ def test_bands_of_floating_point_in_units_of_their_own_are_changed_as_the_host_c
 def test_one_knob_leaves_what_others_draw():
     image = jnp.array(RECORD["image"])
     flipped = partial(ops.augment, crop=(16, 16), flip_horizontal=True)
-    plain = jit(flipped)(KEYS[0], image).image
-    brighter = jit(partial(flipped, brightness=0.5))(KEYS[0], image).image
+    plain = jax.jit(flipped)(KEYS[0], image).image
+    brighter = jax.jit(partial(flipped, brightness=0.5))(KEYS[0], image).image
     ratio = np.asarray(brighter, float) / np.maximum(np.asarray(plain, float), 1)
     inside = (np.asarray(brighter) < 255) & (np.asarray(plain) > 40)
     assert ratio[inside].std() < 0.02
@@ -204,7 +204,7 @@ def test_bands_of_labels_and_wide_masks_move_and_end_in_what_is_ignored():
     wide = bands[..., 0].astype(jnp.uint16) * 300
     image = jnp.zeros((20, 20, 1), jnp.float32)
     for rotate in (0.0, 10.0):
-        augment = jit(partial(ops.augment, crop=(32, 32), rotate=rotate))
+        augment = jax.jit(partial(ops.augment, crop=(32, 32), rotate=rotate))
         found = augment(KEYS[1], image, bands)
         assert found.mask is not None
         assert found.mask.shape == (32, 32, 3)
@@ -223,7 +223,7 @@ def test_quarter_turns_of_what_is_not_square_are_refused():
 @pytest.mark.parametrize("knobs", [{"crop": (20, 20), "flip_horizontal": True, "quarter_turns": True}, EVERYTHING])
 def test_a_key_draws_the_same_where_jax_has_64_bits(knobs):
     image = jnp.asarray(np.random.default_rng(7).integers(0, 255, (32, 34, 3)), jnp.uint8)
-    changed = jit(lambda image: ops.augment(KEYS[0], image, **knobs).image)
+    changed = jax.jit(lambda image: ops.augment(KEYS[0], image, **knobs).image)
     expected = np.asarray(changed(image))
     with jax.enable_x64(True):
         np.testing.assert_array_equal(changed(image), expected)

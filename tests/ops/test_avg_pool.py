@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from once import jit
 from torch.nn import functional
 
 from segjax import ops
@@ -32,7 +31,7 @@ CASES = [
 ]
 
 
-@functools.partial(jit, static_argnums=(2, 3, 4, 5, 6))
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
 def pooled(x, gradient, window, strides, padding, ceil_mode, count_include_pad):
     options = {"strides": strides, "padding": padding, "ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
     y, pullback = jax.vjp(lambda x: ops.avg_pool(x, window, **options), x)

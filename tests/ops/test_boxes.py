@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 
 from segjax import ops
 from segjax.ops import boxes
@@ -46,12 +45,12 @@ def overlaps_by_hand(a, b) -> dict[str, float]:
     }
 
 
-@jit
+@jax.jit
 def every_matrix(a, b):
     return {name: boxes.pairwise(a, b, overlap) for name, overlap in OVERLAPS.items()}
 
 
-@jit
+@jax.jit
 def every_pair(a, b):
     """Value and gradients of each, of one box with one box."""
     return {name: jax.value_and_grad(overlap, argnums=(0, 1))(a, b) for name, overlap in OVERLAPS.items()}
@@ -155,7 +154,7 @@ def test_clipped_boxes_are_what_lies_inside():
         (40, 50, 5, 5): (30, 20, 0, 0),
         (5, 5, -2, 3): (5, 5, 0, 3),
     }
-    clipped = jit(partial(boxes.clip, size=(20, 30)))(np.array(list(cases), np.float32))
+    clipped = jax.jit(partial(boxes.clip, size=(20, 30)))(np.array(list(cases), np.float32))
     np.testing.assert_array_equal(clipped, np.array(list(cases.values()), np.float32))
     sizes = np.array([[20, 30], [6, 5]])
     each = jax.vmap(lambda box, size: boxes.clip(box, (size[0], size[1])))(np.array([[-1.0, 1, 9, 9]] * 2), sizes)
@@ -181,7 +180,7 @@ def nms_by_hand(candidates, scores, labels, threshold, max_boxes) -> list[int]:
 
 @pytest.mark.parametrize(("max_boxes", "per_class"), [(4, False), (40, True)])
 def test_nms_keeps_what_the_greedy_loop_keeps(max_boxes, per_class):
-    suppress = jit(partial(boxes.nms, max_boxes=max_boxes))
+    suppress = jax.jit(partial(boxes.nms, max_boxes=max_boxes))
 
     @settings(max_examples=25, deadline=None, derandomize=True)
     @given(st.integers(0, 2**32 - 1))
@@ -209,7 +208,7 @@ def test_nms_at_its_edges():
     assert boxes.nms(row, scores, max_boxes=5, threshold=0.49).tolist() == [1, 3, -1, -1, -1]
     assert boxes.nms(row[2:], np.ones(2, np.float32), max_boxes=2).tolist() == [0, 1]
     assert boxes.nms(row[:0], scores[:0], max_boxes=2).tolist() == [-1, -1]
-    gradient = jit(jax.grad(lambda row: row[boxes.nms(row, scores, max_boxes=1)].sum()))(row)
+    gradient = jax.jit(jax.grad(lambda row: row[boxes.nms(row, scores, max_boxes=1)].sum()))(row)
     np.testing.assert_array_equal(gradient, np.outer([0, 1, 0, 0], [1, 1, 1, 1]))
 
 
@@ -233,7 +232,7 @@ def soft_nms_by_hand(candidates, scores, labels, method, most) -> list[tuple[int
 @pytest.mark.parametrize("method", ["gaussian", "linear"])
 @pytest.mark.parametrize(("max_boxes", "per_class"), [(5, False), (24, True)])
 def test_soft_nms_takes_what_the_papers_loop_takes(method, max_boxes, per_class):
-    lower = jit(partial(boxes.soft_nms, max_boxes=max_boxes, method=method))
+    lower = jax.jit(partial(boxes.soft_nms, max_boxes=max_boxes, method=method))
 
     @settings(max_examples=20, deadline=None, derandomize=True)
     @given(st.integers(0, 2**32 - 1))
@@ -290,7 +289,7 @@ def test_letterbox_fits_and_its_boxes_come_back(before, after, inner, corner):
     assert geometry == (before, inner, corner, after)
     rng = np.random.default_rng(0)
     inside = random_boxes(rng, 9)
-    there = jit(geometry.boxes)(inside)
+    there = jax.jit(geometry.boxes)(inside)
     np.testing.assert_allclose(geometry.boxes_back(there), inside, rtol=1e-5, atol=1e-4 * max(before) / max(after))
     whole = geometry.boxes(np.array([0, 0, before[1], before[0]]))
     np.testing.assert_allclose(whole, [corner[1], corner[0], inner[1], inner[0]], rtol=1e-6)
@@ -302,7 +301,7 @@ def test_a_letterboxed_image_lies_where_its_boxes_say():
     geometry = boxes.letterbox((12, 20), (40, 40))
     mask = np.zeros((1, 12, 20, 1), np.int32)
     mask[0, 3:9, 5:15] = 1
-    moved = jit(partial(geometry.image, method="nearest", fill=255))(mask)
+    moved = jax.jit(partial(geometry.image, method="nearest", fill=255))(mask)
     assert np.all(np.asarray(moved)[0, :8] == 255)
     assert np.all(np.asarray(moved)[0, 32:] == 255)
     np.testing.assert_array_equal(boxes.from_mask(moved[0, ..., 0] == 1), geometry.boxes(np.array([5, 3, 10, 6])))
@@ -330,8 +329,8 @@ def test_the_box_of_a_mask_hard_and_soft():
     masks[2, 6, 8] = True
     expected = [box_of_mask_by_hand(mask) for mask in masks]
     assert expected[:3] == [[0, 0, 0, 0], [0, 0, 9, 7], [8, 6, 1, 1]]
-    np.testing.assert_array_equal(jit(boxes.from_mask)(masks), expected)
-    np.testing.assert_allclose(jit(boxes.from_probabilities)(masks.astype(np.float32)), expected, atol=1e-5)
+    np.testing.assert_array_equal(jax.jit(boxes.from_mask)(masks), expected)
+    np.testing.assert_allclose(jax.jit(boxes.from_probabilities)(masks.astype(np.float32)), expected, atol=1e-5)
     np.testing.assert_allclose(boxes.from_probabilities(jnp.asarray(masks[None], jnp.bfloat16))[0], expected, atol=1e-5)
 
 
@@ -347,7 +346,8 @@ def test_the_soft_box_is_the_expected_one_and_so_is_its_gradient():
     p = np.array([0.0, 0.3, 0.9, 0.4])
     row = jnp.array(p[None], jnp.float32)
     x, w = expected_box_by_hand(p)
-    box, gradients = jit(lambda row: (boxes.from_probabilities(row), jax.jacobian(boxes.from_probabilities)(row)))(row)
+    expected = boxes.from_probabilities
+    box, gradients = jax.jit(lambda row: (expected(row), jax.jacobian(expected)(row)))(row)
     np.testing.assert_allclose(box, [x, 0, w, 0.9], rtol=1e-5)
     # The expected width is linear in the probability of each pixel.
     slope = [expected_box_by_hand(np.where(i, 1, p))[1] - expected_box_by_hand(np.where(i, 0, p))[1] for i in np.eye(4)]
@@ -355,7 +355,7 @@ def test_the_soft_box_is_the_expected_one_and_so_is_its_gradient():
 
 
 def test_the_soft_box_has_finite_gradients_at_its_edges():
-    slopes = jit(jax.vmap(jax.jacobian(boxes.from_probabilities)))
+    slopes = jax.jit(jax.vmap(jax.jacobian(boxes.from_probabilities)))
     one = np.random.default_rng(0).random((6, 8)) < 0.1
     p = np.stack([np.zeros((6, 8)), np.ones((6, 8)), np.full((6, 8), 1e-9), np.full((6, 8), 1 - 1e-7), one])
     gradients = np.asarray(slopes(p.astype(np.float32)))

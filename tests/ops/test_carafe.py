@@ -8,7 +8,6 @@ from derivatives import check_derivatives
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax.typing import DTypeLike
-from once import jit
 
 from segjax.ops import carafe, resize
 
@@ -51,7 +50,7 @@ def by_loops(x, kernels, gradient, groups):
 def assert_equals_loops(h, w, factor, size, groups):
     x, kernels, gradient = arrays(h, w, factor, size, groups)
 
-    @jit
+    @jax.jit
     def run(x, kernels, gradient):
         y, pull = jax.vjp(partial(carafe, groups=groups), x, kernels)
         return y, *pull(gradient)
@@ -99,8 +98,8 @@ def test_narrow_floats_are_summed_in_float32():
 
 def test_under_vmap():
     x, kernels, _ = arrays(3, 4, 2, 3, 2)
-    one = jit(partial(carafe, groups=2))
-    y = jit(jax.vmap(partial(carafe, groups=2)))(x[:, None], kernels[:, None])
+    one = jax.jit(partial(carafe, groups=2))
+    y = jax.jit(jax.vmap(partial(carafe, groups=2)))(x[:, None], kernels[:, None])
     np.testing.assert_allclose(y[:, 0], one(x, kernels), rtol=0, atol=1e-6)
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from derivatives import check_derivatives
 from jax import lax
-from once import jit
 
 from segjax.ops import conv
 
@@ -30,7 +29,7 @@ def assert_equals_torch(x, kernel, padding, stride=1, dilation=1, groups=1):
     gradient = np.random.default_rng(1).standard_normal(back(y).shape).astype(np.float32)
     dx, dkernel = torch.autograd.grad(y, (tx, weight), image(gradient))
 
-    @jit
+    @jax.jit
     def run(x, kernel, gradient):
         steps = {"stride": stride, "dilation": dilation, "groups": groups}
         y, pull = jax.vjp(lambda x, kernel: conv(x, kernel, padding, **steps), x, kernel)

@@ -11,7 +11,6 @@ from derivatives import check_derivatives
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from jax import lax
-from once import jit
 
 from segjax.ops import conv_transpose
 
@@ -99,7 +98,7 @@ def forward_and_back(geometry, x, kernel, gradient):
 
 def with_gradients(geometry, x, kernel, gradient):
     """The same, in one program."""
-    return jit(partial(forward_and_back, geometry))(x, kernel, gradient)
+    return jax.jit(partial(forward_and_back, geometry))(x, kernel, gradient)
 
 
 def torch_reference(geometry, x, kernel, gradient):
@@ -196,7 +195,7 @@ def test_dilated_it_equals_torch(geometry):
 @pytest.mark.parametrize("geometry", [CLASSIC[0], CLASSIC[1]])
 def test_vmap_is_a_loop(geometry):
     x, kernel, gradient = (np.stack([a, a[::-1], -a]) for a in geometry.arrays())
-    mapped = jit(jax.vmap(partial(forward_and_back, geometry)))(x, kernel, gradient)
+    mapped = jax.jit(jax.vmap(partial(forward_and_back, geometry)))(x, kernel, gradient)
     looped = [with_gradients(geometry, *arrays) for arrays in zip(x, kernel, gradient, strict=True)]
     assert_close(mapped, [np.stack(parts) for parts in zip(*looped, strict=True)], (1e-6, 1e-6, 1e-6))
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from derivatives import check_derivatives
-from once import jit
 
 from segjax.ops import conv
 
@@ -48,7 +47,7 @@ def test_equals_torch(size: Any, taps: int, stride: int, dilation: int, padding:
     padded = torch.nn.functional.pad(image, (left, right, top, bottom))
     expected = torch.nn.functional.conv2d(padded, weight, None, stride, 0, dilation, CHANNELS)
 
-    @jit
+    @jax.jit
     def run(x: Any, kernel: Any, gradient: Any) -> Any:
         steps = {"stride": stride, "dilation": dilation, "groups": CHANNELS}
         y, pull = jax.vjp(lambda x, kernel: conv(x, kernel, padding, **steps), x, kernel)
@@ -90,6 +89,6 @@ def test_sixteen_bits_are_summed_in_thirty_two():
 @pytest.mark.parametrize(("platform", "taps", "convolved"), [("cpu", 7, False), ("cuda", 7, True), ("cpu", 9, True)])
 def test_only_small_kernels_on_a_cpu_are_shifted(platform: str, taps: int, convolved: bool):
     x, kernel = arrays((1, 9, 9), taps)
-    run = jit(lambda x, kernel: conv(x, kernel, "SAME", groups=CHANNELS))
+    run = jax.jit(lambda x, kernel: conv(x, kernel, "SAME", groups=CHANNELS))
     text = run.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
     assert ("stablehlo.convolution" in text) == convolved

@@ -11,7 +11,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 from jax.typing import DTypeLike
-from once import jit
 
 from segjax.ops import dysample, resize
 from segjax.ops.dysample import _by_gathers, _by_windows, _on_tpus
@@ -93,7 +92,7 @@ def test_on_tpus_near_points_are_read_by_windows(h, w, factor, groups):
 
 
 def with_gradients(form, factor, groups):
-    @jit
+    @jax.jit
     def run(x, offsets, gradient):
         y, pull = jax.vjp(partial(form, factor=factor, groups=groups), x, offsets)
         return y, *pull(gradient)
@@ -160,7 +159,7 @@ def test_only_programs_for_tpus_have_windows():
 @pytest.mark.parametrize("factor", [1, 2, 3])
 def test_zero_offsets_are_bilinear_resizing(factor):
     x, offsets, _ = map(jnp.asarray, arrays(5, 7, factor, 4))
-    y = jit(partial(dysample, factor=factor))(x, 0 * offsets)
+    y = jax.jit(partial(dysample, factor=factor))(x, 0 * offsets)
     np.testing.assert_allclose(y, resize(x, (5 * factor, 7 * factor)), rtol=0, atol=2e-6)
 
 
@@ -194,8 +193,8 @@ def test_narrow_floats_are_summed_in_float32(op):
 @pytest.mark.parametrize("op", [dysample, partial(_on_tpus, factor=2, groups=4)])
 def test_under_vmap(op):
     x, offsets, _ = arrays(3, 4, 2, 4)
-    y = jit(jax.vmap(op))(x[:, None], offsets[:, None])
-    np.testing.assert_allclose(y[:, 0], jit(dysample)(x, offsets), rtol=0, atol=1e-6)
+    y = jax.jit(jax.vmap(op))(x[:, None], offsets[:, None])
+    np.testing.assert_allclose(y[:, 0], jax.jit(dysample)(x, offsets), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

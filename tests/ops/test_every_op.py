@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from jax import Array, export
 from jax.experimental.jet import jet
-from once import jit
 from op_cases import Case, cases, noise
 
 from segjax import ops
@@ -56,7 +55,7 @@ def test_all_modes_of_differentiation_agree(name: str) -> None:
     run = jax.jit(partial(first, CASES[name]))
     number = partial(curved, run)
 
-    @jit
+    @jax.jit
     def in_every_mode(arrays, direction):
         output, forward = jax.jvp(run, arrays, direction)
         step = 1e-6
@@ -161,7 +160,7 @@ def test_an_exported_program_takes_batches_of_any_size(name: str) -> None:
     both = jax.jit(jax.value_and_grad(number, tuple(range(len(case.arrays)))))
     program = export.export(both)(*shapes)
     arrays = [np.asarray(x)[:3] if i < batch else x for i, x in enumerate(case.arrays)]
-    found, expected = jit(lambda *arrays: (program.call(*arrays), both(*arrays)))(*arrays)
+    found, expected = jax.jit(lambda *arrays: (program.call(*arrays), both(*arrays)))(*arrays)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(float(abs(b).max()), 1e-6))
 

@@ -10,7 +10,6 @@ from derivatives import check_derivatives
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax.typing import DTypeLike
-from once import jit
 
 from segjax.ops import grid_sample
 from segjax.ops.grid_sample import _add_by_scatter, _add_by_sorting
@@ -35,7 +34,7 @@ def sampled(x, grid, method, padding_mode, align_corners=False):
 
 
 def with_gradients(x, grid, gradient, variants):
-    @jit
+    @jax.jit
     def run(x, grid, gradient):
         results = []
         for variant in variants:
@@ -134,7 +133,7 @@ def test_gradients_of_first_and_second_order_by_finite_differences():
 def test_rows_that_name_one_place_add_up(add):
     rng = np.random.default_rng(0)
     table, rows = noise(13, 3), noise(200, 3)
-    add = jit(add)
+    add = jax.jit(add)
     for most in (1, 9, 13):  # one place for all, some without any, all
         index = rng.integers(0, most, 200).astype(np.int32)
         reference = table.astype(np.float64)
@@ -165,8 +164,8 @@ def test_mixed_and_narrow_dtypes():
 
 def test_under_vmap():
     x, grid = noise(3, 2, 5, 4, 2), noise(3, 2, 4, 6, 2)
-    one = jit(grid_sample)
-    y = jit(jax.vmap(grid_sample))(x, grid)
+    one = jax.jit(grid_sample)
+    y = jax.jit(jax.vmap(grid_sample))(x, grid)
     np.testing.assert_allclose(y, np.stack([one(*each) for each in zip(x, grid, strict=True)]), rtol=0, atol=1e-6)
 
 

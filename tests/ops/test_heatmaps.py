@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 
 from segjax import ops
 
 SIZE, STRIDE, CLASSES = (9, 13), 4.0, 3
 
 
-make_targets = jit(partial(ops.center_targets, size=SIZE, stride=STRIDE, num_classes=CLASSES))
+make_targets = jax.jit(partial(ops.center_targets, size=SIZE, stride=STRIDE, num_classes=CLASSES))
 
 
 def targets_of(boxes, labels, crowd) -> ops.CenterTargets:

@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from once import jit
 
 from segjax.ops import kernel_gradient
 from segjax.ops.geometry import ConvGeometry
@@ -48,7 +47,7 @@ def test_is_the_sum_over_pixels(size, taps, pads, strides, dilations):
         forms.append(kernel_gradient.by_shifts)
     with jax.enable_x64(True):
         for form in forms:
-            found = jit(lambda x, upstream, form=form: form(x, upstream, geometry))(
+            found = jax.jit(lambda x, upstream, form=form: form(x, upstream, geometry))(
                 jnp.asarray(x), jnp.asarray(upstream)
             )
             np.testing.assert_allclose(found, by_hand(x, upstream, geometry), rtol=0, atol=1e-12)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import jit
 
 from segjax import ops
 
@@ -30,7 +29,7 @@ def peaks_by_hand(logits: np.ndarray, most: int) -> list[tuple[float, int, int, 
     ("shape", "most"), [((2, 9, 7, 3), 10), ((1, 5, 6, 1), 40), ((2, 1, 1, 2), 5), ((1, 1, 8, 2), 3)]
 )
 def test_peaks_are_those_of_the_loop(shape, most):
-    find = jit(partial(ops.find_peaks, max_boxes=most))
+    find = jax.jit(partial(ops.find_peaks, max_boxes=most))
 
     @settings(max_examples=10, deadline=None, derandomize=True)
     @given(st.integers(0, 2**32 - 1))
@@ -51,7 +50,7 @@ def test_peaks_are_those_of_the_loop(shape, most):
 
 def test_logits_in_bfloat16_and_without_number():
     logits = jnp.full((1, 4, 5, 2), -3, jnp.bfloat16).at[0, 2, 3, 1].set(2).at[0, 1, 2, 1].set(jnp.nan)
-    peaks = jit(partial(ops.find_peaks, max_boxes=2))(logits)
+    peaks = jax.jit(partial(ops.find_peaks, max_boxes=2))(logits)
     assert peaks.scores.dtype == jnp.float32
     assert (peaks.labels[0, 0], peaks.rows[0, 0], peaks.columns[0, 0]) == (1, 2, 3)
     assert float(peaks.scores[0, 0]) == pytest.approx(1 / (1 + np.exp(-2)), rel=1e-6)
@@ -75,7 +74,7 @@ def test_boxes_and_values_are_read_where_the_peaks_are():
     def read(size, offset):
         return ops.boxes_at_peaks(peaks, size, offset, stride=8), ops.values_at_peaks(peaks, offset)
 
-    boxes, values = jit(read)(size, offset)
+    boxes, values = jax.jit(read)(size, offset)
     for i, j in ((0, 0), (0, 1), (1, 0)):
         row, column = int(peaks.rows[i, j]), int(peaks.columns[i, j])
         w, h = np.maximum(size[i, row, column], 0)
@@ -87,7 +86,7 @@ def test_boxes_and_values_are_read_where_the_peaks_are():
     assert jax.eval_shape(read, narrow, narrow)[0].dtype == jnp.float32
 
 
-@jit
+@jax.jit
 def soft_argmax_and_slope(logits):
     """The positions, and the gradient of every x."""
     at, pull = jax.vjp(ops.soft_argmax, logits)

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from once import jit
 
 from segjax.layers.dense import Dense
 from segjax.ops import conv
@@ -33,7 +32,7 @@ def test_equals_torch(channels: int, features: int, stride: Any, dtype: Any):
         return y, *pull(upstream)
 
     values = [expected.detach().permute(0, 2, 3, 1), dx.permute(0, 2, 3, 1), dkernel.permute(2, 3, 1, 0)]
-    for found, value in zip(jit(run)(x, kernel, upstream), values, strict=True):
+    for found, value in zip(jax.jit(run)(x, kernel, upstream), values, strict=True):
         assert found.dtype == dtype
         wanted = value.numpy()
         error = 1e-6 if dtype == np.float32 else 1e-2
@@ -61,7 +60,7 @@ def test_a_linear_layer_is_flaxs(shape: Any, dtype: Any):
     def both(make: Any) -> Any:
         layer = make(6, dtype=dtype)
         variables = layer.init(jax.random.key(0), x)
-        y, pull = jit(lambda variables, x: jax.vjp(layer.apply, variables, x))(variables, x)
+        y, pull = jax.jit(lambda variables, x: jax.vjp(layer.apply, variables, x))(variables, x)
         return y, *jax.tree.leaves(pull(upstream))
 
     for found, expected in zip(both(Dense), both(nn.Dense), strict=True):

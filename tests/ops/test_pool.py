@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from derivatives import check_derivatives
-from once import jit
 from torch.nn import functional
 
 from segjax import ops
@@ -237,8 +236,8 @@ def test_second_derivatives_agree_in_every_mode():
         return jnp.sum(jnp.sin(ops.max_unpool(y**2, indices)) * x)
 
     direction = normal(1, x.shape)
-    reverse = jit(jax.grad(lambda x: jnp.vdot(jax.grad(loss)(x), direction)))(x)
-    forward = jit(lambda x: jax.jvp(jax.grad(loss), (x,), (direction,))[1])(x)
+    reverse = jax.jit(jax.grad(lambda x: jnp.vdot(jax.grad(loss)(x), direction)))(x)
+    forward = jax.jit(lambda x: jax.jvp(jax.grad(loss), (x,), (direction,))[1])(x)
     np.testing.assert_allclose(forward, reverse, rtol=1e-4, atol=1e-5)
     assert np.abs(reverse).max() > 1
 
@@ -250,7 +249,7 @@ def test_vmap_and_scan_equal_a_loop():
         values, indices = ops.max_pool_with_argmax(x, 3, strides=2, ceil_mode=True)
         return values, indices, ops.max_unpool(values * 2, indices)
 
-    mapped = jit(jax.vmap(there_and_back))(x)
+    mapped = jax.jit(jax.vmap(there_and_back))(x)
     _, scanned = jax.lax.scan(lambda _, x: (None, there_and_back(x)), None, x)
     for i in range(3):
         expected_values, expected_indices, expected_plane = there_and_back(x[i])
@@ -264,7 +263,7 @@ def test_vmap_and_scan_equal_a_loop():
     def loss(x, weight):
         return jnp.sum(there_and_back(x)[2] * weight)
 
-    gradient = jit(jax.vmap(jax.grad(loss)))(x, weight)
+    gradient = jax.jit(jax.vmap(jax.grad(loss)))(x, weight)
     np.testing.assert_allclose(gradient[2], jax.grad(loss)(x[2], weight[2]), rtol=1e-6)
 
 
@@ -397,7 +396,7 @@ def test_an_unpooling_far_below_does_not_keep_the_pooled_input():
 def test_packing_is_exact(shape):
     x = normal(0, shape)
     values, indices = pooled(x, 2, ceil_mode=True)
-    packed = jit(lambda indices: indices.pack())(indices)
+    packed = jax.jit(lambda indices: indices.pack())(indices)
     n, oh, ow, c = values.shape
     assert packed.offsets.shape == (n, oh, math.ceil(ow / 4), c)
     assert packed.offsets.dtype == jnp.uint8

@@ -9,7 +9,6 @@ from derivatives import check_derivatives
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax.typing import DTypeLike
-from once import jit
 
 from segjax.ops import resize
 from segjax.ops.taps import ResizeMethod, taps_of
@@ -41,7 +40,7 @@ SIZES = st.tuples(st.integers(1, 33), st.integers(1, 33))
 def assert_equals_torch(old, new):
     x, gradient = noise(2, *old, 3), noise(2, *new, 3)
 
-    @jit
+    @jax.jit
     def run(x, gradient):
         results = []
         for method, align_corners in METHODS:

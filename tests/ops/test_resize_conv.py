@@ -8,7 +8,6 @@ import torch
 from derivatives import check_derivatives
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from once import jit
 
 from segjax.ops import resize_conv
 from segjax.ops.resize_conv import conv_of_nearest
@@ -28,7 +27,7 @@ def with_gradients(case, factor):
 
 
 def run(case, factor):
-    return jit(partial(with_gradients, factor=factor))(case)
+    return jax.jit(partial(with_gradients, factor=factor))(case)
 
 
 def two_steps(case, factor):
@@ -112,8 +111,8 @@ def test_a_convolution_of_what_nearest_gives_is_torchs(size, taps):
         y, pull = jax.vjp(conv_of_nearest, x, kernel)
         return y, *pull(gradient)
 
-    assert_close(jit(both)(x, kernel, gradient), two_steps((x, kernel, gradient), 2), 1e-5)
-    mapped = jit(jax.vmap(conv_of_nearest))(x[:, None], np.stack([kernel] * 2))[:, 0]
+    assert_close(jax.jit(both)(x, kernel, gradient), two_steps((x, kernel, gradient), 2), 1e-5)
+    mapped = jax.jit(jax.vmap(conv_of_nearest))(x[:, None], np.stack([kernel] * 2))[:, 0]
     assert_close([mapped], two_steps((x, kernel, gradient), 2)[:1], 1e-5)
 
 

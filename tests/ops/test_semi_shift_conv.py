@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 from jax.typing import DTypeLike
-from once import jit
 
 from segjax.ops import semi_shift_conv
 
@@ -40,7 +39,7 @@ def by_loops(x, guide, kernel, gradient, factor):
 def test_equals_loops_forward_and_gradients(rows, columns, factor, size):
     x, guide, kernel, gradient = arrays(rows, columns, factor, size)
 
-    @jit
+    @jax.jit
     def run(x, guide, kernel, gradient):
         y, pull = jax.vjp(lambda *a: semi_shift_conv(*a, factor=factor), x, guide, kernel)
         return y, *pull(gradient)
@@ -60,7 +59,7 @@ def test_gradients_by_finite_differences():
 
 def test_narrow_floats_stay_narrow():
     inputs = [jnp.asarray(a, jnp.bfloat16) for a in arrays(4, 6, 2)[:3]]
-    y = jit(lambda *a: semi_shift_conv(*a, factor=2))(*inputs)
+    y = jax.jit(lambda *a: semi_shift_conv(*a, factor=2))(*inputs)
     assert y.dtype == jnp.bfloat16
     exact = semi_shift_conv(*(a.astype(jnp.float32) for a in inputs), factor=2)
     np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-7, atol=0.1)

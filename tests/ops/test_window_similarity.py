@@ -8,7 +8,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 from jax.typing import DTypeLike
-from once import jit
 
 from segjax.ops import window_similarity
 
@@ -39,7 +38,7 @@ def by_loops(queries, keys, gradient, window):
 def assert_equals_loops(h, w, factor, window):
     queries, keys, gradient = arrays(h, w, factor, window)
 
-    @jit
+    @jax.jit
     def run(queries, keys, gradient):
         y, pull = jax.vjp(partial(window_similarity, window=window), queries, keys)
         return y, *pull(gradient)
@@ -72,7 +71,7 @@ def test_gradients_by_finite_differences():
 
 def test_narrow_floats_are_summed_in_float32():
     queries, keys, _ = (jnp.asarray(a, jnp.bfloat16) for a in arrays(3, 4, 2, 5))
-    y = jit(window_similarity)(queries, keys)
+    y = jax.jit(window_similarity)(queries, keys)
     assert y.dtype == jnp.bfloat16
     exact = window_similarity(queries.astype(jnp.float32), keys.astype(jnp.float32))
     np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-8, atol=1e-6)

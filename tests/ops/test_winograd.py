@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from once import jit
 
 from segjax.ops import conv, winograd
 
@@ -45,7 +44,7 @@ def test_is_the_convolution_in_float64(size, pads):
         expected = by_hand(x, kernel, pads)
         upstream = noise(*expected.shape, seed=2, dtype="float64")
 
-        @jit
+        @jax.jit
         def run(x, kernel, upstream):
             gradient = jax.vjp(lambda kernel: plain(x, kernel, pads), kernel)[1](upstream)[0]
             return winograd.convolve(x, kernel, pads), winograd.kernel_gradient(x, upstream, pads), gradient
@@ -105,7 +104,7 @@ def test_wide_convolutions_take_it_and_give_what_is_right(
     assert matrix_products(lambda x, kernel: conv(x, kernel, "SAME"), x, kernel) == products
     ours, theirs = map(with_pulls, (partial(conv, padding="SAME"), partial(plain, pads=pads)))
     assert matrix_products(ours, x, kernel, upstream) == beside_ynnpack
-    for found, value in zip(jit(ours)(x, kernel, upstream), jit(theirs)(x, kernel, upstream), strict=True):
+    for found, value in zip(jax.jit(ours)(x, kernel, upstream), jax.jit(theirs)(x, kernel, upstream), strict=True):
         assert relative_error(found, value) < 3e-6
     choose_eigen()
     assert matrix_products(with_pulls(partial(conv, padding="SAME")), x, kernel, upstream) == with_gradients
@@ -124,6 +123,6 @@ def test_bfloat16_and_negative_padding_are_left_to_xla():
 
 def test_under_vmap_and_jit():
     x, kernel = noise(3, 1, 16, 16, 64), noise(3, 3, 3, 64, 64)
-    found = jit(jax.vmap(lambda x, kernel: conv(x, kernel, "SAME")))(x, kernel)
+    found = jax.jit(jax.vmap(lambda x, kernel: conv(x, kernel, "SAME")))(x, kernel)
     expected = np.stack([plain(a, b, PADS[0]) for a, b in zip(x, kernel, strict=True)])
     assert relative_error(found, expected) < 2e-6

@@ -11,8 +11,6 @@ from segjax.cli import main
 from segjax.runs.compare import interval_of_mean
 from segjax.train import Run
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def test_a_report_is_written_again_and_runs_are_compared(
     squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -26,8 +26,6 @@ from segjax.serve import Served
 from segjax.tasks import Options, SigmoidSegmentation
 from segjax.weights import safetensors_file
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def filled(model: nn.Module, bands: int = 3) -> Any:
     """Variables without compiling their initialisation."""

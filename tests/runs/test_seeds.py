@@ -13,8 +13,6 @@ from segjax.cli import main
 from segjax.runs.seeds import Interval
 from segjax.train import Run
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:

@@ -23,8 +23,6 @@ from segjax.train.checkpoints import read_variables
 from segjax.weights import safetensors_file
 from segjax.weights.record import Record, Url
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 TEXT = '''
 import numpy as np
 from flax import linen as nn

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from forks import Forks
-from once import FLAGS
 
 from segjax.cli import main
 from segjax.launch.sweep import run_here
@@ -103,7 +102,6 @@ def test_every_combination_is_trained_once_and_a_killed_sweep_goes_on(squares: P
 def test_a_combination_that_fails_is_reported_and_the_others_go_on(
     squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("XLA_FLAGS", FLAGS)
     squares.write_text(squares.read_text().replace("batch_size=4", "batch_size=width"))
     out = tmp_path / "sweep"
     command = ["sweep", str(squares), "--out", str(out), "--accumulate", "3", "--width", "4,9", "--steps", "2"]

@@ -17,8 +17,6 @@ from segjax.errors import ExperimentError
 from segjax.models import Located
 from segjax.tasks import Localization
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 class Outputs(NamedTuple):
     box: np.ndarray

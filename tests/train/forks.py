@@ -1,13 +1,10 @@
 """`segjax` commands in processes of their own, which start in milliseconds and may be killed."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
-
-from once import FLAGS
 
 
 class Fork:
@@ -38,15 +35,12 @@ class Fork:
 
 
 class Forks:
-    """Starts `segjax` commands in milliseconds, as forks of a process that has imported it; compiles fast."""
+    """Starts `segjax` commands in milliseconds, as forks of a process that has imported it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         server = [sys.executable, str(Path(__file__).with_name("fork_server.py"))]
-        environment = os.environ | {"XLA_FLAGS": FLAGS}
-        self._server = subprocess.Popen(
-            server, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._server = subprocess.Popen(server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._count = 0
 
     def start(self, *arguments: str | Path, first: str = "") -> Fork:

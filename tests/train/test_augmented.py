@@ -1,7 +1,5 @@
 """Augmentation inside the training step; that layouts draw the same is seen in test_device_layouts.py."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import optax
@@ -13,8 +11,6 @@ from segjax.errors import ExperimentError
 from segjax.models import unet
 from segjax.train import Experiment, Layout, Run, train
 from segjax.train.augmented import ON_DEVICE, augmented, refuse_host_only
-
-pytestmark = pytest.mark.usefixtures("unoptimised")
 
 RNG = np.random.default_rng(0)
 RECORDS: list[Record] = [
@@ -35,10 +31,9 @@ def test_each_image_draws_by_its_place_in_the_batch_and_boxes_that_leave_are_no_
         "crowd": np.array([[False, True, False]] * 4), "valid": np.ones(4, bool),
         "size": np.array([[20, 24]] * 3 + [[0, 0]], np.int32), "attributes": np.ones((4, 3, 2), np.float32),
     }  # fmt: skip
-    unoptimised = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # which takes half the time
-    found = unoptimised(lambda batch: augmented(batch, key, AUGMENT, None))(batch)
+    found = jax.jit(lambda batch: augmented(batch, key, AUGMENT, None))(batch)
     knobs = {name: getattr(AUGMENT, name) for name in ON_DEVICE}
-    alone = unoptimised(lambda key, image, boxes: ops.augment(key, image, boxes=boxes, **knobs))
+    alone = jax.jit(lambda key, image, boxes: ops.augment(key, image, boxes=boxes, **knobs))
     for row in range(4):
         one = alone(jax.random.fold_in(key, row), batch["image"][row], boxes[row])
         np.testing.assert_array_equal(found["image"][row], one.image)

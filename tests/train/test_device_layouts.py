@@ -13,7 +13,6 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
-from once import FLAGS
 
 from segjax.layers import ConvBlock
 from segjax.models import unet
@@ -35,7 +34,7 @@ REFERENCES = {
 def start(folder: Path, layouts: str, processes: int = 1) -> list[subprocess.Popen[str]]:
     """Begin layouts.py with eight devices in all."""
     environment = os.environ | {
-        "XLA_FLAGS": f"{FLAGS} --xla_force_host_platform_device_count={8 // processes}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={8 // processes}",
     }
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -9,9 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 from jax.core import Tracer
-from once import jit
 
 from segjax.data import Augment, Dataset
 from segjax.tasks import Segmentation
@@ -19,8 +17,6 @@ from segjax.train import Experiment
 from segjax.train.diagnose import first_bad_layer
 from segjax.train.state import TrainState
 from segjax.train.step import one_step
-
-pytestmark = pytest.mark.usefixtures("unoptimised")
 
 DATA = Dataset("noise", ("a", "b"), ((0, 0, 0),) * 2, lambda split: [])
 KEY = jax.random.key(0)
@@ -39,10 +35,10 @@ def found(loss: Any, batch: dict[str, Any] = BATCH, **settings: Any) -> str:
     """What is named for a step that was not applied."""
     experiment = Experiment(Dropping(), DATA, loss, optax.sgd(0.1), steps=1, batch_size=8, **settings)
     task = Segmentation(DATA)
-    variables = jit(partial(experiment.model.init, train=False))(KEY, batch["image"])
+    variables = jax.jit(partial(experiment.model.init, train=False))(KEY, batch["image"])
     state = TrainState.initial(variables, experiment.optimizer, task.zero())
     state = dataclasses.replace(state, step=jnp.array(6))
-    step = jit(partial(one_step, experiment=experiment, task=task))
+    step = jax.jit(partial(one_step, experiment=experiment, task=task))
     assert int(step(state, batch, KEY).skipped.last) == 7
     return first_bad_layer(experiment, task, state, batch, KEY)
 

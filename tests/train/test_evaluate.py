@@ -19,8 +19,6 @@ from segjax.train import Experiment
 from segjax.train.devices import Layout, Placement
 from segjax.train.evaluate import evaluate, initial_variables, make_evaluation_step, split_batches
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 SIZES = ((9, 17), (30, 12), (12, 30))
 
 

@@ -20,8 +20,6 @@ from segjax.errors import DataError
 from segjax.runs import create_run, experiment_of
 from segjax.train import ExperimentError, Run, train
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 @pytest.fixture(scope="module")
 def trained(squares_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -261,7 +259,7 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_loses_none_before(squares: P
 
 def test_memory_that_runs_out_names_the_knobs(squares: Path, tmp_path: Path):
     greedy = (
-        "loss=lambda z, y: losses.cross_entropy(z, y) + jnp.sort(jnp.zeros((10**6, 10**8)) + z.sum(), axis=0).max()"
+        "loss=lambda z, y: losses.cross_entropy(z, y) + jnp.argsort(jnp.zeros((10**6, 10**8)) + z.sum(), axis=0).max()"
     )
     text = squares.read_text().replace("loss=losses.cross_entropy", greedy)
     squares.write_text(text.replace("import optax\n", "import jax.numpy as jnp\nimport optax\n"))

@@ -18,8 +18,6 @@ from segjax.train import Run, loggers
 from segjax.train.history import History
 from segjax.train.loggers import LOGGERS, check_loggers, log_to
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def nothing_but_waiting(sentence: str) -> None:
     """Fails where a logger is left out or given up; that it takes its time, as on a machine at work, is no fault."""

@@ -19,8 +19,6 @@ from segjax.train import mirror
 from segjax.train.mirror import Mirror, brought, mirrored
 from segjax.train.run import Run
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 KNOBS = ("--steps", "24", "--evaluate-every", "4")
 
 

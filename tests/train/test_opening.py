@@ -14,8 +14,6 @@ from segjax.errors import DataError
 from segjax.runs import create_run, experiment_of
 from segjax.train import ExperimentError, Layout, Run, train
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def test_a_model_that_depends_on_the_size_and_has_a_collection_of_its_own_goes_on_and_is_loaded(
     squares: Path, tmp_path: Path

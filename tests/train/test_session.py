@@ -15,8 +15,6 @@ from segjax.runs.saved import open_predictor
 from segjax.tasks import Options
 from segjax.train import Interrupted, Run, train
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def test_a_run_that_is_stopped_while_it_scores_begins_with_that_when_it_goes_on(squares: Path, tmp_path: Path):
     straight = run_squares(squares, tmp_path / "straight", steps=20, evaluate_every=10)

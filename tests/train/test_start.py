@@ -17,8 +17,6 @@ from segjax.runs import create_run, experiment_of
 from segjax.tasks import SigmoidSegmentation
 from segjax.train import Interrupted, Run, interruption, loop
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def bits(variables: Any) -> list[bytes]:
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables)]

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from once import jit
 from torch.nn import functional as F
 
 from segjax import ops, upsampling
@@ -32,7 +31,7 @@ def place(rows, columns):
     return Level(None, (rows, columns), 1)
 
 
-LEVEL = jit(pooled)(FEATURES)
+LEVEL = jax.jit(pooled)(FEATURES)
 
 
 def variables_for(model, x=X, level=LEVEL):
@@ -44,7 +43,7 @@ def variables_for(model, x=X, level=LEVEL):
 
 def run(model, x=X, level=LEVEL):
     variables = variables_for(model, x, level)
-    return jit(model.apply)(variables, x, level), variables.get("params", {})
+    return jax.jit(model.apply)(variables, x, level), variables.get("params", {})
 
 
 def to_torch(leaf, order=(0, 3, 1, 2)):
@@ -194,7 +193,7 @@ def test_conv_transpose_starts_with_the_variance_it_is_given():
     x = jax.ShapeDtypeStruct((1, 3, 3, 64), jnp.float32)
     for factor, window in ((2, 2), (2, 3), (4, 4)):
         model = upsampling.ConvTranspose(factor=factor, overlap=window - factor)
-        kernel = jit(model.init)(KEY, jnp.zeros(x.shape), place(3 * factor, 3 * factor))["params"]["kernel"]
+        kernel = jax.jit(model.init)(KEY, jnp.zeros(x.shape), place(3 * factor, 3 * factor))["params"]["kernel"]
         # An output pixel sees one row and column in `factor` of the taps: a quarter of them at 2, on average.
         assert kernel.shape == (window, window, 64, 64)
         assert abs(float(jnp.var(kernel)) * 64 * window**2 / factor**2 - 1) < 0.05
@@ -204,7 +203,7 @@ def test_conv_transpose_starts_with_the_variance_it_is_given():
 def test_bilinear_start_interpolates_away_from_the_border(factor):
     model = upsampling.bilinear_conv_transpose(factor=factor)
     level = place(3 * factor, 4 * factor)
-    y, variables = jit(model.init_with_output)(KEY, X, level)
+    y, variables = jax.jit(model.init_with_output)(KEY, X, level)
     assert list(variables["params"]) == ["kernel"]
     theirs = F.interpolate(to_torch(X), scale_factor=factor, mode="bilinear").permute(0, 2, 3, 1)
     inside = (slice(None), slice(factor, -factor), slice(factor, -factor))
@@ -213,7 +212,7 @@ def test_bilinear_start_interpolates_away_from_the_border(factor):
 
 
 def test_bilinear_start_mixes_channels_where_their_number_changes():
-    kernel = jit(partial(upsampling.bilinear_init, shape=(4, 4, 256, 128)))(KEY)
+    kernel = jax.jit(partial(upsampling.bilinear_init, shape=(4, 4, 256, 128)))(KEY)
     mix = np.asarray(kernel[1, 1]) / 0.75**2
     tent = np.array([0.25, 0.75, 0.75, 0.25])
     np.testing.assert_allclose(kernel, np.einsum("i,j,cd->ijcd", tent, tent, mix), rtol=1e-5)
@@ -230,7 +229,7 @@ def test_icnr_starts_as_nearest_upsampling_of_a_convolution():
     for factor in (2, 3):
         model = upsampling.PixelShuffle(features=5, factor=factor, icnr=True)
         level = place(3 * factor, 4 * factor)
-        y, variables = jit(model.init_with_output)(KEY, X, level)
+        y, variables = jax.jit(model.init_with_output)(KEY, X, level)
         first = jax.tree.map(lambda leaf, f=factor: leaf[..., :: f**2], variables["params"]["conv"])
         theirs = F.interpolate(conv(to_torch(X), first, padding=1), scale_factor=factor, mode="nearest")
         np.testing.assert_allclose(y, theirs.permute(0, 2, 3, 1), rtol=1e-5, atol=1e-5)
@@ -275,7 +274,7 @@ def test_dysample_is_its_paper_written_plainly():
 
 
 def test_dysample_starts_as_bilinear_interpolation():
-    y, variables = jit(upsampling.DySample().init_with_output)(KEY, X, LEVEL)
+    y, variables = jax.jit(upsampling.DySample().init_with_output)(KEY, X, LEVEL)
     bilinear = F.interpolate(to_torch(X), scale_factor=2, mode="bilinear")[:, :, :ROWS, :COLUMNS].permute(0, 2, 3, 1)
     np.testing.assert_allclose(y, bilinear, atol=0.01)
     assert variables["params"]["offset"]["kernel"].std() > 0
