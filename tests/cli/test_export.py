@@ -2,8 +2,13 @@ import json
 import zipfile
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
+from PIL import Image
 
+import segjax
+from segjax import layers, models
 from segjax.cli import main
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
@@ -39,3 +44,15 @@ def test_a_page_is_of_one_size_and_in_float32(squares: Path, tmp_path: Path, cap
     assert "A page shows its model images of one size" in capsys.readouterr().err
     assert main([*command, "--dtype", "float16"]) == 1
     assert "A page has its model in float32" in capsys.readouterr().err
+
+
+def test_images_to_compare_on_are_read_as_those_of_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("onnxruntime")
+    saved, photo = tmp_path / "saved", tmp_path / "a.png"
+    Image.new("RGB", (8, 8), "red").save(photo)
+    model = layers.Normalized(models.unet(2, 2, depth=1), mean=(0.5,), std=(0.2,))
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1), jnp.uint8), train=False)
+    segjax.save_pretrained(saved, model, variables)
+    command = ["export", str(saved), "--format", "onnx", "--out", str(tmp_path / "a.onnx"), "--size", "8", "8"]
+    assert main([*command, "--images", str(photo)]) == 0
+    assert "images (n 8 8 1) of uint8" in capsys.readouterr().out
