@@ -67,7 +67,7 @@ def for_each_image(
     Args:
         write: writes all results of a file and returns the first of them.
         paths: files, folders (with their subfolders) and globs (`**` for any number of folders).
-        out: the folder of all results.
+        out: the folder of all results; below a folder or glob of `paths` it is not looked into.
         endings: of the names of all results that a file can have.
         bands: what the images must be, as `Dataset.images` has it; None takes them as they are stored.
         by_windows: whether `write` takes images larger than memory, which it is given `Windowed`.
@@ -77,7 +77,7 @@ def for_each_image(
         InferenceError: a result that would overwrite one of the image files, or cannot be written.
     """
     begin = time.monotonic()
-    images, failed = find_images(paths)
+    images, failed = find_images(paths, Path(out))
     if bands is not None and bands.channels:  # of an image the file of its first channel stands for all
         images = [image for image in images if not image[0].stem.endswith(bands.channels[1:])]
     stems, names = name_results(images, endings, Path(out)), name_images(images)
