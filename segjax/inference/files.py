@@ -1,5 +1,6 @@
 """Image files one after the other: read, predicted, and what came of each written below one folder."""
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -103,10 +104,13 @@ def for_each_image(
                 failed.append(str(error))
                 bar.say(failed[-1])
             except OSError as error:
-                raise InferenceError(
-                    f"the results of {shown(file)} cannot be written to {shown(stem.parent)} "
-                    f"({error.strerror or error}): make room there, or give --out a folder of yours. "
-                    f"{len(done)} of {len(images)} images are done."
-                ) from error
+                if error.errno != errno.ENAMETOOLONG:  # which is one file's trouble, and not the folder's
+                    raise InferenceError(
+                        f"the results of {shown(file)} cannot be written to {shown(stem.parent)} "
+                        f"({error.strerror or error}): make room there, or give --out a folder of yours. "
+                        f"{len(done)} of {len(images)} images are done."
+                    ) from error
+                failed.append(f"{shown(file)} has too long a name for results that are called after it: shorten it.")
+                bar.say(failed[-1])
             bar.reached(number)
     return Summary(tuple(done), tuple(failed), time.monotonic() - begin)
