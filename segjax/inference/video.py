@@ -93,6 +93,7 @@ def predict_video(
             )
         seconds = time.perf_counter() - begin
         writer.release()
+        _refuse_full(partial)
         partial.replace(out)
     except OSError as error:
         raise InferenceError(f"{shown(out)} cannot be written ({error.strerror}): give another --out.") from error
@@ -114,6 +115,14 @@ def frame_rate(video: Path) -> float:
         return reader.get(cv2.CAP_PROP_FPS) or _RATE
     finally:
         reader.release()
+
+
+def _refuse_full(written: Path) -> None:
+    """Ask for room behind what was written: OpenCV keeps to itself that there was none."""
+    with written.open("ab") as file:
+        end = file.tell()
+        file.write(bytes(2**16))
+        file.truncate(end)
 
 
 def _even(frame: Frame) -> Frame:

@@ -89,3 +89,18 @@ def test_a_frame_that_fails_leaves_nothing_behind(video: Path, tmp_path: Path):
     with pytest.raises(ValueError, match="too bright"):
         predict_video(fail, video, tmp_path / "out.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["in.avi"]
+
+
+def test_a_disk_without_room_leaves_what_was_there(video: Path, tmp_path: Path):
+    out = tmp_path / "out.mp4"
+    resource = pytest.importorskip("resource")
+    out.write_text("from before")
+    own = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, own[1]))
+    try:
+        with pytest.raises(InferenceError, match=r"out\.mp4 cannot be written \(File too large\)"):
+            predict_video(lambda frame: frame, video, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, own)
+    assert out.read_text() == "from before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.avi", "out.mp4"]
