@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Num, UInt8
 
+from segjax.data.formats.bands import Bands
 from segjax.data.formats.images import shown
+from segjax.data.formats.rasters import Raster
 from segjax.errors import InferenceError
 from segjax.progress import Bar
 
@@ -104,6 +106,19 @@ def predict_video(
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return VideoSummary(frames, seconds)
+
+
+def seen(frame: Frame, bands: Bands | None, video: Path) -> Num[np.ndarray, "h w c"]:
+    """A frame as it would be read from an image file, for a model of such bands; None takes it as it is.
+
+    Raises:
+        DataError: it has not these bands, or not their depth.
+    """
+    if bands is None:
+        return frame
+    pixels = Raster(frame).bands(bands.chosen, shown(video)).pixels
+    bands.refuse_others(pixels, shown(video))
+    return pixels
 
 
 def frame_rate(video: Path) -> float:
