@@ -81,6 +81,12 @@ def _page(parsed: argparse.Namespace, opened: "_Opened", size: Any) -> int:
     if parsed.int8 or parsed.dtype != "float32":
         raise ExportError("A page has its model in float32: leave --int8 and --dtype out.")
     tells = opened.task.predictions.tells
+    if tells.bands is not None and tells.bands.chosen not in (None, (1, 2, 3)):
+        bands = " ".join(map(str, tells.bands.chosen))
+        raise ExportError(
+            f"A browser has red, green and blue, and {parsed.run} sees bands {bands} of its images: serve it with "
+            "`segjax serve`."
+        )
     if tells.size is not None:
         size = side_for(tells.size[0]), side_for(tells.size[1])  # as it is seen when it is scored
     shown = {"name": Path(parsed.run).name or parsed.run, "score": Options().least, **tells.described()}

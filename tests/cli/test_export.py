@@ -36,14 +36,20 @@ def test_a_run_is_exported_with_what_it_knows_of_its_classes(
     assert "absent.png" in capsys.readouterr().err
 
 
-def test_a_page_is_of_one_size_and_in_float32(squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_page_is_of_one_size_in_float32_and_of_what_browsers_have(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     run = tmp_path / "run"
+    blue_first = squares.read_text().replace('name="squares"', 'name="squares", bands=Bands(chosen=(3, 2, 1))')
+    squares.write_text(f"from segjax.data.formats.bands import Bands\n{blue_first}")
     assert main(["train", str(squares), "--out", str(run), "--steps", "2"]) == 0
     command = ["export", str(run), "--format", "html", "--out", str(tmp_path / "page")]
     assert main([*command, "--dynamic"]) == 1
     assert "A page shows its model images of one size" in capsys.readouterr().err
     assert main([*command, "--dtype", "float16"]) == 1
     assert "A page has its model in float32" in capsys.readouterr().err
+    assert main(command) == 1
+    assert "A browser has red, green and blue" in capsys.readouterr().err
 
 
 def test_images_to_compare_on_are_read_as_those_of_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
