@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -80,6 +81,12 @@ def _page(parsed: argparse.Namespace, opened: "_Opened", size: Any) -> int:
     if parsed.int8 or parsed.dtype != "float32":
         raise ExportError("A page has its model in float32: leave --int8 and --dtype out.")
     tells = opened.task.predictions.tells
+    if tells.bands is not None and tells.bands.chosen not in (None, (1, 2, 3)):
+        bands = " ".join(map(str, tells.bands.chosen))
+        raise ExportError(
+            f"A browser has red, green and blue, and {parsed.run} sees bands {bands} of its images: serve it with "
+            "`segjax serve`."
+        )
     if tells.size is not None:
         size = side_for(tells.size[0]), side_for(tells.size[1])  # as it is seen when it is scored
     shown = {"name": Path(parsed.run).name or parsed.run, "score": Options().least, **tells.described()}
@@ -115,23 +122,35 @@ class _Opened(NamedTuple):
 
 
 def _opened(parsed: argparse.Namespace) -> _Opened:
-    from segjax.data.formats.images import read_image
     from segjax.runs.load import load_experiment
     from segjax.runs.saved import about_run, is_saved, open_predictor, thresholds_of
 
-    images = [read_image(path) for path in parsed.images]
     if is_saved(parsed.run):
-        if not images:
+        if not parsed.images:
             raise ExportError("A saved model has no images to be compared on: name some of yours, --images FILE ...")
-        return _Opened(*open_predictor(parsed.run), images)
+        saved = open_predictor(parsed.run)
+        return _Opened(*saved, _read(parsed.images, saved.task))
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
     say_unfinished(parsed.run)
     task = experiment.task_of_data
-    if not images:
+    if parsed.images:
+        images = _read(parsed.images, task)
+    else:
         source = task.seen(experiment.data.open("test"))
         images = [source[i]["image"] for i in range(min(_LOOKED_AT, len(source)))]
     about = dataclasses.replace(about_run(Path(parsed.run)), thresholds=thresholds_of(task))  # of that checkpoint
     return _Opened(task, experiment.model, variables, about, images, experiment)
+
+
+def _read(paths: Sequence[str], task: "Task") -> list[Any]:
+    """Image files as the model sees those of its data set: in its bands, and in its size where that is one alone."""
+    from segjax.data.formats.images import read_image
+    from segjax.data.record import Record
+
+    bands = task.predictions.tells.bands
+    each = [Record(image=read_image(path) if bands is None else bands.read(path).pixels) for path in paths]
+    seen = task.seen(each)
+    return [seen[i]["image"] for i in range(len(seen))]
 
 
 def _calibration(parsed: argparse.Namespace, opened: _Opened) -> "Calibration":

@@ -1,5 +1,6 @@
 """Image files one after the other: read, predicted, and what came of each written below one folder."""
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -67,7 +68,7 @@ def for_each_image(
     Args:
         write: writes all results of a file and returns the first of them.
         paths: files, folders (with their subfolders) and globs (`**` for any number of folders).
-        out: the folder of all results.
+        out: the folder of all results; below a folder or glob of `paths` it is not looked into.
         endings: of the names of all results that a file can have.
         bands: what the images must be, as `Dataset.images` has it; None takes them as they are stored.
         by_windows: whether `write` takes images larger than memory, which it is given `Windowed`.
@@ -77,7 +78,7 @@ def for_each_image(
         InferenceError: a result that would overwrite one of the image files, or cannot be written.
     """
     begin = time.monotonic()
-    images, failed = find_images(paths)
+    images, failed = find_images(paths, Path(out))
     if bands is not None and bands.channels:  # of an image the file of its first channel stands for all
         images = [image for image in images if not image[0].stem.endswith(bands.channels[1:])]
     stems, names = name_results(images, endings, Path(out)), name_images(images)
@@ -103,10 +104,13 @@ def for_each_image(
                 failed.append(str(error))
                 bar.say(failed[-1])
             except OSError as error:
-                raise InferenceError(
-                    f"the results of {shown(file)} cannot be written to {shown(stem.parent)} "
-                    f"({error.strerror or error}): make room there, or give --out a folder of yours. "
-                    f"{len(done)} of {len(images)} images are done."
-                ) from error
+                if error.errno != errno.ENAMETOOLONG:  # which is one file's trouble, and not the folder's
+                    raise InferenceError(
+                        f"the results of {shown(file)} cannot be written to {shown(stem.parent)} "
+                        f"({error.strerror or error}): make room there, or give --out a folder of yours. "
+                        f"{len(done)} of {len(images)} images are done."
+                    ) from error
+                failed.append(f"{shown(file)} has too long a name for results that are called after it: shorten it.")
+                bar.say(failed[-1])
             bar.reached(number)
     return Summary(tuple(done), tuple(failed), time.monotonic() - begin)

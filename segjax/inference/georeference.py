@@ -150,8 +150,10 @@ def _to_stored(orientation: int, width: int, height: int) -> Affine:
 
 def _of_world_file(path: Path) -> Affine | None:
     suffix = path.suffix.lower()
-    endings = {f"{suffix[:2]}{suffix[-1]}w", f"{suffix}w", ".wld"}
-    beside = [file for file in path.parent.glob("*.*") if file.stem == path.stem and file.suffix.lower() in endings]
+    endings = (f"{suffix[:2]}{suffix[-1]}w", f"{suffix}w", ".wld") if suffix else (".wld",)
+    # By their names: a folder may hold a hundred thousand images, and is not to be listed for each.
+    named = [path.with_suffix(spelt) for ending in endings for spelt in (ending, ending.upper())]
+    beside = [file for file in named if file.exists()]
     if not beside:
         return None
     try:

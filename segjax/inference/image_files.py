@@ -19,11 +19,12 @@ class ImageFile(NamedTuple):
     base: Path
 
 
-def find_images(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ImageFile], list[str]]:
+def find_images(paths: Iterable[str | os.PathLike[str]], out: Path) -> tuple[list[ImageFile], list[str]]:
     """The image files that files, folders and globs name, each once, and a sentence for every path without any.
 
     A folder means the images in it and in its subfolders, known by their suffix; hidden ones are left out, and links
     to folders are not followed. A glob means what it matches, read the same way; `**` matches any number of folders.
+    What lies in `out`, where that is below the folder or the fixed part of the glob, are results of an earlier run.
     """
     images: dict[str, ImageFile] = {}
     problems: list[str] = []
@@ -40,6 +41,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ImageFile
             nothing = f"{shown(path)} matches no images ({' '.join(SUFFIXES)})."
         else:
             found, nothing = [], f"{shown(path)} is not there: check the name."
+        found = [image for image in found if not _is_result(image, out)]
         if not found:
             problems.append(nothing)
         for image in found:
@@ -89,6 +91,11 @@ def name_images(images: Sequence[ImageFile]) -> list[str]:
 def _clash(names: Sequence[Path], endings: Sequence[str]) -> bool:
     results = [f"{name}{ending}".casefold() for name in names for ending in endings]  # as some file systems see them
     return len(set(results)) < len(results)
+
+
+def _is_result(image: ImageFile, out: Path) -> bool:
+    file, base, results = (Path(os.path.abspath(path)) for path in (*image, out))
+    return base in results.parents and results in file.parents
 
 
 def _in_folder(folder: Path, problems: list[str]) -> list[ImageFile]:

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Num, UInt8
 
+from segjax.data.formats.bands import Bands
 from segjax.data.formats.images import shown
+from segjax.data.formats.rasters import Raster
 from segjax.errors import InferenceError
 from segjax.progress import Bar
 
@@ -93,6 +95,7 @@ def predict_video(
             )
         seconds = time.perf_counter() - begin
         writer.release()
+        _refuse_full(partial)
         partial.replace(out)
     except OSError as error:
         raise InferenceError(f"{shown(out)} cannot be written ({error.strerror}): give another --out.") from error
@@ -105,6 +108,19 @@ def predict_video(
     return VideoSummary(frames, seconds)
 
 
+def seen(frame: Frame, bands: Bands | None, video: Path) -> Num[np.ndarray, "h w c"]:
+    """A frame as it would be read from an image file, for a model of such bands; None takes it as it is.
+
+    Raises:
+        DataError: it has not these bands, or not their depth.
+    """
+    if bands is None:
+        return frame
+    pixels = Raster(frame).bands(bands.chosen, shown(video)).pixels
+    bands.refuse_others(pixels, shown(video))
+    return pixels
+
+
 def frame_rate(video: Path) -> float:
     """How many frames a second a video has; of one that cannot be read, 25."""
     if not video.is_file():
@@ -114,6 +130,14 @@ def frame_rate(video: Path) -> float:
         return reader.get(cv2.CAP_PROP_FPS) or _RATE
     finally:
         reader.release()
+
+
+def _refuse_full(written: Path) -> None:
+    """Ask for room behind what was written: OpenCV keeps to itself that there was none."""
+    with written.open("ab") as file:
+        end = file.tell()
+        file.write(bytes(2**16))
+        file.truncate(end)
 
 
 def _even(frame: Frame) -> Frame:

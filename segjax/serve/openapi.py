@@ -5,6 +5,7 @@ from typing import Any
 from segjax import __version__
 from segjax.serve.answers import TYPES
 from segjax.serve.limits import Limits
+from segjax.serve.reading import OTHERS
 from segjax.serve.served import Served
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
@@ -74,7 +75,8 @@ def document(served: Served, limits: Limits) -> dict[str, Any]:
         "parameters": parameters,
         "requestBody": {
             "required": True,
-            "content": {"image/*": {"schema": _BINARY}, "multipart/form-data": {"schema": form}},
+            "content": {kind: {"schema": _BINARY} for kind in ("image/*", *OTHERS)}
+            | {"multipart/form-data": {"schema": form}},
         },
         "responses": {"200": found, **refusals},
     }

@@ -12,7 +12,9 @@ from segjax.serve.limits import Limits, Refusal
 NAME = "The image"
 """What sentences call it."""
 _HOW = "send the bytes of an image file, as `curl --data-binary @FILE -H 'Content-Type: image/png'` does"
-_OTHERS = ("application/octet-stream", "application/x-npy", "multipart/form-data")
+OTHERS = ("application/octet-stream", "application/x-npy")
+"""The types of content besides images that a file may be sent as."""
+_FORM = "multipart/form-data"
 
 
 async def image_bytes(headers: Mapping[str, str], chunks: AsyncIterator[bytes], limits: Limits) -> bytes:
@@ -23,7 +25,7 @@ async def image_bytes(headers: Mapping[str, str], chunks: AsyncIterator[bytes], 
     """
     said = headers.get("content-type", "").strip()
     kind = said.partition(";")[0].strip().lower()
-    if kind not in _OTHERS and not (kind.startswith("image/") and kind != "image/svg+xml"):
+    if kind not in (*OTHERS, _FORM) and not (kind.startswith("image/") and kind != "image/svg+xml"):
         raise Refusal(415, f"The request has {kind or 'no type of content'}, which is no image of pixels: {_HOW}.")
     most = limits.body * 2**20
     length = headers.get("content-length", "")
@@ -34,7 +36,7 @@ async def image_bytes(headers: Mapping[str, str], chunks: AsyncIterator[bytes], 
         body += chunk
         if len(body) > most:
             raise _too_long(len(body), limits)
-    data = bytes(body) if kind != "multipart/form-data" else _first_file(bytes(body), said)
+    data = bytes(body) if kind != _FORM else _first_file(bytes(body), said)
     if not data:
         raise Refusal(422, f"{NAME} has no bytes: {_HOW}.")
     return data

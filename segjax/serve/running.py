@@ -40,8 +40,8 @@ def serve(
     listening = listen(host, port)
     compile_ahead(served, limits, sizes)
     server = make_server(served, limits)
-    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn passes them on when it has stopped
-        signal.signal(number, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn hears them once it runs, and passes them on at its end
+        signal.signal(number, server.handle_exit)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listening.getsockname()[1]}"
     print(f"{served.name} is served on {address} until Ctrl-C; images go to POST {address}/predict", flush=True)

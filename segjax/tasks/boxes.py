@@ -27,7 +27,7 @@ from segjax.inference import (
 from segjax.inference.box_files import COCO_FILE
 from segjax.inference.box_list import BoxList
 from segjax.inference.tracks import LEAST_TRACKED, Tracks
-from segjax.inference.video import Frame, frame_rate
+from segjax.inference.video import Frame, frame_rate, seen
 from segjax.tasks.options import Options
 
 
@@ -93,7 +93,8 @@ class BoxPredictions:
         listed = BoxList(Objects(data.class_names, data.palette, data.attribute_names))
 
         def located(frame: Frame) -> Frame:
-            found = predict_boxes(model, variables, frame, size=self._size, max_boxes=self._max_boxes, least=least)
+            image = seen(frame, data.images, video)
+            found = predict_boxes(model, variables, image, size=self._size, max_boxes=self._max_boxes, least=least)
             numbers = None
             if tracks is not None:
                 numbers = tracks.follow(found)

@@ -29,7 +29,7 @@ from segjax.inference import (
     predict_strips,
     predict_video,
 )
-from segjax.inference.video import Frame
+from segjax.inference.video import Frame, seen
 from segjax.tasks.examined import Examined
 from segjax.tasks.mask_examples import Looking, examine_masks
 from segjax.tasks.options import Options
@@ -108,7 +108,8 @@ class MaskPredictions:
         variables = jax.device_put(variables)
 
         def tinted(frame: Frame) -> Frame:
-            return tint(frame, self._predict(model, variables, frame, options.tiling), self._data.palette)
+            found = self._predict(model, variables, seen(frame, self._data.images, video), options.tiling)
+            return tint(frame, found, self._data.palette)
 
         return predict_video(tinted, video, out)
 

@@ -31,7 +31,7 @@ from segjax.inference import (
 )
 from segjax.inference.files import Opened
 from segjax.inference.prediction import most_probable
-from segjax.inference.video import Frame
+from segjax.inference.video import Frame, seen
 from segjax.tasks.examined import Examined
 from segjax.tasks.localization import CURVES, Localization, OneObject
 from segjax.tasks.options import Options
@@ -154,7 +154,8 @@ class _Predictions:
         variables = jax.device_put(variables)
 
         def drawn(frame: Frame) -> Frame:
-            found, probabilities = predict_boxes_and_mask(model, variables, frame, size=self._size, least=options.least)
+            image = seen(frame, self._data.images, video)
+            found, probabilities = predict_boxes_and_mask(model, variables, image, size=self._size, least=options.least)
             tinted = tint(frame, most_probable(probabilities), self._labels.palette)
             return np.asarray(draw_boxes(tinted, notes(found, self._data.class_names), self._data.palette))
 

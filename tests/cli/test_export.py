@@ -2,8 +2,13 @@ import json
 import zipfile
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
+from PIL import Image
 
+import segjax
+from segjax import layers, models
 from segjax.cli import main
 
 
@@ -29,11 +34,29 @@ def test_a_run_is_exported_with_what_it_knows_of_its_classes(
     assert "absent.png" in capsys.readouterr().err
 
 
-def test_a_page_is_of_one_size_and_in_float32(squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_page_is_of_one_size_in_float32_and_of_what_browsers_have(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     run = tmp_path / "run"
+    blue_first = squares.read_text().replace('name="squares"', 'name="squares", bands=Bands(chosen=(3, 2, 1))')
+    squares.write_text(f"from segjax.data.formats.bands import Bands\n{blue_first}")
     assert main(["train", str(squares), "--out", str(run), "--steps", "2"]) == 0
     command = ["export", str(run), "--format", "html", "--out", str(tmp_path / "page")]
     assert main([*command, "--dynamic"]) == 1
     assert "A page shows its model images of one size" in capsys.readouterr().err
     assert main([*command, "--dtype", "float16"]) == 1
     assert "A page has its model in float32" in capsys.readouterr().err
+    assert main(command) == 1
+    assert "A browser has red, green and blue" in capsys.readouterr().err
+
+
+def test_images_to_compare_on_are_read_as_those_of_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("onnxruntime")
+    saved, photo = tmp_path / "saved", tmp_path / "a.png"
+    Image.new("RGB", (8, 8), "red").save(photo)
+    model = layers.Normalized(models.unet(2, 2, depth=1), mean=(0.5,), std=(0.2,))
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1), jnp.uint8), train=False)
+    segjax.save_pretrained(saved, model, variables)
+    command = ["export", str(saved), "--format", "onnx", "--out", str(tmp_path / "a.onnx"), "--size", "8", "8"]
+    assert main([*command, "--images", str(photo)]) == 0
+    assert "images (n 8 8 1) of uint8" in capsys.readouterr().out

@@ -28,3 +28,19 @@ def test_each_file_is_opened_in_turn_and_what_cannot_be_read_is_left_out(tmp_pat
     said = capsys.readouterr().err
     assert "c.png" in said
     assert "3/3" in said
+
+
+def test_a_name_that_is_too_long_for_its_results_ends_no_run(tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    long = f"{'a' * 245}.png"
+    for name in (long, "b.png"):
+        Image.new("L", (4, 3)).save(tmp_path / name)
+
+    def write(opened: Opened) -> Path:
+        path = Path(f"{opened.stem}_overlay.png")
+        path.touch()
+        return path
+
+    summary = for_each_image(write, [tmp_path], tmp_path / "out", ["_overlay.png"])
+    assert summary.done == (tmp_path / "out" / "b_overlay.png",)
+    assert [long in problem and "too long a name" in problem for problem in summary.failed] == [True]

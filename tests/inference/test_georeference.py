@@ -64,6 +64,14 @@ def test_world_files(tmp_path: Path, name: str):
         place_of(tmp_path / image)
 
 
+def test_a_name_without_an_ending_is_placed_and_no_folder_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = saved(tmp_path / "photo", format="PNG")
+    monkeypatch.setattr(Path, "glob", None)  # which takes as long as the folder is large, for each of its images
+    assert place_of(path) is None
+    (tmp_path / "photo.wld").write_text("10\n0\n0\n-5\n500005\n5399997.5\n")
+    np.testing.assert_allclose(placed(path)[1], EXPECTED)
+
+
 def test_gdals_file_beside_an_image(tmp_path: Path):
     image = saved(tmp_path / "a.png")
     assert place_of(image) is None

@@ -4,7 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from segjax.data.formats.bands import Bands
+from segjax.errors import DataError
 from segjax.inference import InferenceError, predict_video
+from segjax.inference.video import seen
 
 HEIGHT, WIDTH, FRAMES = 31, 48, 6
 
@@ -44,6 +47,14 @@ def test_every_frame_comes_out_changed_in_its_order(video: Path, tmp_path: Path,
         np.testing.assert_allclose(frame.mean((0, 1)), [255, 30 * number, 30 * number], atol=14)
     assert cv2.VideoCapture(str(out)).get(cv2.CAP_PROP_FPS) == pytest.approx(10, abs=0.1)
     assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def test_frames_are_seen_in_the_bands_of_the_set():
+    frame = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    assert seen(frame, None, Path("in.avi")) is frame
+    np.testing.assert_array_equal(seen(frame, Bands(chosen=(3, 2, 1)), Path("in.avi")), frame[..., ::-1])
+    with pytest.raises(DataError, match=r"in\.avi has uint8 where the images of the set have uint16"):
+        seen(frame, Bands("uint16"), Path("in.avi"))
 
 
 @pytest.mark.parametrize(
@@ -90,3 +101,18 @@ def test_a_frame_that_fails_leaves_nothing_behind(video: Path, tmp_path: Path):
     with pytest.raises(ValueError, match="too bright"):
         predict_video(fail, video, tmp_path / "out.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["in.avi"]
+
+
+def test_a_disk_without_room_leaves_what_was_there(video: Path, tmp_path: Path):
+    out = tmp_path / "out.mp4"
+    resource = pytest.importorskip("resource")
+    out.write_text("from before")
+    own = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, own[1]))
+    try:
+        with pytest.raises(InferenceError, match=r"out\.mp4 cannot be written \(File too large\)"):
+            predict_video(lambda frame: frame, video, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, own)
+    assert out.read_text() == "from before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.avi", "out.mp4"]

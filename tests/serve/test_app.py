@@ -274,8 +274,10 @@ def test_what_it_says_of_itself(address: Address):
     assert json.loads(address.ask("/health").body) == {"status": "ok", "under_way": 0}
     document = json.loads(address.ask("/openapi.json").body)
     assert document["openapi"] == "3.1.0"
-    assert set(document["paths"]["/predict"]["post"]["responses"]["200"]["content"]) == {
-        "image/png", "application/json", "application/x-npy",
+    post = document["paths"]["/predict"]["post"]
+    assert set(post["responses"]["200"]["content"]) == {"image/png", "application/json", "application/x-npy"}
+    assert set(post["requestBody"]["content"]) == {
+        "image/*", "application/octet-stream", "application/x-npy", "multipart/form-data",
     }  # fmt: skip
     assert b"<h1>bright</h1>" in address.ask("/").body
     for reply, status in ((address.ask("/predict"), 405), (address.ask("/elsewhere"), 404)):
