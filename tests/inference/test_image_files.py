@@ -20,7 +20,7 @@ def test_each_file_is_found_once(tmp_path: Path):
 
 def test_a_video_among_images_is_said_to_be_one(tmp_path: Path):
     (tmp_path / "Walk.MP4").touch()
-    images, problems = find_images([tmp_path / "Walk.MP4"])
+    images, problems = find_images([tmp_path / "Walk.MP4"], tmp_path / "out")
     assert not images
     assert "Walk.MP4 is a video: name it by --video" in problems[0]
 
