@@ -28,6 +28,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]], out: Path) -> tuple[lis
     """
     images: dict[str, ImageFile] = {}
     problems: list[str] = []
+    results = os.path.abspath(out)
     for path in map(Path, paths):
         if os.path.isdir(path) and path.suffix.lower() != ZARR:
             found = _in_folder(path, problems)
@@ -41,7 +42,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]], out: Path) -> tuple[lis
             nothing = f"{shown(path)} matches no images ({' '.join(SUFFIXES)})."
         else:
             found, nothing = [], f"{shown(path)} is not there: check the name."
-        found = [image for image in found if not _is_result(image, out)]
+        found = [image for image in found if not _is_result(image, results)]
         if not found:
             problems.append(nothing)
         for image in found:
@@ -93,9 +94,13 @@ def _clash(names: Sequence[Path], endings: Sequence[str]) -> bool:
     return len(set(results)) < len(results)
 
 
-def _is_result(image: ImageFile, out: Path) -> bool:
-    file, base, results = (Path(os.path.abspath(path)) for path in (*image, out))
-    return base in results.parents and results in file.parents
+def _is_result(image: ImageFile, out: str) -> bool:
+    file, base = map(os.path.abspath, image)
+    return _below(out, base) and _below(file, out)
+
+
+def _below(path: str, folder: str) -> bool:
+    return path.startswith(os.path.join(folder, ""))
 
 
 def _in_folder(folder: Path, problems: list[str]) -> list[ImageFile]:

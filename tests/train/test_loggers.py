@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ def blocks(data: bytes) -> list[bytes]:
             at += 32768 - at % 32768
             continue
         _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+        if at + 7 + length > len(data):  # it is being written
+            break
         found[-1] += data[at + 7 : at + 7 + length]
         if kind in (1, 4):  # whole, or the last part
             found.append(b"")
@@ -68,7 +71,12 @@ def test_weights_and_biases_gets_one_run_that_goes_on(tmp_path: Path, monkeypatc
     assert run.loggers()["wandb"] == token
     seen: dict[int, dict[str, float]] = {}
     for file in sorted(run.path.glob("wandb/offline-run-*/*.wandb")):
-        records = [written.FromString(data) for data in blocks(file.read_bytes())]
+        records: list[Any] = []
+        end = time.monotonic() + 60
+        while not any(record.WhichOneof("record_type") == "exit" for record in records):
+            assert time.monotonic() < end, records
+            time.sleep(0.02)  # the service writes on after it was told the end
+            records = [written.FromString(data) for data in blocks(file.read_bytes())]
         (about,) = [record.run for record in records if record.WhichOneof("record_type") == "run"]
         assert (about.run_id, about.project, about.display_name, about.resumed) == (token, "segjax", "mine", False)
         assert {item.key: item.value_json for item in about.config.update}["learning_rate"] == "0.1"
