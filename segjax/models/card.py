@@ -13,7 +13,7 @@ class About:
     """What is known of a model beside its variables.
 
     Raises:
-        DataError: colours for some of the classes alone, or what is none.
+        DataError: colours for some of the classes alone, or what is none; or what is no number of a band.
 
     Examples:
         >>> models.About(class_names=("ground", "tree")).class_names
@@ -34,6 +34,8 @@ class About:
     """Where it was had, as hub:OWNER/NAME@COMMIT."""
     thresholds: tuple[float, ...] = ()
     """Of a model of sigmoids, from which probability on a pixel has each label or, by one logit, the second class."""
+    bands: tuple[int, ...] = ()
+    """The numbers, from 1, of the bands of an image file that it sees; empty where those are all without opacity."""
 
     def __post_init__(self) -> None:
         """Refuses what a card cannot say."""
@@ -44,10 +46,14 @@ class About:
             if len(colour) != 3 or not all(0 <= part <= 255 for part in colour):
                 raise DataError(f"{colour} in the palette is no colour: give red, green and blue in 0..255.")
 
+        if not all(type(band) is int and band > 0 for band in self.bands):
+            raise DataError(f"{self.bands} are no numbers of bands: give whole ones from 1.")
+
     def classes(self) -> dict[str, Any]:
-        """Names, colours and thresholds as config.json has them."""
+        """Names, colours, thresholds and bands as config.json has them."""
         said = {"class_names": list(self.class_names), "palette": [[*map(int, colour)] for colour in self.palette]}
-        return said | ({"thresholds": list(self.thresholds)} if self.thresholds else {})
+        said |= {"thresholds": list(self.thresholds)} if self.thresholds else {}
+        return said | ({"bands": list(self.bands)} if self.bands else {})
 
 
 def card(about: About, layout: str, parameters: int, normalisation: str, *, finds: bool = False) -> str:
@@ -63,6 +69,7 @@ def card(about: About, layout: str, parameters: int, normalisation: str, *, find
     if layout == "smp":
         lines += ["`segmentation_models_pytorch.from_pretrained` opens it as well, and takes normalised images.", ""]
     lines += [f"- Parameters: {parameters:,}", f"- Normalisation: {normalisation}"]
+    lines += [f"- Bands of an image file: {' '.join(map(str, about.bands))}"] if about.bands else []
     lines += [f"- Trained on: {about.trained_on or 'not said'}", f"- Licence: {about.licence or 'not said'}"]
     lines += [f"- Parity: {about.parity or 'not measured'}"]
     lines += [f"- From: {about.source}"] if about.source else []

@@ -123,13 +123,13 @@ def _of_the_hub(name: str, revision: str) -> tuple[str, str]:
 
 def _about(own: Mapping[str, Any], source: str | None, where: str) -> About:
     """What segjax's part of a config.json says of the classes; `where` is the file, for a sentence."""
-    match {"class_names": [], "palette": [], "thresholds": [], **own}:
-        case {"class_names": list(names), "palette": list(palette), "thresholds": list(thresholds)}:
-            colours = tuple(tuple(map(int, colour)) for colour in palette)
+    match [own.get(part, []) for part in ("class_names", "palette", "thresholds", "bands")]:
+        case [list(names), list(palette), list(thresholds), list(bands)]:
+            colours: Any = tuple(tuple(map(int, colour)) for colour in palette)
         case _:
-            raise DataError(f"{where} has class names, colours or thresholds that are no lists: save it again.")
+            raise DataError(f"{where} has class names, colours, thresholds or bands that are no lists: save it again.")
     try:
-        return About(tuple(names), colours, source=source, thresholds=tuple(thresholds))  # type: ignore[arg-type]
+        return About(tuple(names), colours, source=source, thresholds=tuple(thresholds), bands=tuple(bands))
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
 

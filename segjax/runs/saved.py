@@ -79,7 +79,8 @@ def open_predictor(said: str, which: Which | None = None) -> Predictor:
     """The task, model and variables of a run, or of a saved model, which gives logits of every pixel.
 
     Raises:
-        ExperimentError: it is no run, or not one with that checkpoint.
+        ExperimentError: it is no run, or not one with that checkpoint; or a saved model of chosen bands whose images
+            may be stored in any numbers.
         DataError: as `open_saved`.
     """
     if not is_saved(said):
@@ -94,6 +95,13 @@ def open_predictor(said: str, which: Which | None = None) -> Predictor:
     if isinstance(model, Normalized):  # so that files of other images are left out by name, as a run leaves them out
         seen = Statistics(model.mean, model.std, model.gamma, model.stored)
     data = Dataset(said, names, palette, _no_data, statistics=seen, multilabel=multilabel)
+    if about.bands:
+        if data.images is None:
+            raise ExperimentError(
+                f"{said} sees bands {' '.join(map(str, about.bands))} of images, and not in which numbers they are "
+                "stored: name the run that it was saved from."
+            )
+        data = dataclasses.replace(data, bands=dataclasses.replace(data.images, chosen=about.bands))
     return Predictor(_task(data, about), model, variables, about)
 
 
@@ -159,7 +167,8 @@ def about_run(run: str | Path) -> About:
     if "test" in scores:
         task = task.decided(scores["test"])
     palette: Any = tuple(map(tuple, data.palette))
-    return About(data.class_names, palette, scores, data.name, thresholds=thresholds_of(task))
+    bands = (data.images and data.images.chosen) or ()
+    return About(data.class_names, palette, scores, data.name, thresholds=thresholds_of(task), bands=bands)
 
 
 def thresholds_of(task: Task) -> tuple[float, ...]:

@@ -18,7 +18,7 @@ from segjax.data import Statistics
 from segjax.data.formats.mask_files import read_mask
 from segjax.data.padding import padded
 from segjax.errors import DataError, ExperimentError
-from segjax.layers import Normalized
+from segjax.layers import Normalized, Standardized
 from segjax.models import saved
 from segjax.runs import about_run, new_run, read_experiment, start_from
 from segjax.runs.saved import evaluate_saved, is_saved, open_predictor, saved_model
@@ -57,6 +57,25 @@ def test_a_saved_model_says_which_files_it_takes(stored: Any, bands: int, tmp_pa
     assert "other.npy has" in found.failed[0]
     served = Served("saved", task, predictor, variables)
     assert served.predict([served.images.blank((9, 8))])[0].mask is not None
+
+
+def test_a_saved_model_sees_the_bands_of_its_run(squares: Path, tmp_path: Path):
+    text = squares.read_text().replace('name="squares"', 'name="squares", bands=Bands(chosen=(3, 2, 1))')
+    squares.write_text(f"from segjax.data.formats.bands import Bands\n{text}")
+    about = about_run(new_run(tmp_path / "run", read_experiment(str(squares)), {}).path)
+    model = Normalized(models.unet(2, 2, depth=1), (0.3,) * 3, (0.3,) * 3)
+    segjax.save_pretrained(tmp_path / "saved", model, filled(model), about)
+    opened = open_predictor(str(tmp_path / "saved"))
+    bands = opened.task.predictions.tells.bands
+    assert opened.about.bands == about.bands == (3, 2, 1)
+    assert bands is not None
+    image = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(bands.read(tmp_path / "a.png").pixels, image[..., ::-1])
+    whatever = Standardized(models.unet(2, 2, depth=1))
+    segjax.save_pretrained(tmp_path / "other", whatever, filled(whatever), about)
+    with pytest.raises(ExperimentError, match="sees bands 3 2 1 of images, and not in which numbers"):
+        open_predictor(str(tmp_path / "other"))
 
 
 def test_a_saved_model_predicts_and_is_scored_as_a_run_is(
