@@ -128,7 +128,7 @@ def _opened(parsed: argparse.Namespace) -> _Opened:
     if is_saved(parsed.run):
         if not parsed.images:
             raise ExportError("A saved model has no images to be compared on: name some of yours, --images FILE ...")
-        saved = open_predictor(parsed.run)
+        saved = open_predictor(parsed.run, parsed.checkpoint)
         return _Opened(*saved, _read(parsed.images, saved.task))
     experiment, variables = load_experiment(parsed.run, parsed.checkpoint)
     say_unfinished(parsed.run)

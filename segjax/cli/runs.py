@@ -21,8 +21,11 @@ def evaluate(parsed: argparse.Namespace, _: list[str]) -> int:
     where = {name: value for name in ("root", "test") if (value := getattr(parsed, name)) is not None}
     if is_saved(parsed.run) != (parsed.on is not None):
         return fail("a saved model is scored on the data set of a run: evaluate FOLDER --on RUN; a run on its own.")
-    if parsed.on is not None and (parsed.tta or parsed.soft_nms):
-        return fail("--tta and --soft-nms are for runs that find boxes, and a saved model finds masks: leave them out.")
+    if parsed.on is not None and (parsed.tta or parsed.soft_nms or parsed.checkpoint):
+        return fail(
+            "--checkpoint is for runs, --tta and --soft-nms for those that find boxes, and this is a saved model of "
+            "masks: leave them out."
+        )
     if parsed.on is not None:
         report = evaluate_saved(parsed.run, parsed.on, parsed.split, where, parsed.per_image)
     else:

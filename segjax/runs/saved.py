@@ -79,14 +79,16 @@ def open_predictor(said: str, which: Which | None = None) -> Predictor:
     """The task, model and variables of a run, or of a saved model, which gives logits of every pixel.
 
     Raises:
-        ExperimentError: it is no run, or not one with that checkpoint; or a saved model of chosen bands whose images
-            may be stored in any numbers.
+        ExperimentError: it is no run, or not one with that checkpoint; a saved model of which a checkpoint is asked
+            for, or of chosen bands whose images may be stored in any numbers.
         DataError: as `open_saved`.
     """
     if not is_saved(said):
         experiment, variables = load_experiment(said, which)
         about = About(experiment.data.class_names, trained_on=experiment.data.name)
         return Predictor(experiment.task_of_data, experiment.model, variables, about)
+    if which is not None:
+        raise ExperimentError(f"{said} is a saved model, of one checkpoint: leave --checkpoint out, or name its run.")
     model, variables, about = open_saved(said)
     model, count = of_masks(model, said, sigmoids=bool(about.thresholds))
     names = about.class_names or tuple(f"class {i}" for i in range(count))

@@ -101,6 +101,14 @@ def test_a_saved_model_predicts_and_is_scored_as_a_run_is(
     assert (about.class_names, about.palette[1]) == (("ground", "square"), (240, 180, 60))
     assert main(["evaluate", str(path)]) == 1
     assert "evaluate FOLDER --on RUN" in capsys.readouterr().err
+    assert main(["evaluate", str(path), "--on", str(run.path), "--checkpoint", "best"]) == 1
+    assert "--checkpoint is for runs" in capsys.readouterr().err
+    for command in (
+        ["predict", str(path), "a.png", "--out", "o"],
+        ["export", str(path), "--format", "onnx", "--out", "a.onnx", "--images", "a.png"],
+    ):
+        assert main([*command, "--checkpoint", "best"]) == 1
+        assert "is a saved model, of one checkpoint: leave --checkpoint out" in capsys.readouterr().err
 
 
 def test_classes_that_are_not_the_data_sets_are_said(folder: Any, squares: Path, tmp_path: Path):
