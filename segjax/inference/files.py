@@ -85,7 +85,7 @@ def for_each_image(
     for name in names:
         refuse(name)
     done: list[Path] = []
-    with Bar("images", len(images), sums_up=True) as bar:
+    with Bar("images", len(images), sums_up=bool(images)) as bar:
         for problem in failed:
             bar.say(problem)
         for number, ((file, _), name, stem) in enumerate(zip(images, names, stems, strict=True), start=1):

@@ -28,6 +28,8 @@ def test_each_file_is_opened_in_turn_and_what_cannot_be_read_is_left_out(tmp_pat
     said = capsys.readouterr().err
     assert "c.png" in said
     assert "3/3" in said
+    assert for_each_image(write, [tmp_path / "absent.png"], out, [".txt"]).failed
+    assert capsys.readouterr().err.splitlines()[1:] == []  # and not how many of none there were
 
 
 def test_a_name_that_is_too_long_for_its_results_ends_no_run(tmp_path: Path):
