@@ -66,8 +66,7 @@ def draw_curves(
         wspace=0.55 / (_WIDTH - 0.55),
     )
     panels: list[Axes] = list(np.atleast_1d(figure.subplots(1, count)))
-    steps, losses = _curve(of["train"], "loss")
-    panels[0].plot(steps, losses, color="#444444", linewidth=1.2, marker="o" if len(steps) == 1 else "")
+    _draw_training(panels[0], of["train"], "loss", color="#444444", linewidth=1.2)
     panels[0].set_title("training loss")
     panels[0].ticklabel_format(axis="y", scilimits=(-3, 5))
     for axes, (name, title) in zip(panels[1:], scores.items(), strict=False):
@@ -112,9 +111,14 @@ def draw_reliability(folder: Path, bins: Sequence[Sequence[float]], error: float
     save(figure, folder, "calibration.png")
 
 
+def _draw_training(axes: Axes, points: Points, name: str, **style: Any) -> None:
+    steps, values = _curve(points, name)
+    axes.plot(steps, values, marker="o" if len(steps) == 1 else "", **style)  # a line of one point is none
+
+
 def _draw_score(axes: Axes, of: Mapping[str, Points], name: str, title: str) -> None:
     if any(name in scores for _, scores in of["train"]):
-        axes.plot(*_curve(of["train"], name), color="#bbbbbb", linewidth=1, label="train")
+        _draw_training(axes, of["train"], name, color="#bbbbbb", linewidth=1, label="train")
     for split, called in _SPLITS.items():
         if of[split]:
             steps, values = _curve(of[split], name)

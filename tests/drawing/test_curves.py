@@ -77,8 +77,8 @@ def test_scores_that_training_does_not_count_and_rows_without_any(drawn: list[Ax
 
 
 def test_a_single_row_is_seen(drawn: list[Axes]):
-    draw_curves(Path(), [*TRAIN[:1], *VAL], {})
-    assert drawn[0].get_lines()[0].get_marker() == "o"
+    draw_curves(Path(), [*TRAIN[:1], *VAL], {"miou": "mean IoU"})
+    assert [axes.get_lines()[0].get_marker() for axes in drawn] == ["o", "o"]
 
 
 def test_the_file_is_written(tmp_path: Path):
