@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,10 +27,11 @@ def _joined(file: str, name: str) -> str:
     key = f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
     if key in OWN:
         return key
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(key, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[key] = module  # where dataclasses look types up that are texts
     spec.loader.exec_module(module)
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, Upsampling)):

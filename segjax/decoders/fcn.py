@@ -75,7 +75,8 @@ def _pooled(finer: Level, level: Level) -> Float[Array, "n h w c"]:
         assert level.features is not None
         return level.features
     how = finer.indices.geometry
+    rows, columns = how.output_size
     values, _ = ops.max_pool_with_argmax(
         finer.features, how.window, strides=how.strides, padding=how.padding, dilation=how.dilation, ceil_mode=True
     )
-    return values
+    return values[:, :rows, :columns]  # it may have been without the last windows of `ceil_mode`

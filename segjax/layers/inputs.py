@@ -81,7 +81,10 @@ class Standardized(nn.Module):
         # by almost nothing.
         x = x - x[:, :1, :1]
         x = x - x.mean((1, 2), keepdims=True)
-        return self.model(x / (x.std((1, 2), keepdims=True) + 1e-5), train=train)
+        variance = x.var((1, 2), keepdims=True)
+        varies = variance > 0  # the root has no slope at zero
+        deviation = jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1)), 0)
+        return self.model(x / (deviation + 1e-5), train=train)
 
 
 def inputs_of(model: nn.Module) -> dict[str, Any] | str | None:

@@ -39,6 +39,13 @@ def test_the_pages_class_joins_every_family_and_is_matched(mine):
     assert own.join([f"{mine}:Mine"]) != (name,)
 
 
+def test_fields_may_have_types_as_texts(mine):
+    text = mine.read_text().replace("    def grow", "    side: int = 3\n\n    def grow")
+    mine.write_text(f"from __future__ import annotations\n{text}")
+    (name,) = own.join([f"{mine}:Mine"])
+    assert cells.OWN[name](side=5).side == 5
+
+
 @pytest.mark.parametrize(
     ("said", "sentence"), [("nowhere.py:Mine", "names no file"), ("{}:Other", "has no class Other")]
 )

@@ -91,6 +91,18 @@ def test_standardized_sees_nothing_in_a_channel_of_one_value(value):
     assert not np.asarray(Standardized(Echo()).apply({}, image, train=False)).any()
 
 
+def test_standardized_has_a_gradient_beside_a_channel_of_one_value():
+    """Of what comes before it, as a layer that learns to join bands; the root of no variance has no slope."""
+    image = jnp.asarray([[[[3.0, 1.0], [3.0, 5.0], [3.0, 3.0]]]])
+
+    def first(x):
+        return jnp.asarray(Standardized(Echo()).apply({}, x, train=False))[0, 0, 0].sum()
+
+    gradient = jax.grad(first)(image)
+    np.testing.assert_allclose(gradient[..., 0], [[[2e5 / 3, -1e5 / 3, -1e5 / 3]]], rtol=1e-5)
+    assert np.isfinite(gradient).all()
+
+
 def test_standardized_keeps_the_noise_of_bright_images():
     image = (5e4 + np.random.default_rng(0).normal(size=(1, 300, 300, 1))).astype(np.float32)
     wide = image.astype(np.float64)
