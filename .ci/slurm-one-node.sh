@@ -41,6 +41,7 @@ SelectTypeParameters=CR_CPU
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 MpiDefault=none
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
 ReturnToService=2
 NodeName=$name NodeAddr=127.0.0.1 CPUs=4
 PartitionName=all Nodes=$name Default=YES PriorityTier=1 GraceTime=60
