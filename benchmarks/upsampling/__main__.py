@@ -18,6 +18,7 @@ from benchmarks.upsampling.results import Results
 from benchmarks.upsampling.run import plan, run
 from benchmarks.upsampling.settings import FULL, PRETRAINED, QUICK, REDUCED, Settings
 from benchmarks.upsampling.workers import default_workers
+from segjax.cli.arguments import count
 from segjax.errors import DataError
 
 
@@ -83,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     size.add_argument("--pretrained", action="store_true", help="five decoders on ImageNet encoders: for a GPU")
     parser.add_argument("--reduced", action="store_true", help="--pretrained for 2 cores: one encoder, few steps")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results [runs/upsampling/quick, full, ...]")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes, each with a core [all cores]")
+    parser.add_argument("--workers", type=count, metavar="N", help="processes, each with a core [all cores]")
     change = parser.add_argument_group("instead of what --quick, --full or --pretrained says")
     change.add_argument(
         "--data",
@@ -95,14 +96,14 @@ def make_parser() -> argparse.ArgumentParser:
     change.add_argument("--match", nargs="*", choices=FAMILIES, metavar="NAME", help="those matched as well")
     change.add_argument("--upsamplers", nargs="+", choices=UPSAMPLERS, metavar="NAME", help="and bilinear, always")
     change.add_argument("--own", nargs="+", metavar="FILE.py:CLASS", help="upsamplers of your own, besides")
-    change.add_argument("--width", type=int, metavar="N", help="channels of the encoder at full resolution")
-    change.add_argument("--steps", type=int, metavar="N")
-    change.add_argument("--batch-size", type=int, metavar="N")
-    change.add_argument("--crop", type=int, metavar="N", help="height and width of training crops")
-    change.add_argument("--seeds", type=int, metavar="N")
-    change.add_argument("--sides", type=int, nargs="*", metavar="N", help="of images to time inference on besides")
+    change.add_argument("--width", type=count, metavar="N", help="channels of the encoder at full resolution")
+    change.add_argument("--steps", type=count, metavar="N")
+    change.add_argument("--batch-size", type=count, metavar="N")
+    change.add_argument("--crop", type=count, metavar="N", help="height and width of training crops")
+    change.add_argument("--seeds", type=count, metavar="N")
+    change.add_argument("--sides", type=count, nargs="*", metavar="N", help="of images to time inference on besides")
     change.add_argument("--start", choices=("weights", "random"), help="of pretrained encoders [weights]")
-    change.add_argument("--rounds", type=int, metavar="N", help="of the races that time")
+    change.add_argument("--rounds", type=count, metavar="N", help="of the races that time")
     return parser
 
 

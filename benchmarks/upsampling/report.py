@@ -16,6 +16,7 @@ from benchmarks.upsampling.settings import Settings
 from benchmarks.upsampling.statistics import Comparison, Estimate, against, mean
 from benchmarks.upsampling.tables import SCORES, Outcome, read
 from benchmarks.upsampling.trends import trends
+from segjax.errors import counted
 
 SIZE_TITLES: dict[Size, str] = {"published": "as published", "matched": "with matched decoder parameters"}
 
@@ -42,7 +43,7 @@ def _introduction(outcome: Outcome, command: str) -> Iterator[Block]:
     packages = sorted({", ".join(f"{name} {version}" for name, version in row["versions"].items()) for row in rows})
     yield Text(
         "Every upsampler in every decoder family that takes it, with all else held still: encoder, initial parameters "
-        f"of the encoder, data, their order and augmentation, schedule. {settings.seeds} seeds of {settings.steps} "
+        f"of the encoder, data, their order and augmentation, schedule. {counted(settings.seeds, 'seed')} of {settings.steps} "
         f"steps of {settings.batch_size} crops, base width {settings.width}."
     )
     yield Text(f"`{command}` on {'; '.join(machines) or 'no machine yet'}. {'; '.join(packages)}.")

@@ -10,12 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.upsampling import data, results, run, workers
+from benchmarks.upsampling import __main__, data, results, run, workers
 from benchmarks.upsampling.cells import CONTROL, TWIN, published
 from benchmarks.upsampling.results import Results
 from benchmarks.upsampling.settings import QUICK
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--steps", "--rounds", "--workers", "--sides"])
+def test_nothing_to_do_is_no_choice(option: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        __main__.make_parser().parse_args([option, "0"])
+    assert f"argument {option}: '0' is no number from 1" in capsys.readouterr().err
 
 
 def test_one_command_trains_times_and_reports_and_the_next_has_nothing_to_do(pictures, run_command, tmp_path, capsys):
