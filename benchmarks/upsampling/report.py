@@ -43,8 +43,9 @@ def _introduction(outcome: Outcome, command: str) -> Iterator[Block]:
     packages = sorted({", ".join(f"{name} {version}" for name, version in row["versions"].items()) for row in rows})
     yield Text(
         "Every upsampler in every decoder family that takes it, with all else held still: encoder, initial parameters "
-        f"of the encoder, data, their order and augmentation, schedule. {counted(settings.seeds, 'seed')} of {settings.steps} "
-        f"steps of {settings.batch_size} crops, base width {settings.width}."
+        "of the encoder, data, their order and augmentation, schedule. "
+        f"{counted(settings.seeds, 'seed')} of {settings.steps} steps of {settings.batch_size} crops, base width "
+        f"{settings.width}."
     )
     yield Text(f"`{command}` on {'; '.join(machines) or 'no machine yet'}. {'; '.join(packages)}.")
     absent = len(set(outcome.cells.values())) - len({outcome.cells[place] for place in outcome.runs})
