@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from segjax.data.formats.images import shown
 from segjax.data.formats.problems import Problem
+from segjax.errors import counted
 
 _LISTED = 20
 """Problems of a kind that are printed, at most."""
@@ -89,7 +90,7 @@ def print_report(report: AnyReport, console: Console | None = None) -> None:
         if len(problems) > _LISTED:
             say(console, f"{severity}: ... and {len(problems) - _LISTED} more of the kind '{kind}'")
     tally = Counter(problem.severity for problem in report.problems)
-    counts = ", ".join(f"{tally[kind]} {kind}{'' if tally[kind] == 1 else 's'}" for kind in ("error", "warning"))
+    counts = ", ".join(counted(tally[kind], kind) for kind in ("error", "warning"))
     say(console, f"{counts}; read in {report.seconds:.1f} s")
 
 
