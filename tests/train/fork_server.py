@@ -13,13 +13,16 @@ import traceback
 from pathlib import Path
 
 import jax
+from PIL import Image
 
 from segjax.cli import main
 from segjax.cli.process import prepare
 
 WHEN_NEEDED = (
     "grain",
+    "jinja2",
     "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
     "scipy.stats",
     "segjax.launch.sweep",
     "segjax.losses",
@@ -57,6 +60,7 @@ def wait(process: int, output: str) -> None:
 prepare()
 for name in WHEN_NEEDED:
     importlib.import_module(name)
+Image.init()  # its formats
 for line in sys.stdin:
     command = json.loads(line)
     if (process := os.fork()) == 0:
