@@ -1,7 +1,10 @@
-"""In which way XLA compiles for tests, most of whose programs run once, for milliseconds. Imported before jax."""
+"""In which way jax compiles for tests, most of whose programs run once, for milliseconds. Imported before jax."""
 
 import os
+from functools import lru_cache
 from importlib.metadata import version
+from itertools import count
+from typing import Any
 
 AS_USERS: dict[str, int | bool] = {"xla_backend_optimization_level": 3, "xla_cpu_parallel_codegen_split_count": 32}
 """`compiler_options` of a program whose memory, speed or last bits a test is about."""
@@ -21,3 +24,20 @@ def compile_soonest() -> None:
     before = os.environ.get("XLA_FLAGS", "")
     if flags not in before and not os.environ.get("SEGJAX_TESTS_OPTIMISED"):
         os.environ["XLA_FLAGS"] = f"{before} {flags}".lstrip()
+
+
+def share_contexts() -> None:
+    """Let thirty programs have one of MLIR's contexts, where jax makes one for each: a third of what a small one costs.
+
+    No more than that, since a context keeps the constants of all its programs.
+    """
+    from jax._src.interpreters import mlir
+
+    make = mlir.make_ir_context
+    started = count()
+
+    @lru_cache(1)
+    def context(_: int) -> Any:
+        return make()
+
+    mlir.make_ir_context = lambda: context(next(started) // 30)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from buckets import bad_network, gs, s3  # noqa: F401 (fixtures)
-from compiler import compile_soonest
+from compiler import compile_soonest, share_contexts
 
 from segjax.cache import data_dir
 
@@ -132,6 +132,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are cores: a third of the time tests wait for the processes that they start."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores + 1, 6)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_contexts() -> None:
+    """In each of pytest's processes, once its tests have imported jax."""
+    share_contexts()
 
 
 @pytest.fixture(autouse=True)
