@@ -31,15 +31,16 @@ def new_figure(width: float, height: float, *, constrained: bool = False) -> Fig
     """An empty figure of that many inches; where it is constrained, axes make room for what stands beside them."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained" if constrained else None)
+    return Figure(figsize=(width, height), dpi=110, layout="constrained" if constrained else None)
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure whole or not at all."""
-    import matplotlib
-
-    with written_whole(folder / name) as partial, matplotlib.rc_context({"savefig.dpi": 110}):
-        figure.savefig(partial, format="png")
+    if (engine := figure.get_layout_engine()) is not None:  # once and alone: to save, it would draw all of it twice
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    with written_whole(folder / name) as partial:
+        figure.savefig(partial, format="png", dpi="figure")
 
 
 def despine(axes: Axes) -> None:
