@@ -16,6 +16,7 @@ from segjax.data.check.report import duplicates
 from segjax.data.formats.annotations import Annotated, Annotations, nothing_to_learn, size_sentence
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.box_layouts import FoundBoxes
+from segjax.data.formats.classes import misnamed
 from segjax.data.formats.images import read_image, shown
 from segjax.data.formats.problems import Problem
 from segjax.data.formats.rasters import depth_of
@@ -57,6 +58,8 @@ def check_boxes(
         problems.extend(others(bands, ((one.picture.path, *one.kind) for one in seen if one.kind)))
     problems.extend(_never_seen(found, train, val, test))
     first = found.read[0]
+    if wrong := misnamed(first.class_names, first.attribute_names):
+        problems.append(Problem("class name", "error", shown(found.root), f"{shown(found.root)} {wrong}."))
     report = BoxReport(
         shown(found.root), found.tool, first.class_names, first.attribute_names, train, val, test, tuple(found.notes),
         tuple(problems), time.perf_counter() - start,

@@ -8,11 +8,12 @@ from PIL import Image
 from rich.console import Console
 
 from segjax import cli
-from segjax.data import check
+from segjax.data import check, labelled
 from segjax.data.check.box_report import BoxReport
 from segjax.data.check.mask_report import Report
 from segjax.data.check.report import print_report
 from segjax.data.formats.box_layouts import find_boxes
+from segjax.errors import DataError
 
 
 @pytest.fixture
@@ -189,6 +190,16 @@ def test_other_categories_in_another_split_are_an_error(make_set):
     root = make_set({"train.json": 3, "test.json": 3}, "images")
     edit(root / "test.json", lambda parsed: parsed["categories"][0].update(name="car"))
     assert any("has other categories than" in sentence for sentence in sentences(checked(root)))
+
+
+def test_a_name_that_training_refuses_is_an_error(make_set):
+    root = make_set({"train.json": 3, "test.json": 3}, "images")
+    for file in ("train.json", "test.json"):
+        edit(root / file, lambda parsed: parsed["categories"][0].update(name=" "))
+    (sentence,) = sentences(checked(root))
+    assert sentence.endswith(" has a class called ' ': write a name of letters that can be seen.")
+    with pytest.raises(DataError, match="has a class called ' '"):
+        labelled(root)
 
 
 def test_voc_folders(tmp_path, save):
