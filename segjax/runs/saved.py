@@ -11,7 +11,7 @@ import flax.linen as nn
 from segjax.data import Dataset, Statistics
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.classes import voc_palette
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, counted
 from segjax.layers import Normalized
 from segjax.models.card import About
 from segjax.models.heads import OfScores, TwoClasses
@@ -100,7 +100,9 @@ def open_predictor(said: str, which: Which | None = None) -> Predictor:
     data = Dataset(said, names, palette, _no_data, statistics=seen, multilabel=multilabel)
     if about.bands or about.channel_files:
         if data.images is None:
-            sees = f"bands {' '.join(map(str, about.bands))}" if about.bands else f"{len(about.channel_files)} files"
+            sees = (
+                f"bands {' '.join(map(str, about.bands))}" if about.bands else counted(len(about.channel_files), "file")
+            )
             raise ExperimentError(
                 f"{said} sees {sees} of images, and not in which numbers they are stored: name the run that it was "
                 "saved from."

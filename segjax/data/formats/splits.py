@@ -160,7 +160,7 @@ def _lists(found: FoundImages, folders: Iterable[Path]) -> Splits | None:
             for key in sorted(set(one) & set(other)):
                 found.error("split", folder, f"names '{key}' for {use} and for {other_use}: take it out of one list")
         if unused := len(set(found.images) - set(train) - set(val or ()) - set(test)):
-            found.notes.append(f"{unused} images are in no list of {shown(folder)} and are not used.")
+            found.notes.append(f"Not used, as no list of {shown(folder)} has them: {counted(unused, 'image')}.")
         pairs = None if val is None else pairs_of(found, val)
         return _complete(found, pairs_of(found, train), pairs, pairs_of(found, test))
     return None

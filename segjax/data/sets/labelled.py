@@ -25,7 +25,7 @@ from segjax.data.formats.tools.marks import stored_size
 from segjax.data.photos import FOR_PHOTOS, OF_PHOTOS
 from segjax.data.record import refuse_unknown_split
 from segjax.data.statistics import Statistics, pooled, spread, training_crop
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 from segjax.mask_numbers import MOST_CLASSES
 from segjax.strict_json import frozen
 
@@ -166,7 +166,9 @@ def _measured(paths: list[Path], bands: Bands, name: str) -> tuple[Statistics, B
     if bands.chosen is not None and max(bands.chosen) <= len(bands.names):
         bands = replace(bands, names=tuple(bands.names[number - 1] for number in bands.chosen))
     elif bands.names and len(bands.names) != bands.count:
-        raise DataError(f"{name} names {len(bands.names)} bands in {NAMES_FILE}, and its images have {bands.count}.")
+        raise DataError(
+            f"{name} names {counted(len(bands.names), 'band')} in {NAMES_FILE}, and its images have {bands.count}."
+        )
     images = pooled(np.array(means), np.array(stds), np.array(pixels), bands.depth)
     low, high = display_range(images.mean, images.std, bands.depth)
     return images, replace(bands, low=low, high=high)

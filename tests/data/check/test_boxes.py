@@ -112,7 +112,7 @@ def test_counts_are_exact(make_set):
     print_report(checked(root), Console(file=text, width=100))
     said = text.getvalue().replace("\n", " ")
     assert "COCO boxes, 5 images to train, 3 to validate and 3 to test, of which 1, 1 and 1 have no boxes" in said
-    assert "Score 'happy': 16 boxes have one, on average 0.50." in text.getvalue()
+    assert "Score 'happy': 16 boxes with one, on average 0.50." in text.getvalue()
     assert "0 errors, 0 warnings" in text.getvalue()
 
 

@@ -230,7 +230,7 @@ def test_masks_of_0_and_255_among_masks_of_0_and_1_are_doubtful(make_folder):
     root = make_folder()
     for number, mask in enumerate(sorted((root / "masks").iterdir())):
         change(mask, lambda pixels, white=255 if number == 1 else 1: np.where(pixels == 1, white, 0).astype(np.uint8))
-    assert any("has 1 masks of 0 and 255 alone, such as" in one and "b.png" in one for one in warnings(check(root)))
+    assert any("has 1 mask of 0 and 255 alone, such as" in one and "b.png" in one for one in warnings(check(root)))
     change(root / "masks" / "c.png", lambda pixels: np.where(np.arange(pixels.shape[1]) == 0, 255, pixels))
     assert not any("0 and 255 alone" in one for one in warnings(check(root)))  # 255 is known to be ignored
 

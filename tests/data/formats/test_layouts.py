@@ -185,7 +185,7 @@ def test_lists_decide_and_may_name_files(make_folder, save):
     splits = split(found)
     assert (keys(splits.train), keys(splits.val), keys(splits.test)) == (["a", "b"], ["c"], ["d", "e"])
     assert "Nothing is for testing but val" in found.notes[0]
-    assert "5 images are in no list" in found.notes[1]
+    assert "has them: 5 images." in found.notes[1]
     assert "1 of the 3 for training do" in found.notes[2]
     assert found.problems == []
     save(root / "splits" / "test.txt", "f\n")
@@ -193,7 +193,7 @@ def test_lists_decide_and_may_name_files(make_folder, save):
     splits = split(found)
     assert (keys(splits.train), keys(splits.val), keys(splits.test)) == (["a", "b", "c"], ["d", "e"], ["f"])
     assert len(found.notes) == 1
-    assert "4 images are in no list" in found.notes[0]
+    assert "has them: 4 images." in found.notes[0]
 
 
 def test_pictures_that_voc_does_not_list_need_no_mask(make_folder, save):
