@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from segjax import ops
+from segjax.errors import counts
 from segjax.layers import Conv, ConvBlock
 from segjax.layers.transformer import gelu
 from segjax.level import Level, at_least, check_levels
@@ -51,6 +52,7 @@ class DPTDecoder(nn.Module):
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The finest stride, then the coarser ones of the pyramid, each halved."""
         check_levels(levels)
+        counts(1, finest_stride=self.finest_stride, width=self.width)
         image, kept = levels[0], at_least(levels, 2 * self.finest_stride)
 
         def place(stride: int) -> Level:
