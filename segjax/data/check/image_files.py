@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Num
 
 from segjax.data.check.mask_report import Seen
-from segjax.data.formats.bands import NAMES_FILE, Bands, display_range
+from segjax.data.formats.bands import NAMES_FILE, Bands, display_range, miscounted
 from segjax.data.formats.images import shown
 from segjax.data.formats.layouts import FoundImages, ImageAndMask
 from segjax.data.formats.opened import stored_orientation
@@ -57,10 +57,8 @@ def bands_of(found: FoundImages, seen: Sequence[Seen], names: tuple[str, ...], c
     (depth, count), _ = kinds.most_common(1)[0]
     if chosen is not None and max(chosen) <= len(names):
         names = tuple(names[number - 1] for number in chosen)
-    elif names and len(names) != count:
-        found.error(
-            "bands", found.root / NAMES_FILE, f"names {counted(len(names), 'band')}, and the images have {count}"
-        )
+    elif wrong := miscounted(names, count):
+        found.error("bands", found.root / NAMES_FILE, wrong)
         names = ()
     alike = [one for one in read if (one.depth, len(one.mean)) == (depth, count)]
     pixels = np.array([math.prod(one.size or ()) - one.missing for one in alike])

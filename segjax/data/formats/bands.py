@@ -127,6 +127,13 @@ def read_names(root: Path) -> tuple[str, ...]:
     return names
 
 
+def miscounted(names: Sequence[str], count: int) -> str | None:
+    """What bands.txt is refused for where it names more or fewer bands than images have; None where it does not."""
+    if not names or len(names) == count:
+        return None
+    return f"names {counted(len(names), 'band')}, and the images have {count}"
+
+
 def choose(asked: Sequence[str], names: Sequence[str], where: str) -> tuple[int, ...] | None:
     """The numbers of the bands that are asked for by number, from 1, or by name; None where none is.
 

@@ -176,6 +176,16 @@ def test_images_of_another_depth_or_number_of_bands_are_errors(make_set, save):
     assert "has no band 'red'" in none
 
 
+def test_names_of_other_bands_than_the_images_have_are_an_error_here_and_in_training(make_set, save):
+    root = make_set({"train.json": 3, "test.json": 3}, "images")
+    save(root / "bands.txt", "red\ngreen\n")
+    (sentence,) = sentences(checked(root))
+    assert sentence == f"{root / 'bands.txt'} names 2 bands, and the images have 3."
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        labelled(root)
+    assert sentences(checked(root, bands=["red"])) == []
+
+
 def test_classes_that_a_split_never_has_and_sets_without_boxes(make_set):
     root = make_set({"train.json": 5, "val.json": 4, "test.json": 2}, "images")
     (warning,) = sentences(checked(root), "warning")
