@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from segjax import ops
 from segjax.errors import counts
 from segjax.layers import Conv, ConvBlock
+from segjax.layers.dropout import Dropout
 from segjax.layers.transformer import gelu
 from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear, ConvTranspose
@@ -70,7 +71,7 @@ class DPTDecoder(nn.Module):
             fused = Conv(self.width, 1, dtype=y.dtype, name=f"out{i}")(y)
             pyramid.insert(0, place(own.stride // 2).holding(fused))
         y = self.block((self.width,), name="last")(fused, train=train)
-        y = nn.Dropout(self.dropout, deterministic=not train)(y)
+        y = Dropout(self.dropout, deterministic=not train)(y)
         return (pyramid[0].holding(y), *pyramid[1:])
 
     def _reassembled(self, level: Level, own: Level, i: int) -> Float[Array, "n h w c"]:
