@@ -5,9 +5,8 @@ Without it that is 255 or, where there are more than 255 classes, 65535.
 What is named after the sigmoid, `binary_cross_entropy` and `lovasz_hinge` take a mask (n h w k) instead, yes or no for
 labels that may overlap, or one logit and a mask (n h w) of two classes; all others of masks go by the softmax.
 
-They take logits of any float type, compute in float32 or wider, and never make a one-hot array of the mask. What a
-pixel that does not count holds, NaN and infinity included, changes neither value nor gradient. Those of boxes, heatmaps
-and attributes take what they say.
+They take logits of any float type, compute in float32 or wider, and never make a one-hot array of the mask. Those of
+boxes, heatmaps and attributes take what they say.
 """
 
 from segjax.losses.attributes import attribute_cross_entropy

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from segjax.losses.labels import labels, per_counted, where_counted
+from segjax.losses.labels import labels, per_counted
 from segjax.mask_numbers import is_counted, refuse_fractions
 from segjax.ops.meshes import on_any_mesh
+from segjax.ops.precision import widen
 
 # The square of a distance, in pixels, that no image has; with the square of its height added it is still an int32.
 _FAR = 2**30
@@ -43,8 +44,8 @@ def boundary_loss(
     # The softmax is computed again in the backward pass instead of being kept.
     @jax.checkpoint
     def moment(logits: Array) -> Array:
-        softmax = jax.nn.softmax(where_counted(logits, label), axis=-1)
-        return jnp.sum(softmax * where_counted(jnp.asarray(distances, softmax.dtype), label), axis=-1)
+        softmax = jax.nn.softmax(widen(logits), axis=-1)
+        return jnp.sum(softmax * jnp.asarray(distances, softmax.dtype), axis=-1)
 
     return per_counted(jnp.sum(moment(logits), where=label >= 0), logits.shape[-1] * jnp.sum(label >= 0))
 

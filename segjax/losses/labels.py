@@ -1,7 +1,6 @@
 """What every loss does first with its logits and its mask, and last with its sum."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -71,31 +70,6 @@ def where_counted(values: Float[Array, "n h w k"], label: Integer[Array, "n h w"
     num_classes = values.shape[-1]
     classes = jnp.arange(num_classes, dtype=label.dtype)[None, None, None]
     return jnp.where(classes < jnp.where(label < 0, 0, num_classes)[..., None], widen(values), 0)
-
-
-class Normaliser(NamedTuple):
-    """What divides a pixel's exponentials in a softmax, in float32 or wider."""
-
-    peak: Float[Array, "n h w"]
-    """Its largest logit, without a gradient; 0 where that is not finite."""
-    below: Float[Array, "n h w"]
-    """Log-sum-exp of the logits less the peak: beside a peak of 10,000 it would lose three digits."""
-
-
-def normaliser_of(logits: Float[Array, "n h w k"]) -> Normaliser:
-    """Of the softmax over the classes."""
-    logits = widen(logits)
-    largest = jax.lax.stop_gradient(logits).max(-1)
-    peak = jnp.where(jnp.isfinite(largest), largest, 0)
-    return Normaliser(peak, jnp.log(jnp.sum(jnp.exp(logits - peak[..., None]), axis=-1)))
-
-
-def probabilities(
-    logits: Float[Array, "n h w k"], label: Integer[Array, "n h w"], normaliser: Normaliser
-) -> Float[Array, "n h w k"]:
-    """The softmax, where its normaliser is known already; 0 where a pixel is not counted."""
-    peak, below = normaliser
-    return where_counted(jnp.exp(widen(logits) - peak[..., None] - below[..., None]), label)
 
 
 def per_counted(total: Float[Array, "*n"], counted: Integer[Array, "*n"]) -> Float[Array, "*n"]:

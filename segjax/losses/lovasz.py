@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from segjax.losses.labels import labels, sum_by_class, where_counted
+from segjax.losses.labels import labels, sum_by_class
 from segjax.losses.region import Classes, average
 from segjax.losses.sigmoid import Mask, label_bands
 from segjax.ops.meshes import on_any_mesh
@@ -48,7 +48,7 @@ def lovasz_softmax(
     # Computed again in the backward pass, which would otherwise keep it twice.
     @jax.checkpoint
     def by_class(logits: Array) -> Float[Array, "k g p"]:
-        softmax = jax.nn.softmax(where_counted(logits, label), axis=-1)
+        softmax = jax.nn.softmax(widen(logits), axis=-1)
         return jnp.moveaxis(softmax.reshape(*groups, num_classes), -1, 0)
 
     loss = _class_losses(by_class(logits), label.reshape(groups), classes == "present")

@@ -1,4 +1,7 @@
-"""Losses that are a mean over pixels: cross-entropy, focal loss, online hard example mining."""
+"""Losses that are a mean over pixels: cross-entropy, focal loss, online hard example mining.
+
+What a pixel that does not count holds, NaN and infinity included, changes neither value nor gradient.
+"""
 
 import math
 from functools import partial
@@ -67,15 +70,15 @@ def cross_entropy_sums(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must lie in 0..1, got {label_smoothing}.")
     label = labels(logits, mask, ignore)
-    loss, score = _loss_and_score(logits, label)
-    weight = _pixel_weights(label, class_weights, logits.shape[-1], loss.dtype)
-    total = jnp.sum(loss * weight)
+    normaliser, score = _normaliser_and_score(logits, label)
+    weight = _pixel_weights(label, class_weights, logits.shape[-1], normaliser.dtype)
+    total = jnp.sum((normaliser - score) * weight)
     if label_smoothing:
         share = jnp.ones(logits.shape[-1]) if class_weights is None else jnp.asarray(class_weights)
-        share = share.astype(loss.dtype) / logits.shape[-1]
+        share = share.astype(normaliser.dtype) / logits.shape[-1]
         # Not as a product, which a GPU or a TPU computes of fewer bits.
-        apart = jnp.sum((widen(logits) - score[..., None]) * share[None, None, None], axis=-1)
-        uniform = loss * share.sum() - apart
+        apart = jnp.sum(widen(logits) * share[None, None, None], axis=-1)
+        uniform = normaliser * share.sum() - apart
         total = (1 - label_smoothing) * total + label_smoothing * jnp.sum(uniform, where=label >= 0)
     return total, weight.sum()
 
@@ -129,8 +132,9 @@ def focal_sums(
         (0.0036, 2.0)
     """
     label = labels(logits, mask, ignore)
-    loss, _ = _loss_and_score(logits, label)
-    weight = _pixel_weights(label, class_weights, logits.shape[-1], loss.dtype)
+    normaliser, score = _normaliser_and_score(logits, label)
+    weight = _pixel_weights(label, class_weights, logits.shape[-1], normaliser.dtype)
+    loss = normaliser - score
     # Held above 0, where a power below 1 has no finite slope.
     doubt = jnp.maximum(-jnp.expm1(-loss), jnp.finfo(loss.dtype).tiny)
     return jnp.sum(doubt**gamma * loss * weight), weight.sum()
@@ -165,7 +169,8 @@ def ohem_cross_entropy(
     if not (0 <= threshold <= 1 and 0 <= min_fraction <= 1):
         raise ValueError(f"threshold and min_fraction must lie in 0..1, got {threshold} and {min_fraction}.")
     label = labels(logits, mask, ignore)
-    loss, _ = _loss_and_score(logits, label)
+    normaliser, score = _normaliser_and_score(logits, label)
+    loss = normaliser - score
     weight = _pixel_weights(label, class_weights, logits.shape[-1], loss.dtype)
 
     hardness = jax.lax.stop_gradient(jnp.where(label >= 0, loss, -jnp.inf))
@@ -190,32 +195,30 @@ def _pixel_weights(label: Array, class_weights: Weights | None, num_classes: int
 
 
 @jax.custom_jvp
-def _loss_and_score(logits: Array, label: Array) -> tuple[Array, Array]:
-    """Each pixel's cross-entropy, and the logit of its own class.
+def _normaliser_and_score(logits: Array, label: Array) -> tuple[Array, Array]:
+    """Log-sum-exp over the classes, and the logit of each pixel's own class; their difference is the cross-entropy.
 
-    Both are 0 where a pixel is not counted, whatever its logits are. The classes are compared with their pixel's own
-    before anything is summed: what all logits have in common would take the digits of their differences.
+    Both are 0 where a pixel is not counted, whatever its logits are.
 
     The derivative is spelled out: JAX's would scatter into an array of the logits' size, which is slower, and would
     keep the exponentials.
     """
-    score = widen(jnp.take_along_axis(logits, jnp.maximum(label, 0)[..., None], axis=-1))
-    loss, counted = jax.nn.logsumexp(widen(logits) - score, axis=-1), label >= 0
-    return jnp.where(counted, loss, 0), jnp.where(counted, score[..., 0], 0)
+    score = jnp.take_along_axis(logits, jnp.maximum(label, 0)[..., None], axis=-1)[..., 0]
+    normaliser, counted = jax.nn.logsumexp(widen(logits), axis=-1), label >= 0
+    return jnp.where(counted, normaliser, 0), jnp.where(counted, widen(score), 0)
 
 
-@_loss_and_score.defjvp
-def _loss_and_score_jvp(
+@_normaliser_and_score.defjvp
+def _normaliser_and_score_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    loss, score = _loss_and_score(*primals)
-    return (loss, score), _tangents(*primals, loss, score, tangents[0])
+    normaliser, score = _normaliser_and_score(*primals)
+    return (normaliser, score), _tangents(*primals, normaliser, tangents[0])
 
 
 @partial(jax.checkpoint, prevent_cse=False)
-def _tangents(logits: Array, label: Array, loss: Array, score: Array, tangent: Array) -> tuple[Array, Array]:
-    softmax = where_counted(jnp.exp(widen(logits) - score[..., None] - loss[..., None]), label)
+def _tangents(logits: Array, label: Array, normaliser: Array, tangent: Array) -> tuple[Array, Array]:
+    softmax = where_counted(jnp.exp(widen(logits) - normaliser[..., None]), label)
     own = is_own(label, logits.shape[-1])
     tangent = widen(tangent)
-    of_score = jnp.sum(tangent, axis=-1, where=own)
-    return jnp.sum(softmax * tangent, axis=-1) - of_score, of_score
+    return jnp.sum(softmax * tangent, axis=-1), jnp.sum(tangent, axis=-1, where=own)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Real
 
-from segjax.losses.labels import Normaliser, is_own, labels, normaliser_of, per_counted, probabilities, sum_by_class
+from segjax.losses.labels import is_own, labels, per_counted, sum_by_class
 from segjax.ops.meshes import on_any_mesh
 from segjax.ops.precision import widen
 
@@ -178,37 +178,42 @@ def region_sums(
 
     The softmax is computed again in the backward pass, so that nothing of the logits' size is kept beside them.
     """
-    return _sums(logits, label, normaliser_of(logits))
+    return _sums(logits, label, _normaliser(logits, label))
 
 
 @region_sums.defjvp
 def _region_sums_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array]]:
-    normaliser = normaliser_of(primals[0])
+    normaliser = _normaliser(*primals)
     inside, predicted, true = _sums(*primals, normaliser)
     return (inside, predicted, true), (*_tangents(*primals, normaliser, tangents[0]), jnp.zeros_like(true))
 
 
-def _sums(logits: Array, label: Array, normaliser: Normaliser) -> tuple[Array, Array, Array]:
-    softmax = probabilities(logits, label, normaliser)
+def _normaliser(logits: Array, label: Array) -> Array:
+    # Against an infinite normaliser every probability is 0, as it must be where a pixel is not counted.
+    return jnp.where(label >= 0, jax.nn.logsumexp(widen(logits), axis=-1), jnp.inf)
+
+
+def _sums(logits: Array, label: Array, normaliser: Array) -> tuple[Array, Array, Array]:
+    softmax = jnp.exp(widen(logits) - normaliser[..., None])
     inside = sum_by_class(_own(logits, label, normaliser), label, logits.shape[-1])
     true = sum_by_class(jnp.ones_like(label), label, logits.shape[-1])
     return inside, softmax.sum((1, 2)), true.astype(inside.dtype)
 
 
-def _own(logits: Array, label: Array, normaliser: Normaliser) -> Float[Array, "n h w"]:
-    """Probability of each pixel's own class; 0 where it is not counted."""
+def _own(logits: Array, label: Array, normaliser: Array) -> Float[Array, "n h w"]:
+    """Probability of each pixel's own class."""
     score = jnp.take_along_axis(logits, jnp.maximum(label, 0)[..., None], axis=-1)[..., 0]
-    return jnp.where(label >= 0, jnp.exp(widen(score) - normaliser.peak - normaliser.below), 0)
+    return jnp.exp(widen(score) - normaliser)
 
 
 @partial(jax.checkpoint, prevent_cse=False)
-def _tangents(logits: Array, label: Array, normaliser: Normaliser, tangent: Array) -> tuple[Array, Array]:
+def _tangents(logits: Array, label: Array, normaliser: Array, tangent: Array) -> tuple[Array, Array]:
     """Of the probability inside the true region, and of the probability."""
     # Keeps the compiler from finding the forward pass's softmax again here and saving it.
     normaliser = jax.lax.optimization_barrier(normaliser)
-    softmax = probabilities(logits, label, normaliser)
+    softmax = jnp.exp(widen(logits) - normaliser[..., None])
     tangent = widen(tangent)
     own = is_own(label, logits.shape[-1])
     # Of the tangent, what is alike for all classes drops out of a softmax.
