@@ -7,6 +7,7 @@ import jax
 from flax import struct
 from jaxtyping import Array, Float
 
+from segjax.errors import counts
 from segjax.ops import PoolIndices
 from segjax.ops.geometry import Pair
 
@@ -129,6 +130,7 @@ def at_least(levels: tuple[Level, ...], stride: int) -> tuple[Level, ...]:
     Raises:
         ValueError: there are none.
     """
+    counts(1, finest_stride=stride)
     kept = tuple(level for level in levels if level.features is not None and level.stride >= stride)
     if not kept:
         strides = [level.stride for level in levels if level.features is not None]

@@ -87,6 +87,11 @@ def _page(parsed: argparse.Namespace, opened: "_Opened", size: Any) -> int:
             f"A browser has red, green and blue, and {parsed.run} sees bands {bands} of its images: serve it with "
             "`segjax serve`."
         )
+    if tells.bands is not None and tells.bands.channels:
+        raise ExportError(
+            f"A browser has one file of an image, and {parsed.run} reads {len(tells.bands.channels)}, one for each "
+            "channel: predict them with `segjax predict`."
+        )
     if tells.size is not None:
         size = side_for(tells.size[0]), side_for(tells.size[1])  # as it is seen when it is scored
     shown = {"name": Path(parsed.run).name or parsed.run, "score": Options().least, **tells.described()}

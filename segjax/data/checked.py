@@ -9,7 +9,7 @@ import numpy as np
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.rasters import WHITE
 from segjax.data.record import IGNORE, Record, Source
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 from segjax.mask_numbers import ignored_in, mask_type
 
 
@@ -115,21 +115,25 @@ def _check_boxes(what: str, record: Record, num_classes: int | None, num_attribu
     count = len(boxes)
     labels: Any = record.get("labels")
     if _kind(labels) not in "iu" or labels.shape != (count,):
-        raise DataError(f"{what} has {count} boxes and labels of {_described(labels)}: give each its class, as int32.")
+        raise DataError(
+            f"{what} has {counted(count, 'box')} and labels of {_described(labels)}: give each its class, as int32."
+        )
     if count and (labels.min() < 0 or (num_classes is not None and labels.max() >= num_classes)):
         strange = labels.min() if labels.min() < 0 else labels.max()
-        known = "" if num_classes is None else f", and there are {num_classes} classes"
+        known = "" if num_classes is None else f", of {counted(num_classes, 'class')}"
         raise DataError(f"{what} has a box with the label {strange} ({labels.dtype}){known}: count classes from 0.")
     if "crowd" in record and (_dtype(record["crowd"]) != "bool" or record["crowd"].shape != (count,)):
-        raise DataError(f"{what} has {count} boxes and a crowd of {_described(record['crowd'])}: give a bool for each.")
+        raise DataError(
+            f"{what} has {counted(count, 'box')} and a crowd of {_described(record['crowd'])}: give a bool for each."
+        )
     if "attributes" in record:
         scores = record["attributes"]
         fits = _kind(scores) == "f" and scores.ndim == 2 and len(scores) == count
         if not fits or (num_attributes is not None and scores.shape[1] != num_attributes):
             named = "" if num_attributes is None else f"{num_attributes} "
             raise DataError(
-                f"{what} has {count} boxes and attributes of {_described(scores)}: give {named}scores of each, as "
-                "float32."
+                f"{what} has {counted(count, 'box')} and attributes of {_described(scores)}: give {named}scores of "
+                "each, as float32."
             )
         if ((scores < 0) | (scores > 1)).any():
             raise DataError(f"{what} has attributes ({scores.dtype}) outside 0 to 1: scale them, NaN where none is.")

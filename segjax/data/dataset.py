@@ -1,7 +1,5 @@
 """A data set: what it is called, what its classes are, how its splits are opened, and what training wants to know."""
 
-import unicodedata
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +9,7 @@ from jaxtyping import Num, UInt8
 from segjax.data.augment import Augment
 from segjax.data.checked import CheckedSource
 from segjax.data.formats.bands import Bands
+from segjax.data.formats.classes import misnamed
 from segjax.data.record import Source
 from segjax.data.statistics import Statistics
 from segjax.errors import DataError
@@ -66,15 +65,8 @@ class Dataset:
         return brightened(image) if self.images is None else self.images.shown(image)
 
     def __post_init__(self) -> None:
-        counts = Counter(self.class_names)
-        if twice := next((name for name in self.class_names if counts[name] > 1), None):
-            raise DataError(
-                f"{self.name} has two classes called '{twice}': give each a name of its own; masks that are drawn of "
-                "objects have a background beside them."
-            )
-        for name in (*self.class_names, *self.attribute_names):
-            if not name.strip() or any(unicodedata.category(letter) == "Cc" for letter in name):
-                raise DataError(f"{self.name} has a class called {name!r}: write a name of letters that can be seen.")
+        if wrong := misnamed(self.class_names, self.attribute_names):
+            raise DataError(f"{self.name} {wrong}.")
         # In this one place, so that no way into training or scoring goes past the check.
         object.__setattr__(self, "open", self._checking(self.open))
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from segjax.errors import counts
 from segjax.layers import ConvBlock
 from segjax.level import Level
 from segjax.ops.geometry import symbolic
@@ -22,6 +23,7 @@ def climb(
     x: Level, levels: tuple[Level, ...], finest_stride: int, upsample: Callable[..., nn.Module]
 ) -> tuple[Level, ...]:
     """`x` and what the upsampler makes of it at each finer level, finest first; called inside a compact module."""
+    counts(1, finest_stride=finest_stride)
     passed = [x]
     goals = {to.stride: (i, to) for i, to in enumerate(levels, start=1) if finest_stride <= to.stride < x.stride}
     for i, to in sorted(goals.values(), key=lambda goal: -goal[1].stride):
@@ -33,6 +35,7 @@ def climb(
 
 def climbed_to(levels: tuple[Level, ...], finest_stride: int) -> tuple[Level, ...]:
     """The levels above the deepest where a climb halts, those of a smaller stride left out, finest first."""
+    counts(1, finest_stride=finest_stride)
     return tuple(level for level in levels[:-1] if level.stride >= finest_stride)
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from segjax import ops
 from segjax.decoders.climb import climb
 from segjax.layers import Conv, ConvBlock
+from segjax.layers.dropout import Dropout
 from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear
 
@@ -61,7 +62,7 @@ class ASPP(nn.Module):
         whole = self.block((self.width,), window=1, name="whole")(ops.adaptive_avg_pool(x, 1), train=train)
         seen.append(jnp.broadcast_to(whole, seen[0].shape))
         y = self.block((self.width,), window=1, name="project")(jnp.concatenate(seen, axis=-1), train=train)
-        return nn.Dropout(self.dropout, deterministic=not train)(y)
+        return Dropout(self.dropout, deterministic=not train)(y)
 
 
 class DeepLabV3Decoder(nn.Module):

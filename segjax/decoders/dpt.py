@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from segjax import ops
+from segjax.errors import counts
 from segjax.layers import Conv, ConvBlock
+from segjax.layers.dropout import Dropout
 from segjax.layers.transformer import gelu
 from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear, ConvTranspose
@@ -51,6 +53,7 @@ class DPTDecoder(nn.Module):
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The finest stride, then the coarser ones of the pyramid, each halved."""
         check_levels(levels)
+        counts(1, finest_stride=self.finest_stride, width=self.width)
         image, kept = levels[0], at_least(levels, 2 * self.finest_stride)
 
         def place(stride: int) -> Level:
@@ -68,7 +71,7 @@ class DPTDecoder(nn.Module):
             fused = Conv(self.width, 1, dtype=y.dtype, name=f"out{i}")(y)
             pyramid.insert(0, place(own.stride // 2).holding(fused))
         y = self.block((self.width,), name="last")(fused, train=train)
-        y = nn.Dropout(self.dropout, deterministic=not train)(y)
+        y = Dropout(self.dropout, deterministic=not train)(y)
         return (pyramid[0].holding(y), *pyramid[1:])
 
     def _reassembled(self, level: Level, own: Level, i: int) -> Float[Array, "n h w c"]:

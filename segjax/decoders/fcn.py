@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.layers import ConvBlock
+from segjax.layers.dropout import Dropout
 from segjax.level import Level, check_levels
 from segjax.ops.precision import at_least_float32
 from segjax.upsampling import bilinear_conv_transpose
@@ -56,7 +57,7 @@ class FCNDecoder(nn.Module):
         y = x.features
         for name, window in (("fc6", self.window), ("fc7", 1)):
             y = self.block((self.hidden,), window=window, name=name)(y, train=train)
-            y = nn.Dropout(self.dropout, deterministic=not train)(y)
+            y = Dropout(self.dropout, deterministic=not train)(y)
         score = partial(nn.Conv, self.num_classes, (1, 1), dtype=at_least_float32(y.dtype))
         x = x.holding(score(name="score")(y))
         for i, to in enumerate(goals if self.climb else goals[: self.skips]):

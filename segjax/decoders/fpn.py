@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from segjax.layers import ConvBlock
+from segjax.layers.dropout import Dropout
 from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear, Nearest
 
@@ -57,7 +58,7 @@ class FPNDecoder(nn.Module):
             pyramid.insert(0, x)
             branches.append(self.to_finest(x, levels[: i - 1], i, train))
         joined = jnp.concatenate(branches, axis=-1) if self.concatenate else sum(branches)
-        merged = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(joined)
+        merged = Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(joined)
         return (x.holding(merged), *pyramid[1:])
 
     def to_finest(self, x: Level, finer: tuple[Level, ...], i: int, train: bool) -> Float[Array, "n h w c"]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from segjax import ops
 from segjax.decoders.climb import climb
 from segjax.layers import Conv, ConvBlock
+from segjax.layers.dropout import Dropout
 from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear
 
@@ -77,5 +78,5 @@ class PlainDecoder(nn.Module):
         x = levels[-1]
         width = max(1, x.width // 4) if self.width is None else self.width
         y = self.block((width,), name="conv")(x.features, train=train)
-        y = nn.Dropout(self.dropout, deterministic=not train)(y)
+        y = Dropout(self.dropout, deterministic=not train)(y)
         return climb(x.holding(y), levels, self.finest_stride, self.upsample)

@@ -10,6 +10,7 @@ from jax.nn.initializers import lecun_normal
 from jaxtyping import Array, Float
 
 from segjax.decoders.climb import check_widths, climbed_to, own_width
+from segjax.errors import counts
 from segjax.layers import ChannelGate, Conv, ConvBlock
 from segjax.level import Level, check_levels
 from segjax.ops.precision import at_least_float32
@@ -86,6 +87,7 @@ class MANetDecoder(nn.Module):
     def __call__(self, levels: tuple[Level, ...], *, train: bool) -> tuple[Level, ...]:
         """The levels that were climbed to, finest first; the deepest one alone where there is none to climb to."""
         check_levels(levels)
+        counts(1, reduction=self.reduction)
         goals, x = climbed_to(levels, self.finest_stride), levels[-1]
         check_widths("MA-Net", self.widths, goals)
         x = x.holding(self.attention(name="attention")(x.features))

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from segjax import ops
 from segjax.decoders.climb import climb
 from segjax.layers import ConvBlock
+from segjax.layers.dropout import Dropout
 from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear
 
@@ -80,5 +81,5 @@ class PSPNetDecoder(nn.Module):
         pool = PyramidPooling(x.shape[-1] // 4, align_corners=self.align_corners, block=self.block, name="pyramid")
         y = jnp.concatenate([*pool(x, train=train), x], axis=-1)
         y = self.block((self.width,), window=1, name="conv")(y, train=train)
-        y = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(y)
+        y = Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(y)
         return climb(level.holding(y), levels, self.finest_stride, self.upsample)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from segjax import ops
 from segjax.layers import ConvBlock
 from segjax.layers.dense import Dense
+from segjax.layers.dropout import Dropout
 from segjax.level import Level, at_least, check_levels
 from segjax.upsampling import Bilinear
 
@@ -54,5 +55,5 @@ class SegFormerDecoder(nn.Module):
                 y = ops.resize(y, finest.size, method="bilinear")
             brought.append(y)
         y = self.block((self.width,), window=1, name="fuse")(jnp.concatenate(brought, axis=-1), train=train)
-        y = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(y)
+        y = Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(y)
         return (finest.holding(y),)

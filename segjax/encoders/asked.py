@@ -1,6 +1,10 @@
-"""What is asked of an encoder: an image, and how many levels."""
+"""What is asked of an encoder: an image, how many levels, and the numbers that it is made of."""
+
+from collections.abc import Sequence
 
 from jaxtyping import Array
+
+from segjax.errors import counts, is_whole
 
 
 def check(image: Array, depth: int = 1, most: int = 1) -> None:
@@ -13,5 +17,16 @@ def check(image: Array, depth: int = 1, most: int = 1) -> None:
         raise ValueError(
             f"the image has shape {image.shape}: expected a batch, (n, h, w, c), as image[None] is of one (h, w, c)."
         )
-    if not 1 <= depth <= most:
+    if not (is_whole(depth) and 1 <= depth <= most):
         raise ValueError(f"depth is 1 to {most} levels of this encoder, got {depth}.")
+
+
+def check_numbers(**fields: int | Sequence[int]) -> None:
+    """Refuse fields that are no whole numbers from 1 on, or have one among them that is none.
+
+    Raises:
+        ExperimentError: for the first of them.
+    """
+    for name, value in fields.items():
+        for one in value if isinstance(value, Sequence) else (value,):
+            counts(1, **{name: one})

@@ -9,7 +9,7 @@ from jax.nn.initializers import truncated_normal, zeros
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from segjax.encoders.asked import check
+from segjax.encoders.asked import check, check_numbers
 from segjax.encoders.dilation import Steps, dilated
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import dense, gelu, layer_norm
@@ -62,6 +62,7 @@ class ConvNeXt(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 4, 8, 16 and 32, or at most `output_stride`."""
+        check_numbers(widths=self.widths, blocks=self.blocks)
         check(image, self.depth, min(len(self.widths), len(self.blocks)))
         block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
         block = partial(block, self.response_norm, self.convolutional_mlp, self.dtype)

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax import ops
-from segjax.encoders.asked import check
+from segjax.encoders.asked import check, check_numbers
 from segjax.layers import Conv, batch_norm
 from segjax.level import Level, Parts, level_at
 
@@ -56,6 +56,7 @@ class DenseNet(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 2 to 32; the first has the indices of its 3x3 max-pooling."""
+        check_numbers(growth=self.growth, blocks=self.blocks)
         check(image, self.depth, 1 + len(self.blocks))
         fields = self.growth, self.blocks, self.depth, self.in_transitions, self.dtype, self.remat
         return _Features(*fields, name="features")(image, train)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from segjax.encoders.asked import check
+from segjax.encoders.asked import check, check_numbers
 from segjax.encoders.dilation import dilated, stages_for
 from segjax.encoders.mobilenet_v2 import rounded
 from segjax.layers import ChannelGate, DropPath, batch_norm, in_sequence, normalized_conv
@@ -142,6 +142,7 @@ class EfficientNet(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """One level a resolution."""
+        check_numbers(stem=self.stem)
         check(image, self.depth, 1 + sum(stage[0].stride > 1 for stage in self.stages))
         shared = {"norm": self.norm, "dtype": self.dtype}
         stem = {"stride": 2, "padding": self._padding(1)} | shared

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax import ops
-from segjax.encoders.asked import check
+from segjax.encoders.asked import check, check_numbers
 from segjax.encoders.dilation import Steps
 from segjax.encoders.resnet import ResidualBlock
 from segjax.layers import normalized_conv
@@ -52,6 +52,7 @@ class HRNet(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 2, of the stem, and 4, 8, 16 and 32, of the last exchange."""
+        check_numbers(width=self.width, modules=self.modules, blocks=self.blocks)
         check(image)
         exchange = nn.remat(_Exchange, static_argnums=(2,)) if self.remat else _Exchange
         norm = partial(normalized_conv, train=train, dtype=self.dtype)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from segjax.encoders.asked import check
+from segjax.encoders.asked import check, check_numbers
 from segjax.layers import Conv, DropPath, drop_path_rates
 from segjax.layers.transformer import attend, dense, gelu, layer_norm
 from segjax.level import Level, Parts, level_at
@@ -58,6 +58,7 @@ class MixTransformer(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 4, 8, 16 and 32."""
+        check_numbers(widths=self.widths, blocks=self.blocks)
         check(image, self.depth, min(len(self.widths), len(self.blocks)))
         block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
         rates = drop_path_rates(self.drop_path, self.blocks)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from segjax.encoders.asked import check
+from segjax.encoders.asked import check, check_numbers
 from segjax.encoders.dilation import Steps, dilated
 from segjax.layers import ChannelGate, DropPath, drop_path_rates, normalized_conv
 from segjax.level import Level, Parts, level_at
@@ -59,6 +59,7 @@ class RegNetY(nn.Module):
         Raises:
             ValueError: `group_width` does not divide a width.
         """
+        check_numbers(widths=self.widths, blocks=self.blocks, group_width=self.group_width)
         check(image, self.depth, 1 + min(len(self.widths), len(self.blocks)))
         if uneven := [width for width in self.widths if width % self.group_width]:
             raise ValueError(f"groups of {self.group_width} channels do not divide {uneven[0]}: give another width.")

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax import ops
-from segjax.encoders.asked import check
+from segjax.encoders.asked import check, check_numbers
 from segjax.encoders.dilation import Steps, dilated
 from segjax.layers import DropPath, batch_norm, drop_path_rates, in_sequence, normalized_conv
 from segjax.level import Level, Parts, level_at
@@ -124,6 +124,7 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """One level a stage, the stem's first."""
+        check_numbers(blocks=self.blocks, groups=self.groups, group_width=self.group_width)
         check(image, self.depth, 1 + len(self.blocks))
         x = self._stem(image, train)
         if self.depth == 1:

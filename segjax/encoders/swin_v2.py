@@ -12,7 +12,8 @@ from jax.nn.initializers import constant, zeros
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from segjax.encoders.asked import check
+from segjax.encoders.asked import check, check_numbers
+from segjax.errors import counts
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import Mlp, dense, layer_norm, of_a_head
 from segjax.level import Level, Parts, level_at
@@ -66,7 +67,9 @@ class SwinV2(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """Levels at strides 4, 8, 16 and 32."""
+        check_numbers(width=self.width, heads=self.heads, blocks=self.blocks, window=self.window)
         check(image, self.depth, min(len(self.heads), len(self.blocks)))
+        counts(4 * 2 ** (self.depth - 1), trained_size=self.trained_size)  # a place of the last level, at the least
         block = nn.remat(_Block, static_argnums=(2,)) if self.remat else _Block
         rates = drop_path_rates(self.drop_path, self.blocks)
         x = _PatchEmbedding(self.width, self.dtype, name="patch_embed")(image)

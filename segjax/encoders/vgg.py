@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax import ops
-from segjax.encoders.asked import check
+from segjax.encoders.asked import check, check_numbers
 from segjax.layers import Conv, batch_norm
 from segjax.level import Level, Parts, level_at
 
@@ -64,6 +64,7 @@ class VGG(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], *, train: bool) -> tuple[Level, ...]:
         """One level a stage, and the last pooling's."""
+        check_numbers(convs=self.convs)
         check(image, self.depth, len(self.convs))
         levels, x = [], image
         for i, (places, width) in enumerate(zip(self._places(), _WIDTHS, strict=False)):

@@ -9,7 +9,8 @@ from jax.nn.initializers import normal, truncated_normal
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from segjax.encoders.asked import check
+from segjax.encoders.asked import check, check_numbers
+from segjax.errors import counts
 from segjax.layers import Conv, DropPath, drop_path_rates, pad_up
 from segjax.layers.transformer import Attention, LayerScale, Mlp, layer_norm
 from segjax.level import Level, Parts, level_at
@@ -67,6 +68,8 @@ class VisionTransformer(nn.Module):
 
         The tokens are (n 1 + registers c), the class token first.
         """
+        check_numbers(width=self.width, heads=self.heads, blocks=self.blocks, patch=self.patch, grid=self.grid)
+        counts(0, registers=self.registers)
         check(image, self.depth, self.blocks)
         x = _PatchEmbedding(self.width, self.patch, self.dtype, name="patch_embed")(image)
         n, height, width, _ = x.shape

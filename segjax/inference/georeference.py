@@ -67,7 +67,7 @@ def place_of(path: Path) -> Place | None:
     An image that is stored turned has been turned upright, and its place with it.
 
     Raises:
-        DataError: a world file without its six numbers.
+        DataError: a world file without its six numbers, or numbers of a place that are NaN or infinite.
     """
     if path.is_dir():  # a Zarr
         return None
@@ -82,6 +82,11 @@ def place_of(path: Path) -> Place | None:
         if affine is None:
             return None
         tags = {_MATRIX: _matrix(affine)}
+    if affine is not None and not np.isfinite(affine).all():
+        raise DataError(
+            f"{shown(path)} has NaN or infinity among the numbers of its place, in its tags or in a file beside it: "
+            "mend them, or take them away."
+        )
     turned = stored_orientation(path)
     if turned != 1:
         if affine is None:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Num, UInt, UInt8
 
 from segjax import compiling
 from segjax.data.padding import padded, side_for
-from segjax.errors import InferenceError
+from segjax.errors import InferenceError, counted
 from segjax.inference.receptive_field import receptive_radius
 from segjax.inference.tiling import Span, Tiling, View, spans
 from segjax.inference.together import of_batch, together
@@ -239,7 +239,7 @@ def refuse_other_depth(model: nn.Module, image: Image) -> None:
         )
     if mean is not None and image.shape[2] != len(mean):
         raise InferenceError(
-            f"the model was trained on images of {len(mean)} bands, and this one has {image.shape[2]}."
+            f"the model was trained on images of {counted(len(mean), 'band')}, and this one has {image.shape[2]}."
         )
     if not isinstance(image, Windowed) and image.dtype.kind == "f" and not np.isfinite(image).all():
         raise InferenceError("the image has NaN or infinity, which would spread over the mask: fill these pixels.")

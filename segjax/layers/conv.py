@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from segjax import ops
+from segjax.errors import counts
 from segjax.layers.drawn import drawn
 from segjax.layers.norm import batch_norm
 from segjax.ops.resize_conv import conv_of_nearest
@@ -48,7 +49,11 @@ class Conv(nn.Module):
 
         What nearest-neighbour upsampling by 2 makes of `coarse` stands before the channels of `x`, in one step and
         for a convolution that keeps the size alone.
+
+        Raises:
+            ExperimentError: a field that is no whole number from 1 on.
         """
+        counts(1, width=self.width, window=self.window, stride=self.stride, dilation=self.dilation, groups=self.groups)
         before = 0 if coarse is None else coarse.shape[-1]
         channels = before + (0 if x is None else x.shape[-1])
         shape = (self.window, self.window, channels // self.groups, self.width)

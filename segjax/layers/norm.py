@@ -21,7 +21,8 @@ class BatchNorm(nn.Module):
 
     What is done to a channel is put together to one factor and one number to add, as torch does it: the centred
     features, which the backward pass would keep, are never there. The variance that is kept is Flax's, the batch's own:
-    torch keeps that of n - 1 values.
+    torch keeps that of n - 1 values. It is the mean of the squares less the square of the mean, and 0 at the least, as
+    Flax's: of features around 1,000 that deviate by 1, float32 leaves it one digit, and around 10,000 none.
 
     Examples:
         >>> module = layers.batch_norm(use_running_average=False)

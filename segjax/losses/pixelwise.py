@@ -76,7 +76,9 @@ def cross_entropy_sums(
     if label_smoothing:
         share = jnp.ones(logits.shape[-1]) if class_weights is None else jnp.asarray(class_weights)
         share = share.astype(normaliser.dtype) / logits.shape[-1]
-        uniform = normaliser * share.sum() - widen(logits) @ share
+        # Not as a product, which a GPU or a TPU computes of fewer bits.
+        apart = jnp.sum(widen(logits) * share[None, None, None], axis=-1)
+        uniform = normaliser * share.sum() - apart
         total = (1 - label_smoothing) * total + label_smoothing * jnp.sum(uniform, where=label >= 0)
     return total, weight.sum()
 

@@ -1,6 +1,7 @@
 """The card that lies beside a saved model."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,8 @@ class About:
     """What is known of a model beside its variables.
 
     Raises:
-        DataError: colours for some of the classes alone, or what is none; or what is no number of a band.
+        DataError: colours for some of the classes alone, or what is none; what is no number of a band, or no ending of
+            a channel's files.
 
     Examples:
         >>> models.About(class_names=("ground", "tree")).class_names
@@ -36,6 +38,8 @@ class About:
     """Of a model of sigmoids, from which probability on a pixel has each label or, by one logit, the second class."""
     bands: tuple[int, ...] = ()
     """The numbers, from 1, of the bands of an image file that it sees; empty where those are all without opacity."""
+    channel_files: tuple[str, ...] = ()
+    """What the names of the files of an image's channels end with, as "_0000"; empty where a file is an image."""
 
     def __post_init__(self) -> None:
         """Refuses what a card cannot say."""
@@ -48,12 +52,15 @@ class About:
 
         if not all(type(band) is int and band > 0 for band in self.bands):
             raise DataError(f"{self.bands} are no numbers of bands: give whole ones from 1.")
+        if not all(type(end) is str and re.fullmatch(r"_\d{4}", end) for end in self.channel_files):
+            raise DataError(f"{self.channel_files} are no ends of channels' files: give _0000, _0001 and so on.")
 
     def classes(self) -> dict[str, Any]:
-        """Names, colours, thresholds and bands as config.json has them."""
+        """Names, colours, thresholds, bands and files of channels as config.json has them."""
         said = {"class_names": list(self.class_names), "palette": [[*map(int, colour)] for colour in self.palette]}
         said |= {"thresholds": list(self.thresholds)} if self.thresholds else {}
-        return said | ({"bands": list(self.bands)} if self.bands else {})
+        said |= {"bands": list(self.bands)} if self.bands else {}
+        return said | ({"channel_files": list(self.channel_files)} if self.channel_files else {})
 
 
 def card(about: About, layout: str, parameters: int, normalisation: str, *, finds: bool = False) -> str:
@@ -70,6 +77,7 @@ def card(about: About, layout: str, parameters: int, normalisation: str, *, find
         lines += ["`segmentation_models_pytorch.from_pretrained` opens it as well, and takes normalised images.", ""]
     lines += [f"- Parameters: {parameters:,}", f"- Normalisation: {normalisation}"]
     lines += [f"- Bands of an image file: {' '.join(map(str, about.bands))}"] if about.bands else []
+    lines += [f"- Files of an image, by their ends: {' '.join(about.channel_files)}"] if about.channel_files else []
     lines += [f"- Trained on: {about.trained_on or 'not said'}", f"- Licence: {about.licence or 'not said'}"]
     lines += [f"- Parity: {about.parity or 'not measured'}"]
     lines += [f"- From: {about.source}"] if about.source else []

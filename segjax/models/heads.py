@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from segjax import ops
 from segjax.layers import Conv, ConvBlock, largest
+from segjax.layers.dropout import Dropout
 from segjax.level import Level
 from segjax.ops.precision import at_least_float32
 
@@ -65,7 +66,7 @@ class AuxiliaryHead(nn.Module):
         if level.features is None:
             raise ValueError(f"Level {self.level} of the encoder has no features: let the auxiliary head read another.")
         y = self.block((max(1, level.width // 4),), name="hidden")(level.features, train=train)
-        y = nn.Dropout(self.dropout, deterministic=not train)(y)
+        y = Dropout(self.dropout, deterministic=not train)(y)
         wide = at_least_float32(y.dtype)
         y = Conv(self.num_classes, 1, kernel_init=lecun_normal(), dtype=wide, name="logits")(y)
         return ops.resize(y, levels[0].size, method="bilinear")
@@ -96,7 +97,7 @@ class ImageHead(nn.Module):
         x = levels[-1].features
         assert x is not None
         y = x.mean((1, 2)) if self.pooling == "avg" else largest(x)
-        y = nn.Dropout(self.dropout, deterministic=not train)(y)
+        y = Dropout(self.dropout, deterministic=not train)(y)
         y = nn.Dense(self.num_classes, dtype=at_least_float32(y.dtype), name="logits")(y)
         return y if self.activation is None else self.activation(y)
 

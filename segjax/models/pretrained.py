@@ -123,13 +123,17 @@ def _of_the_hub(name: str, revision: str) -> tuple[str, str]:
 
 def _about(own: Mapping[str, Any], source: str | None, where: str) -> About:
     """What segjax's part of a config.json says of the classes; `where` is the file, for a sentence."""
-    match [own.get(part, []) for part in ("class_names", "palette", "thresholds", "bands")]:
-        case [list(names), list(palette), list(thresholds), list(bands)]:
+    match [own.get(part, []) for part in ("class_names", "palette", "thresholds", "bands", "channel_files")]:
+        case [list(names), list(palette), *others] if all(isinstance(part, list) for part in others):
             colours: Any = tuple(tuple(map(int, colour)) for colour in palette)
         case _:
-            raise DataError(f"{where} has class names, colours, thresholds or bands that are no lists: save it again.")
+            raise DataError(
+                f"{where} has class names, colours, thresholds, bands or files of channels that are no lists: save it "
+                "again."
+            )
+    thresholds, bands, files = map(tuple, others)
     try:
-        return About(tuple(names), colours, source=source, thresholds=tuple(thresholds), bands=tuple(bands))
+        return About(tuple(names), colours, source=source, thresholds=thresholds, bands=bands, channel_files=files)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
 

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from flax import linen as nn
@@ -60,10 +61,12 @@ def write_per_image(
             table.writerows(flat)
         if isinstance(task, Segmentation):
             task.write_confusion(out, measured)
-        if (seen := task.draw_predictions(out, model, variables, source)) and "calibration" in seen.details:
-            _write_calibration(out, seen.details["calibration"])
-        task.draw_predictions(out, model, variables, _Some(source, order[:_DRAWN]))
-        (out / "predictions.png").replace(out / "worst.png")
+        with TemporaryDirectory(dir=out) as apart:  # from a predictions.png that is there: the folder may be the run's
+            drawn = Path(apart)
+            if (seen := task.draw_predictions(drawn, model, variables, source)) and "calibration" in seen.details:
+                _write_calibration(out, seen.details["calibration"])
+            task.draw_predictions(drawn, model, variables, _Some(source, order[:_DRAWN]))
+            (drawn / "predictions.png").replace(out / "worst.png")
     except OSError as error:
         raise ExperimentError(
             f"{out} cannot be written ({error.strerror or error}): make room, or give --per-image a folder of yours."

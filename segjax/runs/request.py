@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, counted
 from segjax.runs.experiment_file import ExperimentFile, read_experiment
 from segjax.runs.knobs import TRAINING, WHERE, Knobs, located
 from segjax.runs.run import experiment_file, knobs_of, new_run, seed_folders
@@ -122,7 +122,7 @@ def _changed(run: Run, arguments: Sequence[str]) -> tuple[int, Knobs]:
             f"{may}."
         )
     if changed.get("steps", step) < step:
-        raise ExperimentError(f"{run.path} has taken {step} steps already: give --steps more than that.")
+        raise ExperimentError(f"{run.path} has taken {counted(step, 'step')} already: give --steps more than that.")
     if changed:
         file.build(kept | changed, dict(run.configuration()["facts"]))  # a value that it cannot take is said now
     return step, changed

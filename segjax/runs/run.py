@@ -64,8 +64,8 @@ def open_run(path: Path) -> Run:
         )
     if missing:
         if inside := _runs_below(path):
-            runs = counted(len(inside), "run")
-            raise ExperimentError(f"{path} holds {runs}: name those that you mean, such as {inside[0]}.")
+            some = "name it," if len(inside) == 1 else "name those that you mean, such as"
+            raise ExperimentError(f"{path} holds {counted(len(inside), 'run')}: {some} {inside[0]}.")
         what = "not a folder" if not path.is_dir() else f"not a run folder: it has no {missing[0]}"
         raise ExperimentError(f"{path} is {what}; name the folder that `segjax train` printed on its last line.")
     made_by = Run(path).configuration().get("versions", {}).get("segjax", "0.1")

@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import flax.linen as nn
 
 from segjax.data import Dataset, Statistics
+from segjax.data.formats.bands import Bands
 from segjax.data.formats.classes import voc_palette
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, counted
 from segjax.layers import Normalized
 from segjax.models.card import About
 from segjax.models.heads import OfScores, TwoClasses
@@ -80,7 +81,7 @@ def open_predictor(said: str, which: Which | None = None) -> Predictor:
 
     Raises:
         ExperimentError: it is no run, or not one with that checkpoint; a saved model of which a checkpoint is asked
-            for, or of chosen bands whose images may be stored in any numbers.
+            for, or of chosen bands or files of channels that may be stored in any numbers.
         DataError: as `open_saved`.
     """
     if not is_saved(said):
@@ -97,13 +98,17 @@ def open_predictor(said: str, which: Which | None = None) -> Predictor:
     if isinstance(model, Normalized):  # so that files of other images are left out by name, as a run leaves them out
         seen = Statistics(model.mean, model.std, model.gamma, model.stored)
     data = Dataset(said, names, palette, _no_data, statistics=seen, multilabel=multilabel)
-    if about.bands:
+    if about.bands or about.channel_files:
         if data.images is None:
-            raise ExperimentError(
-                f"{said} sees bands {' '.join(map(str, about.bands))} of images, and not in which numbers they are "
-                "stored: name the run that it was saved from."
+            sees = (
+                f"bands {' '.join(map(str, about.bands))}" if about.bands else counted(len(about.channel_files), "file")
             )
-        data = dataclasses.replace(data, bands=dataclasses.replace(data.images, chosen=about.bands))
+            raise ExperimentError(
+                f"{said} sees {sees} of images, and not in which numbers they are stored: name the run that it was "
+                "saved from."
+            )
+        bands = dataclasses.replace(data.images, chosen=about.bands or data.images.chosen, channels=about.channel_files)
+        data = dataclasses.replace(data, bands=bands)
     return Predictor(_task(data, about), model, variables, about)
 
 
@@ -169,8 +174,11 @@ def about_run(run: str | Path) -> About:
     if "test" in scores:
         task = task.decided(scores["test"])
     palette: Any = tuple(map(tuple, data.palette))
-    bands = (data.images and data.images.chosen) or ()
-    return About(data.class_names, palette, scores, data.name, thresholds=thresholds_of(task), bands=bands)
+    images = data.images or Bands()
+    return About(
+        data.class_names, palette, scores, data.name,
+        thresholds=thresholds_of(task), bands=images.chosen or (), channel_files=images.channels,
+    )  # fmt: skip
 
 
 def thresholds_of(task: Task) -> tuple[float, ...]:

@@ -21,7 +21,7 @@ from segjax.tasks.attributes import attribute_counts, attribute_details, attribu
 from segjax.tasks.boxes import BoxPredictions
 from segjax.tasks.examined import Examined
 from segjax.tasks.examples import Shown, draw_box_predictions
-from segjax.tasks.task import Batch
+from segjax.tasks.task import Batch, one_for_each
 
 _WHOLE = ("ap50", "ap75", "ap", "ar", "ap_small", "ap_medium", "ap_large")
 """The scores of all classes together."""
@@ -77,8 +77,15 @@ class Detection:
         return {}
 
     def count(self, outputs: Any, batch: Batch) -> dict[str, Any]:
-        """Nothing."""
-        del outputs, batch
+        """Nothing.
+
+        Raises:
+            ExperimentError: outputs that are detections of other classes than the data's.
+        """
+        del batch
+        if hasattr(outputs, "detections"):  # some models return others while they are trained
+            found = jax.eval_shape(lambda outputs: outputs.detections(self._max_boxes), outputs)
+            one_for_each(found.class_scores, self._num_classes)
         return {}
 
     def summary(self, counts: dict[str, Any]) -> dict[str, float]:

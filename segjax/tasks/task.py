@@ -20,7 +20,7 @@ Outputs = Any
 
 
 def one_for_each(logits: Float[Array, "*n k"], count: int) -> Float[Array, "*n k"]:
-    """The logits of so many classes.
+    """The logits, or scores, of so many classes.
 
     Raises:
         ExperimentError: they are of more or fewer, which may be trained and scored, and mean nothing.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from segjax.errors import ExperimentError
+from segjax.errors import ExperimentError, counted
 from segjax.train import distributed
 from segjax.train.checkpoints import complete_steps
 from segjax.train.devices import Layout
@@ -73,7 +73,7 @@ def _opened(path: Path, settings: dict[str, Any], log: Sequence[str] | None) -> 
         raise ExperimentError(f"{path} goes on as it began: {said}. Change it back, or give another out.")
     step = max(complete_steps(run.checkpoints), default=0)
     if settings["steps"] < step:
-        raise ExperimentError(f"{path} has taken {step} steps already: give steps more than that.")
+        raise ExperimentError(f"{path} has taken {counted(step, 'step')} already: give steps more than that.")
     if changed:
         run.change(step, changed)
     if log is not None:

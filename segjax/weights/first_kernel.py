@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from segjax.errors import is_whole
+
 
 def fit_first_kernel(
     kernel: Float[np.ndarray, "d 3 h w"], channels: int, rgb: Sequence[int] | None = None
@@ -30,7 +32,7 @@ def fit_first_kernel(
     if kernel.shape[1] != 3:
         raise ValueError(f"The kernel has shape {kernel.shape}; give one of red, green and blue, (d, 3, h, w).")
     if rgb is not None:
-        if len(set(rgb)) != 3 or not set(rgb) <= set(range(channels)):
+        if len(rgb) != 3 or len(set(rgb)) != 3 or not all(is_whole(band) and 0 <= band < channels for band in rgb):
             raise ValueError(f"rgb is {tuple(rgb)}; give three different bands of 0..{channels - 1}.")
         placed = np.zeros((kernel.shape[0], channels, *kernel.shape[2:]), kernel.dtype)
         placed[:, list(rgb)] = kernel

@@ -48,6 +48,10 @@ def test_a_page_is_of_one_size_in_float32_and_of_what_browsers_have(
     assert "A page has its model in float32" in capsys.readouterr().err
     assert main(command) == 1
     assert "A browser has red, green and blue" in capsys.readouterr().err
+    kept = run / "experiment.py"
+    kept.write_text(kept.read_text().replace("chosen=(3, 2, 1)", 'channels=("_0000", "_0001", "_0002")'))
+    assert main(command) == 1
+    assert "A browser has one file of an image" in capsys.readouterr().err
 
 
 def test_images_to_compare_on_are_read_as_those_of_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -67,7 +67,7 @@ def test_there_is_room_for_all_boxes_of_every_split(tmp_path: Path):
 
 
 def test_what_cannot_be_learned_is_refused(tmp_path: Path):
-    with pytest.raises(DataError, match="all of them are crowds"):
+    with pytest.raises(DataError, match="none but of crowds"):
         box_defaults(*write(tmp_path, [(64, 64)] * 4, [[10]], crowd=1))
     with pytest.raises(DataError, match=r"is not in .*nowhere"):
         box_defaults(tmp_path / "boxes.json", tmp_path / "nowhere")

@@ -49,7 +49,7 @@ BAD = {
     "no labels": ({"labels": None}, "2 boxes and labels of nothing: give each its class, as int32"),
     "few labels": ({"labels": np.zeros(1, np.int32)}, r"2 boxes and labels of int32 and shape \(1,\)"),
     "half a label": ({"labels": np.array([0, 0.5])}, "2 boxes and labels of float64"),
-    "label 3": ({"labels": np.array([0, 3])}, r"a box with the label 3 \(int64\), and there are 3 classes: count"),
+    "label 3": ({"labels": np.array([0, 3])}, r"a box with the label 3 \(int64\), of 3 classes: count"),
     "label -1": ({"labels": np.array([0, -1], np.int32)}, r"a box with the label -1 \(int32\)"),
     "crowd by number": ({"crowd": np.array([0, 1])}, r"2 boxes and a crowd of int64 and shape \(2,\): give a bool"),
     "few scores": ({"attributes": np.zeros((2, 1), np.float32)}, r"2 boxes and attributes of float32 .*: give 2"),

@@ -107,6 +107,12 @@ def test_what_a_decoder_returns_is_its_own(decoder, finest):
 
 
 @pytest.mark.parametrize("decoder", decoders.BY_NAME)
+def test_a_stride_that_is_none_is_refused(decoder):
+    with pytest.raises(ExperimentError, match=r"^finest_stride is 0; it must be a whole number, at least 1"):
+        shapes(Segmenter(5, Strided(KINDS["resnet"], jnp.float32), decoders.named(decoder, finest_stride=0)), 33, 47)
+
+
+@pytest.mark.parametrize("decoder", decoders.BY_NAME)
 def test_levels_in_another_order_are_refused(decoder):
     """Some decoders divided by zero, and others read the finest level for the deepest."""
     image = jnp.zeros((1, 64, 64, 3))

@@ -15,6 +15,7 @@ from benchmarks.encoder_fields import FIELDS, WITHOUT
 from benchmarks.torch_zoo import timm
 from segjax import encoders
 from segjax.decoders import UNetDecoder
+from segjax.errors import ExperimentError
 from segjax.layers import DropPath
 from segjax.models import Segmenter
 from segjax.upsampling import Bilinear
@@ -140,4 +141,26 @@ def test_a_width_that_heads_do_not_divide_is_one_sentence(encoder: nn.Module, sh
 )
 def test_lists_of_different_lengths_have_the_levels_of_the_shorter(encoder: nn.Module, levels: int):
     with pytest.raises(ValueError, match=f"depth is 1 to {levels} levels of this encoder"):
+        jax.eval_shape(partial(encoder.init, train=False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "sentence"),
+    [
+        (encoders.ConvNeXt((8, -16), (1, 1), depth=2), "widths is -16"),
+        (encoders.DenseNet(1.5, (1,), depth=2), "growth is 1.5"),  # pyright: ignore[reportArgumentType]
+        (encoders.efficientnet_b0(stem=0), "stem is 0"),
+        (encoders.HRNet(0), "width is 0"),
+        (encoders.MixTransformer((8, 16), (1, 0), depth=2), "blocks is 0"),
+        (encoders.RegNetY((8, 8), (1, 1), 0, depth=2), "group_width is 0"),
+        (encoders.ResNet((1, 1, 1, 1), groups=-1), "groups is -1"),
+        (encoders.SwinV2(32, (1, 2), (1, 1), window=0, depth=2), "window is 0"),
+        (encoders.SwinV2(32, (1, 2), (1, 1), trained_size=7, depth=2), "trained_size is 7; .* at least 8"),
+        (encoders.VGG((1, 1, 0, 1, 1)), "convs is 0"),
+        (encoders.VisionTransformer(32, 0, 4), "heads is 0"),
+        (encoders.VisionTransformer(32, 2, 4, registers=-1), "registers is -1; .* at least 0"),
+    ],
+)
+def test_a_number_that_makes_no_encoder_is_one_sentence(encoder: nn.Module, sentence: str):
+    with pytest.raises(ExperimentError, match=rf"^{sentence}"):
         jax.eval_shape(partial(encoder.init, train=False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))

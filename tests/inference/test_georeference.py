@@ -62,6 +62,9 @@ def test_world_files(tmp_path: Path, name: str):
     (tmp_path / world).write_text("10\n0\n")
     with pytest.raises(DataError, match="is no world file of six numbers"):
         place_of(tmp_path / image)
+    (tmp_path / world).write_text("10\n0\n0\nnan\n500005\ninf\n")
+    with pytest.raises(DataError, match=rf"{image} has NaN or infinity among the numbers of its place"):
+        place_of(tmp_path / image)
 
 
 def test_a_name_without_an_ending_is_placed_and_no_folder_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

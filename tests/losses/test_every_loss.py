@@ -128,6 +128,13 @@ def test_ignored_pixels_and_padding_change_nothing():
         np.testing.assert_allclose(padded[name][1][:2], gradient, rtol=1e-4, atol=1e-7, err_msg=name)
 
 
+def test_sums_over_logits_are_of_all_bits():
+    """As products GPUs and TPUs would take them of fewer, unless they are told to."""
+    with jax.default_matmul_precision("default"):  # as users have it
+        said = str(jax.make_jaxpr(every_loss)(np.zeros((2, 5, 3, CLASSES), np.float32), masks()["mixed"]))
+    assert said.count("dot_general[") == said.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") > 0
+
+
 def test_a_model_of_one_class_and_an_image_of_one_pixel():
     logits, mask = jnp.full((1, 1, 1, 1), 7.0), np.zeros((1, 1, 1), np.uint8)
     unweighted = {name: loss for name, loss in LOSSES.items() if "weighted and" not in name}

@@ -157,9 +157,10 @@ def test_a_folder_keeps_its_model_until_another_is_written_and_is_then_of_no_com
 @pytest.mark.parametrize(
     ("part", "sentence"),
     [
-        ({"palette": 5}, "has class names, colours, thresholds or bands that are no lists"),
+        ({"palette": 5}, "has class names, colours, thresholds, bands or files of channels that are no lists"),
         ({"bands": ["red"]}, "are no numbers of bands: give whole ones from 1"),
-        ({"class_names": "ab"}, "has class names, colours, thresholds or bands that are no lists"),
+        ({"channel_files": ["/../_0001"]}, "are no ends of channels' files: give _0000, _0001"),
+        ({"class_names": "ab"}, "has class names, colours, thresholds, bands or files of channels that are no lists"),
         ({"class_names": ["a", "b"], "palette": [[0, 0, 0]]}, r"config\.json: 2 classes have names and 1 a colour"),
         ({"palette": [["red"]]}, "describes no model that can be made .*'red'"),
         ({"channels": -1}, "describes no model that can be made .*64, -1"),

@@ -189,6 +189,13 @@ def test_bands_of_floating_point_in_units_of_their_own_are_changed_as_the_host_c
     assert min(likely) > 1e-4, likely
 
 
+def test_places_are_computed_of_all_bits():
+    drawn = _draw(KEYS[0], (37, 53), (20, 20), (0.5, 2.0), 30.0)
+    with jax.default_matmul_precision("default"):  # as users have it
+        said = str(jax.make_jaxpr(partial(_as_map, size=(20, 20)))(drawn))
+    assert said.count("dot_general[") == said.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") == 2
+
+
 def test_one_knob_leaves_what_others_draw():
     image = jnp.array(RECORD["image"])
     flipped = partial(ops.augment, crop=(16, 16), flip_horizontal=True)

@@ -113,6 +113,9 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path):
         open_run(seeds)
     with pytest.raises(ExperimentError, match=r"holds 3 runs: .*base=8/seed10\.$"):  # a sweep's
         open_run(tmp_path)
+    (seeds / "seed10" / "run.json").unlink()
+    with pytest.raises(ExperimentError, match=r"holds 1 run: name it, .*base=8/seed2\.$"):
+        open_run(seeds)
 
 
 def test_a_run_of_an_older_segjax_is_named(squares: Path, tmp_path: Path):

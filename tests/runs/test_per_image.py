@@ -45,6 +45,8 @@ def test_every_image_has_its_scores_and_the_worst_come_first(tmp_path: Path):
     for index, counts in enumerate(measured):
         found, true = (source[index]["image"][..., 0] > 127).astype(int), source[index]["mask"]
         np.add.at(counts, (true[true < 255], found[true < 255]), 1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "predictions.png").write_bytes(b"a run's own")
     write_per_image(tmp_path / "out", task, Bright(), {}, source, list(measured))
     with (tmp_path / "out" / "images.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -60,6 +62,7 @@ def test_every_image_has_its_scores_and_the_worst_come_first(tmp_path: Path):
             ["true class", "ground", "object"], ["ground", "96", "24"], ["object", "0", "72"]
         ]  # fmt: skip
     assert (tmp_path / "out" / "worst.png").exists()
+    assert (tmp_path / "out" / "predictions.png").read_bytes() == b"a run's own"
     calibration = json.loads((tmp_path / "out" / "calibration.json").read_text())
     [only] = calibration["bins"]  # of a softmax of 0 and 1
     assert (only["count"], only["right"]) == (192, 168 / 192)

@@ -59,22 +59,30 @@ def test_a_saved_model_says_which_files_it_takes(stored: Any, bands: int, tmp_pa
     assert served.predict([served.images.blank((9, 8))])[0].mask is not None
 
 
-def test_a_saved_model_sees_the_bands_of_its_run(squares: Path, tmp_path: Path):
-    text = squares.read_text().replace('name="squares"', 'name="squares", bands=Bands(chosen=(3, 2, 1))')
+@pytest.mark.parametrize(
+    ("said", "sees"),
+    [("chosen=(3, 2, 1)", "bands 3 2 1"), ('channels=("_0000", "_0001", "_0002")', "3 files")],
+)
+def test_a_saved_model_sees_the_bands_of_its_run(said: str, sees: str, squares: Path, tmp_path: Path):
+    text = squares.read_text().replace('name="squares"', f'name="squares", bands=Bands({said})')
     squares.write_text(f"from segjax.data.formats.bands import Bands\n{text}")
     about = about_run(new_run(tmp_path / "run", read_experiment(str(squares)), {}).path)
     model = Normalized(models.unet(2, 2, depth=1), (0.3,) * 3, (0.3,) * 3)
     segjax.save_pretrained(tmp_path / "saved", model, filled(model), about)
     opened = open_predictor(str(tmp_path / "saved"))
     bands = opened.task.predictions.tells.bands
-    assert opened.about.bands == about.bands == (3, 2, 1)
+    assert (opened.about.bands, opened.about.channel_files) == (about.bands, about.channel_files)
     assert bands is not None
     image = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
-    Image.fromarray(image).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(bands.read(tmp_path / "a.png").pixels, image[..., ::-1])
+    if bands.channels:
+        for number in range(3):
+            Image.fromarray(image[..., 2 - number]).save(tmp_path / f"a_000{number}.png")
+    else:
+        Image.fromarray(image).save(tmp_path / "a_0000.png")
+    np.testing.assert_array_equal(bands.read(tmp_path / "a_0000.png").pixels, image[..., ::-1])
     whatever = Standardized(models.unet(2, 2, depth=1))
     segjax.save_pretrained(tmp_path / "other", whatever, filled(whatever), about)
-    with pytest.raises(ExperimentError, match="sees bands 3 2 1 of images, and not in which numbers"):
+    with pytest.raises(ExperimentError, match=f"sees {sees} of images, and not in which numbers"):
         open_predictor(str(tmp_path / "other"))
 
 

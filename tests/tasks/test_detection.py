@@ -15,6 +15,7 @@ from forks import Forks
 
 from segjax import data as segdata
 from segjax.data import Dataset
+from segjax.errors import ExperimentError
 from segjax.ops.boxes import Detections
 from segjax.tasks import Detection, detection
 from segjax.tasks.examined import Examined
@@ -66,6 +67,12 @@ def test_batches_with_room_for_other_numbers_of_boxes_are_scored_together():
     )
     assert apart == alike
     assert 0.5 < apart["class_ap50"]["a"] < 1
+
+
+def test_other_classes_than_the_data_sets_are_refused_as_training_begins():
+    found = Several(Detections(np.zeros((1, 2, 4)), np.zeros((1, 2), int), np.zeros((1, 2)), np.zeros((1, 2, 3))))
+    with pytest.raises(ExperimentError, match=r"logits is 3, and it must be 2, one for each class"):
+        Detection(DATA).count(found, {})
 
 
 def test_boxes_are_drawn_from_the_score_that_is_best_for_their_class():

@@ -45,6 +45,10 @@ def test_three_bands_stay():
 def test_bad_bands_are_errors():
     with pytest.raises(ValueError, match=r"rgb is \(0, 1, 5\); give three different bands of 0\.\.4"):
         fit_first_kernel(KERNEL, 5, rgb=(0, 1, 5))
+    with pytest.raises(ValueError, match=r"rgb is \(0\.0, 1\.0, 2\.0\); give three different bands of 0\.\.4"):
+        fit_first_kernel(KERNEL, 5, rgb=(0.0, 1.0, 2.0))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"rgb is \(0, 1, 2, 2\)"):
+        fit_first_kernel(KERNEL, 5, rgb=(0, 1, 2, 2))
     with pytest.raises(ValueError, match=r"rgb is \(0, 1, 1\)"):
         fit_first_kernel(KERNEL, 5, rgb=(0, 1, 1))
     with pytest.raises(ValueError, match=r"shape \(4, 2, 5, 5\); give one of red, green and blue"):

@@ -47,4 +47,6 @@ def check(
         chosen = choose(bands, names, shown(root))
     except DataError as error:
         return BoxReport.of_nothing(root, error)
-    return check_boxes(found, workers=workers, picture=picture, chosen=chosen) if found else report
+    if found is None:
+        return report
+    return check_boxes(found, workers=workers, picture=picture, chosen=chosen, names=names)

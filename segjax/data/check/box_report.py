@@ -16,7 +16,7 @@ from segjax.data.formats.classes import Colour, bright_palette
 from segjax.data.formats.images import shown
 from segjax.data.formats.problems import Problem, refuse
 from segjax.data.formats.rasters import Depth
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,9 @@ class BoxReport:
         empty = facts["without_boxes"]
         say(
             console,
-            f"{self.root}: {self.tool} boxes, {len(self.train)} images to train, {len(self.val)} to validate and "
-            f"{len(self.test)} to test, of which {empty['train']}, {empty['val']} and {empty['test']} have no boxes",
+            f"{self.root}: {self.tool} boxes, {counted(len(self.train), 'image')} to train, {len(self.val)} to "
+            f"validate and {len(self.test)} to test, of which {empty['train']}, {empty['val']} and {empty['test']} "
+            "have no boxes",
         )
         if not any(seen for _, seen in self._splits()):
             return
@@ -119,11 +120,11 @@ class BoxReport:
         say(
             console,
             f"The longer side of a box is {low:g} to {high:g} pixels, {middle:g} in the middle. An image has up to "
-            f"{facts['most_boxes']} boxes. Crowds: {crowds['train']} to train, {crowds['val']} to validate, "
+            f"{counted(facts['most_boxes'], 'box')}. Crowds: {crowds['train']} to train, {crowds['val']} to validate, "
             f"{crowds['test']} to test.",
         )
         for name, (count, mean) in facts["attributes"].items():
-            say(console, f"Score '{name}': {count} boxes have one, on average {mean:.2f}.")
+            say(console, f"Score '{name}': {counted(count, 'box')} with one, on average {mean:.2f}.")
 
     def _splits(self) -> tuple[tuple[str, tuple[SeenBoxes, ...]], ...]:
         return ("train", self.train), ("val", self.val), ("test", self.test)

@@ -14,8 +14,9 @@ from segjax.data.check.box_report import BoxReport, SeenBoxes
 from segjax.data.check.image_files import others
 from segjax.data.check.report import duplicates
 from segjax.data.formats.annotations import Annotated, Annotations, nothing_to_learn, size_sentence
-from segjax.data.formats.bands import Bands
+from segjax.data.formats.bands import NAMES_FILE, Bands, miscounted
 from segjax.data.formats.box_layouts import FoundBoxes
+from segjax.data.formats.classes import misnamed
 from segjax.data.formats.images import read_image, shown
 from segjax.data.formats.problems import Problem
 from segjax.data.formats.rasters import depth_of
@@ -29,10 +30,12 @@ def check_boxes(
     workers: int | None = None,
     picture: str | os.PathLike[str] | None = None,
     chosen: tuple[int, ...] | None = None,
+    names: tuple[str, ...] = (),
 ) -> BoxReport:
     """Read every image of annotations and report all that is wrong with either; `segjax.data.check` says how.
 
-    `chosen` are the numbers of the bands to read, as `segjax.data.formats.bands.choose` gives them.
+    `chosen` are the numbers of the bands to read, as `segjax.data.formats.bands.choose` gives them, and `names` what
+    bands.txt calls those of a file.
     """
     start = time.perf_counter()
     pictures = found.train + found.val + found.test
@@ -55,8 +58,14 @@ def check_boxes(
     if kinds := Counter(one.kind for one in seen if one.kind):
         bands = Bands(*kinds.most_common(1)[0][0])
         problems.extend(others(bands, ((one.picture.path, *one.kind) for one in seen if one.kind)))
+        named = chosen is not None and max(chosen) <= len(names)
+        if not named and (wrong := miscounted(names, bands.count)):
+            file = shown(found.root / NAMES_FILE)
+            problems.append(Problem("bands", "error", file, f"{file} {wrong}."))
     problems.extend(_never_seen(found, train, val, test))
     first = found.read[0]
+    if wrong := misnamed(first.class_names, first.attribute_names):
+        problems.append(Problem("class name", "error", shown(found.root), f"{shown(found.root)} {wrong}."))
     report = BoxReport(
         shown(found.root), found.tool, first.class_names, first.attribute_names, train, val, test, tuple(found.notes),
         tuple(problems), time.perf_counter() - start,

@@ -10,6 +10,7 @@ from segjax.data.formats.classes import ClassList, numbered_classes
 from segjax.data.formats.images import shown
 from segjax.data.formats.layouts import FoundImages
 from segjax.data.record import IGNORE
+from segjax.errors import counted
 from segjax.mask_numbers import MOST_CLASSES, ignored
 
 _NAMED = 10
@@ -65,8 +66,8 @@ def _note_two_numberings(found: FoundImages, seen: list[Seen]) -> None:
         found.warn(
             "two numberings",
             found.root,
-            f"has {len(white)} masks of 0 and 255 alone, such as {shown(white[0].pair.mask)}, and others of 0 and 1: "
-            "255 is ignored, so write 1 there if it is the foreground",
+            f"has {counted(len(white), 'mask')} of 0 and 255 alone, such as {shown(white[0].pair.mask)}, and others of "
+            "0 and 1: 255 is ignored, so write 1 there if it is the foreground",
         )
 
 
@@ -99,8 +100,8 @@ def check_numbers(
             found.error(
                 "label",
                 one.pair.mask,
-                f"has {one.counts.pixels[wrong].sum()} pixels of label {labels}, but there are {count} classes (0 to "
-                f"{count - 1}): mend the mask, or name the class in classes.txt",
+                f"has {counted(one.counts.pixels[wrong].sum(), 'pixel')} of label {labels}, but there are {count} "
+                f"classes (0 to {count - 1}): mend the mask, or name the class in classes.txt",
             )
         if len(numbers) and (numbers == ignore).all():
             found.warn("ignored", one.pair.mask, f"has {ignore} in every pixel: nothing of it trains or scores")

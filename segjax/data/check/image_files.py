@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float64, Num
 
 from segjax.data.check.mask_report import Seen
-from segjax.data.formats.bands import NAMES_FILE, Bands, display_range
+from segjax.data.formats.bands import NAMES_FILE, Bands, display_range, miscounted
 from segjax.data.formats.images import shown
 from segjax.data.formats.layouts import FoundImages, ImageAndMask
 from segjax.data.formats.opened import stored_orientation
 from segjax.data.formats.problems import Problem
 from segjax.data.formats.rasters import Depth, Raster
 from segjax.data.statistics import pooled
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 
 
 def mean_and_deviation(
@@ -57,8 +57,8 @@ def bands_of(found: FoundImages, seen: Sequence[Seen], names: tuple[str, ...], c
     (depth, count), _ = kinds.most_common(1)[0]
     if chosen is not None and max(chosen) <= len(names):
         names = tuple(names[number - 1] for number in chosen)
-    elif names and len(names) != count:
-        found.error("bands", found.root / NAMES_FILE, f"names {len(names)} bands, and the images have {count}")
+    elif wrong := miscounted(names, count):
+        found.error("bands", found.root / NAMES_FILE, wrong)
         names = ()
     alike = [one for one in read if (one.depth, len(one.mean)) == (depth, count)]
     pixels = np.array([math.prod(one.size or ()) - one.missing for one in alike])
@@ -86,11 +86,12 @@ def note_frames_and_gaps(found: FoundImages, seen: Sequence[Seen]) -> None:
     turned = sum(any(problem.kind == "turned" for problem in one.problems) for one in seen)
     if turned:
         found.notes.append(
-            f"{turned} images are turned by EXIF and their masks are not: nothing says on which the masks were drawn."
+            f"EXIF turns {counted(turned, 'image')} and not the masks: nothing says on which the masks were drawn."
         )
     gaps = [one for one in seen if one.missing]
     if gaps:
         share = sum(one.missing for one in gaps) / sum(math.prod(one.size or ()) for one in seen)
         found.notes.append(
-            f"{len(gaps)} images have pixels without data ({share:.1%} of all): they neither train nor score."
+            f"Pixels without data are in {counted(len(gaps), 'image')} ({share:.1%} of all): they neither train nor "
+            "score."
         )

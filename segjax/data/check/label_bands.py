@@ -7,6 +7,7 @@ from segjax.data.check.mask_report import Seen
 from segjax.data.formats.classes import ClassList
 from segjax.data.formats.layouts import FoundImages
 from segjax.data.record import IGNORE
+from segjax.errors import counted
 
 
 def meaning_of_labels(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, UInt8[np.ndarray, " 256"] | None]:
@@ -47,9 +48,9 @@ def meaning_of_labels(found: FoundImages, seen: list[Seen]) -> tuple[ClassList, 
                 found.error(
                     "label",
                     path or one.pair.mask,
-                    f"has {counts[wrong].sum()} pixels of the value {', '.join(map(str, wrong[:8]))} for the label "
-                    f"'{found.labels[band]}': a mask of a label is 0 where a pixel has it not, 1 where it has, and 255 "
-                    "where it is ignored",
+                    f"has {counted(counts[wrong].sum(), 'pixel')} of the value {', '.join(map(str, wrong[:8]))} for "
+                    f"the label '{found.labels[band]}': a mask of a label is 0 where a pixel has it not, 1 where it "
+                    "has, and 255 where it is ignored",
                 )
     return found.classes, None
 

@@ -19,6 +19,7 @@ from segjax.data.formats.problems import Problem, refuse
 from segjax.data.formats.rasters import Depth
 from segjax.data.formats.splits import Splits
 from segjax.data.record import Split
+from segjax.errors import counted
 from segjax.mask_numbers import ignored
 
 _LISTED = 255
@@ -132,13 +133,15 @@ class Report:
     def describe(self, console: Console) -> None:
         """Print counts and class frequencies."""
         facts = self.to_json()
-        counts = f"{len(self.train)} pairs to train, {len(self.val)} to validate and {len(self.test)} to test"
+        counts = (
+            f"{counted(len(self.train), 'pair')} to train, {len(self.val)} to validate and {len(self.test)} to test"
+        )
         say(console, f"{self.root}: {self.tool} layout, {counts}")
         if any(self.by_split().values()):
             if facts["height"]["max"]:
                 say(console, size_line(facts["height"], facts["width"]))
                 names = f" ({', '.join(self.bands.names)})" if self.bands.names else ""
-                say(console, f"They have {self.bands.count} bands{names} of {self.bands.depth}.")
+                say(console, f"They have {counted(self.bands.count, 'band')}{names} of {self.bands.depth}.")
             table = Table("label" if self.multilabel else "class", "name", *self.by_split())
             rows = [*enumerate(facts["class_frequencies"].items())]
             if len(rows) > _LISTED:

@@ -21,7 +21,7 @@ from segjax.data.check.mask_report import Report, Seen
 from segjax.data.check.report import duplicates
 from segjax.data.formats.bands import Bands, choose, read_names
 from segjax.data.formats.channels import read_channels
-from segjax.data.formats.classes import ClassList, numbered_classes
+from segjax.data.formats.classes import ClassList, misnamed, numbered_classes
 from segjax.data.formats.images import shown
 from segjax.data.formats.label_bands import read_labels
 from segjax.data.formats.layouts import ImageAndMask, find
@@ -96,6 +96,8 @@ def check_masks(
         check_labels(found, train, val, test)
     else:
         check_numbers(found, classes, train, val, test)
+    if wrong := misnamed(classes.names):
+        found.error("class name", found.root, wrong)
     of_images = bands_of(found, seen, names, chosen)
     note_frames_and_gaps(found, seen)
     found.problems.extend(

@@ -15,7 +15,7 @@ from segjax.data.formats.images import read_jpeg, shown
 from segjax.data.formats.opened import MAX_PIXELS
 from segjax.data.formats.problems import Problem, refuse
 from segjax.data.record import Record
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 from segjax.mask_numbers import ignored_in
 
 _ROUNDING = 1.0
@@ -205,9 +205,9 @@ def nothing_to_learn(name: str, pictures: Sequence[Annotated], *, outlines: bool
         return f"{name} has no boxes for training that can be used: there is nothing to learn."
     if crowds.all():
         return (
-            f"{name} has {len(crowds)} boxes for training, and all of them are crowds (`iscrowd` 1 in COCO's format, "
-            "`difficult` in Pascal VOC's), which neither train nor score: there is nothing to learn. Tools write "
-            "`iscrowd` 1 with masks that are painted, too: write 0 where it is one object."
+            f"{name} has {counted(len(crowds), 'box')} for training, and none but of crowds (`iscrowd` 1 in COCO's "
+            "format, `difficult` in Pascal VOC's), which neither train nor score: there is nothing to learn. Tools "
+            "write `iscrowd` 1 with masks that are painted, too: write 0 where it is one object."
         )
     if outlines and not any(
         mark for one in pictures for mark, crowd in zip(one.segmentations, one.crowd, strict=True) if not crowd

@@ -12,7 +12,7 @@ from segjax.data.formats.channels import read_channels
 from segjax.data.formats.images import read_raster, shown
 from segjax.data.formats.rasters import WHITE, Depth, Raster
 from segjax.data.formats.scenes import Window, open_scene
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 
 NAMES_FILE = "bands.txt"
 _RGB = ("red", "green", "blue")
@@ -81,8 +81,8 @@ class Bands:
             )
         if image.shape[2] != self.count:
             raise DataError(
-                f"{name} has {image.shape[2]} bands where the images of the set have {self.count}: choose those that "
-                "are the same by --bands."
+                f"{name} has {counted(image.shape[2], 'band')} where the images of the set have {self.count}: choose "
+                "those that are the same by --bands."
             )
 
     def shown(self, image: Num[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -125,6 +125,13 @@ def read_names(root: Path) -> tuple[str, ...]:
     if len({name.casefold() for name in names}) < len(names):
         raise DataError(f"{shown(file)} names two bands alike: give each a name of its own.")
     return names
+
+
+def miscounted(names: Sequence[str], count: int) -> str | None:
+    """What bands.txt is refused for where it names more or fewer bands than images have; None where it does not."""
+    if not names or len(names) == count:
+        return None
+    return f"names {counted(len(names), 'band')}, and the images have {count}"
 
 
 def choose(asked: Sequence[str], names: Sequence[str], where: str) -> tuple[int, ...] | None:

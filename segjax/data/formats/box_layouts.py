@@ -139,7 +139,8 @@ def _split(root: Path, tool: str, read: tuple[Annotations, ...], notes: list[str
         shared = [picture.path for picture in one.pictures if first.setdefault(picture.path, number) != number]
         if shared:
             both = f"{uses[first[shared[0]]]} and {uses[number]}"
-            one.error("split", "", f"has {len(shared)} images {both}, such as {shown(shared[0])}: take them out of one")
+            images = counted(len(shared), "image")
+            one.error("split", "", f"has {images} {both}, such as {shown(shared[0])}: take what is in both out of one")
     if len(read) == 3:
         return FoundBoxes(root, tool, read, train, read[2].pictures, test, notes)
     if len(train) == 1:

@@ -3,6 +3,9 @@
 import colorsys
 import json
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +34,21 @@ class ClassList(NamedTuple):
     """The colour that each class is drawn in."""
     colours: Colours
     """What coloured masks mean; empty where nobody said."""
+
+
+def misnamed(class_names: Iterable[str], attribute_names: Iterable[str] = ()) -> str | None:
+    """What a data set of these names is refused for, by a sentence that begins with its own; None where nothing is."""
+    class_names = tuple(class_names)
+    counts = Counter(class_names)
+    if twice := next((name for name in class_names if counts[name] > 1), None):
+        return (
+            f"has two classes called '{twice}': give each a name of its own; masks that are drawn of objects have a "
+            "background beside them"
+        )
+    for name in (*class_names, *attribute_names):
+        if not name.strip() or any(unicodedata.category(letter) == "Cc" for letter in name):
+            return f"has a class called {name!r}: write a name of letters that can be seen"
+    return None
 
 
 def voc_palette(classes: int) -> tuple[Colour, ...]:

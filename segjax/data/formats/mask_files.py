@@ -21,7 +21,7 @@ from segjax.data.formats.opened import (
     upright_pixels,
 )
 from segjax.data.formats.scenes import ZARR, Window, ZarrScene, open_scene, whole
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 from segjax.mask_numbers import MOST_CLASSES, mask_type
 
 Colours = Mapping[tuple[int, int, int], int]
@@ -177,7 +177,7 @@ def uncoloured(
     if strange.any():
         y, x = np.argwhere(strange)[0]
         raise DataError(
-            f"{shown(path)} has {strange.sum()} pixels of colours that classes.txt does not list, the first "
+            f"{shown(path)} has {counted(strange.sum(), 'pixel')} of colours that classes.txt does not list, the first "
             f"#{codes[y, x]:06x} at x={x}, y={y}: add the colour there (as `ignore #rrggbb` if it is no class)."
         )
     return classes.astype(mask_type(int(classes.max())))[position]
@@ -197,8 +197,8 @@ def fitted(mask: UInt[np.ndarray, "h w"], path: FilePath, num_classes: int) -> U
         if wrong.any():
             y, x = np.argwhere(wrong)[0]
             raise DataError(
-                f"{shown(path)} has {wrong.sum()} pixels whose value is no class number, the first {mask[y, x]} at "
-                f"x={x}, y={y}: a mask of up to 255 classes holds 0 to 254, and 255 to ignore."
+                f"{shown(path)} has {counted(wrong.sum(), 'pixel')} whose value is no class number, the first "
+                f"{mask[y, x]} at x={x}, y={y}: a mask of up to 255 classes holds 0 to 254, and 255 to ignore."
             )
     return mask.astype(kind)  # all bits of 16 become all bits of 8
 
@@ -234,7 +234,8 @@ def whole_labels(values: Shaped[np.ndarray, "h w"], path: FilePath) -> UInt[np.n
     if wrong.any():
         y, x = np.argwhere(wrong)[0]
         raise DataError(
-            f"{shown(path)} has {wrong.sum()} pixels whose value is no class number, the first {values[y, x]:g} at "
-            f"x={x}, y={y}: a mask holds classes from 0 on, and 255 or, beyond 255 classes, 65535 to ignore."
+            f"{shown(path)} has {counted(wrong.sum(), 'pixel')} whose value is no class number, the first "
+            f"{values[y, x]:g} at x={x}, y={y}: a mask holds classes from 0 on, and 255 or, beyond 255 classes, 65535 "
+            "to ignore."
         )
     return values.astype(np.uint8 if values.max(initial=0) <= 255 else np.uint16)

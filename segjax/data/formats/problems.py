@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from segjax.data.formats.images import shown
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,6 @@ def refuse(root: str | os.PathLike[str], problems: Iterable[Problem]) -> None:
         return
     lines = errors[:10]
     if len(errors) > 10:
-        lines.append(f"... and {len(errors) - 10} more errors.")
+        lines.append(f"... and {counted(len(errors) - 10, 'more error')}.")
     lines.append(f"`segjax data check {shlex.quote(shown(root))}` lists everything that is wrong.")
     raise DataError("\n".join(lines))

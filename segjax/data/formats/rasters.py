@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Bool, Num, Shaped
 
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 
 Depth = Literal["uint8", "uint16", "float32"]
 """What images are kept in until a model normalises them."""
@@ -48,7 +48,7 @@ class Raster(NamedTuple):
         count = self.pixels.shape[2]
         if chosen is not None:
             if max(chosen) > count:
-                raise DataError(f"{name} has {count} bands, and band {max(chosen)} is asked for by --bands.")
+                raise DataError(f"{name} has {counted(count, 'band')}, and band {max(chosen)} is asked for by --bands.")
             pixels = np.ascontiguousarray(self.pixels[..., [number - 1 for number in chosen]])
             return self._replace(pixels=pixels, has_alpha=False)
         pixels = self.pixels[..., : count - 1] if self.has_alpha else self.pixels

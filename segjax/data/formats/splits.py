@@ -37,7 +37,7 @@ def split(found: FoundImages, fold: int | None = None) -> Splits:
 
     Folders named train, val or test decide; then lists in splits/ (or where the layout has them), one name a line; else
     the fifth of the pairs whose names have the lowest hashes tests, so that the split depends on nothing but the names;
-    tiles of one image test together.
+    tiles of one image test together. A folder for testing or validation beside none for training is an error.
     Where there is val and no test, val tests, as the sets are scored that keep the masks of theirs for testing to
     themselves. What then has no validation gets a tenth of the training pairs for it, by a hash of their names, tiles
     of one image together: never the ones that test.
@@ -66,6 +66,13 @@ def split(found: FoundImages, fold: int | None = None) -> Splits:
         return _complete(found, train, val, test)
     if lists := _lists(found, [found.root / "splits", found.root / found.layout.lists]):
         return lists
+    if test_folder and not train_folder:  # a hash would train on what someone has put aside
+        found.error(
+            "split",
+            found.root,
+            f"has a folder {test_folder} and none for training: put what trains into one called train, or take the "
+            "images out of folders of such names",
+        )
     _lonely_masks(found)
     pairs = pairs_of(found, sorted(found.images))
     if len(pairs) < 3:
@@ -160,7 +167,7 @@ def _lists(found: FoundImages, folders: Iterable[Path]) -> Splits | None:
             for key in sorted(set(one) & set(other)):
                 found.error("split", folder, f"names '{key}' for {use} and for {other_use}: take it out of one list")
         if unused := len(set(found.images) - set(train) - set(val or ()) - set(test)):
-            found.notes.append(f"{unused} images are in no list of {shown(folder)} and are not used.")
+            found.notes.append(f"Not used, as no list of {shown(folder)} has them: {counted(unused, 'image')}.")
         pairs = None if val is None else pairs_of(found, val)
         return _complete(found, pairs_of(found, train), pairs, pairs_of(found, test))
     return None

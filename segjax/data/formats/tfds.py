@@ -18,7 +18,7 @@ from segjax.data.formats.held_out import VAL_SHARE, say_once
 from segjax.data.formats.images import read_image
 from segjax.data.formats.mask_files import read_mask
 from segjax.data.record import Record, refuse_unknown_split
-from segjax.errors import DataError
+from segjax.errors import DataError, counted
 from segjax.mask_numbers import ignored, ignored_in, mask_type
 
 
@@ -214,7 +214,9 @@ def read_split(builder: Any, split: str, train: str, val: str | None, test: str)
     # TFDS writes most sets in an order of its own, so that the last ones are any; of others, neighbours stay together.
     count = len(examples)
     if count < 2:
-        raise DataError(f"{builder.name} has {count} examples in '{train}': training and validation need one each.")
+        raise DataError(
+            f"{builder.name} has {counted(count, 'example')} in '{train}': training and validation need one each."
+        )
     held = max(1, round(VAL_SHARE * count))
     say_once(f"{builder.name} has no split for validation: the last {held} of the {count} that train are.")
     return _Part(examples, range(count - held) if split == "train" else range(count - held, count))

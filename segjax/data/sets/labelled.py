@@ -12,7 +12,7 @@ import numpy as np
 from segjax.data.check.image_files import mean_and_deviation
 from segjax.data.dataset import Dataset
 from segjax.data.formats.annotations import AnnotatedSource, refuse_nothing_to_learn
-from segjax.data.formats.bands import NAMES_FILE, Bands, choose, display_range, read_names
+from segjax.data.formats.bands import NAMES_FILE, Bands, choose, display_range, miscounted, read_names
 from segjax.data.formats.box_layouts import FoundBoxes, find_boxes
 from segjax.data.formats.classes import BACKGROUND, BACKGROUND_COLOUR, bright_palette
 from segjax.data.formats.held_out import say_once
@@ -142,7 +142,9 @@ def labelled_defaults(root: str | os.PathLike[str], bands: Sequence[str] = ()) -
     chosen = choose(bands, names, shown(root))
     images, these = OF_PHOTOS, Bands(chosen=chosen, names=names)
     if chosen is not None or not _of_photos(some[0].path):
-        images, these = _measured([one.path for one in some[:: max(1, len(some) // _MEASURED)]], these, shown(root))
+        images, these = _measured([one.path for one in some[:: max(1, len(some) // _MEASURED)]], these)
+    if wrong := miscounted(these.names, these.count):
+        raise DataError(f"{shown(Path(root, NAMES_FILE))} {wrong}.")
     return LabelledDefaults(found.read[0].class_names, training_crop(sizes), tuple(found.notes), images, these)
 
 
@@ -151,7 +153,7 @@ def _of_photos(path: Path) -> bool:
     return (pixels.dtype, pixels.shape[2]) == (np.uint8, 3)
 
 
-def _measured(paths: list[Path], bands: Bands, name: str) -> tuple[Statistics, Bands]:
+def _measured(paths: list[Path], bands: Bands) -> tuple[Statistics, Bands]:
     """The statistics of images, and what they are; refuses those of another kind than the first."""
     means, stds, pixels = [], [], []
     for number, path in enumerate(paths):
@@ -165,8 +167,6 @@ def _measured(paths: list[Path], bands: Bands, name: str) -> tuple[Statistics, B
         pixels.append(max(1, found.pixels[..., 0].size - absent))
     if bands.chosen is not None and max(bands.chosen) <= len(bands.names):
         bands = replace(bands, names=tuple(bands.names[number - 1] for number in bands.chosen))
-    elif bands.names and len(bands.names) != bands.count:
-        raise DataError(f"{name} names {len(bands.names)} bands in {NAMES_FILE}, and its images have {bands.count}.")
     images = pooled(np.array(means), np.array(stds), np.array(pixels), bands.depth)
     low, high = display_range(images.mean, images.std, bands.depth)
     return images, replace(bands, low=low, high=high)

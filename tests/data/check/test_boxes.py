@@ -8,11 +8,12 @@ from PIL import Image
 from rich.console import Console
 
 from segjax import cli
-from segjax.data import check
+from segjax.data import check, labelled
 from segjax.data.check.box_report import BoxReport
 from segjax.data.check.mask_report import Report
 from segjax.data.check.report import print_report
 from segjax.data.formats.box_layouts import find_boxes
+from segjax.errors import DataError
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_counts_are_exact(make_set):
     print_report(checked(root), Console(file=text, width=100))
     said = text.getvalue().replace("\n", " ")
     assert "COCO boxes, 5 images to train, 3 to validate and 3 to test, of which 1, 1 and 1 have no boxes" in said
-    assert "Score 'happy': 16 boxes have one, on average 0.50." in text.getvalue()
+    assert "Score 'happy': 16 boxes with one, on average 0.50." in text.getvalue()
     assert "0 errors, 0 warnings" in text.getvalue()
 
 
@@ -175,6 +176,16 @@ def test_images_of_another_depth_or_number_of_bands_are_errors(make_set, save):
     assert "has no band 'red'" in none
 
 
+def test_names_of_other_bands_than_the_images_have_are_an_error_here_and_in_training(make_set, save):
+    root = make_set({"train.json": 3, "test.json": 3}, "images")
+    save(root / "bands.txt", "red\ngreen\n")
+    (sentence,) = sentences(checked(root))
+    assert sentence == f"{root / 'bands.txt'} names 2 bands, and the images have 3."
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        labelled(root)
+    assert sentences(checked(root, bands=["red"])) == []
+
+
 def test_classes_that_a_split_never_has_and_sets_without_boxes(make_set):
     root = make_set({"train.json": 5, "val.json": 4, "test.json": 2}, "images")
     (warning,) = sentences(checked(root), "warning")
@@ -189,6 +200,16 @@ def test_other_categories_in_another_split_are_an_error(make_set):
     root = make_set({"train.json": 3, "test.json": 3}, "images")
     edit(root / "test.json", lambda parsed: parsed["categories"][0].update(name="car"))
     assert any("has other categories than" in sentence for sentence in sentences(checked(root)))
+
+
+def test_a_name_that_training_refuses_is_an_error(make_set):
+    root = make_set({"train.json": 3, "test.json": 3}, "images")
+    for file in ("train.json", "test.json"):
+        edit(root / file, lambda parsed: parsed["categories"][0].update(name=" "))
+    (sentence,) = sentences(checked(root))
+    assert sentence.endswith(" has a class called ' ': write a name of letters that can be seen.")
+    with pytest.raises(DataError, match="has a class called ' '"):
+        labelled(root)
 
 
 def test_voc_folders(tmp_path, save):

@@ -89,7 +89,7 @@ def test_every_number_of_sixteen_bits_is_a_class(tmp_path, save):
     assert report.to_json()["ignored_pixels"] == 4
     assert [problem.kind for problem in report.problems] == []
     over = [every.astype(np.int32) + 1 for _ in range(4)]
-    with pytest.raises(DataError, match="1 pixels whose value is no class number, the first 65536 at x=255, y=255"):
+    with pytest.raises(DataError, match="1 pixel whose value is no class number, the first 65536 at x=255, y=255"):
         folder(write(tmp_path / "over", save, over, "tif"))
 
 

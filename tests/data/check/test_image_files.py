@@ -36,7 +36,9 @@ def test_thirteen_bands_of_16_bits_are_a_data_set(make_folder, save):
     report = check_masks(root, picture=root / "check.png")
     assert not report.problems
     assert (report.bands.depth, report.bands.count, report.bands.names) == ("uint16", 13, tuple(names))
-    assert any("6 images have pixels without data (11.8% of all): they neither train" in note for note in report.notes)
+    assert any(
+        "Pixels without data are in 6 images (11.8% of all): they neither train" in note for note in report.notes
+    )
     assert np.array(Image.open(root / "check.png")).std() > 20
     defaults = folder_defaults(root)
     kept = FolderDefaults.from_json(json.loads(json.dumps(dataclasses.asdict(defaults))))

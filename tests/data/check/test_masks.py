@@ -100,6 +100,7 @@ def bad(root, save, name):
         "leak": lambda: (Image.open(root / "images" / "a.png").save(root / "images" / "e.png"),
                          save(root / "splits" / "train.txt", "a\nb\nc\nd\n"),
                          save(root / "splits" / "test.txt", "e\n")),
+        "name nobody sees": lambda: save(root / "classes.txt", "a\nb\x07\nc\n"),
         "bad class list": lambda: save(root / "classes.txt", "a\nb\nb\n"),
         "no masks folder": lambda: (root / "masks").rename(root / "other"),
         "no such folder": lambda: root.rename(root.parent / "elsewhere"),
@@ -130,6 +131,7 @@ BAD = {
     "missing image": r"masks/b\.png has no image of its name",
     "same stem": r"images/b\.png has the same name as b\.jpg: keep one",
     "leak": r"images/e\.png is for testing and is the same image as .*a\.png, which is for training",
+    "name nobody sees": r"set has a class called 'b\\x07': write a name of letters that can be seen",
     "bad class list": r"classes\.txt has the class 'b' twice",
     "no masks folder": "set has images/ but no masks/",
     "no such folder": "set is not there",
@@ -228,7 +230,7 @@ def test_masks_of_0_and_255_among_masks_of_0_and_1_are_doubtful(make_folder):
     root = make_folder()
     for number, mask in enumerate(sorted((root / "masks").iterdir())):
         change(mask, lambda pixels, white=255 if number == 1 else 1: np.where(pixels == 1, white, 0).astype(np.uint8))
-    assert any("has 1 masks of 0 and 255 alone, such as" in one and "b.png" in one for one in warnings(check(root)))
+    assert any("has 1 mask of 0 and 255 alone, such as" in one and "b.png" in one for one in warnings(check(root)))
     change(root / "masks" / "c.png", lambda pixels: np.where(np.arange(pixels.shape[1]) == 0, 255, pixels))
     assert not any("0 and 255 alone" in one for one in warnings(check(root)))  # 255 is known to be ignored
 

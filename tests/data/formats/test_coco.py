@@ -431,7 +431,7 @@ def test_a_root_that_is_above_all_others_and_never_used_is_no_class(make_coco):
         (
             [annotation(1, 10, 7, [1, 1, 5, 5], iscrowd=1)],
             False,
-            "has 1 boxes for training, and all of them are crowds",
+            "has 1 box for training, and none but of crowds",
         ),
         ([annotation(1, 10, 7, [1, 1, 5, 5])], True, "has no outlines"),
     ],

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from segjax.data.formats.layouts import find
-from segjax.data.formats.splits import split, write_lists
+from segjax.data.formats.splits import Splits, pairs_of, split, write_lists
 from segjax.errors import DataError
 
 NAMES = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
@@ -69,6 +69,22 @@ def test_folders_say_the_split(make_folder, images, masks, test):
         "tiles of one image together."
     )
     assert not splits.by_hash
+    assert found.problems == []
+
+
+@pytest.mark.parametrize("there", [["test"], ["val"], ["test", "val"]])
+def test_what_was_put_aside_does_not_train(make_folder, there):
+    (root, *_) = [make_folder("abcde", images=f"images/{name}", masks=f"masks/{name}") for name in there]
+    found = find(root)
+    split(found)
+    (problem,) = found.problems
+    assert (
+        f"set has a folder {there[0]} and none for training: put what trains into one called train" in problem.sentence
+    )
+    train, val, test = (pairs_of(found, [f"{there[0]}/{name}"]) for name in "abc")
+    write_lists(root / "splits", Splits(train, val, test))
+    found = find(root)
+    split(found)
     assert found.problems == []
 
 
@@ -185,7 +201,7 @@ def test_lists_decide_and_may_name_files(make_folder, save):
     splits = split(found)
     assert (keys(splits.train), keys(splits.val), keys(splits.test)) == (["a", "b"], ["c"], ["d", "e"])
     assert "Nothing is for testing but val" in found.notes[0]
-    assert "5 images are in no list" in found.notes[1]
+    assert "has them: 5 images." in found.notes[1]
     assert "1 of the 3 for training do" in found.notes[2]
     assert found.problems == []
     save(root / "splits" / "test.txt", "f\n")
@@ -193,7 +209,7 @@ def test_lists_decide_and_may_name_files(make_folder, save):
     splits = split(found)
     assert (keys(splits.train), keys(splits.val), keys(splits.test)) == (["a", "b", "c"], ["d", "e"], ["f"])
     assert len(found.notes) == 1
-    assert "4 images are in no list" in found.notes[0]
+    assert "has them: 4 images." in found.notes[0]
 
 
 def test_pictures_that_voc_does_not_list_need_no_mask(make_folder, save):

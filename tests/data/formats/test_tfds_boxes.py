@@ -130,9 +130,7 @@ def test_sets_in_the_format_of_coco(tmp_path):
     np.testing.assert_array_equal(source[-1]["boxes"], source[0]["boxes"])
     with pytest.raises(IndexError):
         source[1]
-    with pytest.raises(
-        DataError, match="tiny_objects has 1 examples in 'train': training and validation need one each"
-    ):
+    with pytest.raises(DataError, match="tiny_objects has 1 example in 'train': training and validation need one each"):
         tfds_boxes("tiny_objects", ("a", "b", "c"), data_dir=tmp_path).open("val")
     few = tfds_boxes("tiny_objects", ("a", "b"), data_dir=tmp_path, download=False).open("train")
     with pytest.raises(DataError, match="tiny_objects example 0 has the label 2 and only 2 classes have names"):

@@ -49,7 +49,7 @@ def test_a_second_start_uses_the_split_that_was_written(make_folder, save, capfd
         save(root / part / "aa.png", (root / part / "a.png").read_bytes())
     report = check(root)
     assert {name: [one.pair.key for one in seen] for name, seen in report.by_split().items()} == first
-    assert "1 images are in no list" in report.notes[0]
+    assert "has them: 1 image." in report.notes[0]
 
 
 def test_a_folder_that_may_not_be_written_trains_all_the_same(make_folder, tmp_path):
