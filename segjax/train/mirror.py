@@ -31,7 +31,7 @@ _Files = dict[str, tuple[int, int]]
 """Size and time of change of files, by their names below the folder."""
 
 
-def brought(said: str | Path) -> Path:
+def brought(said: str | os.PathLike[str]) -> Path:
     """The folder of this machine for a run folder, or one inside of it; of a bucket it is brought here where it is new.
 
     Raises:
