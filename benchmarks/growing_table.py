@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 
+from benchmarks.asked import one_of
 from benchmarks.report import markdown, versions
 
 
@@ -26,7 +27,8 @@ class GrowingTable:
     def command(self, module: str, about: str, out: str, row: Callable[[str], list[str]]) -> None:
         """Make the rows that a command line asks for, each written before the next begins."""
         parser = argparse.ArgumentParser(prog=f"python -m {module}", description=about)
-        parser.add_argument("names", nargs="*", metavar="NAME", help="those without a row where none is named")
+        each = {"type": one_of(self.names), "metavar": "NAME", "help": "those without a row where none is named"}
+        parser.add_argument("names", nargs="*", **each)
         parser.add_argument("--out", type=Path, default=Path(out), metavar="FILE", help="(%(default)s)")
         arguments = parser.parse_args()
         known = self.rows(arguments.out)

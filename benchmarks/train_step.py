@@ -32,6 +32,7 @@ from benchmarks.report import machine, markdown, versions
 from benchmarks.timing import race
 from benchmarks.torch_unet import TorchUNet, load_variables
 from segjax import compiling, losses
+from segjax.cli.arguments import count
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.data import Dataset
 from segjax.eigen import convolve_by_eigen
@@ -72,7 +73,7 @@ class Rivals(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_step", description="U-Net beside PyTorch.")
     parser.add_argument("--quick", action="store_true", help="tiny images, one round: does everything run?")
-    parser.add_argument("--base", type=int, help="only this width of the first stage")
+    parser.add_argument("--base", type=count, help="only this width of the first stage")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows there as JSON, too")
     options = parser.parse_args()
