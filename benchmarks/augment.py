@@ -6,14 +6,15 @@ on 2 cores.
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
 import jax
 import numpy as np
 
+from benchmarks.asked import parser
 from segjax import data
+from segjax.cli.arguments import count
 from segjax.data import Augment, Record
 from segjax.train.augmented import augmented
 
@@ -72,7 +73,9 @@ def _rates(one_batch: Callable[[], object]) -> tuple[list[float], float]:
 
 
 def main() -> None:
-    threads = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+    asked = parser(__doc__)
+    asked.add_argument("threads", type=count, nargs="?", default=2, metavar="THREADS", help="of the host (%(default)s)")
+    threads = asked.parse_args().threads
     measured = {f"{threads} threads": on_host(threads), jax.devices()[0].device_kind: on_device()}
     for where, (rates, seconds) in measured.items():
         print(

@@ -6,6 +6,7 @@ The experiments are read, and segjax/runs/knobs.json is written, which the compl
 import json
 from typing import Any
 
+from benchmarks.asked import parser
 from segjax.runs import read_experiment
 from segjax.runs.knobs import TABLE, options_of
 from segjax.runs.names import names
@@ -29,4 +30,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    parser(__doc__).parse_args()
     main()

@@ -6,7 +6,6 @@ alone. A field that a family lacks stands in `WITHOUT` with the reason. What is 
 """
 
 import dataclasses
-import sys
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -16,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from benchmarks.asked import one_of, parser
 from segjax import encoders
 
 SIZE = (65, 97)
@@ -107,7 +107,9 @@ def checked(name: str) -> None:
 def main() -> None:
     """Prints a line for each encoder, and fails where one of them does not run."""
     failed = []
-    for name in sys.argv[1:] or encoders.BY_NAME:
+    asked = parser(__doc__)
+    asked.add_argument("names", nargs="*", type=one_of(encoders.BY_NAME), metavar="NAME", help="of encoders; all")
+    for name in asked.parse_args().names or encoders.BY_NAME:
         start = time.perf_counter()
         try:
             checked(name)

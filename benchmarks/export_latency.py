@@ -24,6 +24,7 @@ import segjax
 from benchmarks.report import machine, markdown, versions
 from benchmarks.timing import race
 from benchmarks.torch_zoo import smp
+from segjax.cli.arguments import count
 from segjax.export import export_model
 
 NETWORKS = (("Unet", "resnet18"), ("DeepLabV3Plus", "mobilenet_v2"), ("Segformer", "mit_b0"))
@@ -81,14 +82,14 @@ def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 def nodes(path: Path) -> str:
     """How many, and the most frequent kinds, without constants."""
     kinds = Counter(node.op_type for node in onnx.load(path).graph.node if node.op_type not in ("Constant", "Identity"))
-    return f"{kinds.total()}: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common(4))}"
+    return f"{kinds.total()}: {', '.join(f'{number} {kind}' for kind, number in kinds.most_common(4))}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.export_latency", description="ONNX beside PyTorch's.")
-    parser.add_argument("--size", nargs=2, type=int, default=(256, 256), metavar=("H", "W"))
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--size", nargs=2, type=count, default=(256, 256), metavar=("H", "W"))
+    parser.add_argument("--threads", type=count, default=os.cpu_count())
+    parser.add_argument("--rounds", type=count, default=21)
     options = parser.parse_args()
     image = np.random.default_rng(0).integers(0, 256, (*options.size, 3)).astype(np.uint8)
     rows = []

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from sklearn.datasets import load_sample_images
 
+from benchmarks.asked import parser
 from benchmarks.report import machine, markdown, versions
 from segjax import decoders, encoders, models, upsampling
 from segjax.errors import ExportError
@@ -130,4 +131,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    parser(__doc__).parse_args()
     main()

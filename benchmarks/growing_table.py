@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 
+from benchmarks.asked import file_to_write, one_of
 from benchmarks.report import markdown, versions
 
 
@@ -26,8 +27,9 @@ class GrowingTable:
     def command(self, module: str, about: str, out: str, row: Callable[[str], list[str]]) -> None:
         """Make the rows that a command line asks for, each written before the next begins."""
         parser = argparse.ArgumentParser(prog=f"python -m {module}", description=about)
-        parser.add_argument("names", nargs="*", metavar="NAME", help="those without a row where none is named")
-        parser.add_argument("--out", type=Path, default=Path(out), metavar="FILE", help="(%(default)s)")
+        each = {"type": one_of(self.names), "metavar": "NAME", "help": "those without a row where none is named"}
+        parser.add_argument("names", nargs="*", **each)
+        parser.add_argument("--out", type=file_to_write, default=Path(out), metavar="FILE", help="(%(default)s)")
         arguments = parser.parse_args()
         known = self.rows(arguments.out)
         for name in arguments.names or [name for name in self.names if name not in known]:

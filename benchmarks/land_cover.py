@@ -7,6 +7,7 @@ stand beside. Prints a markdown table. About a minute on two quiet CPU cores.
 
 import argparse
 import json
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ import numpy as np
 
 from benchmarks.timing import race
 from segjax import compiling
+from segjax.errors import ExperimentError
 from segjax.runs import read_experiment
+from segjax.runs.run import open_run
 from segjax.train.evaluate import initial_variables
 from segjax.train.experiment import parameter_count
 from segjax.train.state import TrainState
@@ -34,7 +37,10 @@ ROWS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.land_cover", description="Land cover models.")
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders whose scores to show")
-    scores = {_knobs_key(knobs): report for knobs, report in map(_read, parser.parse_args().runs)}
+    try:
+        scores = {_knobs_key(knobs): report for knobs, report in map(_read, parser.parse_args().runs)}
+    except ExperimentError as error:
+        sys.exit(str(error))
     file = read_experiment("land_cover")
 
     steps, inferences, rows = {}, {}, {}
@@ -68,8 +74,8 @@ def main() -> None:
 
 
 def _read(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    knobs = json.loads((run / "run.json").read_text())["knobs"]
-    return knobs, json.loads((run / "report.json").read_text())
+    opened = open_run(run)
+    return opened.configuration()["knobs"], opened.report()
 
 
 def _knobs_key(knobs: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from benchmarks.asked import parser
 from benchmarks.report import markdown
 from segjax import decoders, encoders, upsampling
 from segjax.level import Level, from_image
@@ -97,4 +98,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    parser(__doc__).parse_args()
     main()

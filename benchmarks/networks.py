@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 import segjax
+from benchmarks.asked import parser
 from segjax.cache import fetch_member
 from segjax.models.selfie import RECORD
 
@@ -79,4 +80,5 @@ def draw_selfie(whole: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
+    parser(__doc__).parse_args()
     main()

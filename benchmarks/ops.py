@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -27,6 +26,7 @@ import numpy as np
 from jax import Array
 from jax.stages import Compiled
 
+from benchmarks.asked import file_to_write
 from benchmarks.op_cases import CASES, Case, Shape, noise
 from benchmarks.report import machine, markdown, versions
 from benchmarks.timing import Timing, race
@@ -48,15 +48,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ops", description="How fast the ops are.")
     parser.add_argument("--quick", action="store_true", help="tiny arrays, one round: does everything run?")
     parser.add_argument("--only", metavar="NAME", default="", help="the cases whose name contains this")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows there, not to standard output")
+    parser.add_argument(
+        "--out", metavar="FILE", type=file_to_write, help="write the rows there, not to standard output"
+    )
     options = parser.parse_args()
+    cases = [case for case in CASES if options.only in case.name]
+    if not cases:
+        parser.error(f"no case's name contains {options.only}")
     if torch is not None:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
         torch.backends.cudnn.benchmark = True
 
     rows = []
     try:
-        for case in [case for case in CASES if options.only in case.name]:
+        for case in cases:
             for shape in [(2, 8, 8, 8)] if options.quick else SHAPES:
                 for dtype in [jnp.float32, jnp.bfloat16] if on_gpu() else [jnp.float32]:
                     rows += measure(case, noise(*shape).astype(dtype), rounds=1 if options.quick else case.rounds)

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.asked import parser
 from segjax import encoders, models, weights
 from segjax.weights.convert import from_torch
 from segjax.weights.parity import photo
@@ -76,4 +77,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    parser(__doc__).parse_args()
     main()

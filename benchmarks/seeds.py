@@ -6,6 +6,7 @@ where there are as many: seconds for one step of every seed, interleaved medians
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +19,8 @@ import numpy as np
 from benchmarks.report import machine, markdown
 from benchmarks.timing import race
 from segjax import compiling
+from segjax.cli.arguments import count
+from segjax.errors import UserError
 from segjax.runs import read_experiment
 from segjax.train.evaluate import initial_variables
 from segjax.train.state import TrainState
@@ -26,12 +29,15 @@ from segjax.train.step import one_step
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description="Several seeds at once.")
-    parser.add_argument("--seeds", type=int, default=3, metavar="K")
+    parser.add_argument("--seeds", type=count, default=3, metavar="K")
     parser.add_argument("experiment", nargs="?", default="land_cover")
     options, knobs = parser.parse_known_args()
-    count = options.seeds
-    file = read_experiment(options.experiment)
-    experiment = file.build(file.knobs(knobs))
+    number = options.seeds
+    try:
+        file = read_experiment(options.experiment)
+        experiment = file.build(file.knobs(knobs))
+    except UserError as error:
+        sys.exit(str(error))
     task = experiment.task_of_data
     image = np.random.default_rng(0).integers(0, 255, (experiment.batch_size, 64, 64, 3), np.uint8)
     batch = {"image": image, "mask": np.zeros(image.shape[:3], np.uint8)}
@@ -40,7 +46,7 @@ def main() -> None:
     step = partial(one_step, key=key, experiment=experiment, task=task)
 
     def states() -> list[TrainState]:
-        fresh = (jax.tree.map(jnp.copy, variables) for _ in range(count))
+        fresh = (jax.tree.map(jnp.copy, variables) for _ in range(number))
         return [TrainState.initial(one, experiment.optimizer, task.zero()) for one in fresh]
 
     def stacked(trees: list[Any]) -> Any:
@@ -57,15 +63,15 @@ def main() -> None:
 
     one = compiling.jit(step, donate_argnums=0)
     together = compiling.jit(lambda states: [step(state, batch) for state in states], donate_argnums=0)
-    batches = stacked([batch] * count)
+    batches = stacked([batch] * number)
     mapped = compiling.jit(lambda states: jax.vmap(step)(states, batches), donate_argnums=0)
     ways = {
         "one program after another": running(lambda states: [one(state, batch) for state in states], states()),
         "one program for all": running(together, states()),
         "a mapped axis": running(mapped, stacked(states())),
     }
-    if jax.device_count() >= count:
-        places = jax.devices()[:count]
+    if jax.device_count() >= number:
+        places = jax.devices()[:number]
         placed = [jax.device_put(state, place) for state, place in zip(states(), places, strict=True)]
         copies = [jax.device_put(batch, place) for place in places]
         ways["a device for each"] = running(
@@ -81,7 +87,7 @@ def main() -> None:
         [name, f"{timing.seconds:.2f}", f"{took[name]:.0f}", "" if timing.quiet else "busy"]
         for name, timing in timings.items()
     ]
-    print(markdown([f"{count} seeds", "seconds a step", "first call, seconds", "machine"], rows))
+    print(markdown([f"{number} seeds", "seconds a step", "first call, seconds", "machine"], rows))
     print(f"\n{machine()}; {jax.device_count()} devices")
 
 

@@ -6,7 +6,6 @@ every fiftieth of them hostile, with the resident memory of the server as the sy
 image gives the bytes that it gave before, and a hostile file a refusal.
 """
 
-import argparse
 import asyncio
 import io
 import random
@@ -23,7 +22,9 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from benchmarks import asked
 from benchmarks.report import machine, markdown, versions
+from segjax.cli.arguments import count
 
 PAGE = Path(__file__).parents[1] / "docs" / "serve.md"
 HEADING = "## Under load"
@@ -84,12 +85,16 @@ def serving(run: str, side: int) -> Iterator[Server]:
     """`segjax serve` in a process of its own, compiled for both sizes."""
     sizes = [word for length in (side, SMALL) for word in ("--size", str(length), str(length))]
     command = [sys.executable, "-m", "segjax", "serve", run, "--port", "0", "--queue", "256", *sizes]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    said = server.stdout.readline()
-    yield Server(server.pid, int(re.findall(r"127\.0\.0\.1:(\d+)", said)[0]))
-    server.terminate()
-    assert server.wait(60) == 0, "the server did not stop cleanly"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = re.search(r"127\.0\.0\.1:(\d+)", server.stdout.readline())
+        if port is None:
+            sys.exit(server.wait())  # it has said why
+        try:
+            yield Server(server.pid, int(port[1]))
+        finally:
+            server.terminate()
+    assert server.returncode == 0, "the server did not stop cleanly"
 
 
 async def load(port: int, clients: int, seconds: float, image: bytes, expected: bytes) -> list[float]:
@@ -109,22 +114,22 @@ async def load(port: int, clients: int, seconds: float, image: bytes, expected: 
     return taken
 
 
-async def many(server: Server, count: int, image: bytes, expected: bytes) -> list[tuple[int, float]]:
+async def many(server: Server, number: int, image: bytes, expected: bytes) -> list[tuple[int, float]]:
     """The server's memory after some of many requests of 8 clients, hostile ones among them."""
-    rest, done, seen = iter(range(count)), 0, [(0, server.memory())]
+    rest, done, seen = iter(range(number)), 0, [(0, server.memory())]
     bad = hostile(image)
 
     async def one() -> None:
         nonlocal done
         client = Client(server.port)
-        for number in rest:
-            reply = await client.ask(bad[number // EVERY % len(bad)] if number % EVERY == 0 else image)
-            if number % EVERY:
+        for each in rest:
+            reply = await client.ask(bad[each // EVERY % len(bad)] if each % EVERY == 0 else image)
+            if each % EVERY:
                 assert reply == (200, expected), reply.status
             else:
                 assert reply.status in (413, 422), reply.status
             done += 1
-            if done % (count // 10) == 0:
+            if done % max(number // 10, 1) == 0:
                 seen.append((done, server.memory()))
         client.close()
 
@@ -161,7 +166,7 @@ def photo(side: int) -> bytes:
     return encoded(np.asarray(image), "PNG" if side <= SMALL else "JPEG")
 
 
-async def measure(server: Server, side: int, rounds: int, seconds: float, count: int) -> str:
+async def measure(server: Server, side: int, rounds: int, seconds: float, requests: int) -> str:
     """Both tables."""
     image, small = photo(side), photo(SMALL)
     client = Client(server.port)
@@ -176,13 +181,13 @@ async def measure(server: Server, side: int, rounds: int, seconds: float, count:
         for clients, ms in taken.items()
     ]
     begin = time.perf_counter()
-    seen = await many(server, count, small, of_small)
-    rate = count / (time.perf_counter() - begin)
+    seen = await many(server, requests, small, of_small)
+    rate = requests / (time.perf_counter() - begin)
     memory = [[f"{done:,}", f"{mib:.1f}"] for done, mib in seen]
     return (
         f"{len(image) // 1024} kB of JPEG, {side}x{side} pixels, a PNG back; {rounds} rounds of {seconds:g} s:\n\n"
         f"{markdown(['clients', 'requests/s', 'p50, ms', 'p99, ms'], rows)}\n\n"
-        f"{count:,} requests of {SMALL}x{SMALL} pixels from 8 clients, {rate:.0f} a second, one in {EVERY} hostile "
+        f"{requests:,} requests of {SMALL}x{SMALL} pixels from 8 clients, {rate:.0f} a second, one in {EVERY} hostile "
         "(nothing, random bytes, cut short, a bomb of 144 megapixels, a header of 2^62 pixels, SVG, no GIF):\n\n"
         f"{markdown(['requests', 'resident memory, MiB'], memory)}\n"
     )
@@ -190,12 +195,12 @@ async def measure(server: Server, side: int, rounds: int, seconds: float, count:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print, or write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = asked.parser(__doc__)
     parser.add_argument("run", nargs="?", default="selfie")
-    parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--side", type=count, default=256)
+    parser.add_argument("--rounds", type=count, default=3)
     parser.add_argument("--seconds", type=float, default=15)
-    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--requests", type=count, default=10_000)
     parser.add_argument("--write", action="store_true", help="into docs/serve.md")
     parsed = parser.parse_args(arguments)
     with serving(parsed.run, parsed.side) as server:

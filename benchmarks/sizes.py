@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from benchmarks.asked import parser
 from segjax import decoders, encoders, models
 from segjax.eigen import convolve_by_eigen
 from segjax.models.summary import TABLE, combination, size_of
@@ -51,4 +52,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    parser(__doc__).parse_args()
     main()

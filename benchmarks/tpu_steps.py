@@ -23,6 +23,7 @@ from jax.sharding import PartitionSpec as P
 
 from benchmarks.report import markdown, versions
 from segjax import losses
+from segjax.cli.arguments import count
 from segjax.data import Dataset
 from segjax.layers import ConvBlock
 from segjax.models import unet
@@ -98,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tpu_steps", description="A step compiled for TPUs.")
     parser.add_argument("--topologies", nargs="+", default=TOPOLOGIES, metavar="NAME", help="(%(default)s)")
     parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS))
-    parser.add_argument("--base", type=int, default=16, help="width of the first stage (%(default)s)")
+    parser.add_argument("--base", type=count, default=16, help="width of the first stage (%(default)s)")
     arguments = parser.parse_args()
     rows = []
     for topology in arguments.topologies:

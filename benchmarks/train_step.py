@@ -28,10 +28,12 @@ import numpy as np
 import optax
 from flax import linen as nn
 
+from benchmarks.asked import file_to_write
 from benchmarks.report import machine, markdown, versions
 from benchmarks.timing import race
 from benchmarks.torch_unet import TorchUNet, load_variables
 from segjax import compiling, losses
+from segjax.cli.arguments import count
 from segjax.cli.pages import start_again_with_huge_pages
 from segjax.data import Dataset
 from segjax.eigen import convolve_by_eigen
@@ -72,9 +74,9 @@ class Rivals(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_step", description="U-Net beside PyTorch.")
     parser.add_argument("--quick", action="store_true", help="tiny images, one round: does everything run?")
-    parser.add_argument("--base", type=int, help="only this width of the first stage")
+    parser.add_argument("--base", type=count, help="only this width of the first stage")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows there as JSON, too")
+    parser.add_argument("--out", metavar="FILE", type=file_to_write, help="write the rows there as JSON, too")
     options = parser.parse_args()
     run_as_the_command()
     gpu = jax.default_backend() == "gpu"
@@ -112,7 +114,7 @@ def compare_by_name(module: str, about: str | None, names: Iterable[str], rivals
     parser.add_argument("--quick", action="store_true", help="tiny images, one round: does everything run?")
     parser.add_argument("--only", choices=tuple(names), help="one of them")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows there as JSON, too")
+    parser.add_argument("--out", metavar="FILE", type=file_to_write, help="write the rows there as JSON, too")
     options = parser.parse_args()
     run_as_the_command()
     batch, size = (2, 64) if options.quick else (16 if jax.default_backend() == "gpu" else 4, 256)

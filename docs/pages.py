@@ -20,7 +20,7 @@ ROOMS = (
     "segjax.runs", "segjax.cache", "segjax.errors", "segjax.compiling", "segjax.eigen", "segjax.flops",
     "segjax.ops.meshes",
 )  # fmt: skip
-MOVED = {"README.md": "index.md"}
+MOVED = {"README.md": "index.md", "docs/notebooks": "notebooks/index.md"}
 """Pages of the repository that the site has under another name; all others keep their path, without docs/."""
 PAGES = (
     "README.md",
@@ -41,7 +41,7 @@ def on_config(config: MkDocsConfig) -> None:
     """Put the notebooks, and a page for every room, into the navigation."""
     assert config.nav is not None
     guides = next(entry["Guides"] for entry in config.nav if isinstance(entry, dict) and "Guides" in entry)
-    guides.append({"Notebooks": [f"notebooks/{path.stem}.md" for path in notebooks()]})
+    guides.append({"Notebooks": ["notebooks/index.md", *(f"notebooks/{path.stem}.md" for path in notebooks())]})
     config.nav[-1] = {"Reference": [{room: f"reference/{room}.md"} for room in ROOMS]}
 
 
@@ -54,12 +54,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, f"{folder}/{path.name}", abs_src_path=str(path)))
     for room in ROOMS:
         add(files, config, f"reference/{room}.md", reference(room))
+    titles = []
     for path in notebooks():
         opened = jupytext.read(path)
         opened.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
         nbformat.validate(opened)
         add(files, config, f"notebooks/{path.stem}.ipynb", nbformat.writes(opened))
         add(files, config, f"notebooks/{path.stem}.md", page_of(opened, path.stem))
+        title = opened.cells[0].source.partition("\n")[0].lstrip("# ")
+        titles.append(f"- [{title}]({path.stem}.md)\n")
+    add(files, config, "notebooks/index.md", f"# Notebooks\n\n{''.join(titles)}")
     add(files, config, "weights.md", weights())
     return files
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ STALLED = 60.0
 SLOWEST = 2**18
 """Bytes a second that are waited for beyond that."""
 
+_NO_BUCKET = "bucket does not exist"
+"""What S3 says beyond that a file is not there; others say it of what is written alone."""
 _SETTINGS: dict[str, Any] = {"s3": {"config_kwargs": {"retries": {"mode": "standard", "max_attempts": 1}}}}
 
 
@@ -57,8 +60,19 @@ class Files(Protocol):
 
 
 def in_bucket(said: object) -> TypeGuard[str]:
-    """Whether that names a folder of a bucket, and none of this machine."""
+    """Whether that names a folder of a bucket, and none of this machine.
+
+    Raises:
+        DataError: it is an address without one of its slashes, of which a folder would be made here.
+    """
+    _refuse_one_slash(said)
     return isinstance(said, str) and said.startswith(("s3://", "gs://"))
+
+
+def _refuse_one_slash(said: object) -> None:
+    if lost := re.match(r"(s3|gs):[/\\](?!/)", str(said)):
+        whole = f"{lost[1]}://{str(said)[lost.end() :]}"
+        raise DataError(f"{said} has one slash where an address has two, as in a Path of one: give the text {whole}.")
 
 
 def files_in(root: str | os.PathLike[str]) -> Files:
@@ -68,12 +82,16 @@ def files_in(root: str | os.PathLike[str]) -> Files:
     tried again, with pauses that grow.
 
     Raises:
-        DataError: the package for such addresses is missing; and, later, the network or a permission is.
+        DataError: the package for such addresses is missing, or it is none; and, later, the bucket, the network or a
+            permission is missing.
     """
-    if "://" not in os.fspath(root):
+    _refuse_one_slash(root)
+    scheme, separator, place = os.fspath(root).partition("://")
+    if not separator:
         return Folder(Path(root))
-    address = os.fspath(root).rstrip("/")
-    scheme = address.partition("://")[0]
+    address = f"{scheme}://{place.rstrip('/')}"
+    if address.endswith("/"):
+        raise DataError(f"{address} names no bucket: give s3://BUCKET/FOLDER or gs://BUCKET/FOLDER.")
     try:
         import fsspec
 
@@ -156,7 +174,11 @@ class Bucket(NamedTuple):
                 time.sleep(FIRST_PAUSE * 2 ** (number - 1))
             try:
                 answer = sync(self.client.loop, call, address, timeout=seconds)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if done == "written" or _NO_BUCKET in str(error):
+                    raise DataError(
+                        f"{address} cannot be {done} ({first_line(error)}): make the bucket, or mend its name."
+                    ) from error
                 raise
             except TimeoutError:
                 why = f"no answer came within {seconds:.3g} s"

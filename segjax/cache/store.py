@@ -12,15 +12,22 @@ from segjax.errors import DataError
 
 
 def data_dir() -> Path:
-    """The folder of all that is fetched, built and compiled: `SEGJAX_DATA`, or `segjax` in the user's cache folder."""
-    if chosen := os.environ.get("SEGJAX_DATA"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    else:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """The folder of all that is fetched, built and compiled: `SEGJAX_DATA`, or `segjax` in the user's cache folder.
+
+    Raises:
+        DataError: no home folder is known to find it by, as in a container whose user has no name.
+    """
+    try:
+        if chosen := os.environ.get("SEGJAX_DATA"):
+            return Path(chosen).expanduser()
+        if sys.platform == "win32":
+            cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        elif sys.platform == "darwin":
+            cache = Path.home() / "Library" / "Caches"
+        else:
+            cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise DataError("No home folder is known to keep files in: set SEGJAX_DATA to the path of a folder.") from error
     return Path(cache) / "segjax"
 
 

@@ -1,7 +1,9 @@
 """The command that looks at the machine."""
 
 import argparse
+import contextlib
 import importlib.metadata
+import os
 import platform
 import re
 import sys
@@ -12,6 +14,7 @@ from segjax import __version__
 from segjax.cache import data_dir
 from segjax.cli.process import no_device
 from segjax.cores import usable_cores
+from segjax.errors import DataError
 from segjax.memory import usable_memory
 from segjax.strict_json import as_json
 
@@ -48,7 +51,7 @@ def doctor(parsed: argparse.Namespace, _: list[str]) -> int:
         "packages": _packages(),
         "devices": [] if missing else [_device(one) for one in jax.local_devices()],
         "no_device": missing,
-        "caches": {name: _size(folder) for name, folder in _caches().items()},
+        **_kept(),
     }
     if parsed.json:
         print(as_json(found, indent=2))
@@ -83,14 +86,29 @@ def _device(device: Any) -> dict[str, Any]:
     return {"kind": device.device_kind, "platform": device.platform, "memory": memory}
 
 
-def _caches() -> dict[str, Path]:
-    root = data_dir()
-    return {str(folder): folder for folder in sorted(root.iterdir())} if root.is_dir() else {}
+def _kept() -> dict[str, Any]:
+    """The folder of what is kept, the bytes of each of its entries, and why nothing can be added, a sentence."""
+    try:
+        folder = data_dir()
+    except DataError as error:
+        return {"kept_in": None, "caches": {}, "no_cache": str(error)}
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    writable = there.is_dir() and os.access(there, os.R_OK | os.W_OK | os.X_OK)
+    why = f"{there} cannot be written: set SEGJAX_DATA to a folder that you may write to."
+    return {
+        "kept_in": str(folder),
+        "caches": {str(entry): _size(entry) for entry in sorted(folder.glob("*"))},
+        "no_cache": None if writable else why,
+    }
 
 
-def _size(folder: Path) -> int:
-    """Bytes of all files."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def _size(entry: Path) -> int:
+    """Bytes of a file, or of all below a folder, of which other commands may be removing some."""
+    size = 0
+    for file in [entry, *(Path(folder, name) for folder, _, names in os.walk(entry) for name in names)]:
+        with contextlib.suppress(OSError):
+            size += 0 if file.is_dir() else file.stat().st_size
+    return size
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -110,9 +128,13 @@ def _print(found: dict[str, Any]) -> None:
         said = f"missing: {', '.join(missing)}; `{install}` brings it" if missing else "all there"
         print(f"\nfor {EXTRAS[extra]}: {said}")
         print("  " + ", ".join(f"{name} {version}" for name, version in packages.items() if version is not None))
-    runs = ", but for what of runs/ is not in its bucket yet" if str(data_dir() / "runs") in found["caches"] else ""
-    print(f"\nkept in {data_dir()}, all of which is fetched or made again where it is deleted{runs}:")
-    for folder, size in found["caches"].items():
-        print(f"  {size / 2**20:8.1f} MiB  {folder}")
-    if not found["caches"]:
-        print("  nothing yet")
+    if found["kept_in"]:
+        runs = ", but for what of runs/ is not in its bucket yet"
+        runs = runs if os.path.join(found["kept_in"], "runs") in found["caches"] else ""
+        print(f"\nkept in {found['kept_in']}, all of which is fetched or made again where it is deleted{runs}:")
+        for entry, size in found["caches"].items():
+            print(f"  {size / 2**20:8.1f} MiB  {entry}")
+        if not found["caches"]:
+            print("  nothing yet")
+    if found["no_cache"]:
+        print(f"\nnothing new can be kept: {found['no_cache']}")

@@ -47,7 +47,7 @@ def no_device() -> str | None:
     try:
         jax.local_devices()
     except (RuntimeError, AssertionError) as error:  # the latter where no GPU is there for a jax that has CUDA
-        why = str(error).partition(" (set JAX_PLATFORMS")[0] or "there is none"
+        why = str(error).partition(" (set JAX_PLATFORMS")[0].rstrip(".") or "there is none"
         return (
             f"JAX_PLATFORMS={jax.config.jax_platforms}, but jax finds no such device: {why}. Leave it out, or name cpu."
         )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -28,6 +29,8 @@ SHARD = 2**25
 _BEGUN = "packing.json"
 _OF_FILES = ("folder", "labelled", "coco", "voc")
 """Sets whose files are yours, and may be others when they are packed again."""
+_PACKED = re.compile(rf"({'|'.join(get_args(Split))})-\d{{5,}}\.zip(\.json)?|{INDEX}|{_BEGUN}")
+"""The names of what is written."""
 _AT_ONCE = 64
 """Records in memory together."""
 
@@ -138,11 +141,11 @@ def pack_by_name(name: str | os.PathLike[str], out: str | os.PathLike[str], **op
 
 
 def _checksum_of(places: list[Path], out: str | os.PathLike[str]) -> str:
-    """Of the names and contents of files and of all that is below folders, but for what is hidden or written there."""
-    found, written = hashlib.sha256(), Path(out).absolute()
+    """Of the names and contents of files and of all that is below folders, but for what is hidden or packed there."""
+    found, into = hashlib.sha256(), Path(out).absolute()
     for place in places:
         for file in sorted(matching(place, "**/*")) if place.is_dir() else [place]:
-            if file.is_file() and written not in file.absolute().parents:
+            if file.is_file() and not (file.absolute().parent == into and _PACKED.fullmatch(file.name)):
                 name = os.fsencode(file.relative_to(place.parent).as_posix())
                 found.update(len(name).to_bytes(4) + name + bytes.fromhex(checksum(file)))
     return found.hexdigest()

@@ -38,7 +38,10 @@ def conv_transpose(
         x: the features.
         kernel: (rows, columns, channels in, channels out / groups), not flipped: `weight.transpose(2, 3, 0, 1)` of
             torch's.
-        strides, padding, output_padding, dilation: an int, or a pair for rows and columns.
+        strides: an int, or a pair for rows and columns, as are the next three.
+        padding: what is cut off around the output.
+        output_padding: what is added to it below and on the right.
+        dilation: how far taps of the kernel are apart.
         groups: the channels in and out are cut into this many groups, each of which sees only its own.
 
     Raises:

@@ -24,10 +24,13 @@ from segjax.train.history import best_step, validated
 from segjax.train.mirror import brought
 from segjax.train.run import Run, resuming
 from segjax.train.state import Variables
+from segjax.train.typed import refuse_other_types
+
+_GIVEN = {"run": str | Path, "which": Which | None, "experiment": Experiment | None}
 
 
 def load(
-    run: str | Path, which: Which | None = None, *, experiment: Experiment | None = None
+    run: str | Path | Run, which: Which | None = None, *, experiment: Experiment | None = None
 ) -> tuple[nn.Module, Variables]:
     """The model and the variables that a run predicts with; its data set is not touched.
 
@@ -46,13 +49,14 @@ def load(
 
 
 def load_experiment(
-    run: str | Path, which: Which | None = None, experiment: Experiment | None = None
+    run: str | Path | Run, which: Which | None = None, experiment: Experiment | None = None
 ) -> tuple[Experiment, Variables]:
     """A run's experiment, its data set not opened, and the variables of a checkpoint: by default as `load`.
 
     Raises:
         ExperimentError: as for `load`.
     """
+    refuse_other_types(_GIVEN, {"run": run, "which": which, "experiment": experiment}, {})
     path = brought(run)
     folder = open_run(path) if experiment is None else Run(path)
     experiment = experiment or experiment_of(folder)

@@ -32,6 +32,10 @@ class Progress(TypedDict, total=False):
     """h w c of the image that the model's variables were made for."""
 
 
+_TRAINED_WITH = (
+    "give the one that it was trained with, which is experiment.py in the folder of a run of the command line, or "
+    "train in another folder."
+)
 _LAST = 2
 """How many of the last checkpoints are kept."""
 
@@ -255,11 +259,9 @@ def _check_shapes(manager: ocp.CheckpointManager, step: int, item: str, expected
         if other != shape:
             has = "does not have it" if other is None else f"has it as {other}"
             raise ExperimentError(
-                f"{where}: the experiment has {name} of shape {shape}, the checkpoint {has}; "
-                "the experiment file in the run folder must be the one that it was trained with."
+                f"{where}: the experiment has {name} of shape {shape}, the checkpoint {has}; {_TRAINED_WITH}"
             )
     if found:
         raise ExperimentError(
-            f"{where}: the checkpoint has {next(iter(found))}, which the experiment does not have; "
-            "the experiment file in the run folder must be the one that it was trained with."
+            f"{where}: the checkpoint has {next(iter(found))}, which the experiment does not have; {_TRAINED_WITH}"
         )

@@ -31,7 +31,7 @@ _Files = dict[str, tuple[int, int]]
 """Size and time of change of files, by their names below the folder."""
 
 
-def brought(said: str | Path) -> Path:
+def brought(said: str | os.PathLike[str]) -> Path:
     """The folder of this machine for a run folder, or one inside of it; of a bucket it is brought here where it is new.
 
     Raises:
@@ -159,7 +159,7 @@ class Mirror:
                 said = ""
             except (UserError, OSError) as error:
                 if str(error) != said:
-                    print(f"{error} The run goes on in {self.folder}.", file=sys.stderr)
+                    print(f"{str(error).rstrip('.')}. The run goes on in {self.folder}.", file=sys.stderr)
                 said = str(error)
 
     def finish(self) -> None:
@@ -174,8 +174,8 @@ class Mirror:
             self.push()
         except (DataError, OSError) as error:
             raise DataError(
-                f"{error} What was trained is whole in {self.folder}, and `{resuming(self.address)}` on this machine "
-                "brings it there."
+                f"{str(error).rstrip('.')}. What was trained is whole in {self.folder}, and "
+                f"`{resuming(self.address)}` on this machine brings it there."
             ) from error
 
     def push(self) -> None:

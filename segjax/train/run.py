@@ -54,6 +54,10 @@ class Run:
 
     path: Path
 
+    def __fspath__(self) -> str:
+        """Its path, so that a run is taken wherever the folder of one is."""
+        return str(self.path)
+
     @classmethod
     def create(cls, path: Path, configuration: dict[str, Any], experiment_file: Path | None = None) -> "Run":
         """Make a new run folder, whose run.json holds `configuration`, the versions and the command.

@@ -17,9 +17,11 @@ from segjax.train.loggers import check_loggers, log_to
 from segjax.train.loop import train
 from segjax.train.mirror import mirrored
 from segjax.train.run import Run, resuming
+from segjax.train.typed import refuse_other_types
 
 _MAY_CHANGE = ("steps", "batch_size", "accumulate", "evaluate_every", "patience")
 """How a run is trained, beside its optimizer, which cannot be compared."""
+_GIVEN = {"experiment": Experiment, "out": str | Path, "layout": Layout, "log": tuple[str, ...] | None}
 
 
 def train_in(
@@ -49,10 +51,12 @@ def train_in(
 
     Raises:
         ExperimentError: the folder holds something else, a run that is otherwise another or has taken more steps than
-            it is to have, or a logger is not there.
+            it is to have, a logger is not there, or what is given is of another type.
         DataError: the data set cannot be read, or the bucket not be reached.
         Interrupted: it was asked to stop, by Ctrl-C or SIGTERM, and what it had learned is saved.
     """
+    given = {"experiment": experiment, "out": out, "layout": layout, "log": log}
+    refuse_other_types(_GIVEN, given, {})
     check_loggers(log or ())
     settings = _settings(experiment)
     with mirrored(out) as path:

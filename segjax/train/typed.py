@@ -19,7 +19,7 @@ _WORDS = {
     type(None): ("None", "Nones"),
 }
 """What one of them is called, and several."""
-_PLAIN = (str, int, float, bool, type(None), tuple, list)
+_PLAIN = (str, bytes, int, float, bool, type(None), tuple, list, dict, set)
 _NOT_CALLED = (types.FunctionType, type)
 """What makes a module, such as `models.unet`, and is none without its brackets."""
 _MOST_NAMED = 5

@@ -87,6 +87,15 @@ def test_a_refused_connection_is_one_sentence(s3: str, monkeypatch: pytest.Monke
         files_in("s3://bucket").read("a")
 
 
+@pytest.mark.usefixtures("s3")
+def test_a_bucket_that_is_not_there_is_said(content: Path):
+    files = files_in("s3://none/folder")
+    with pytest.raises(DataError, match=r"^s3://none/folder/a cannot be read \(The specified bucket does not exist"):
+        files.read("a")
+    with pytest.raises(DataError, match=r"cannot be written \(The.* exist\): make the bucket, or mend its name"):
+        files.write("a", content)
+
+
 def test_what_is_not_allowed_is_not_tried_again():
     calls = []
 
@@ -109,9 +118,11 @@ def test_what_is_not_allowed_is_not_tried_again():
     [
         ("nothing://a", r"nothing://a cannot be asked \(Protocol not known: nothing\)"),
         ("s3://a", r"pip install 'segjax\[buckets\]'"),
+        ("s3://", "s3:// names no bucket: give s3://BUCKET/FOLDER"),
+        (Path("s3://a/b"), "s3:/a/b has one slash where an address has two, as in a Path of one: give the text"),
     ],
 )
-def test_what_cannot_be_asked_is_said(address: str, sentence: str, monkeypatch: pytest.MonkeyPatch):
+def test_what_cannot_be_asked_is_said(address: str | Path, sentence: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.delitem(importlib.import_module("fsspec.registry")._registry, "s3", raising=False)  # found before
     with pytest.raises(DataError, match=sentence):

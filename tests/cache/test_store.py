@@ -3,7 +3,10 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from segjax.cache import data_dir, unwritable
+from segjax.errors import DataError
 
 
 def test_a_full_disk_is_said_whoever_finds_it():
@@ -24,3 +27,6 @@ def test_the_data_folder_is_chosen_by_the_environment(tmp_path, monkeypatch):
     assert data_dir() == tmp_path / "cache" / "segjax"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert data_dir() == Path.home() / ".cache" / "segjax"
+    monkeypatch.setenv("SEGJAX_DATA", "~nobody of this name/mine")
+    with pytest.raises(DataError, match="No home folder is known to keep files in: set SEGJAX_DATA to"):
+        data_dir()

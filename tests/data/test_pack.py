@@ -152,7 +152,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path):
         source[0]
 
 
-@pytest.mark.parametrize("index", ["{", "[]", '{"format": "segjax packed 0"}'])
+@pytest.mark.parametrize("index", ["{", "[]", '{"format": "segjax packed 0"}', '{"format": "segjax packed 1"}'])
 def test_an_index_that_cannot_be_read_is_said(index: str, tmp_path: Path):
     (tmp_path / "index.json").write_text(index)
     with pytest.raises(DataError, match="pack the set again"):
@@ -197,6 +197,14 @@ def test_a_shard_that_is_damaged_here_is_asked_of_the_bucket(s3: str, tmp_path: 
     np.testing.assert_array_equal(packed("s3://bucket/damaged").open("val")[1]["image"], record(101)["image"])
 
 
+def test_shards_that_cannot_be_kept_are_not_called_missing(s3: str, tmp_path: Path, monkeypatch):
+    pack(dataset(), "s3://bucket/unkept")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SEGJAX_DATA", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"^Cannot write to .*file/packed \(Not a directory\): set SEGJAX"):
+        packed("s3://bucket/unkept").open("val")
+
+
 def test_a_set_larger_than_the_disk_is_read_by_ranges(s3: str, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("SEGJAX_DATA", str(tmp_path))
     monkeypatch.setattr(_Kept, "_has_room", False)
@@ -239,13 +247,14 @@ def test_a_folder_of_jpegs_keeps_them_as_they_were(make_folder, save, tmp_path: 
         assert kept <= files
 
 
-def test_files_that_were_changed_since_are_not_taken_for_packed(make_folder):
+@pytest.mark.parametrize("where", ["packed", ".", ".."])
+def test_files_that_were_changed_since_are_not_taken_for_packed(make_folder, where: str):
     root = make_folder([f"{letter}{number}" for letter in "abcd" for number in range(5)])
-    out = root / "packed"
+    out = (root / where).resolve()
     pack_by_name(root, out)
-    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    before = {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()}
     pack_by_name(root, out)
-    assert before == {file.name: file.read_bytes() for file in out.iterdir()}
+    assert before == {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()}
     mask = np.asarray(Image.open(root / "masks" / "a0.png"))
     Image.fromarray(mask[::-1]).save(root / "masks" / "a0.png")  # of as many pixels of each class
     with pytest.raises(DataError, match="holds another set, or this one as it was before: name another folder"):

@@ -167,6 +167,7 @@ def test_a_name_that_is_no_choice_is_refused_from_python_too(file: Path, knobs: 
         ({"model": 3}, "model is 3; it must be one of 'a', 'b' or a Module."),
         ({"head": "x"}, "head is 'x'; it must be a Module or None."),
         ({"data": ("a",)}, "data is ('a',); it must be a string or a Dataset."),
+        ({"data": {}}, "data is {}; it must be a string or a Dataset."),
     ],
 )
 def test_a_value_of_another_type_is_refused_from_python_too(file: Path, knobs: dict[str, Any], sentence: str):

@@ -205,7 +205,7 @@ def test_a_foreign_checkpoint_is_refused_by_its_first_differing_array(squares: P
     sentence = (
         r"checkpoints/20: the experiment has batch_stats/model/norm1/mean of shape \(9,\), "
         r"the checkpoint has it as \(8,\); "
-        "the experiment file in the run folder must be the one that it was trained with"
+        "give the one that it was trained with, which is experiment.py in the folder of a run of the command line"
     )
     with pytest.raises(ExperimentError, match=sentence):
         segjax.load(run)

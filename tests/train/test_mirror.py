@@ -334,6 +334,8 @@ def test_an_index_of_something_else_is_refused(machines: Any, tmp_path: Path, in
             "az://bucket/run is an address that no run can be kept at",
         ),
         (["sweep", "EXPERIMENT", "--out", "S3://bucket/run"], "S3://bucket/run is an address that no run can be kept"),
+        (["train", "EXPERIMENT", "--out", "s3:/bucket/run"], "s3:/bucket/run has one slash where an address has two"),
+        (["train", "EXPERIMENT", "--out", "s3://none/run"], "run/index.json cannot be read (The specified bucket does"),
         (["evaluate", "s3://bucket/none"], "s3://bucket/none holds no run"),
         (["train", "--resume", "s3://bucket/none"], "s3://bucket/none is not a folder"),
         (["predict", "RUN", "image.png", "--out", "s3://bucket/masks"], "is no folder of this machine"),

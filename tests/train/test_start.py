@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def test_training_from_python_is_training_from_a_file(squares: Path, tmp_path: P
     assert run.report()["test"] == scores
     model, variables = segjax.load(run.path, experiment=experiment)
     assert model == experiment.model
+    assert bits(variables) == bits(segjax.load(run, experiment=experiment)[1])
     assert bits(variables) == bits(segjax.load(file.path)[1])
     assert json.loads((run.path / "run.json").read_text())["versions"]["segjax"] == segjax.__version__
 
@@ -53,6 +55,23 @@ def test_the_same_call_goes_on(squares: Path, tmp_path: Path, monkeypatch: pytes
         segjax.train(segjax.experiment(squares, steps=13, evaluate_every=6, seed=2), out=run.path)
     with pytest.raises(ExperimentError, match="was trained from Python, without an experiment file"):
         segjax.load(run.path)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"experiment": "folder"}, "experiment is 'folder'; it must be an Experiment."),
+        ({"experiment": {}}, "experiment is {}; it must be an Experiment."),
+        ({"out": None}, "out is None; it must be a string or a path."),
+        ({"out": b"run"}, "out is b'run'; it must be a string or a path."),
+        ({"log": "wandb"}, "log is 'wandb'; it must be a tuple of strings or None, such as ('wandb',)."),
+    ],
+)
+def test_what_is_of_another_type_is_refused(squares: Path, tmp_path: Path, given: dict[str, Any], sentence: str):
+    call = {"experiment": segjax.experiment(squares), "out": tmp_path / "run"} | given
+    with pytest.raises(ExperimentError, match=f"^{re.escape(sentence)}$"):
+        segjax.train(**call)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_a_run_is_stays_and_how_it_is_trained_may_change(squares: Path, tmp_path: Path):

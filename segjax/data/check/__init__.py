@@ -43,7 +43,7 @@ def check(
         return report
     try:
         found = find_boxes(root)
-        names = read_names(Path(root)) if Path(root).is_dir() else ()
+        names = read_names(Path(root))
         chosen = choose(bands, names, shown(root))
     except DataError as error:
         return BoxReport.of_nothing(root, error)

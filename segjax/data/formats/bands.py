@@ -118,7 +118,7 @@ def read_names(root: Path) -> tuple[str, ...]:
     file = root / NAMES_FILE
     try:
         names = tuple(line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{shown(file)} cannot be read ({error}): write the name of one band a line.") from None

@@ -138,7 +138,7 @@ def labelled_defaults(root: str | os.PathLike[str], bands: Sequence[str] = ()) -
     found = _found(root)
     some = [found.train[place] for place in spread(len(found.train), _MOST)]
     sizes = np.array([image.size or stored_size(image.path) for image in some])
-    names = read_names(Path(root)) if Path(root).is_dir() else ()
+    names = read_names(Path(root))
     chosen = choose(bands, names, shown(root))
     images, these = OF_PHOTOS, Bands(chosen=chosen, names=names)
     if chosen is not None or not _of_photos(some[0].path):

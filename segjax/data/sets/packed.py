@@ -11,16 +11,16 @@ import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from segjax.cache.files import Files, Folder, files_in
-from segjax.cache.store import data_dir, store
+from segjax.cache.store import data_dir, store, unwritable
 from segjax.data.augment import Augment
 from segjax.data.dataset import Dataset
 from segjax.data.formats.bands import Bands
 from segjax.data.formats.held_out import say_once
 from segjax.data.formats.shards import Shard, decoded
-from segjax.data.record import Record, refuse_unknown_split
+from segjax.data.record import Record, Split, refuse_unknown_split
 from segjax.data.statistics import Statistics
 from segjax.errors import DataError
 from segjax.strict_json import frozen
@@ -86,12 +86,11 @@ def packed(root: str | os.PathLike[str], defaults: PackedDefaults | None = None)
 
     def open_split(split: str) -> PackedSource:
         refuse_unknown_split(known.name, split)
-        files, index = _index(root)
-        there = PackedDefaults.from_json(index["about"])
+        files, there, shards = _index(root)
         if (there.class_names, there.multilabel) != (known.class_names, known.multilabel):
             found, expected = ", ".join(there.class_names), ", ".join(known.class_names)
             raise DataError(f"{files.root} has the classes {found} where {expected} were expected: name that set.")
-        return PackedSource(files, tuple(Shard(**frozen(shard)) for shard in index["splits"][split]))
+        return PackedSource(files, shards[split])
 
     return Dataset(
         known.name,
@@ -112,23 +111,25 @@ def packed_defaults(root: str | os.PathLike[str]) -> PackedDefaults:
     Raises:
         DataError: as `packed`.
     """
-    return PackedDefaults.from_json(_index(root)[1]["about"])
+    return _index(root)[1]
 
 
-def _index(root: str | os.PathLike[str]) -> tuple[Files, dict[str, Any]]:
+def _index(root: str | os.PathLike[str]) -> tuple[Files, PackedDefaults, dict[str, tuple[Shard, ...]]]:
+    """Where a set is, what it says of itself, and the shards of its splits."""
     files = files_in(root)
     try:
         index = json.loads(files.read(INDEX))
-        form = index["format"]
+        if (form := index["format"]) != FORMAT:
+            raise DataError(f"{files.root} holds '{form}' where '{FORMAT}' is read: pack the set again.")
+        splits = {split: index["splits"][split] for split in get_args(Split)}
+        shards = {split: tuple(Shard(**frozen(shard)) for shard in each) for split, each in splits.items()}
+        return files, PackedDefaults.from_json(index["about"]), shards
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(
             f"{files.root} has no {INDEX}: name what `segjax data pack` wrote, or run that again where it was ended."
         ) from None
     except (ValueError, LookupError, TypeError):
         raise DataError(f"{files.root}/{INDEX} is damaged: pack the set again.") from None
-    if form != FORMAT:
-        raise DataError(f"{files.root} holds '{form}' where '{FORMAT}' is read: pack the set again.")
-    return files, index
 
 
 class PackedSource:
@@ -189,10 +190,13 @@ class _Kept:
         self._lock = threading.Lock()
         self._asked: set[str] = set()
         self._working = False
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(self._folder, error) from error
 
     @cached_property
     def _has_room(self) -> bool:
-        self._folder.mkdir(parents=True, exist_ok=True)
         missing = sum(shard.size for shard in self._shards.values() if not self._file(shard).is_file())
         return missing <= shutil.disk_usage(self._folder).free // 2
 

@@ -25,6 +25,7 @@ def test_names_stand_one_a_line(tmp_path):
     assert read_names(tmp_path) == ()
     (tmp_path / "bands.txt").write_text("\ufeffblue\n\ngreen \n", "utf-8")
     assert read_names(tmp_path) == ("blue", "green")
+    assert read_names(tmp_path / "bands.txt") == ()  # a file in the place of a folder, of which others say it
     (tmp_path / "bands.txt").write_text("red\nRed\n")
     with pytest.raises(DataError, match=r"bands\.txt names two bands alike"):
         read_names(tmp_path)
