@@ -83,12 +83,12 @@ def matrix_products(function, *arguments):
 @pytest.mark.parametrize(
     ("size", "channels", "taps", "products", "with_gradients", "beside_ynnpack"),
     [
-        ((1, 16, 18), (64, 64), 3, 16, 32, 48),  # and the gradient of x
-        ((1, 16, 17), (96, 64), 3, 16, 32, 48),
-        ((1, 18, 18), (128, 160), 3, 16, 48, 48),  # and that of the kernel
-        ((1, 16, 16), (64, 192), 3, 16, 32, 48),  # fewer than 2 x 192 pixels, but 256
-        ((1, 16, 18), (63, 64), 3, 0, 0, 16),
-        ((1, 16, 18), (64, 32), 3, 0, 0, 16),
+        ((1, 16, 18), (64, 64), 3, 2, 4, 6),  # and the gradient of x
+        ((1, 16, 17), (96, 64), 3, 2, 4, 6),
+        ((1, 18, 18), (128, 160), 3, 2, 6, 6),  # and that of the kernel
+        ((1, 16, 16), (64, 192), 3, 2, 4, 6),  # fewer than 2 x 192 pixels, but 256
+        ((1, 16, 18), (63, 64), 3, 0, 0, 2),
+        ((1, 16, 18), (64, 32), 3, 0, 0, 2),
         ((1, 16, 18), (64, 31), 3, 0, 0, 1),  # one product: `segjax.ops.kernel_gradient`
         ((1, 16, 18), (64, 16), 3, 0, 0, 0),
         ((1, 16, 18), (64, 64), 1, 1, 3, 3),  # products of another kind: `segjax.ops.pointwise`
@@ -119,6 +119,14 @@ def test_bfloat16_and_negative_padding_are_left_to_xla():
     expected, pull_plain = jax.vjp(lambda x: plain(x, kernel, ((4, 3), (0, 0))), x)
     assert relative_error(y, expected) < 2e-6
     assert relative_error(pull(y)[0], pull_plain(y)[0]) < 2e-6
+
+
+@pytest.mark.parametrize("images", [1, 3, 4])
+def test_many_images_are_convolved_in_parts(images, monkeypatch):
+    x, kernel = noise(images, 6, 5, 3), noise(3, 3, 3, 4)
+    monkeypatch.setattr(winograd, "_MOST_BYTES", 2 * 4 * x[0].size * 4)  # of two images
+    assert matrix_products(lambda x: winograd.convolve(x, kernel, PADS[0]), x) == 1 + {1: 1, 3: 3, 4: 2}[images]
+    assert relative_error(winograd.convolve(x, kernel, PADS[0]), by_hand(x, kernel, PADS[0])) < 1e-6
 
 
 def test_under_vmap_and_jit():
