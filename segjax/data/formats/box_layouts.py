@@ -75,6 +75,11 @@ def _coco(root: Path, files: list[Path]) -> FoundBoxes:
     if test is None:  # then validation tests
         val, test = None, val
     paths = [path for path in (train, test, val) if path is not None]
+    if train is None and test is not None and root.is_dir():  # a hash would train on what someone has put aside
+        raise DataError(
+            f"{shown(test)} is not for training by its name, and {shown(root)} has no other that is: put train into "
+            "the name of what trains, or give that file itself to have it shared out."
+        )
     if train is None or test is None:
         paths = paths[:1] or files
         if len(paths) > 1:
@@ -114,11 +119,16 @@ def _voc(root: Path) -> FoundBoxes:
     )
     if test is None:  # then validation tests
         val, test = None, val
+    every = read_voc(root, annotation_files(root))
+    if train is None and test is None:
+        return _unsplit(root, "Pascal VOC", every, [])
     if train is None or test is None:
-        return _unsplit(root, "Pascal VOC", read_voc(root, annotation_files(root)), [])
-    names = read_voc(root, annotation_files(root)).class_names
+        missing = lists / ("train.txt" if train is None else "test.txt")
+        every.error("split", "", f"has no {shown(missing)}: write both lists, or neither to have them worked out")
+        return FoundBoxes(root, "Pascal VOC", (every,), every.pictures, [], [])
     paths = [path for path in (train, test, val) if path is not None]
-    return _split(root, "Pascal VOC", tuple(read_voc(root, listed_files(root, path), names) for path in paths), [])
+    read = tuple(read_voc(root, listed_files(root, path), every.class_names) for path in paths)
+    return _split(root, "Pascal VOC", read, [])
 
 
 def _labelled(root: Path, tool: str, parts: dict[str, Annotations]) -> FoundBoxes:

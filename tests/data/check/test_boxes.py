@@ -94,6 +94,17 @@ def test_several_files_without_a_split_are_refused(make_set):
     assert (report.train, report.test) == ((), ())
 
 
+@pytest.mark.parametrize("files", [{"instances_val2017.json": 6}, {"val.json": 6, "test.json": 6}])
+def test_what_was_put_aside_does_not_train(make_set, files):
+    root = make_set(files, "images")
+    (sentence,) = sentences(checked(root))
+    assert "is not for training by its name, and " in sentence
+    assert "give that file itself to have it shared out" in sentence
+    with pytest.raises(DataError, match="is not for training by its name"):
+        labelled(root)
+    assert sentences(checked(root / next(iter(files)))) == []
+
+
 def test_counts_are_exact(make_set):
     root = make_set({"train.json": 5, "val.json": 3, "test.json": 3}, "images")
     edit(root / "train.json", lambda parsed: parsed["annotations"][0].update(iscrowd=1))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segjax.data import Statistics, voc
+from segjax.data import Statistics, labelled, voc
 from segjax.errors import DataError
 
 
@@ -79,6 +79,16 @@ def test_without_lists_a_hash_of_names_decides(folder):
     (folder / "ImageSets" / "Main").rmdir()
     dataset = voc(folder)
     assert [len(dataset.open(split)) for split in ("train", "val", "test")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("list_of", "missing"), [("train", "test"), ("val", "train"), ("test", "train")])
+def test_one_list_alone_is_refused_where_splits_are_worked_out(folder, save, list_of, missing):
+    lists = folder / "ImageSets" / "Main"
+    for path in lists.iterdir():
+        path.unlink()
+    save(lists / f"{list_of}.txt", "a\nb\n")
+    with pytest.raises(DataError, match=rf"has no .*ImageSets/Main/{missing}\.txt: write both lists, or neither"):
+        labelled(folder)
 
 
 def test_a_list_for_validation_is_honoured(folder, save, capfd):
