@@ -25,10 +25,19 @@ def compiler_options(platform: str | None = None) -> dict[str, str | bool] | Non
 
 @functools.cache
 def _for_cpus() -> dict[str, str | bool] | None:
-    """XLA's kernel library speeds reductions up and slows filter gradients 2x down: keep it for reductions."""
-    options: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+    wanted: dict[str, str | bool] = {
+        # XLA's kernel library speeds reductions up and slows filter gradients 2x down: keep it for reductions.
+        "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
+        # Else every array of an optimizer's state is copied in each step, as others read it while it is written over.
+        "xla_cpu_copy_insertion_use_region_analysis": True,
+    }
+    return {name: value for name, value in wanted.items() if _is_known({name: value})} or None
+
+
+def _is_known(options: dict[str, str | bool]) -> bool:
+    """Whether this jaxlib takes them: another may have renamed an option or dropped a library."""
     try:
         jax.jit(lambda x: x, compiler_options=options).lower(0).compile()
-    except Exception:  # another jaxlib may have renamed the option or dropped the library
-        return None
-    return options
+    except Exception:
+        return False
+    return True
