@@ -58,8 +58,9 @@ def _convolve(x: Array, kernel: Array, pads: Pads, along: int) -> Array:
     height, width = _size(x, pads)
     down, across = _tiles(x, pads)
     products = lax.dot_general(_of_pixels(x, pads), kernel, (((2,), (along,)), ((0,), (0,))))
-    pixels = _both(_to_pixels, products.reshape(4, 4, x.shape[0], down, across, -1))
-    y = pixels.transpose(2, 3, 0, 4, 1, 5).reshape(x.shape[0], 2 * down, 2 * across, -1)
+    n, k = x.shape[0], products.shape[-1]
+    pixels = _both(_to_pixels, products.reshape(4, 4, n, down, across, k))
+    y = pixels.transpose(2, 3, 0, 4, 1, 5).reshape(n, 2 * down, 2 * across, k)
     return y[:, :height, :width]
 
 

@@ -121,6 +121,14 @@ def test_bfloat16_and_negative_padding_are_left_to_xla():
     assert relative_error(pull(y)[0], pull_plain(y)[0]) < 2e-6
 
 
+def test_no_images_have_no_convolution_and_a_gradient_of_zero(choose_eigen):
+    choose_eigen()
+    x, kernel = noise(0, 16, 17, 128), noise(3, 3, 128, 128)
+    y, of_x, of_kernel = with_pulls(partial(conv, padding="SAME"))(x, kernel, x)
+    assert y.shape == of_x.shape == x.shape
+    np.testing.assert_array_equal(of_kernel, np.zeros((3, 3, 128, 128)))
+
+
 @pytest.mark.parametrize("images", [1, 3, 4])
 def test_many_images_are_convolved_in_parts(images, monkeypatch):
     x, kernel = noise(images, 6, 5, 3), noise(3, 3, 3, 4)
