@@ -8,6 +8,7 @@ All sixteen stand in one array, that one loop makes and one product takes: XLA c
 sixteen arrays there are over thirty in each pass of each layer.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ Pads = Sequence[tuple[int, int]]
 _OF_KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 """What makes four numbers of three taps, in one dimension."""
 _MOST_BYTES = 2**27
-"""Of transformed pixels, above which images are convolved one part after another, which needs less memory."""
+"""Of transformed pixels, above which one strip of rows comes after another, which needs less memory."""
 
 
 def convolve(x: Float[Array, "n h w c"], kernel: Float[Array, "3 3 c k"], pads: Pads) -> Float[Array, "n oh ow k"]:
@@ -41,45 +42,43 @@ def kernel_gradient(
     x: Float[Array, "n h w c"], upstream: Float[Array, "n oh ow k"], pads: Pads
 ) -> Float[Array, "3 3 c k"]:
     """The gradient of the kernel of `convolve`, from that of its result."""
-    (n, height, width, k), (down, across) = upstream.shape, _tiles(x, pads)
-    even = jnp.pad(upstream, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
-    pixels = even.reshape(n, down, 2, across, 2, k).transpose(2, 4, 0, 1, 3, 5)
-    upstream = _both(_from_pixels, pixels).reshape(16, -1, k)
-    products = lax.dot_general(_of_pixels(x, pads), upstream, (((1,), (1,)), ((0,), (0,))))
+    x, k = _in_tiles(x, pads), upstream.shape[-1]
+    upstream = jnp.pad(upstream, ((0, 0), (0, upstream.shape[1] % 2), (0, upstream.shape[2] % 2), (0, 0)))
+    products = lax.dot_general(_of_pixels(x), _of_upstream(upstream), (((1,), (1,)), ((0,), (0,))))
     kernel = jnp.asarray(np.kron(_OF_KERNEL, _OF_KERNEL).T, x.dtype) @ products.reshape(16, -1)
     return kernel.reshape(3, 3, x.shape[-1], k)
 
 
 def _convolve(x: Array, kernel: Array, pads: Pads, along: int) -> Array:
     """With the axis of the transformed kernel that is summed over."""
-    parts = _parts(x)
-    if parts > 1:
-        return jnp.concatenate([_convolve(part, kernel, pads, along) for part in jnp.split(x, parts)])
-    height, width = _size(x, pads)
-    down, across = _tiles(x, pads)
-    products = lax.dot_general(_of_pixels(x, pads), kernel, (((2,), (along,)), ((0,), (0,))))
-    n, k = x.shape[0], products.shape[-1]
+    height, width = (size + sum(pad) - 2 for size, pad in zip(x.shape[1:3], pads, strict=True))
+    x = _in_tiles(x, pads)
+    strips = [_strip(x[:, 2 * i : 2 * j + 2], kernel, along) for i, j in _strips(x)]
+    return jnp.concatenate(strips, axis=1)[:, :height, :width]
+
+
+def _strip(x: Array, kernel: Array, along: int) -> Array:
+    (n, height, width, _), k = x.shape, kernel.shape[3 - along]
+    down, across = height // 2 - 1, width // 2 - 1
+    products = lax.dot_general(_of_pixels(x), kernel, (((2,), (along,)), ((0,), (0,))))
     pixels = _both(_to_pixels, products.reshape(4, 4, n, down, across, k))
-    y = pixels.transpose(2, 3, 0, 4, 1, 5).reshape(n, 2 * down, 2 * across, k)
-    return y[:, :height, :width]
+    return pixels.transpose(2, 3, 0, 4, 1, 5).reshape(n, 2 * down, 2 * across, k)
 
 
-def _parts(x: Array) -> int:
-    """In how many parts images are convolved; in one, where nobody knows how many there are."""
-    if symbolic(x.shape[0]):
-        return 1
-    bytes_ = 4 * x.size * x.dtype.itemsize
-    enough = (n for n in range(1, x.shape[0]) if x.shape[0] % n == 0 and bytes_ <= n * _MOST_BYTES)
-    return next(enough, max(1, x.shape[0]))
+def _in_tiles(x: Array, pads: Pads) -> Array:
+    """With its zeros around it, and more where the result has an odd number of rows or columns."""
+    sides = [(low, high + (size + low + high) % 2) for size, (low, high) in zip(x.shape[1:3], pads, strict=True)]
+    return jnp.pad(x, ((0, 0), *sides, (0, 0)))
 
 
-def _size(x: Array, pads: Pads) -> tuple[int, int]:
-    return x.shape[1] + sum(pads[0]) - 2, x.shape[2] + sum(pads[1]) - 2
-
-
-def _tiles(x: Array, pads: Pads) -> tuple[int, int]:
-    height, width = _size(x, pads)
-    return -(-height // 2), -(-width // 2)
+def _strips(x: Array) -> list[tuple[int, int]]:
+    """Between which rows of tiles each strip is; in one, where nobody knows how many images there are."""
+    n, down, across = x.shape[0], x.shape[1] // 2 - 1, x.shape[2] // 2 - 1
+    count = 1
+    if not symbolic(n):
+        count = min(down, max(1, -(-16 * n * down * across * x.shape[3] * x.dtype.itemsize // _MOST_BYTES)))
+    bounds = [down * i // count for i in range(count + 1)]
+    return list(itertools.pairwise(bounds))
 
 
 def _transformed(of_kernel: np.ndarray, kernel: Array) -> Array:
@@ -87,13 +86,16 @@ def _transformed(of_kernel: np.ndarray, kernel: Array) -> Array:
     return both.reshape(16, *kernel.shape[2:])
 
 
-def _of_pixels(x: Array, pads: Pads) -> Array:
+def _of_pixels(x: Array) -> Array:
     """The sixteen transformed pixels of all tiles, each as a matrix of tiles by channels."""
-    (height, width), (down, across) = _size(x, pads), _tiles(x, pads)
-    (top, bottom), (left, right) = pads
-    x = jnp.pad(x, ((0, 0), (top, bottom + height % 2), (left, right + width % 2), (0, 0)))
-    columns = _of_axis(x, across)
-    return _of_axis(columns, down).reshape(16, -1, x.shape[-1])
+    columns = _of_axis(x, x.shape[2] // 2 - 1)
+    return _of_axis(columns, x.shape[1] // 2 - 1).reshape(16, -1, x.shape[-1])
+
+
+def _of_upstream(x: Array) -> Array:
+    n, height, width, k = x.shape
+    pixels = x.reshape(n, height // 2, 2, width // 2, 2, k).transpose(2, 4, 0, 1, 3, 5)
+    return _both(_from_pixels, pixels).reshape(16, -1, k)
 
 
 def _of_axis(x: Array, tiles: int) -> Array:
