@@ -58,8 +58,8 @@ def _convolve(x: Array, kernel: Array, pads: Pads, along: int) -> Array:
 
 
 def _strip(x: Array, kernel: Array, along: int) -> Array:
-    (n, height, width, _), k = x.shape, kernel.shape[3 - along]
-    down, across = height // 2 - 1, width // 2 - 1
+    n, k = x.shape[0], kernel.shape[3 - along]
+    down, across = _tiles(x)
     products = lax.dot_general(_of_pixels(x), kernel, (((2,), (along,)), ((0,), (0,))))
     pixels = _both(_to_pixels, products.reshape(4, 4, n, down, across, k))
     return pixels.transpose(2, 3, 0, 4, 1, 5).reshape(n, 2 * down, 2 * across, k)
@@ -71,9 +71,14 @@ def _in_tiles(x: Array, pads: Pads) -> Array:
     return jnp.pad(x, ((0, 0), *sides, (0, 0)))
 
 
+def _tiles(x: Array) -> tuple[int, int]:
+    """How many are below and beside each other, of which each sees a row and a column of the next on either side."""
+    return x.shape[1] // 2 - 1, x.shape[2] // 2 - 1
+
+
 def _strips(x: Array) -> list[tuple[int, int]]:
     """Between which rows of tiles each strip is; in one, where nobody knows how many images there are."""
-    n, down, across = x.shape[0], x.shape[1] // 2 - 1, x.shape[2] // 2 - 1
+    n, (down, across) = x.shape[0], _tiles(x)
     count = 1
     if not symbolic(n):
         count = min(down, max(1, -(-16 * n * down * across * x.shape[3] * x.dtype.itemsize // _MOST_BYTES)))
@@ -88,8 +93,8 @@ def _transformed(of_kernel: np.ndarray, kernel: Array) -> Array:
 
 def _of_pixels(x: Array) -> Array:
     """The sixteen transformed pixels of all tiles, each as a matrix of tiles by channels."""
-    columns = _of_axis(x, x.shape[2] // 2 - 1)
-    return _of_axis(columns, x.shape[1] // 2 - 1).reshape(16, -1, x.shape[-1])
+    down, across = _tiles(x)
+    return _of_axis(_of_axis(x, across), down).reshape(16, -1, x.shape[-1])
 
 
 def _of_upstream(x: Array) -> Array:
