@@ -40,7 +40,8 @@ def one_step(
     On a `mesh` whose axis `data` alone splits it, the gradients of a batch in parts are summed over devices once.
 
     Raises:
-        ExperimentError: the loss is not one number, the outputs are none of the task, or the optimizer needs more.
+        ExperimentError: the loss is not one number, the outputs are none of the task, the optimizer needs more, or it
+            or the model keeps something else after the step than before.
     """
     parts = parts_of(batch, jax.random.fold_in(key, state.step), experiment, axis)
     loss, gradients, collections, counts = _accumulate(state, parts, experiment, task, axis, mesh)
@@ -62,9 +63,10 @@ def one_step(
     )
     if experiment.ema is not None:
         after = after.replace(ema=_moving_average(state.ema, after.variables, experiment.ema, state.step))
-    after = _where(applied, after, state)
+    _check_kept(state, after)
+    after = _select(applied, after, state)
     added = Tally(steps=jnp.ones((), jnp.int32), loss=loss, gradient_norm=norm, counts=counts)
-    added = _where(applied, added, jax.tree.map(jnp.zeros_like, added))
+    added = _select(applied, added, jax.tree.map(jnp.zeros_like, added))
     step = state.step + 1
     return after.replace(
         step=step,
@@ -231,5 +233,27 @@ def _moving_average(ema: Any, variables: Variables, decay: float, step: Array) -
     return jax.tree.map(average, ema, dict(variables))
 
 
-def _where(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+def _check_kept(before: TrainState, after: TrainState) -> None:
+    """Refuse a step after which there are other arrays than before, or one of another shape or type."""
+    old, new = ({_name(path): _type(leaf) for path, leaf in jax.tree.leaves_with_path(one)} for one in (before, after))
+    for name in [*old, *new]:
+        was, became = (kept.get(name, "not there") for kept in (old, new))
+        if was != became:
+            raise ExperimentError(
+                f"{name} is {was} before a step and {became} after it: let the model or the optimizer keep one of the "
+                "same shape and type from the start."
+            )
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _type(x: Any) -> str:
+    array = jax.typeof(x)
+    return f"{array.dtype.name}[{','.join(map(str, array.shape))}]"
+
+
+def _select(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:
+    """One of two trees; by `jnp.where` each array would be a function of its own, to be traced and lowered."""
+    return jax.tree.map(lambda a, b: jax.lax.select(condition, jnp.asarray(a), b), yes, no)

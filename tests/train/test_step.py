@@ -167,6 +167,38 @@ def test_any_collection_of_variables_is_carried_on_and_averaged_where_it_is_real
     assert states[-1].variables.keys() == states[-1].ema.keys() == {"params", "counts", "means"}
 
 
+class Keeping(nn.Module):
+    """A count that training makes another array of."""
+
+    added: Any
+    from_the_start: bool = True
+
+    @nn.compact
+    def __call__(self, image, *, train):
+        self.variable("kept", "other", lambda: jnp.zeros(()))
+        if train or self.from_the_start:
+            count = self.variable("kept", "count", lambda: jnp.zeros((), jnp.int32))
+            count.value = count.value + self.added if train else count.value
+        return Plain()(image, train=train)
+
+
+FORGETS = optax.GradientTransformation(lambda params: (0, 1), lambda updates, state, params=None: (updates, (0,)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"model": Keeping(0.5)}, r"collections/kept/count is int32\[\] before a step and float32\[\] after it: "),
+        ({"model": Keeping(np.ones(3, np.int32))}, r"count is int32\[\] before a step and int32\[3\] after it"),
+        ({"model": Keeping(1, from_the_start=False)}, r"count is not there before a step and int32\[\] after it"),
+        ({"optimizer": FORGETS}, r"opt_state/1 is int32\[\] before a step and not there after it"),
+    ],
+)
+def test_what_a_step_makes_another_array_of_is_refused_by_its_name(changed: dict[str, Any], sentence: str):
+    with pytest.raises(ExperimentError, match=sentence):
+        steps(1, **changed)
+
+
 def test_numbers_are_float32_whatever_is_computed_in():
     state = steps(2, unet(2, 4, depth=1, block=partial(ConvBlock, dtype=jnp.bfloat16)))[-1]
     kept = (state.params, state.collections, state.opt_state, state.tally.loss)
